@@ -1,0 +1,1 @@
+"""Measures packages, compares them, and reports."""

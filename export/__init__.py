@@ -1,0 +1,1 @@
+"""A trained model becomes a package with ONNX inside, parity proven."""

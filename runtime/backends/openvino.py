@@ -1,0 +1,60 @@
+"""OpenVINO: runs every ONNX variant on Intel and ARM CPUs, in the precision that the file says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Dict, Mapping
+
+import numpy as np
+import openvino as ov  # noqa: TID251 - its one file
+
+from edgeau.runtime.errors import BackendError
+
+from .base import Backend, BackendOptions
+
+
+class OpenVinoBackend(Backend):
+    """An ONNX file compiled for the CPU. One infer request, so ``infer`` is for one thread at a time."""
+
+    name = "openvino"
+
+    def __init__(self, file: Path, options: BackendOptions) -> None:
+        config: Dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": options.inference_precision,
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        if options.threads is not None:
+            config["INFERENCE_NUM_THREADS"] = options.threads
+        try:
+            compiled = ov.Core().compile_model(str(file), "CPU", config)
+        except Exception as error:
+            raise BackendError(f"OpenVINO can't load {file}: {_first_line(error)}") from error
+        self._request = compiled.create_infer_request()
+        self.input_shapes = {
+            port.get_any_name(): tuple(d.get_length() for d in list(port.get_partial_shape())[1:])
+            for port in compiled.inputs
+        }
+        self.output_names = tuple(port.get_any_name() for port in compiled.outputs)
+        self.settings = {
+            "device": "CPU",
+            "threads": options.threads,
+            "inference_precision": str(compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()),
+            "version": ov.__version__.split("-")[0],
+        }
+
+    def infer(self, inputs: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
+        self.check(inputs)
+        try:
+            results = self._request.infer({name: inputs[name] for name in self.input_shapes}, share_inputs=True)
+        except Exception as error:
+            raise BackendError(f"OpenVINO failed: {_first_line(error)}") from error
+        return {name: np.array(results[name]) for name in self.output_names}
+
+
+def open(file: Path, options: BackendOptions) -> OpenVinoBackend:
+    """Load an ONNX file. Raises BackendError."""
+    return OpenVinoBackend(file, options)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,78 @@
+"""The exceptions of edgeau.
+
+EdgeauError                 anything that edgeau reports in one line
+├── InputError              a file, folder, option or array that can't be used as given
+├── PackageError            a model package that is incomplete, altered or of another schema
+├── BackendError            an inference backend that failed or can't run here
+│   └── EngineError         a TensorRT engine that doesn't fit this machine, or a build that failed
+└── MissingExtraError       an optional dependency that is not installed
+"""
+
+from __future__ import annotations
+
+from typing import Optional
+
+
+class EdgeauError(Exception):
+    """Base of everything that edgeau raises on purpose. The command line prints its text and exits with 2."""
+
+
+class InputError(EdgeauError):
+    """Something given by the user can't be used.
+
+    Args:
+        what: the thing that is wrong, named so that the user finds it.
+        got: what it was.
+        expected: what would have been right.
+        mend: what to do, best as a command.
+    """
+
+    def __init__(
+        self, what: str, *, got: Optional[str] = None, expected: Optional[str] = None, mend: Optional[str] = None
+    ) -> None:
+        self.what, self.got, self.expected, self.mend = what, got, expected, mend
+        super().__init__(one_line(what, got=got, expected=expected, mend=mend))
+
+
+class PackageError(EdgeauError):
+    """A model package is incomplete, altered, or written by a newer edgeau."""
+
+
+class BackendError(EdgeauError):
+    """An inference backend can't run a variant on this machine, or failed while running it."""
+
+
+class EngineError(BackendError):
+    """A TensorRT engine doesn't fit this machine, or could not be built."""
+
+
+class MissingExtraError(EdgeauError):
+    """An optional dependency is not installed.
+
+    Args:
+        module: the import that failed, such as ``onnxruntime``.
+        extra: the extra of edgeau that brings it, such as ``cpu``.
+        purpose: what it was needed for.
+    """
+
+    def __init__(self, module: str, extra: str, purpose: str) -> None:
+        self.module, self.extra = module, extra
+        super().__init__(f"{purpose} needs {module}, which is not installed; type: pip install 'edgeau[{extra}]'")
+
+
+class EdgeauWarning(UserWarning):
+    """Something worth knowing that doesn't stop the work."""
+
+
+def one_line(
+    what: str, *, got: Optional[str] = None, expected: Optional[str] = None, mend: Optional[str] = None
+) -> str:
+    """Join the parts of a message as every edgeau message has them: what, got, expected, the mend."""
+    parts = [what]
+    if got is not None:
+        parts.append(f"got {got}")
+    if expected is not None:
+        parts.append(f"expected {expected}")
+    text = ": ".join(parts[:1]) + (": " + ", ".join(parts[1:]) if len(parts) > 1 else "")
+    text = f"{text}; {mend}" if mend else text
+    return " ".join(text.split())

@@ -1,0 +1,249 @@
+"""The manifest of a model package: what each stage writes down and the next one relies on.
+
+The file is ``manifest.json``. Values are the frozen dataclasses below; unknown or wrongly typed fields are errors, so
+that a misspelt key can't pass unnoticed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from dataclasses import dataclass, field
+from typing import Any, Dict, Optional, Tuple, Type, TypeVar, Union
+
+from .errors import PackageError
+
+SCHEMA_VERSION = 1
+PRECISIONS = ("fp32", "fp16", "int8", "mixed")
+BACKENDS = ("onnxruntime", "openvino", "tensorrt")
+NEUTRAL_POLICIES = ("none", "given", "first", "running")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class CropSpec:
+    """The square that a model sees, as a similarity transform of five facial points (Umeyama, 1991).
+
+    Attributes:
+        size_px: side of the crop.
+        template: where right eye, left eye, nose tip, right and left mouth corner (the subject's right comes first)
+            should fall, as (x, y) in fractions of the side, y downwards. The default keeps the proportions that
+            ArcFace's alignment made customary and is wider, so that forehead and chin stay inside.
+    """
+
+    size_px: int = 112
+    template: Tuple[Tuple[float, float], ...] = (
+        (0.350, 0.400),
+        (0.650, 0.400),
+        (0.500, 0.570),
+        (0.376, 0.746),
+        (0.624, 0.746),
+    )
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """One input of the graph: uint8 [N, height, width, 3], RGB, values 0..255."""
+
+    name: str
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class NeutralSpec:
+    """How the runtime finds the neutral reference of a face.
+
+    Attributes:
+        policy: ``none`` (the model takes none), ``given`` (an image), ``first`` (the first frames of a track) or
+            ``running`` (the calmest frames of a track so far).
+        frames: how many frames make the reference.
+    """
+
+    policy: str = "none"
+    frames: int = 9
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How far a variant is from the one it was made from, on named data.
+
+    Attributes:
+        reference: name of the variant compared with, or ``torch``.
+        data: the data, as given, and its SHA-256 where known.
+        samples: number of crops.
+        max_abs_error, mean_abs_error: of AU probabilities.
+        sqnr_db: signal to quantization noise ratio of the AU probabilities in decibels, None where identical.
+        decisions, decisions_flipped: AU decisions at the manifest's thresholds, and how many differ.
+    """
+
+    reference: str
+    data: str
+    samples: int
+    max_abs_error: float
+    mean_abs_error: float
+    sqnr_db: Optional[float]
+    decisions: int
+    decisions_flipped: int
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One runnable file of a package.
+
+    Attributes:
+        name: unique in the package, such as ``fp32`` or ``int8-tensorrt``.
+        file: path inside the package, with forward slashes.
+        sha256, size_bytes: of that file.
+        precision: one of PRECISIONS.
+        backends: which backends may run it; some of BACKENDS.
+        made_by: what made it: command, options, tool versions.
+        made_from: name of the variant it was derived from.
+        parity: against ``made_from``.
+        notes: anything else that a stage wants to keep (calibration hash, layers left in float, measured latency).
+    """
+
+    name: str
+    file: str
+    sha256: str
+    size_bytes: int
+    precision: str
+    backends: Tuple[str, ...]
+    made_by: str = ""
+    made_from: Optional[str] = None
+    parity: Optional[Parity] = None
+    notes: Dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Everything that is known of a model package.
+
+    Attributes:
+        name: of the package.
+        family: of the model: ``cednn``, ``fan-trans``, ``sma-net``, ``eau`` or ``imported``.
+        aus: AU names, in the order of the output's last axis.
+        thresholds: presence thresholds in 0..1, one an AU.
+        inputs: ``face`` first, then ``neutral`` for models on difference images.
+        crop: the rule that makes the inputs.
+        neutral: where the neutral comes from.
+        scale: what the output is: ``presence`` (probability 0..1).
+        expressions: classes of the second output ``expression`` (probabilities), empty where there is none.
+        variants: the runnable files.
+        provenance: data, folds, commit, versions, seed, metrics, command.
+        selection: per device fingerprint, the variant and settings that measured best there.
+        notes: limits and intended use, for a person.
+    """
+
+    name: str
+    family: str
+    aus: Tuple[str, ...]
+    thresholds: Tuple[float, ...]
+    inputs: Tuple[InputSpec, ...]
+    crop: CropSpec = CropSpec()
+    neutral: NeutralSpec = NeutralSpec()
+    scale: str = "presence"
+    expressions: Tuple[str, ...] = ()
+    variants: Tuple[Variant, ...] = ()
+    provenance: Dict[str, Any] = field(default_factory=dict)
+    selection: Dict[str, Any] = field(default_factory=dict)
+    notes: str = ""
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def takes_neutral(self) -> bool:
+        """Whether the graph has the second input ``neutral``."""
+        return any(spec.name == "neutral" for spec in self.inputs)
+
+    def variant(self, name: str) -> Variant:
+        """The variant of that name. Raises PackageError listing those that exist."""
+        for variant in self.variants:
+            if variant.name == name:
+                return variant
+        names = ", ".join(v.name for v in self.variants) or "none"
+        raise PackageError(f"package {self.name} has no variant {name!r}; it has {names}")
+
+    def with_variant(self, variant: Variant) -> Manifest:
+        """The same manifest with this variant added, or replaced where the name is taken."""
+        others = tuple(v for v in self.variants if v.name != variant.name)
+        return dataclasses.replace(self, variants=(*others, variant))
+
+    def to_json(self) -> Dict[str, Any]:
+        """Plain JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Any) -> Manifest:
+        """Read plain JSON values. Raises PackageError that names the field which is wrong."""
+        version = value.get("schema_version") if isinstance(value, dict) else None
+        if version != SCHEMA_VERSION:
+            raise PackageError(
+                f"manifest.json: schema_version is {version!r}, this edgeau reads {SCHEMA_VERSION}; "
+                "export the package again, or install the edgeau that wrote it"
+            )
+        manifest = _decode(cls, value, "manifest.json")
+        manifest._check()
+        return manifest
+
+    def _check(self) -> None:
+        if not self.aus or len(set(self.aus)) != len(self.aus):
+            raise PackageError(f"manifest.json: aus must be distinct and not empty, got {list(self.aus)}")
+        if len(self.thresholds) != len(self.aus):
+            raise PackageError(f"manifest.json: {len(self.thresholds)} thresholds for {len(self.aus)} aus")
+        if not self.inputs or self.inputs[0].name != "face":
+            raise PackageError("manifest.json: the first input must be 'face'")
+        if len(self.crop.template) != 5:
+            raise PackageError(f"manifest.json: crop.template needs 5 points, got {len(self.crop.template)}")
+        if self.neutral.policy not in NEUTRAL_POLICIES:
+            raise PackageError(f"manifest.json: neutral.policy is {self.neutral.policy!r}, not of {NEUTRAL_POLICIES}")
+        for variant in self.variants:
+            where = f"manifest.json: variant {variant.name}"
+            if variant.precision not in PRECISIONS:
+                raise PackageError(f"{where}: precision is {variant.precision!r}, not of {PRECISIONS}")
+            if variant.file.startswith("/") or ".." in variant.file.split("/"):
+                raise PackageError(f"{where}: file {variant.file!r} points out of the package")
+
+
+def _decode(kind: Type[T], value: Any, where: str) -> T:
+    """Build a dataclass from JSON values, checking every field's type."""
+    if not isinstance(value, dict):
+        raise PackageError(f"{where}: expected an object, got {type(value).__name__}")
+    hints = typing.get_type_hints(kind)
+    known = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    unknown = sorted(set(value) - set(known))
+    if unknown:
+        raise PackageError(f"{where}: unknown field {unknown[0]!r}")
+    missing = [n for n, f in known.items() if n not in value and _required(f)]
+    if missing:
+        raise PackageError(f"{where}: field {missing[0]!r} is missing")
+    return kind(**{name: _convert(hints[name], item, f"{where}: {name}") for name, item in value.items()})
+
+
+def _required(spec: dataclasses.Field) -> bool:
+    return spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint):
+        return _decode(typing.cast(type, hint), value, where)
+    if origin is Union:
+        return None if value is None else _convert(arguments[0], value, where)
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise PackageError(f"{where}: expected a list, got {type(value).__name__}")
+        if arguments[-1] is Ellipsis:
+            return tuple(_convert(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+        if len(arguments) != len(value):
+            raise PackageError(f"{where}: expected {len(arguments)} items, got {len(value)}")
+        return tuple(_convert(a, item, f"{where}[{i}]") for i, (a, item) in enumerate(zip(arguments, value)))
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise PackageError(f"{where}: expected an object, got {type(value).__name__}")
+        return value
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise PackageError(f"{where}: expected {hint.__name__}, got {value!r}")
+    return value

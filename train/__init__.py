@@ -1,0 +1,1 @@
+"""Train AU models: synthetic faces, data sets, models, losses, metrics, distillation."""

@@ -1,0 +1,1 @@
+"""The four papers' models, redesigned from their abstracts."""
