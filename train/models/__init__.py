@@ -1,1 +1,67 @@
 """The four papers' models, redesigned from their abstracts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from edgeau.runtime.errors import InputError
+
+from .base import AuModel, ModelConfig, ModelOutput, config_from
+from .cednn import Cednn, CednnConfig
+
+__all__ = ["FAMILIES", "PRESETS", "AuModel", "ModelConfig", "ModelOutput", "build_model", "resolve_model"]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A model class and its configuration class."""
+
+    config: type[ModelConfig]
+    model: Callable[[Any], AuModel]
+
+
+FAMILIES: Mapping[str, Family] = {
+    "cednn": Family(CednnConfig, Cednn),
+}
+
+# Named sizes: family, and the values that differ from the configuration's defaults. All sizes are ours.
+PRESETS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "cednn-s": ("cednn", {"stem_width": 16, "widths": (24, 40, 64, 96), "depths": (1, 1, 2, 1)}),
+    "cednn-m": ("cednn", {}),
+    "cednn-l": ("cednn", {"stem_width": 32, "widths": (48, 96, 144, 192), "depths": (2, 2, 3, 2), "groups": 8}),
+    "cednn-dw": ("cednn", {"stem_width": 24, "widths": (40, 72, 128, 208), "depths": (1, 2, 3, 2), "groups": 0}),
+}
+
+
+def build_model(family: str, config: Mapping[str, Any]) -> AuModel:
+    """Make a model with fresh weights.
+
+    Args:
+        family: one of FAMILIES.
+        config: plain values of that family's configuration; ``aus`` is needed, the rest has defaults.
+
+    Raises:
+        InputError: unknown family, unknown or impossible value.
+    """
+    if family not in FAMILIES:
+        raise InputError("model family", got=repr(family), expected=", ".join(FAMILIES))
+    entry = FAMILIES[family]
+    return entry.model(config_from(entry.config, config))
+
+
+def resolve_model(name: str, overrides: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Family and configuration of a preset, or of a family with its defaults.
+
+    Args:
+        name: one of PRESETS or FAMILIES, such as ``cednn-s``.
+        overrides: values that replace the preset's; ``aus`` is needed.
+
+    Raises:
+        InputError: unknown name, unknown or impossible value.
+    """
+    if name not in PRESETS and name not in FAMILIES:
+        raise InputError("model", got=repr(name), expected=", ".join([*PRESETS, *FAMILIES]))
+    family, values = PRESETS.get(name, (name, {}))
+    return family, config_from(FAMILIES[family].config, {**values, **overrides}).to_dict()

@@ -2,11 +2,72 @@
 
 from __future__ import annotations
 
+import dataclasses
+import typing
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+
+from edgeau.runtime.errors import InputError
+
+C = TypeVar("C", bound="ModelConfig")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What every model's configuration has. Values are plain, so that checkpoints and JSON hold them.
+
+    Attributes:
+        aus: AU names, in the order of the output.
+        expressions: expression classes of the second head; empty for a model without one.
+        size_px: side of the square crop.
+    """
+
+    aus: tuple[str, ...] = ()
+    expressions: tuple[str, ...] = ()
+    size_px: int = 112
+
+    def __post_init__(self) -> None:
+        if not self.aus or len(set(self.aus)) != len(self.aus):
+            raise InputError("model configuration: aus", got=str(list(self.aus)), expected="distinct AU names")
+        if self.size_px < 32 or self.size_px % 16:
+            raise InputError(
+                "model configuration: size_px", got=str(self.size_px), expected="a multiple of 16 from 32 up"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; ``config_from`` reads them back."""
+        return dataclasses.asdict(self)
+
+
+def config_from(kind: type[C], values: Mapping[str, Any]) -> C:
+    """Make a configuration from plain values; lists become tuples.
+
+    Raises:
+        InputError: a name that the configuration lacks, or a value of another type than its default's.
+    """
+    known = {f.name: f.default for f in dataclasses.fields(kind)}
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise InputError(f"configuration of {kind.__name__}", got=f"{unknown[0]!r}", expected=", ".join(known))
+    return kind(**{name: _checked(name, known[name], value) for name, value in values.items()})
+
+
+def _checked(name: str, default: Any, value: Any) -> Any:
+    value = _frozen(value)
+    wanted = float if isinstance(default, float) else type(default)
+    if wanted is float and type(value) is int:
+        return float(value)
+    if type(value) is not wanted:
+        raise InputError(f"configuration value {name}", got=repr(value), expected=f"{wanted.__name__}, like {default}")
+    return value
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(item) for item in value) if isinstance(value, (list, tuple)) else value
 
 
 @dataclass
@@ -17,7 +78,8 @@ class ModelOutput:
         au_logits: float [N, A].
         features: float [N, C, h, w], the last shared feature map: what feature distillation compares.
         expression_logits: float [N, E], or None for models without an expression head.
-        losses: extra loss terms by name, each a scalar, already weighted by the model's configuration; empty outside training.
+        losses: extra loss terms by name, each a scalar, already weighted by the model's configuration; empty outside
+            training.
     """
 
     au_logits: Tensor
@@ -49,10 +111,24 @@ class AuModel(nn.Module):
         """
         raise NotImplementedError
 
+    if typing.TYPE_CHECKING:
+
+        def __call__(self, face: Tensor, neutral: Tensor | None = None) -> ModelOutput: ...
+
+
+class Planes(nn.Module):
+    """uint8 [N, H, W, 3] to float32 [N, 3, H, W], still 0..255. A module, so that exported nodes carry its name."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return to_planes(image, mean=0.0, scale=1.0)
+
 
 def to_planes(image: Tensor, mean: float = 127.5, scale: float = 1 / 127.5) -> Tensor:
     """uint8 [N, H, W, 3] to float32 [N, 3, H, W], ``(x - mean) * scale``.
 
     The cast comes first: TensorRT can't transpose a UINT8 tensor.
     """
-    return (image.to(torch.float32).permute(0, 3, 1, 2) - mean) * scale
+    planes = image.to(torch.float32).permute(0, 3, 1, 2)
+    if mean:
+        planes = planes - mean
+    return planes if scale == 1 else planes * scale

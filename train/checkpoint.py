@@ -1,0 +1,110 @@
+"""Checkpoints: a model's weights with everything that is needed to make, resume and export it.
+
+The file is written by ``torch.save`` and holds plain values and tensors only, so that it is read with
+``weights_only=True`` and can't run code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from edgeau.runtime.errors import InputError
+from edgeau.runtime.files import PathLike, write_bytes
+from edgeau.runtime.manifest import CropSpec, NeutralSpec
+
+from .models import AuModel, build_model
+
+FORMAT, VERSION = "edgeau-checkpoint", 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained model on disk.
+
+    Attributes:
+        family, config: what ``build_model`` takes.
+        state_dict: the weights to use (the averaged ones where training kept an average).
+        crop: the rule that made the crops it was trained on.
+        neutral: where its neutral comes from at run time; policy ``none`` for models that take none.
+        thresholds: presence thresholds in 0..1, one an AU.
+        provenance: data, subjects held out, command, seed, versions, commit, metrics.
+        trainer: what resuming needs (optimiser, scheduler, averaged weights, random states, step); None in a checkpoint
+            that is only for use.
+    """
+
+    family: str
+    config: dict[str, Any]
+    state_dict: Mapping[str, Tensor]
+    crop: CropSpec
+    neutral: NeutralSpec
+    thresholds: tuple[float, ...]
+    provenance: dict[str, Any] = field(default_factory=dict)
+    trainer: dict[str, Any] | None = None
+
+
+def save_checkpoint(path: PathLike, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint whole or not at all.
+
+    Raises:
+        TypeError: it holds something other than plain values and tensors, which could not be read back.
+        OSError: the disk refused it.
+    """
+    values = {f.name: getattr(checkpoint, f.name) for f in dataclasses.fields(checkpoint)}
+    values |= {"crop": dataclasses.asdict(checkpoint.crop), "neutral": dataclasses.asdict(checkpoint.neutral)}
+    values["state_dict"] = {name: tensor.detach().cpu() for name, tensor in checkpoint.state_dict.items()}
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, "version": VERSION, **values}, buffer)
+    buffer.seek(0)
+    try:
+        torch.load(buffer, weights_only=True, map_location="cpu")
+    except pickle.UnpicklingError as error:
+        raise TypeError(f"a checkpoint holds plain values and tensors only: {error}") from error
+    write_bytes(path, buffer.getvalue())
+
+
+def load_checkpoint(path: PathLike) -> Checkpoint:
+    """Read a checkpoint, all tensors on the CPU.
+
+    Raises:
+        InputError: there is no such file, it is truncated, or something else wrote it.
+    """
+    path = Path(path)
+    what, expected = f"checkpoint {path}", "a file written by `edgeau train`"
+    if not path.is_file():
+        raise InputError(what, got="no such file", expected=expected)
+    try:
+        values = torch.load(path, weights_only=True, map_location="cpu")
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError) as error:
+        raise InputError(what, got="a truncated or foreign file", expected=expected) from error
+    if not isinstance(values, dict) or (values.pop("format", None), values.pop("version", None)) != (FORMAT, VERSION):
+        raise InputError(what, got="another format or version", expected=f"{FORMAT} {VERSION}, as this edgeau writes")
+    names = {f.name for f in dataclasses.fields(Checkpoint)}
+    if set(values) != names:
+        raise InputError(what, got=f"fields {sorted(values)}", expected=str(sorted(names)))
+    crop = values["crop"]
+    values["crop"] = CropSpec(crop["size_px"], tuple((float(x), float(y)) for x, y in crop["template"]))
+    values["neutral"] = NeutralSpec(**values["neutral"])
+    values["thresholds"] = tuple(values["thresholds"])
+    return Checkpoint(**values)
+
+
+def model_from_checkpoint(checkpoint: Checkpoint) -> AuModel:
+    """The model with its weights, in eval mode on the CPU. Raises InputError where weights and configuration differ."""
+    model = build_model(checkpoint.family, checkpoint.config)
+    try:
+        model.load_state_dict(checkpoint.state_dict)
+    except RuntimeError as error:
+        raise InputError(
+            f"weights of the {checkpoint.family} checkpoint", got="others than its configuration makes",
+            expected="a checkpoint of this edgeau", mend="train again, or use the edgeau that wrote it",
+        ) from error  # fmt: skip
+    return model.eval()

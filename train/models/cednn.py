@@ -1,0 +1,214 @@
+"""CEDNN: a small network steered by where the face differs from the subject's neutral.
+
+After the abstract of "Computational efficient deep neural network with difference attention maps for facial action unit
+detection" (Chen, Wang, Wang, Liu; arXiv 2011.12082). The abstract gives the parts: a difference image made by image
+processing, five binary images of it by five thresholds as spatial attention maps, selectively fed into the input of
+each block, group convolution with skip connections and 1x1 convolutions, and a classifier that alone depends on the
+number of AUs. A related article's abstract (doi 10.1007/s10489-021-02755-y) adds that the maps are down-sampled and
+added. Every size, threshold, pooling and placement below is our choice and a configurable default, not the paper's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from edgeau.runtime.errors import InputError
+
+from .base import AuModel, ModelConfig, ModelOutput, Planes
+
+# ITU-R BT.601 luma.
+GREY_WEIGHTS = (0.299, 0.587, 0.114)
+
+
+@dataclass(frozen=True)
+class CednnConfig(ModelConfig):
+    """Sizes of a CEDNN. All defaults are our choice.
+
+    Attributes:
+        difference: ``grey`` (luma of the difference) or ``max`` (the channel that differs most).
+        difference_stride: the difference is averaged over squares of so many pixels before it is thresholded, which
+            keeps the maps small and sensor noise out of them.
+        thresholds: a map is 1 where the absolute difference exceeds its threshold; grey levels 0..255.
+        block_maps: for each block, the numbers of the maps added at its input; shorter than the blocks means none for
+            the rest.
+        stem_width: channels of the first convolution, which halves the crop.
+        widths, depths: channels and number of blocks of each stage; every stage after the first halves its input.
+        groups: groups of the 3x3 convolutions; 0 makes them depthwise.
+        head_grid: side of the grid of averages that the classifier sees; 1 is global average pooling.
+        dropout: before the classifier, in training.
+    """
+
+    difference: str = "grey"
+    difference_stride: int = 2
+    thresholds: tuple[float, ...] = (6.0, 12.0, 20.0, 32.0, 48.0)
+    block_maps: tuple[tuple[int, ...], ...] = ((0,), (1,), (2,), (3,), (4,))
+    stem_width: int = 24
+    widths: tuple[int, ...] = (32, 64, 96, 160)
+    depths: tuple[int, ...] = (1, 2, 2, 2)
+    groups: int = 4
+    head_grid: int = 1
+    dropout: float = 0.2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.difference not in ("grey", "max"):
+            raise InputError("CEDNN: difference", got=repr(self.difference), expected="grey or max")
+        if not self.widths or len(self.widths) != len(self.depths) or min(self.depths) < 1:
+            raise InputError(
+                "CEDNN: widths and depths", got=f"{self.widths} and {self.depths}", expected="one of each a stage"
+            )
+        if self.groups and any(width % self.groups for width in (self.stem_width, *self.widths)):
+            raise InputError("CEDNN: groups", got=str(self.groups), expected="a divisor of every width, or 0")
+        chosen = {number for maps in self.block_maps for number in maps}
+        if len(self.block_maps) > sum(self.depths) or not chosen <= set(range(len(self.thresholds))):
+            raise InputError(
+                "CEDNN: block_maps",
+                got=str(self.block_maps),
+                expected=f"at most {sum(self.depths)} blocks, maps 0..{len(self.thresholds) - 1}",
+            )
+        if self.size_px % (2 ** len(self.widths)) or self.last_px % self.head_grid:
+            raise InputError(
+                "CEDNN: size_px",
+                got=f"{self.size_px} with {len(self.widths)} stages and a head grid of {self.head_grid}",
+                expected="a size that the stages and the grid divide",
+            )
+        if self.difference_stride not in (1, 2):
+            raise InputError("CEDNN: difference_stride", got=str(self.difference_stride), expected="1 or 2")
+
+    @property
+    def last_px(self) -> int:
+        """Side of the last feature map."""
+        return self.size_px // 2 ** len(self.widths)
+
+
+class DifferenceMaps(nn.Module):
+    """Face and neutral to the binary attention maps, one a threshold."""
+
+    luma: Tensor
+    thresholds: Tensor
+
+    def __init__(self, config: CednnConfig) -> None:
+        super().__init__()
+        self.by_channel = config.difference == "max"
+        self.stride = config.difference_stride
+        # Averaging and luma are both linear, so one fixed strided convolution of the signed difference does both.
+        luma = torch.tensor(GREY_WEIGHTS).view(1, 3, 1, 1) / self.stride**2
+        self.register_buffer("luma", luma.expand(1, 3, self.stride, self.stride).clone(), persistent=False)
+        thresholds = torch.tensor(config.thresholds).view(1, -1, 1, 1)
+        self.register_buffer("thresholds", thresholds, persistent=False)
+
+    def forward(self, face: Tensor, neutral: Tensor) -> Tensor:
+        """Both float [N, 3, H, W], 0..255; gives 0 or 1 as float [N, maps, H / stride, W / stride]."""
+        return (self.difference(face, neutral) > self.thresholds).to(face.dtype)
+
+    def difference(self, face: Tensor, neutral: Tensor) -> Tensor:
+        """The difference image: float [N, 1, H / stride, W / stride], grey levels 0..255."""
+        signed = face - neutral
+        if not self.by_channel:
+            return nn.functional.conv2d(signed, self.luma, stride=self.stride).abs()
+        if self.stride > 1:
+            signed = nn.functional.avg_pool2d(signed, self.stride)
+        return signed.abs().amax(dim=1, keepdim=True)
+
+
+class Block(nn.Module):
+    """Grouped 3x3 and mixing 1x1 convolution with a skip, maps added at the input.
+
+    Args:
+        inside, outside: channels in and out.
+        stride: 1, or 2 to halve the image.
+        groups: of the 3x3 convolution; 0 for depthwise.
+        maps: numbers of the attention maps that this block takes.
+    """
+
+    def __init__(self, inside: int, outside: int, stride: int, groups: int, maps: tuple[int, ...]) -> None:
+        super().__init__()
+        self.maps = maps
+        # One learnable scale a map and channel. Written as a 1x1 convolution, which runtimes fuse with the addition.
+        self.map_scale = nn.Conv2d(len(maps), inside, 1, bias=False) if maps else None
+        self.grouped = nn.Sequential(
+            nn.Conv2d(inside, inside, 3, stride, 1, groups=groups or inside, bias=False),
+            nn.BatchNorm2d(inside),
+            nn.ReLU(),
+        )
+        self.mix = nn.Sequential(nn.Conv2d(inside, outside, 1, bias=False), nn.BatchNorm2d(outside))
+        self.skip: nn.Module = nn.Identity()
+        if stride != 1 or inside != outside:
+            # Averaging first keeps what a strided 1x1 convolution would throw away.
+            pool: nn.Module = nn.AvgPool2d(2) if stride == 2 else nn.Identity()
+            self.skip = nn.Sequential(pool, nn.Conv2d(inside, outside, 1, bias=False), nn.BatchNorm2d(outside))
+        self.act = nn.ReLU()
+
+    def forward(self, x: Tensor, maps: Tensor) -> Tensor:
+        """Features [N, inside, h, w] and maps [N, all maps, h, w], already at this size."""
+        if self.map_scale is not None:
+            x = x + self.map_scale(self.chosen(maps))
+        return self.act(self.mix(self.grouped(x)) + self.skip(x))
+
+    def chosen(self, maps: Tensor) -> Tensor:
+        """The maps of this block: [N, len(self.maps), h, w]."""
+        return torch.cat([maps[:, number : number + 1] for number in self.maps], dim=1)
+
+
+class Cednn(AuModel):
+    """See the module's docstring. ``takes_neutral``; without a neutral the face is its own, and all maps are 0."""
+
+    family = "cednn"
+    takes_neutral = True
+
+    def __init__(self, config: CednnConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.planes = Planes()
+        self.difference = DifferenceMaps(config)
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, config.stem_width, 3, 2, 1, bias=False), nn.BatchNorm2d(config.stem_width), nn.ReLU()
+        )
+        self.blocks = nn.ModuleList(_blocks(config))
+        self.shrink = nn.AvgPool2d(2)
+        self.pool = nn.AvgPool2d(config.last_px // config.head_grid)
+        self.dropout = nn.Dropout(config.dropout)
+        self.classifier = nn.Linear(config.widths[-1] * config.head_grid**2, len(config.aus) + len(config.expressions))
+        _initialise(self)
+
+    def forward(self, face: Tensor, neutral: Tensor | None = None) -> ModelOutput:
+        planes = self.planes(face)
+        reference = planes if neutral is None else self.planes(neutral)
+        maps = self.difference(planes, reference)
+        # A pure scale, so that export folds it into the first convolution exactly, borders included.
+        features = self.features(planes / 255, maps)
+        logits = self.classifier(self.dropout(self.pool(features).flatten(1)))
+        count = len(self.config.aus)
+        expression = logits[:, count:] if self.config.expressions else None
+        return ModelOutput(logits[:, :count] if self.config.expressions else logits, features, expression)
+
+    def features(self, image: Tensor, maps: Tensor) -> Tensor:
+        """Stem and blocks: image [N, 3, H, W] in 0..1 and maps to [N, widths[-1], last_px, last_px]."""
+        x = self.stem(image)
+        for number, block in enumerate(self.blocks):
+            while number < len(self.config.block_maps) and maps.shape[-1] > x.shape[-1]:
+                maps = self.shrink(maps)
+            x = block(x, maps)
+        return x
+
+
+def _blocks(config: CednnConfig) -> list[Block]:
+    blocks: list[Block] = []
+    inside = config.stem_width
+    for stage, (width, depth) in enumerate(zip(config.widths, config.depths, strict=True)):
+        for index in range(depth):
+            number = len(blocks)
+            maps = config.block_maps[number] if number < len(config.block_maps) else ()
+            stride = 2 if stage > 0 and index == 0 else 1
+            blocks.append(Block(inside, width, stride, config.groups, maps))
+            inside = width
+    return blocks
+
+
+def _initialise(model: Cednn) -> None:
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
