@@ -1,0 +1,136 @@
+"""``load``: a package becomes an analyzer, on the best variant that runs here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import List, Optional, Tuple
+
+import numpy as np
+
+from .analyzer import Analyzer
+from .backends import BACKEND_NAMES, Backend, BackendOptions, missing, open_backend
+from .detect import make_detector
+from .device import fingerprint
+from .errors import BackendError, EdgeauError, InputError
+from .files import PathLike
+from .manifest import NEUTRAL_POLICIES, NeutralSpec, Variant
+from .package import Package, shipped_package
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What runs, and why.
+
+    Attributes:
+        variant, backend, threads: names and settings; threads None lets the backend choose.
+        reason: one sentence for a person.
+    """
+
+    variant: str
+    backend: str
+    threads: Optional[int]
+    reason: str
+
+
+def load(
+    package: Optional[PathLike] = None,
+    *,
+    variant: Optional[str] = None,
+    backend: Optional[str] = None,
+    threads: Optional[int] = None,
+    detector: Optional[str] = None,
+    neutral_policy: Optional[str] = None,
+    neutral_image_bgr: Optional[np.ndarray] = None,
+) -> Analyzer:
+    """Open a package for use.
+
+    Args:
+        package: its folder; without it the one that ships with edgeau.
+        variant: name of the variant to run; by default the one measured best on this device, else the safest.
+        backend: ``onnxruntime``, ``openvino`` or ``tensorrt``; by default the same.
+        threads: CPU threads; by default the backend's own choice.
+        detector: ``yunet``, ``haar`` or a path to YuNet's file; by default YuNet where it is at hand.
+        neutral_policy: overrides the manifest's: ``first``, ``running``, ``none`` (compare each face with itself).
+        neutral_image_bgr: uint8 [H, W, 3], BGR: a picture of the subject at rest, which is then the neutral.
+
+    Raises:
+        InputError, PackageError, BackendError, MissingExtraError: each says in one line what is wrong and the mend.
+    """
+    opened = Package.open(shipped_package() if package is None else package)
+    if neutral_policy is not None and neutral_policy not in NEUTRAL_POLICIES:
+        raise InputError("neutral policy", got=neutral_policy, expected=", ".join(NEUTRAL_POLICIES))
+    choice = choose(opened, variant, backend, threads)
+    engine = open_variant(opened, choice)
+    spec = opened.manifest.neutral
+    if neutral_policy is not None:
+        spec = NeutralSpec(neutral_policy, spec.frames)
+    return Analyzer(
+        opened.manifest,
+        engine,
+        make_detector(detector),
+        choice=choice,
+        neutral=spec,
+        neutral_image_bgr=neutral_image_bgr,
+    )
+
+
+def open_variant(package: Package, choice: Choice) -> Backend:
+    """Verify a variant's file and load it on the chosen backend."""
+    file = package.file(package.variant(choice.variant))
+    return open_backend(choice.backend, file, BackendOptions(threads=choice.threads))
+
+
+def choose(
+    package: Package, variant: Optional[str] = None, backend: Optional[str] = None, threads: Optional[int] = None
+) -> Choice:
+    """Pick what to run: what was asked for, else what measured best on this device, else a rule.
+
+    The rule without a measurement: an engine that was built for this machine, else FP32 on ONNX Runtime or OpenVINO.
+    INT8 is never picked unmeasured, because it is slower than FP32 on many machines.
+
+    Raises:
+        BackendError: nothing of what was asked for runs here; the text says why for each.
+    """
+    if backend is not None and backend not in BACKEND_NAMES:
+        raise InputError("backend", got=backend, expected=", ".join(BACKEND_NAMES))
+    measured = package.manifest.selection.get(fingerprint())
+    if measured and variant is None and backend is None and missing(measured["backend"]) is None:
+        reason = f"measured best for {measured.get('objective', 'latency')} on this device by `edgeau optimize`"
+        return Choice(measured["variant"], measured["backend"], threads or measured.get("threads"), reason)
+    reasons: List[str] = []
+    for candidate, name in _candidates(package, variant, backend):
+        why_not = _obstacle(package, candidate, name)
+        if why_not is None:
+            asked = variant is not None or backend is not None
+            reason = "as asked" if asked else "not measured on this device yet; `edgeau optimize` finds the fastest"
+            return Choice(candidate.name, name, threads, reason)
+        reasons.append(f"{candidate.name} on {name}: {why_not}")
+    raise BackendError("nothing in this package runs here: " + ("; ".join(reasons) or "no variant fits what was asked"))
+
+
+def _candidates(package: Package, variant: Optional[str], backend: Optional[str]) -> List[Tuple[Variant, str]]:
+    """Variants and backends in order of preference."""
+    wanted = [package.variant(variant)] if variant is not None else list(package.manifest.variants)
+    pairs = [(v, b) for v in wanted for b in v.backends if backend in (None, b)]
+    if variant is not None and not pairs:
+        raise InputError(
+            f"variant {variant} on {backend}", expected=f"one of {', '.join(package.variant(variant).backends)}"
+        )
+    precisions = ("fp32", "fp16", "mixed", "int8")
+    order = ("tensorrt", "onnxruntime", "openvino")
+    return sorted(pairs, key=lambda p: (p[1] != "tensorrt", precisions.index(p[0].precision), order.index(p[1])))
+
+
+def _obstacle(package: Package, variant: Variant, backend: str) -> Optional[str]:
+    """Why a variant can't run on a backend here; None where nothing speaks against it."""
+    why_not = missing(backend)
+    if why_not is not None or backend != "tensorrt":
+        return why_not
+    from .engine_file import preflight
+    from .machine import read_machine
+
+    try:
+        preflight(package.path / variant.file, read_machine())
+    except EdgeauError as error:
+        return str(error)
+    return None

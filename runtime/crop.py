@@ -1,0 +1,99 @@
+"""The crop rule: five facial points to the square that a model sees, and back.
+
+This module owns every coordinate transform between image and crop. Training, export and runtime use the same code.
+"""
+
+from __future__ import annotations
+
+from typing import Tuple
+
+import numpy as np
+
+from .errors import InputError
+from .manifest import CropSpec
+
+
+def crop_matrix(points_xy: np.ndarray, spec: CropSpec) -> np.ndarray:
+    """The similarity that takes five image points onto the crop's template, in the least-squares sense.
+
+    Args:
+        points_xy: float [5, 2], right eye, left eye, nose tip, right and left mouth corner (the subject's right), in
+            image pixels, x to the right, y down.
+        spec: the crop.
+
+    Returns:
+        float64 [2, 3]: image coordinates to crop coordinates, both with pixel centres at whole numbers.
+
+    The solution is Umeyama's (IEEE TPAMI 13(4), 1991), restricted to rotations without reflection. In two dimensions a
+    similarity is a complex factor and an offset, so it needs no singular value decomposition.
+
+    Raises:
+        InputError: not five finite points, or all of them in one place.
+    """
+    points = np.asarray(points_xy, np.float64)
+    if points.shape != (5, 2) or not np.isfinite(points).all():
+        raise InputError("facial points", got=f"{points.shape}", expected="five finite (x, y)")
+    source = points[:, 0] + 1j * points[:, 1]
+    template = np.asarray(spec.template, np.float64) * spec.size_px - 0.5
+    target = template[:, 0] + 1j * template[:, 1]
+    centred = source - source.mean()
+    power = float(np.sum(np.abs(centred) ** 2))
+    if power < 1e-6:
+        raise InputError("facial points", got="all in one place", expected="five distinct points")
+    factor = np.sum(np.conj(centred) * (target - target.mean())) / power
+    offset = target.mean() - factor * source.mean()
+    return np.array([[factor.real, -factor.imag, offset.real], [factor.imag, factor.real, offset.imag]])
+
+
+def invert(matrix: np.ndarray) -> np.ndarray:
+    """The inverse of a [2, 3] affine transform: crop coordinates to image coordinates."""
+    linear = np.linalg.inv(matrix[:, :2])
+    return np.hstack([linear, -linear @ matrix[:, 2:]])
+
+
+def transform(points_xy: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Apply a [2, 3] transform to points [..., 2]."""
+    moved: np.ndarray = np.asarray(points_xy, np.float64) @ matrix[:, :2].T + matrix[:, 2]
+    return moved
+
+
+def crop_face(image_rgb: np.ndarray, points_xy: np.ndarray, spec: CropSpec) -> np.ndarray:
+    """Cut one face.
+
+    Args:
+        image_rgb: uint8 [H, W, 3]; any channel order, which is kept.
+        points_xy: as for ``crop_matrix``.
+        spec: the crop.
+
+    Returns:
+        uint8 [size_px, size_px, 3]. What lies outside the image repeats its edge.
+    """
+    import cv2
+
+    matrix = crop_matrix(points_xy, spec)
+    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    image, matrix = _shrink(image_rgb, matrix, spec.size_px, scale)
+    size = (spec.size_px, spec.size_px)
+    crop: np.ndarray = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return crop
+
+
+def _shrink(image: np.ndarray, matrix: np.ndarray, size_px: int, scale: float) -> Tuple[np.ndarray, np.ndarray]:
+    """Bring a large face near the crop's size by area averaging first: bilinear sampling alone would alias."""
+    import cv2
+
+    step = int(1 / scale) if scale > 0 else 1
+    if step < 2:
+        return image, matrix
+    corners = np.array([[0, 0], [size_px, 0], [0, size_px], [size_px, size_px]], np.float64)
+    found = transform(corners, invert(matrix))
+    height, width = image.shape[:2]
+    x0, y0 = np.clip(np.floor(found.min(axis=0)).astype(int) - step, 0, [width - 1, height - 1])
+    x1, y1 = np.clip(np.ceil(found.max(axis=0)).astype(int) + step, [x0 + 1, y0 + 1], [width, height])
+    part = image[y0:y1, x0:x1]
+    small = cv2.resize(part, (max(1, (x1 - x0) // step), max(1, (y1 - y0) // step)), interpolation=cv2.INTER_AREA)
+    ratio = np.array([part.shape[1] / small.shape[1], part.shape[0] / small.shape[0]])
+    # small -> image coordinates (pixel centres at whole numbers), then image -> crop
+    to_image = np.array([[ratio[0], 0, x0 + (ratio[0] - 1) / 2], [0, ratio[1], y0 + (ratio[1] - 1) / 2]])
+    combined = np.hstack([matrix[:, :2] @ to_image[:, :2], (matrix[:, :2] @ to_image[:, 2] + matrix[:, 2])[:, None]])
+    return small, combined

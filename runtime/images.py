@@ -1,0 +1,78 @@
+"""Pictures in: any that OpenCV decodes, or an array, as uint8 BGR."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, List, Sequence
+
+import numpy as np
+
+from .crop import crop_face
+from .detect import default_detector, require_cv2
+from .errors import InputError
+from .files import PathLike
+from .manifest import CropSpec
+
+
+def read_image(path: PathLike) -> np.ndarray:
+    """Read a picture as uint8 [H, W, 3] BGR, turned upright by its EXIF data.
+
+    Grey pictures become three equal channels, alpha is dropped, 16 bits are scaled to 8.
+
+    Raises:
+        InputError: missing, truncated or not a picture.
+    """
+    require_cv2("reading images")
+    import cv2
+
+    try:
+        data = np.fromfile(path, np.uint8)
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise InputError(f"image {path}", got=str(error.strerror).lower(), expected="a readable picture") from error
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if image is None:
+        got = "an empty file" if not data.size else "no picture that OpenCV can decode"
+        raise InputError(f"image {path}", got=got, expected="a whole PNG, JPEG, BMP, WebP or TIFF")
+    return as_bgr(image)
+
+
+def as_bgr(image: Any) -> np.ndarray:
+    """An array as uint8 [H, W, 3] BGR.
+
+    Args:
+        image: uint8 or uint16, [H, W], [H, W, 1], [H, W, 3] BGR or [H, W, 4] BGRA.
+
+    Raises:
+        InputError: another type or shape.
+    """
+    array = np.asarray(image)
+    shape_ok = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
+    if not shape_ok or array.dtype not in (np.uint8, np.uint16) or 0 in array.shape:
+        raise InputError(
+            "image", got=f"{array.dtype} {list(array.shape)}", expected="uint8 or uint16 [H, W, 3], BGR as cv2 gives it"
+        )
+    if array.dtype == np.uint16:
+        array = (array >> 8).astype(np.uint8)
+    if array.ndim == 2:
+        array = array[:, :, None]
+    if array.shape[2] == 1:
+        array = np.repeat(array, 3, axis=2)
+    return np.ascontiguousarray(array[:, :, :3])
+
+
+def crops_of_images(files: Sequence[Path], crop: CropSpec) -> np.ndarray:
+    """RGB crops of pictures: those already of the crop's size as they are, faces found in the others.
+
+    Returns:
+        uint8 [N, size_px, size_px, 3]; pictures without a face are left out.
+    """
+    found: List[np.ndarray] = []
+    detector = default_detector()
+    for file in files:
+        image = read_image(file)
+        if image.shape[:2] == (crop.size_px, crop.size_px):
+            found.append(image[:, :, ::-1])
+            continue
+        found += [crop_face(image[:, :, ::-1], face.points_xy, crop) for face in detector.detect(image)]
+    shape = (0, crop.size_px, crop.size_px, 3)
+    return np.stack(found) if found else np.zeros(shape, np.uint8)
