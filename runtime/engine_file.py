@@ -1,8 +1,8 @@
 """A TensorRT engine as a file: a plain plan, its sidecar, and whether both fit this machine.
 
-``NAME.engine`` is the plan as TensorRT wrote it, so that trtexec, DeepStream and Triton load it. What edgeau knows of it
-stands beside it in ``NAME.engine.json``. A plan is native code: it is deserialized only after ``preflight`` found its
-hash in the sidecar, and neither TensorRT nor a GPU is needed for that.
+``NAME.engine`` is the plan as TensorRT wrote it, so that trtexec, DeepStream and Triton load it. What edgeau knows of
+it stands beside it in ``NAME.engine.json``. A plan is native code: it is deserialized only after ``preflight`` found
+its hash in the sidecar, and neither TensorRT nor a GPU is needed for that.
 
 The plan's header: bytes 0..3 are ``ftrt`` (TensorRT) or ``vtrt`` (TensorRT for RTX), and bytes 24..27 the version as
 major, minor, patch, build (TensorRT 10.3 to 11.1, samples/common/sampleEngines.cpp, ``printPlanVersion``; TensorRT 8

@@ -1,0 +1,272 @@
+"""One builder for TensorRT 8.5 to 11: an ONNX file in, a plan out.
+
+    requires  an ONNX file whose graph holds all the arithmetic; INT8 as Q/DQ pairs in it (there is no calibrator)
+    does      parse, set the profile, precision, memory, timing cache and DLA, build
+    ensures   a plan whose header says which TensorRT wrote it, and a record of every setting
+
+Precision is a flag where the network is weakly typed (8.5 to 10), and stands in the graph where it is strongly typed
+(10 and 11). What the library offers is asked of its names (``capabilities``), never of its version.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple
+
+from edgeau.runtime.errors import EngineError, InputError
+from edgeau.runtime.files import PathLike
+
+from . import timing_cache
+from .capabilities import capabilities
+from .dla import DlaUse, count_fallback, use_dla
+from .library import HOW_ON_DEVICE, bit, flavour, load_tensorrt, member, tactic_word, version
+from .log import make_logger, parser_errors
+from .mixed import leave_grouped_in_float
+from .progress import Report, make_monitor, run_interruptibly, silent
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """How to build.
+
+    Attributes:
+        precision: ``int8`` and ``mixed`` need Q/DQ in the graph; ``fp16`` is a flag, or the graph's where strongly
+            typed; ``fp32`` switches TF32 off, so that it is what it says.
+        strongly_typed: take precision from the graph.
+        batch: smallest, preferred and largest batch.
+        workspace_mib: scratch memory that tactics may use, in MiB; None leaves TensorRT's own limit.
+        optimization_level: 0 (fast build) to 5 (thorough); None leaves TensorRT's own.
+        tactic_sources: names of TacticSource members; None leaves TensorRT's own choice.
+        timing_cache: file to read and write back; None for none.
+        dla_core: build for this DLA core; None for the GPU.
+        dla_fallback: largest share of layers, 0..1, that may fall back from DLA to the GPU.
+        float_grouped: leave grouped convolutions in float (the ``mixed`` rung of the ladder).
+    """
+
+    precision: str = "fp32"
+    strongly_typed: bool = False
+    batch: Tuple[int, int, int] = (1, 1, 1)
+    workspace_mib: Optional[int] = None
+    optimization_level: Optional[int] = None
+    tactic_sources: Optional[Tuple[str, ...]] = None
+    timing_cache: Optional[Path] = None
+    dla_core: Optional[int] = None
+    dla_fallback: float = 0.5
+    float_grouped: bool = False
+
+    def __post_init__(self) -> None:
+        smallest, preferred, largest = self.batch
+        if not 1 <= smallest <= preferred <= largest:
+            got = ",".join(map(str, self.batch))
+            raise InputError("batch", got=got, expected="smallest,preferred,largest with 1 <= each <= the next")
+        if not 0 <= self.dla_fallback <= 1:
+            raise InputError("DLA fallback share", got=str(self.dla_fallback), expected="0 to 1")
+
+
+@dataclass(frozen=True)
+class BuiltEngine:
+    """A plan and how it came about.
+
+    Attributes:
+        plan: the plan's bytes.
+        tensorrt, flavour: who wrote it.
+        inputs: [H, W, 3] by input name.
+        layers: in the parsed network.
+        fell_back: names of layers that run on the GPU although DLA was asked for.
+        settings: of the builder, as far as they were set.
+        warnings: TensorRT's, one line each.
+        build_s: seconds that the build took.
+    """
+
+    plan: bytes
+    tensorrt: str
+    flavour: str
+    inputs: Dict[str, List[int]]
+    layers: int
+    fell_back: Tuple[str, ...]
+    settings: Dict[str, Any]
+    warnings: Tuple[str, ...]
+    build_s: float
+
+
+def build_engine(
+    onnx_path: PathLike, options: BuildOptions = BuildOptions(), *, trt: Any = None, report: Report = silent
+) -> BuiltEngine:
+    """Build a plan from an ONNX file on this machine.
+
+    Ctrl-C stops the build (at once from TensorRT 10 on) and raises KeyboardInterrupt; nothing was written by then.
+
+    Args:
+        onnx_path: the file.
+        options: how to build.
+        trt: TensorRT's module; by default the installed one.
+        report: gets lines of progress.
+
+    Raises:
+        InputError: no such file, or an option that this TensorRT does not know.
+        EngineError: no TensorRT, no GPU, a graph that TensorRT can't parse, too many layers off the DLA, or a build
+            that failed; one line with TensorRT's own reason.
+    """
+    path = Path(onnx_path)
+    if not path.is_file():
+        raise InputError(f"ONNX {path}", got="no such file", expected="a variant of a package")
+    trt = load_tensorrt() if trt is None else trt
+    log = make_logger(trt)
+    builder = make_builder(trt, log)
+    network = builder.create_network(_network_flags(trt, options))
+    parse(trt, network, path, log)
+    settings: Dict[str, Any] = {"strongly_typed": options.strongly_typed, "precision": options.precision}
+    if options.float_grouped:
+        settings["left_in_float"] = leave_grouped_in_float(trt, network)
+    config = builder.create_builder_config()
+    _set_precision(trt, config, options, settings)
+    _set_limits(trt, config, options, settings)
+    inputs = _set_profile(builder, config, network, options.batch)
+    use = _set_dla(trt, builder, config, network, options, settings)
+    settings["timing_cache_note"] = timing_cache.attach(trt, config, options.timing_cache)
+    plan, build_s = _build(trt, builder, network, config, log, report)
+    timing_cache.keep(trt, config, options.timing_cache)
+    return BuiltEngine(
+        plan=plan,
+        tensorrt=version(trt),
+        flavour=flavour(trt),
+        inputs=inputs,
+        layers=int(network.num_layers),
+        fell_back=use.fell_back if use else (),
+        settings={name: value for name, value in settings.items() if value is not None},
+        warnings=tuple(log.warnings),
+        build_s=build_s,
+    )
+
+
+def make_builder(trt: Any, log: Any) -> Any:
+    """TensorRT's builder. Raises EngineError where there is no usable GPU.
+
+    Without a driver the constructor returns nothing, which the binding reports as a TypeError.
+    """
+    try:
+        builder = trt.Builder(log)
+    except (TypeError, RuntimeError) as error:
+        reason = log.errors[0] if log.errors else str(error)
+        raise EngineError(
+            f"TensorRT {version(trt)} can't build here, no usable CUDA device ({reason}); {HOW_ON_DEVICE}"
+        ) from error
+    if builder is None:
+        raise EngineError(f"TensorRT {version(trt)} can't build here, no usable CUDA device; {HOW_ON_DEVICE}")
+    return builder
+
+
+def parse(trt: Any, network: Any, path: Path, log: Any) -> None:
+    """Parse an ONNX file into the network. Raises EngineError with each of the parser's errors and its node."""
+    parser = trt.OnnxParser(network, log)
+    if parser.parse_from_file(str(path)):
+        return
+    errors = parser_errors(parser) or log.errors or ["no reason given"]
+    raise EngineError(f"TensorRT {version(trt)} can't parse {path}: " + "; ".join(errors))
+
+
+def _network_flags(trt: Any, options: BuildOptions) -> int:
+    """Explicit batch where it has a flag of its own; strong typing where it is asked for and has one."""
+    kinds = getattr(trt, "NetworkDefinitionCreationFlag", None)
+    names = ["EXPLICIT_BATCH"] + (["STRONGLY_TYPED"] if options.strongly_typed else [])
+    flags = [member(kinds, name) for name in names]
+    return sum(bit(flag) for flag in flags if flag is not None)
+
+
+def _set_precision(trt: Any, config: Any, options: BuildOptions, settings: Dict[str, Any]) -> None:
+    """Flags where the network is weakly typed; a strongly typed one must have none."""
+    if options.precision == "fp32":
+        config.clear_flag(trt.BuilderFlag.TF32)
+    if options.strongly_typed:
+        return
+    wanted = {"int8": ("INT8", "FP16"), "mixed": ("INT8", "FP16"), "fp16": ("FP16",)}.get(options.precision, ())
+    missing = set(wanted) - capabilities(trt).precision_flags
+    if missing:
+        raise EngineError(
+            f"TensorRT {version(trt)} has no flag {min(missing)}: precision must stand in the graph, "
+            "so build strongly typed from a file that has it"
+        )
+    for name in wanted:
+        config.set_flag(getattr(trt.BuilderFlag, name))
+    settings["flags"] = list(wanted)
+
+
+def _set_limits(trt: Any, config: Any, options: BuildOptions, settings: Dict[str, Any]) -> None:
+    if options.workspace_mib is not None:
+        size = options.workspace_mib * MIB
+        if hasattr(config, "set_memory_pool_limit"):
+            config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, size)
+        else:
+            config.max_workspace_size = size
+        settings["workspace_mib"] = options.workspace_mib
+    if options.optimization_level is not None:
+        if not hasattr(config, "builder_optimization_level"):
+            raise InputError(
+                "--level",
+                got=str(options.optimization_level),
+                expected="nothing",
+                mend="TensorRT 8.5 has no such level",
+            )
+        config.builder_optimization_level = options.optimization_level
+        settings["optimization_level"] = options.optimization_level
+    if options.tactic_sources is not None:
+        config.set_tactic_sources(tactic_word(trt, list(options.tactic_sources)))
+        settings["tactic_sources"] = list(options.tactic_sources)
+    verbosity = member(getattr(trt, "ProfilingVerbosity", None), "DETAILED")
+    if verbosity is not None:
+        # Costs nothing at run time and lets the engine inspector name layers with their precision.
+        config.profiling_verbosity = verbosity
+
+
+def _set_profile(builder: Any, config: Any, network: Any, batch: Tuple[int, int, int]) -> Dict[str, List[int]]:
+    """One optimisation profile over the batch. Returns [H, W, 3] by input name."""
+    profile = builder.create_optimization_profile()
+    inputs: Dict[str, List[int]] = {}
+    for index in range(network.num_inputs):
+        tensor = network.get_input(index)
+        shape = [int(side) for side in tensor.shape]
+        if shape[0] not in (-1, batch[0]) or (shape[0] != -1 and batch[0] != batch[2]):
+            raise InputError(
+                f"batch of input {tensor.name}",
+                got=",".join(map(str, batch)),
+                expected=f"{shape[0]}, fixed in the ONNX",
+            )
+        if any(side < 0 for side in shape[1:]):
+            raise InputError(f"input {tensor.name}", got=f"shape {shape}", expected="only the batch to be dynamic")
+        inputs[str(tensor.name)] = shape[1:]
+        profile.set_shape(tensor.name, *[(n, *shape[1:]) for n in batch])
+    config.add_optimization_profile(profile)
+    return inputs
+
+
+def _set_dla(
+    trt: Any, builder: Any, config: Any, network: Any, options: BuildOptions, settings: Dict[str, Any]
+) -> Optional[DlaUse]:
+    if options.dla_core is None:
+        return None
+    if options.precision == "fp32":
+        raise InputError("precision for DLA", got="fp32", expected="int8 or fp16")
+    use_dla(trt, builder, config, options.dla_core, options.batch)
+    use = count_fallback(trt, network, config, options.dla_fallback)
+    settings.update(dla_core=options.dla_core, dla_layers=use.layers, dla_gpu_share=round(use.gpu_share, 4))
+    return use
+
+
+def _build(trt: Any, builder: Any, network: Any, config: Any, log: Any, report: Report) -> Tuple[bytes, float]:
+    cancelled = threading.Event()
+    monitor = make_monitor(trt, report, cancelled)
+    if monitor is not None:
+        config.progress_monitor = monitor
+    started = time.monotonic()
+    serialized = run_interruptibly(
+        lambda: builder.build_serialized_network(network, config), report, cancelled, ticks=monitor is None
+    )
+    if serialized is None:
+        reason = "; ".join(log.errors[-3:]) or "no reason given"
+        raise EngineError(f"TensorRT {version(trt)} failed to build: {reason}")
+    return bytes(serialized), time.monotonic() - started

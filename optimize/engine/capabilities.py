@@ -1,0 +1,45 @@
+"""What a TensorRT can do, read off its names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, FrozenSet
+
+from .library import member, version
+
+PRECISION_FLAGS = ("FP16", "INT8")
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What decides how a network is built.
+
+    Attributes:
+        version: of the library, for messages.
+        precision_flags: those of FP16 and INT8 that the builder still takes. TensorRT 11 takes none.
+        strong_typing: whether precision can be read from the graph.
+        prefers_strong: whether it should be, where both ways exist.
+        monitor: whether the builder reports progress and can be stopped.
+    """
+
+    version: str
+    precision_flags: FrozenSet[str]
+    strong_typing: bool
+    prefers_strong: bool
+    monitor: bool
+
+
+def capabilities(trt: Any) -> Capabilities:
+    """Read a TensorRT module's capabilities."""
+    flags = frozenset(name for name in PRECISION_FLAGS if member(trt.BuilderFlag, name) is not None)
+    strong = member(getattr(trt, "NetworkDefinitionCreationFlag", None), "STRONGLY_TYPED") is not None
+    # Weak typing is deprecated from 10.12 on. Nothing in the names says so; the parser that reads a model from memory
+    # piece by piece is absent in 10.7 and present in 10.13, and stands for that generation.
+    late = hasattr(trt.OnnxParser, "load_model_proto")
+    return Capabilities(
+        version=version(trt),
+        precision_flags=flags,
+        strong_typing=strong or not flags,
+        prefers_strong=not flags or (strong and late),
+        monitor=hasattr(trt, "IProgressMonitor"),
+    )

@@ -1,0 +1,224 @@
+"""One builder over the API of TensorRT 8.5, 8.6, 10.3, 10.16 and 11 (fakes with real names), and over a real one."""
+
+import signal
+import threading
+import time
+
+import pytest
+
+from edgeau.optimize.engine.builder import BuildOptions, build_engine
+from edgeau.optimize.engine.capabilities import capabilities
+from edgeau.optimize.engine.library import load_tensorrt
+from edgeau.runtime.errors import EngineError, InputError
+
+
+@pytest.fixture
+def onnx_file(tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"read by the fake parser only")
+    return path
+
+
+def test_builds_on_every_api(any_fake, onnx_file):
+    able = capabilities(any_fake)
+    options = BuildOptions(precision="int8", strongly_typed=not able.precision_flags, batch=(1, 2, 8), workspace_mib=64)
+    built = build_engine(onnx_file, options, trt=any_fake)
+    assert built.plan.startswith(b"ftrt")
+    assert built.inputs == {"face": [32, 32, 3]}
+    assert any_fake.record.profiles == [{"face": ((1, 32, 32, 3), (2, 32, 32, 3), (8, 32, 32, 3))}]
+    assert any_fake.record.limits["WORKSPACE"] == 64 << 20
+    assert built.settings["workspace_mib"] == 64
+
+
+@pytest.mark.parametrize(
+    ("version", "weak", "strong", "prefers_strong"),
+    [
+        ("8.5", True, False, False),
+        ("8.6", True, False, False),
+        ("10.3", True, True, False),
+        ("10.16", True, True, True),
+        ("11.0", False, True, True),
+        ("11.1", False, True, True),
+    ],
+)
+def test_reads_what_the_api_can_do_off_its_names(fake_tensorrt, version, weak, strong, prefers_strong):
+    able = capabilities(fake_tensorrt(version))
+    assert (bool(able.precision_flags), able.strong_typing, able.prefers_strong) == (weak, strong, prefers_strong)
+
+
+@pytest.mark.parametrize("version", ["8.5", "8.6", "10.3", "10.16"])
+@pytest.mark.parametrize(
+    ("precision", "flags"),
+    [("int8", {"INT8", "FP16"}), ("fp16", {"FP16"}), ("fp32", set()), ("mixed", {"INT8", "FP16"})],
+)
+def test_weak_typing_sets_precision_flags(fake_tensorrt, onnx_file, version, precision, flags):
+    trt = fake_tensorrt(version)
+    build_engine(onnx_file, BuildOptions(precision=precision), trt=trt)
+    assert trt.record.flags & {"INT8", "FP16"} == flags
+
+
+@pytest.mark.parametrize("version", ["10.3", "10.16", "11.0"])
+def test_strong_typing_sets_no_precision_flag_and_asks_for_it_on_the_network(fake_tensorrt, onnx_file, version):
+    trt = fake_tensorrt(version)
+    build_engine(onnx_file, BuildOptions(precision="int8", strongly_typed=True), trt=trt)
+    assert not trt.record.flags & {"INT8", "FP16"}
+    assert trt.record.network_flags & (1 << trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+
+
+def test_explicit_batch_is_asked_for_where_it_exists(any_fake, onnx_file):
+    strongly = not capabilities(any_fake).precision_flags
+    build_engine(onnx_file, BuildOptions(strongly_typed=strongly), trt=any_fake)
+    kinds = any_fake.NetworkDefinitionCreationFlag
+    expected = (1 << kinds.EXPLICIT_BATCH) if hasattr(kinds, "EXPLICIT_BATCH") else 1 << kinds.STRONGLY_TYPED
+    assert any_fake.record.network_flags == expected
+
+
+def test_a_precision_flag_that_is_gone_is_an_error_that_names_the_way_out(fake_tensorrt, onnx_file):
+    with pytest.raises(EngineError, match="precision must stand in the graph"):
+        build_engine(onnx_file, BuildOptions(precision="int8"), trt=fake_tensorrt("11.1"))
+
+
+def test_optimization_level_is_refused_where_there_is_none(fake_tensorrt, onnx_file):
+    with pytest.raises(InputError, match=r"8\.5 has no such level"):
+        build_engine(onnx_file, BuildOptions(optimization_level=4), trt=fake_tensorrt("8.5"))
+    trt = fake_tensorrt("8.6")
+    assert build_engine(onnx_file, BuildOptions(optimization_level=4), trt=trt).settings["optimization_level"] == 4
+
+
+def test_tactic_sources_are_those_that_the_version_has(fake_tensorrt, onnx_file):
+    options = BuildOptions(tactic_sources=("CUDNN", "JIT_CONVOLUTIONS"))
+    trt = fake_tensorrt("8.6")
+    build_engine(onnx_file, options, trt=trt)
+    assert trt.record.limits["tactics"] == (1 << trt.TacticSource.CUDNN) | (1 << trt.TacticSource.JIT_CONVOLUTIONS)
+    with pytest.raises(InputError, match="EDGE_MASK_CONVOLUTIONS, JIT_CONVOLUTIONS"):
+        build_engine(onnx_file, options, trt=fake_tensorrt("11.1"))
+
+
+def test_the_timing_cache_is_kept_and_given_back(any_fake, onnx_file, tmp_path):
+    cache = tmp_path / "cache" / "x.timing"
+    strongly = not capabilities(any_fake).precision_flags
+    options = BuildOptions(timing_cache=cache, strongly_typed=strongly)
+    build_engine(onnx_file, options, trt=any_fake)
+    assert cache.read_bytes() == b"timings"
+    build_engine(onnx_file, options, trt=any_fake)
+    assert list(cache.parent.iterdir()) == [cache]
+
+
+def test_no_gpu_is_one_line_that_says_how_to_build_elsewhere(any_fake, fake_tensorrt, onnx_file):
+    trt = fake_tensorrt("8.6", gpu=False)
+    with pytest.raises(EngineError, match=r"error: 35.*edgeau build PACKAGE --host") as caught:
+        build_engine(onnx_file, trt=trt)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_tensorrt_is_one_line_that_says_how_to_build_elsewhere(monkeypatch):
+    monkeypatch.setenv("EDGEAU_TENSORRT", "no_such_tensorrt")
+    with pytest.raises(EngineError, match=r"no_such_tensorrt is not installed.*--target BOARD"):
+        load_tensorrt()
+
+
+def test_parser_errors_name_their_node(any_fake, fake_tensorrt, api_names, onnx_file):
+    version = any_fake.__version__.rsplit(".", 2)[0]
+    trt = fake_tensorrt(version, parser_errors=[(7, "Assertion failed:\n  shiftIsAllZeros(zeroPoint)")])
+    with pytest.raises(EngineError, match=r"node 7.*: Assertion failed: shiftIsAllZeros"):
+        build_engine(onnx_file, trt=trt)
+
+
+def test_a_failed_build_says_what_tensorrt_said(any_fake, fake_tensorrt, onnx_file):
+    version = any_fake.__version__.rsplit(".", 2)[0]
+    trt = fake_tensorrt(version, fail=lambda flags, layers: "Error Code 10:\nno implementation for node conv")
+    with pytest.raises(EngineError, match="Error Code 10: no implementation for node conv"):
+        build_engine(onnx_file, trt=trt)
+
+
+@pytest.mark.parametrize("batch", [(0, 1, 1), (2, 1, 4), (1, 4, 2)])
+def test_a_batch_out_of_order_is_refused(batch):
+    with pytest.raises(InputError, match="batch"):
+        BuildOptions(batch=batch)
+
+
+def test_dla_needs_a_board_that_has_it(fake_tensorrt, onnx_file):
+    with pytest.raises(EngineError, match="no DLA"):
+        build_engine(onnx_file, BuildOptions(precision="fp16", dla_core=0), trt=fake_tensorrt("10.3"))
+
+
+def test_dla_counts_the_layers_that_fell_back(fake_tensorrt, onnx_file):
+    trt = fake_tensorrt("8.6", dla_cores=2, off_dla=("cast",))
+    built = build_engine(onnx_file, BuildOptions(precision="int8", dla_core=1), trt=trt)
+    assert built.fell_back == ("cast",)
+    assert built.settings["dla_gpu_share"] == 0.25
+    assert "GPU_FALLBACK" in trt.record.flags
+    assert trt.record.config.DLA_core == 1
+
+
+def test_dla_with_too_many_layers_on_the_gpu_is_an_error(fake_tensorrt, onnx_file):
+    trt = fake_tensorrt("8.6", dla_cores=2, off_dla=("cast", "q", "conv"))
+    with pytest.raises(EngineError, match="3 of 4 layers can't run on DLA"):
+        build_engine(onnx_file, BuildOptions(precision="int8", dla_core=0), trt=trt)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        (BuildOptions(precision="fp32", dla_core=0), "precision for DLA"),
+        (BuildOptions(precision="fp16", dla_core=5), "0 to 1"),
+        (BuildOptions(precision="fp16", dla_core=0, batch=(1, 1, 4)), "one fixed batch for DLA"),
+    ],
+)
+def test_dla_refuses_what_it_can_not_do(fake_tensorrt, onnx_file, options, match):
+    with pytest.raises(InputError, match=match):
+        build_engine(onnx_file, options, trt=fake_tensorrt("8.6", dla_cores=2))
+
+
+def test_mixed_bypasses_the_quantizer_of_grouped_convolutions(any_fake, onnx_file):
+    strongly = not capabilities(any_fake).precision_flags
+    options = BuildOptions(precision="mixed", float_grouped=True, strongly_typed=strongly)
+    built = build_engine(onnx_file, options, trt=any_fake)
+    assert built.settings["left_in_float"] == ["conv"]
+
+
+@pytest.mark.parametrize("kind", ["fp32", "fp16", "int8"])
+def test_a_real_builder_builds_every_precision_without_a_warning(rtx, toy_onnx, kind):
+    said = []
+    options = BuildOptions(precision=kind, strongly_typed=True, batch=(1, 2, 8))
+    built = build_engine(toy_onnx(kind), options, trt=rtx, report=said.append)
+    assert built.plan.startswith(b"vtrt")
+    assert built.warnings == ()
+    assert built.inputs == {"face": [32, 32, 3]}
+    assert any("%" in line for line in said)
+
+
+def test_a_real_builder_takes_the_network_with_grouped_convolutions_left_in_float(rtx, toy_onnx):
+    options = BuildOptions(precision="mixed", strongly_typed=True, float_grouped=True)
+    assert build_engine(toy_onnx("int8"), options, trt=rtx).settings["left_in_float"] == ["conv2"]
+
+
+def test_a_real_parser_names_the_node_it_can_not_read(rtx, toy_onnx, tmp_path):
+    import onnx
+
+    model = onnx.load(toy_onnx("fp32"))
+    model.graph.node[5].op_type = "NoSuchOperator"
+    onnx.save(model, tmp_path / "bad.onnx")
+    with pytest.raises(EngineError, match=r"can't parse .*bad\.onnx: node 5"):
+        build_engine(tmp_path / "bad.onnx", BuildOptions(strongly_typed=True), trt=rtx)
+
+
+def test_a_truncated_onnx_is_one_line(rtx, toy_onnx, tmp_path):
+    cut = tmp_path / "cut.onnx"
+    cut.write_bytes(toy_onnx("fp32").read_bytes()[:200])
+    with pytest.raises(EngineError, match="can't parse"):
+        build_engine(cut, BuildOptions(strongly_typed=True), trt=rtx)
+
+
+def test_interruption_stops_a_real_build_and_leaves_nothing(rtx, toy_onnx, tmp_path):
+    def interrupt_once(_):
+        if not interrupted.is_set():
+            interrupted.set()
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            time.sleep(0.3)
+
+    interrupted = threading.Event()
+    options = BuildOptions(strongly_typed=True, timing_cache=tmp_path / "x.timing")
+    with pytest.raises(KeyboardInterrupt):
+        build_engine(toy_onnx("fp32"), options, trt=rtx, report=interrupt_once)
+    assert list(tmp_path.iterdir()) == []
