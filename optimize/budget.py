@@ -1,0 +1,215 @@
+"""An accuracy budget for INT8: layers that cost most go back to float until the budget holds.
+
+NNCF has `quantize_with_accuracy_control` for this. It is not used here, because it ranks and reverts on the model as
+NNCF leaves it, calibrates anew for every target, and doesn't bound its time; what must hold the budget is the model as
+the target reads it. So: one calibration; for each layer, put that layer alone back, finish, and score; then put
+layers back in the order of what each regained, scoring each step, until the budget holds.
+"""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from edgeau.runtime.backends import Backend, open_backend
+from edgeau.runtime.manifest import Manifest
+from edgeau.runtime.parity import sqnr_db
+
+from .accuracy import Judge
+from .parity import judge_backend, predict_model
+from .scope import WEIGHTED_OPS
+from .targets import Finished, Target, finish_for, layers_in_float
+
+LATENCY_ROUNDS = 5
+LATENCY_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What an accuracy budget did.
+
+    Attributes:
+        finished: the model that holds the budget, or the nearest to it with every layer back in float.
+        metric, reference, before, after: the score of FP32, of plain INT8, and of the result.
+        max_drop, held: the budget, and whether the result keeps it.
+        reverted: layers that went back to float, costliest first.
+        latency_ms_before, latency_ms_after: median of one crop on one thread, None where the target doesn't run here.
+    """
+
+    finished: Finished
+    metric: str
+    reference: float
+    before: float
+    after: float
+    max_drop: float
+    held: bool
+    reverted: tuple[str, ...]
+    latency_ms_before: float | None
+    latency_ms_after: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the model."""
+        return {key: value for key, value in vars(self).items() if key != "finished"}
+
+
+def restore_accuracy(
+    model: onnx.ModelProto,
+    quantized: onnx.ModelProto,
+    target: Target,
+    judge: Judge,
+    manifest: Manifest,
+    max_drop: float,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Restored:
+    """Put layers back to float until the score falls by no more than ``max_drop`` against FP32.
+
+    Args:
+        model: the float model, nodes named as in ``quantized``.
+        quantized: what NNCF made of it.
+        target: whose reading must hold the budget.
+        judge: scores outputs; knows FP32's.
+        manifest: of the package.
+        max_drop: in the metric's unit, 0..1.
+        progress: called with a line for each step.
+    """
+    reference = judge.score(judge.reference)
+    plain = finish_for(quantized, target)
+    outputs = _outputs(plain, target, judge, manifest)
+    before = judge.score(outputs).value
+    floor = reference.value - max_drop
+    reverted: tuple[str, ...] = ()
+    current, score = plain, before
+    if score < floor - 1e-12:
+        order = _costliest_first(model, quantized, target, judge, manifest, progress)
+        for count in range(1, len(order) + 1):
+            reverted = tuple(order[:count])
+            current = finish_for(revert(quantized, model, reverted), target)
+            score = judge.score(_outputs(current, target, judge, manifest)).value
+            progress(f"{target.name}: {count} of {len(order)} layers back in float, {reference.metric} {score:.4f}")
+            if score >= floor - 1e-12:
+                break
+    times = _latencies([plain, current], target, judge, manifest) if reverted else (None, None)
+    return Restored(
+        current, reference.metric, reference.value, before, score, max_drop, score >= floor - 1e-12, reverted, *times
+    )
+
+
+def revert(quantized: onnx.ModelProto, model: onnx.ModelProto, layers: Iterable[str]) -> onnx.ModelProto:
+    """A copy of the quantized model in which these layers read float data and float weights again.
+
+    Args:
+        quantized: Q/DQ model whose nodes kept the names that they have in ``model``.
+        model: the float model.
+        layers: node names. Names that are not in both are left alone.
+    """
+    result = copy.deepcopy(quantized)
+    wanted = set(layers)
+    originals = {node.name: node for node in model.graph.node if node.name in wanted}
+    floats = {tensor.name: tensor for tensor in model.graph.initializer}
+    present = {tensor.name for tensor in result.graph.initializer}
+    undone = _before_quantization(result)
+    for node in result.graph.node:
+        original = originals.get(node.name)
+        if original is None:
+            continue
+        for index, name in enumerate(node.input):
+            if name in undone:
+                node.input[index] = undone[name]
+            elif index < len(original.input) and original.input[index] in floats:
+                node.input[index] = original.input[index]
+                if original.input[index] not in present:
+                    result.graph.initializer.append(floats[original.input[index]])
+                    present.add(original.input[index])
+    _drop_unused(result)
+    return result
+
+
+def _before_quantization(model: onnx.ModelProto) -> dict[str, str]:
+    """What each activation's dequantized tensor was before its Q/DQ pair, by name."""
+    sources = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "QuantizeLinear"}
+    constants = {tensor.name for tensor in model.graph.initializer}
+    return {
+        node.output[0]: sources[node.input[0]]
+        for node in model.graph.node
+        if node.op_type == "DequantizeLinear" and node.input[0] in sources and sources[node.input[0]] not in constants
+    }
+
+
+def _drop_unused(model: onnx.ModelProto) -> None:
+    """Remove nodes and weights that no output needs any more, in place."""
+    while True:
+        used = {name for node in model.graph.node for name in node.input} | {o.name for o in model.graph.output}
+        dead = [node for node in model.graph.node if not used & set(node.output)]
+        if not dead:
+            break
+        for node in dead:
+            model.graph.node.remove(node)
+    for tensor in [t for t in model.graph.initializer if t.name not in used]:
+        model.graph.initializer.remove(tensor)
+
+
+def _costliest_first(
+    model: onnx.ModelProto,
+    quantized: onnx.ModelProto,
+    target: Target,
+    judge: Judge,
+    manifest: Manifest,
+    progress: Callable[[str], None],
+) -> list[str]:
+    """Quantized layers by what the score, then the signal to noise ratio, regains when each alone is put back."""
+    in_float = set(layers_in_float(quantized))
+    layers = [n.name for n in quantized.graph.node if n.op_type in WEIGHTED_OPS and n.name not in in_float]
+    regained: dict[str, tuple[float, float]] = {}
+    for count, layer in enumerate(layers, 1):
+        outputs = _outputs(finish_for(revert(quantized, model, [layer]), target), target, judge, manifest)
+        ratio = sqnr_db(judge.reference, outputs)
+        regained[layer] = (judge.score(outputs).value, float("inf") if ratio is None else ratio)
+        progress(f"{target.name}: layer {count} of {len(layers)}, {layer} costs {regained[layer][0]:.4f}")
+    return sorted(layers, key=lambda layer: regained[layer], reverse=True)
+
+
+def _outputs(finished: Finished, target: Target, judge: Judge, manifest: Manifest) -> np.ndarray:
+    return predict_model(finished.judged, judge_backend(target.name), judge.crops, manifest)
+
+
+def _latencies(
+    candidates: list[Finished], target: Target, judge: Judge, manifest: Manifest
+) -> tuple[float | None, float | None]:
+    """Median milliseconds of one crop for two models, measured in turns; None where the target is not a CPU backend."""
+    if target.backend == "tensorrt":
+        return None, None
+    one = {name: array[:1] for name, array in judge.crops.inputs(manifest.takes_neutral).items()}
+    with tempfile.TemporaryDirectory(prefix="edgeau-") as folder:
+        backends: list[Backend] = []
+        for index, finished in enumerate(candidates):
+            file = Path(folder) / f"{index}.onnx"
+            onnx.save(finished.model, str(file))
+            backends.append(open_backend(target.backend, file))
+        samples: list[list[float]] = [[] for _ in backends]
+        for _ in range(LATENCY_ROUNDS):
+            for backend, times in zip(backends, samples, strict=True):
+                times += _timed(backend, one)
+        for backend in backends:
+            backend.close()
+    before, after = (float(np.median(times)) for times in samples)
+    return before, after
+
+
+def _timed(backend: Backend, inputs: dict[str, np.ndarray]) -> list[float]:
+    """Milliseconds of calls made during LATENCY_SECONDS, after one that warms up."""
+    backend.infer(inputs)
+    times: list[float] = []
+    end = time.perf_counter() + LATENCY_SECONDS
+    while time.perf_counter() < end:
+        start = time.perf_counter()
+        backend.infer(inputs)
+        times.append((time.perf_counter() - start) * 1e3)
+    return times

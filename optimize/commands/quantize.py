@@ -1,0 +1,89 @@
+"""Add INT8 variants to a package, one for each target, with NNCF.
+
+The variants are int8-ort, int8-openvino and int8-tensorrt; each is compared with FP32 and says so in the manifest.
+
+Example:
+    edgeau quantize cednn.edgeau --calib synthetic:subjects=8,frames=16
+    edgeau quantize cednn.edgeau --calib crops/train --eval crops/test --max-drop 0.005 -o cednn-int8.edgeau
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import Any
+
+from edgeau.optimize.quantize import Made, QuantizeOptions, quantize_package
+from edgeau.optimize.targets import TARGETS
+from edgeau.runtime.cli import EXIT_FAILED, EXIT_OK, emit_json, note, say
+
+_DEFAULTS = QuantizeOptions()
+_DATA = "crop set, folder of images, .npz, or synthetic:subjects=8,frames=16"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `edgeau quantize`."""
+    parser.add_argument("package", help="package with an FP32 variant")
+    parser.add_argument("--calib", required=True, metavar="DATA", help=f"calibration data: {_DATA}")
+    parser.add_argument(
+        "--targets", default=",".join(_DEFAULTS.targets), help=f"some of {', '.join(TARGETS)} (default: %(default)s)"
+    )
+    parser.add_argument("--samples", type=int, default=_DEFAULTS.samples, help="crops to calibrate on (%(default)s)")
+    parser.add_argument("--seed", type=int, default=_DEFAULTS.seed, help="of random choices (%(default)s)")
+    parser.add_argument("--eval", metavar="DATA", help="data on which parity and the accuracy budget are measured")
+    parser.add_argument(
+        "--max-drop", type=float, metavar="SHARE",
+        help="put layers back to float until mean F1 (without labels: decisions) falls by no more than this",
+    )  # fmt: skip
+    parser.add_argument("-o", "--out", metavar="OUT_PACKAGE", help="write a new package and leave this one as it is")
+    parser.add_argument("--json", action="store_true", help="print the variants as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Quantize, print what was made; 1 where the accuracy budget could not be held."""
+    options = QuantizeOptions(
+        targets=tuple(name.strip() for name in args.targets.split(",") if name.strip()),
+        samples=args.samples,
+        seed=args.seed,
+        max_drop=args.max_drop,
+    )
+    package, made = quantize_package(
+        args.package, args.calib, options, evaluation=args.eval, out=args.out, progress=note
+    )
+    written = [package.variant(item.variant.name) for item in made]
+    if args.json:
+        emit_json({"package": str(package.path), "variants": [dataclasses.asdict(v) for v in written]})
+    else:
+        _print(package.manifest.variant(made[0].variant.made_from or "fp32").size_bytes, made, written)
+        say(f"in {package.path}")
+    return EXIT_OK if all(item.restored is None or item.restored.held for item in made) else EXIT_FAILED
+
+
+def _print(float_bytes: int, made: list[Made], written: list[Any]) -> None:
+    say(f"{'variant':<16}{'kB':>8}{'of fp32':>9}{'SQNR dB':>9}{'max err':>9}{'flipped':>12}  in float")
+    for variant in written:
+        parity = variant.parity
+        ratio = "exact" if parity.sqnr_db is None else f"{parity.sqnr_db:.1f}"
+        flipped = f"{parity.decisions_flipped}/{parity.decisions}"
+        layers = variant.notes["float_layers"]
+        say(
+            f"{variant.name:<16}{variant.size_bytes / 1e3:>8.0f}{variant.size_bytes / float_bytes:>9.0%}{ratio:>9}"
+            f"{parity.max_abs_error:>9.4f}{flipped:>12}  {len(layers)} layers"
+        )
+    for item in made:
+        if item.restored is not None:
+            _print_budget(item)
+
+
+def _print_budget(item: Made) -> None:
+    restored = item.restored
+    assert restored is not None
+    verdict = "holds" if restored.held else "DOES NOT HOLD"
+    say(
+        f"{item.variant.name}: {restored.metric} fp32 {restored.reference:.4f}, int8 {restored.before:.4f}, "
+        f"now {restored.after:.4f}; a drop of {restored.max_drop:g} {verdict}"
+    )
+    if restored.reverted:
+        say(f"  back in float: {', '.join(restored.reverted)}")
+    if restored.latency_ms_before is not None and restored.latency_ms_after is not None:
+        say(f"  one crop took {restored.latency_ms_before:.3f} ms and takes {restored.latency_ms_after:.3f} ms")

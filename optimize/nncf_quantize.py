@@ -1,0 +1,99 @@
+"""Post-training quantization by NNCF on its ONNX backend, quiet and repeatable."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import logging
+import os
+import random
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+
+from edgeau.runtime.errors import EdgeauError
+
+from .scope import float_nodes, has_attention, name_nodes
+
+# Set before NNCF is imported, or importing it starts a thread that reports its use to its makers.
+os.environ.setdefault("NNCF_CI", "1")
+
+
+def quantize_model(
+    model: onnx.ModelProto, samples: list[dict[str, np.ndarray]], *, seed: int = 0, also_float: tuple[str, ...] = ()
+) -> onnx.ModelProto:
+    """Quantize a float model to INT8 with Q/DQ nodes: weights per channel, activations per tensor.
+
+    Args:
+        model: float, every arithmetic in the graph; left as it is.
+        samples: the graph's inputs by name, one crop each: uint8 [1, H, W, 3].
+        seed: of every random choice.
+        also_float: names of more nodes to leave in float.
+
+    Returns:
+        The model as NNCF leaves it: unsigned activations behind a ReLU, before finishing for any target.
+
+    Raises:
+        EdgeauError: NNCF failed; the text is its own.
+    """
+    model = prepared(model)
+    ignored = [*float_nodes(model), *also_float]
+    with _quiet():
+        import nncf
+        from nncf.quantization.advanced_parameters import (
+            AdvancedQuantizationParameters,
+            OverflowFix,
+            QuantizationParameters,
+        )
+
+        advanced = AdvancedQuantizationParameters(
+            # Overflow fixing halves the weights' range for AVX2 without VNNI; TensorRT has no such overflow.
+            overflow_fix=OverflowFix.DISABLE,
+            # Left to itself NNCF quantizes a depthwise layer's input per channel, which TensorRT can't read.
+            activations_quantization_params=QuantizationParameters(per_channel=False),
+        )
+        random.seed(seed)
+        np.random.seed(seed)
+        try:
+            return nncf.quantize(
+                model,
+                nncf.Dataset(samples),
+                subset_size=len(samples),
+                model_type=nncf.ModelType.TRANSFORMER if has_attention(model) else None,
+                ignored_scope=nncf.IgnoredScope(names=ignored, validate=False),
+                advanced_parameters=advanced,
+            )
+        except (nncf.ValidationError, nncf.InternalError, nncf.UnsupportedModelError, RuntimeError) as error:
+            raise EdgeauError(f"NNCF can't quantize this model: {str(error).strip().splitlines()[0]}") from error
+
+
+def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy that NNCF can address: every node named, shapes inferred, the default operator set first."""
+    model = copy.deepcopy(model)
+    name_nodes(model)
+    sets = sorted(model.opset_import, key=lambda entry: entry.domain not in ("", "ai.onnx"))
+    kept = [onnx.helper.make_opsetid(entry.domain, entry.version) for entry in sets]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
+    return onnx.shape_inference.infer_shapes(model)
+
+
+def nncf_version() -> str:
+    """Version of NNCF that is installed."""
+    from importlib.metadata import version
+
+    return version("nncf")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep NNCF's log and its progress bars off the terminal: standard output belongs to the result."""
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import nncf
+
+        nncf.set_log_level(logging.CRITICAL)
+        yield

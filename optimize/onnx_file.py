@@ -1,0 +1,80 @@
+"""Reading float ONNX files: what can be wrong with one is said in one line, before any work is done on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import numpy_helper
+
+from edgeau.runtime.errors import InputError
+
+QUANTIZED_OPS = frozenset(
+    {
+        "QuantizeLinear",
+        "DequantizeLinear",
+        "DynamicQuantizeLinear",
+        "FakeQuantize",
+        "ConvInteger",
+        "MatMulInteger",
+        "QLinearConv",
+        "QLinearMatMul",
+    }
+)
+OLDEST_OPSET, NEWEST_OPSET = 13, onnx.defs.onnx_opset_version()
+
+
+def read_model(file: Path) -> onnx.ModelProto:
+    """Read an ONNX file whole, external data included. Raises InputError where it is missing or damaged."""
+    if not file.is_file():
+        raise InputError(f"ONNX {file}", got="no such file", expected="a model such as fp32.onnx")
+    try:
+        model = onnx.load(str(file))
+        onnx.checker.check_model(model)
+    except (DecodeError, onnx.checker.ValidationError, FileNotFoundError) as error:
+        reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else "not readable"
+        raise InputError(
+            f"ONNX {file}", got=f"damaged or not ONNX ({reason})", mend="export the model again"
+        ) from error
+    return model
+
+
+def opset(model: onnx.ModelProto) -> int:
+    """Version of the default operator set, 0 where the model imports none."""
+    return next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+
+
+def require_float(model: onnx.ModelProto, name: str) -> None:
+    """Raise InputError unless the model is float, has a known opset and finite weights, so that it can be quantized."""
+    require_opset(model, name)
+    found = sorted({node.op_type for node in model.graph.node} & QUANTIZED_OPS)
+    if found:
+        raise InputError(
+            f"{name} is quantized already", got=f"operators {', '.join(found)}", expected="a float model",
+            mend="give the FP32 model that it was made from",
+        )  # fmt: skip
+    require_finite(model, name)
+
+
+def require_opset(model: onnx.ModelProto, name: str) -> None:
+    """Raise InputError where the opset is one that quantization doesn't know."""
+    version = opset(model)
+    if not OLDEST_OPSET <= version <= NEWEST_OPSET:
+        raise InputError(
+            f"{name}: opset", got=str(version), expected=f"{OLDEST_OPSET} to {NEWEST_OPSET}",
+            mend="export it with opset 18, or convert it with onnx.version_converter",
+        )  # fmt: skip
+
+
+def require_finite(model: onnx.ModelProto, name: str) -> None:
+    """Raise InputError naming the first weight that holds NaN or infinity."""
+    for tensor in model.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype.kind == "f" and not np.isfinite(values.astype(np.float32)).all():
+            bad = int((~np.isfinite(values.astype(np.float32))).sum())
+            raise InputError(
+                f"{name}: weight {tensor.name}", got=f"{bad} of {values.size} values NaN or infinite",
+                expected="finite weights", mend="the training diverged; export an earlier checkpoint",
+            )  # fmt: skip

@@ -1,0 +1,108 @@
+"""Which parts of a graph stay in float, found by structure and never by name.
+
+- *Preparation*: all that is computed from the inputs without a learnt layer: casting, normalisation, difference images.
+- *Maps*: all that leads to a comparison (the thresholds of difference maps), learnt-looking layers such as a grey
+  conversion by convolution included, what is made of the maps alone, such as their pooling, and the sums in which they
+  meet features (a quantized sum would round the map as well).
+- *Head*: the last weighted layers before each output, the classifier, and everything behind them.
+- *Sensitive operators* wherever they are: sigmoid, softmax, normalisation.
+
+Rounding a probability or a threshold to 8 bits changes decisions; none of these layers costs time worth saving.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import onnx
+
+WEIGHTED_OPS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+COMPARISONS = frozenset({"Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Sign"})
+MERGES = frozenset({"Add", "Sub", "Mul"})
+SENSITIVE_OPS = frozenset({"Sigmoid", "Softmax", "LogSoftmax", "LayerNormalization", "InstanceNormalization"})
+
+
+def name_nodes(model: onnx.ModelProto) -> None:
+    """Give every node a name of its own, in place: tools address layers by name."""
+    taken: set[str] = set()
+    for index, node in enumerate(model.graph.node):
+        if not node.name or node.name in taken:
+            node.name = f"{node.op_type}_{index}"
+        taken.add(node.name)
+
+
+def float_nodes(model: onnx.ModelProto) -> list[str]:
+    """Names of the nodes that stay in float, in graph order. Every node must have a name (`name_nodes`)."""
+    nodes = list(model.graph.node)
+    thresholded = _ancestors(nodes, (n for n in nodes if n.op_type in COMPARISONS))
+    before = _before_weights(nodes, thresholded)
+    keep = before | _meetings(model, before) | _head(nodes)
+    keep |= {node.name for node in nodes if node.op_type in SENSITIVE_OPS}
+    return [node.name for node in nodes if node.name in keep]
+
+
+def weighted_nodes(model: onnx.ModelProto) -> list[str]:
+    """Names of the layers that hold most of the arithmetic, in graph order."""
+    return [node.name for node in model.graph.node if node.op_type in WEIGHTED_OPS]
+
+
+def has_attention(model: onnx.ModelProto) -> bool:
+    """Whether a softmax feeds a matrix product, as in a transformer."""
+    softened = {out for node in model.graph.node if node.op_type == "Softmax" for out in node.output}
+    return any(node.op_type == "MatMul" and softened & set(node.input) for node in model.graph.node)
+
+
+def _producers(nodes: Iterable[onnx.NodeProto]) -> dict[str, onnx.NodeProto]:
+    return {output: node for node in nodes for output in node.output}
+
+
+def _ancestors(nodes: list[onnx.NodeProto], starts: Iterable[onnx.NodeProto]) -> set[str]:
+    """Names of the starts and of all that they are computed from."""
+    producers = _producers(nodes)
+    found: set[str] = set()
+    stack = list(starts)
+    while stack:
+        node = stack.pop()
+        if node.name not in found:
+            found.add(node.name)
+            stack.extend(producers[name] for name in node.input if name in producers)
+    return found
+
+
+def _before_weights(nodes: list[onnx.NodeProto], thresholded: set[str]) -> set[str]:
+    """Names of the nodes that depend on no weighted layer, not counting those that only serve thresholds."""
+    learnt: set[str] = set()
+    before: set[str] = set(thresholded)
+    for node in nodes:
+        weighted = node.op_type in WEIGHTED_OPS or any(name in learnt for name in node.input)
+        if weighted and node.name not in thresholded:
+            learnt.update(node.output)
+        else:
+            before.add(node.name)
+    return before
+
+
+def _meetings(model: onnx.ModelProto, before: set[str]) -> set[str]:
+    """Names of the sums and products in which a map, computed from the inputs alone, meets learnt features."""
+    maps = {value.name for value in model.graph.input} - {tensor.name for tensor in model.graph.initializer}
+    found: set[str] = set()
+    for node in model.graph.node:
+        from_maps = any(name in maps for name in node.input)
+        if from_maps and node.name in before:
+            maps.update(node.output)
+        elif from_maps and node.op_type in MERGES:
+            found.add(node.name)
+    return found
+
+
+def _head(nodes: list[onnx.NodeProto]) -> set[str]:
+    """Names of the nodes from which no path leads to a weighted layer: the last such layers and all behind them."""
+    leads_to_weights: set[str] = set()
+    head: set[str] = set()
+    for node in reversed(nodes):
+        on_the_way = any(output in leads_to_weights for output in node.output)
+        if on_the_way or node.op_type in WEIGHTED_OPS:
+            leads_to_weights.update(node.input)
+        if not on_the_way:
+            head.add(node.name)
+    return head
