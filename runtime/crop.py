@@ -82,7 +82,7 @@ def _shrink(image: np.ndarray, matrix: np.ndarray, size_px: int, scale: float) -
     """Bring a large face near the crop's size by area averaging first: bilinear sampling alone would alias."""
     import cv2
 
-    step = int(1 / scale) if scale > 0 else 1
+    step = int(1 / scale + 1e-6)
     if step < 2:
         return image, matrix
     corners = np.array([[0, 0], [size_px, 0], [0, size_px], [size_px, size_px]], np.float64)

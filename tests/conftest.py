@@ -1,0 +1,50 @@
+"""Fixtures that every layer's tests share: a real photo, and optional data beside the repository."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the user's cache and detector out of the tests."""
+    monkeypatch.setenv("EDGEAU_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.delenv("EDGEAU_YUNET", raising=False)
+
+
+@pytest.fixture(scope="session")
+def photo_bgr() -> np.ndarray:
+    """uint8 [512, 512, 3], BGR: one frontal, smiling woman (NASA, public domain)."""
+    return np.ascontiguousarray(skimage.data.astronaut()[:, :, ::-1])
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """Optional large test data: EDGEAU_DATA, or shared/data beside the repository."""
+    folder = Path(os.environ.get("EDGEAU_DATA") or ROOT.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip("no test data: set EDGEAU_DATA to its folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def yunet_path(data_folder: Path) -> Path:
+    file = data_folder / "models" / "face_detection_yunet_2023mar.onnx"
+    if not file.is_file():
+        pytest.skip(f"{file.name} is not in the test data")
+    return file
+
+
+@pytest.fixture(scope="session")
+def clip_path(data_folder: Path) -> Path:
+    file = data_folder / "video" / "woman_expressions_640x360.mp4"
+    if not file.is_file():
+        pytest.skip(f"{file.name} is not in the test data")
+    return file
