@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from edgeau.runtime import cli
+from edgeau.runtime.errors import InputError, MissingExtraError
+
+
+def test_every_verb_has_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    for verb in cli.VERBS:
+        with pytest.raises(SystemExit) as caught:
+            cli.main([verb.name, "--help"])
+        assert caught.value.code == 0
+        assert f"edgeau {verb.name}" in capsys.readouterr().out.split("\n\n", 1)[1], verb.name
+
+
+def test_help_needs_no_optional_dependency() -> None:
+    code = "import sys; sys.modules.update(dict.fromkeys(['torch', 'onnx', 'cv2', 'onnxruntime', 'openvino']));"
+    code += "from edgeau.runtime.cli import main; main(['--help'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "distill" in done.stdout
+
+
+def test_a_wrong_verb_and_a_wrong_option_exit_with_2() -> None:
+    for arguments in (["nonsense"], ["run", "--nonsense"]):
+        with pytest.raises(SystemExit) as caught:
+            cli.main(arguments)
+        assert caught.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (InputError("thing", got="this", expected="that", mend="do so"), "thing: got this, expected that; do so"),
+        (KeyboardInterrupt(), "interrupted"),
+        (OSError(28, "No space left on device", "/full/disk"), "No space left on device: /full/disk"),
+        (MissingExtraError("onnx", "optimize", "this"), "pip install 'edgeau[optimize]'"),
+    ],
+)
+def test_what_goes_wrong_is_one_line_and_exit_code_2(
+    error: BaseException, text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from edgeau.runtime.commands import inspect
+
+    def fail(args: object) -> int:
+        raise error
+
+    monkeypatch.setattr(inspect, "run", fail)
+    assert cli.main(["inspect"]) == 2
+    captured = capsys.readouterr()
+    assert text in captured.err
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+
+
+def test_output_survives_a_locale_that_cannot_show_it() -> None:
+    code = "from edgeau.runtime.cli import say; say('AU12 \\u2713')"
+    environment = {"PYTHONIOENCODING": "ascii", "PATH": ""}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, check=False)
+    assert (done.returncode, done.stdout) == (0, b"AU12 ?\n")
+
+
+def test_a_closed_pipe_is_no_error() -> None:
+    code = "import sys; from edgeau.runtime.cli import main; sys.exit(main(['--help']))"
+    done = subprocess.run(
+        f'"{sys.executable}" -c "{code}" | true', shell=True, capture_output=True, text=True, check=False
+    )
+    assert "Traceback" not in done.stderr
