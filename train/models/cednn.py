@@ -97,7 +97,9 @@ class DifferenceMaps(nn.Module):
         # Averaging and luma are both linear, so one fixed strided convolution of the signed difference does both.
         luma = torch.tensor(GREY_WEIGHTS).view(1, 3, 1, 1) / self.stride**2
         self.register_buffer("luma", luma.expand(1, 3, self.stride, self.stride).clone(), persistent=False)
-        thresholds = torch.tensor(config.thresholds).view(1, -1, 1, 1)
+        # A difference is a multiple of 0.001 / stride^2. Half of that on top keeps rounding, which differs between
+        # runtimes, from deciding a comparison.
+        thresholds = torch.tensor(config.thresholds).view(1, -1, 1, 1) + 0.0005 / self.stride**2
         self.register_buffer("thresholds", thresholds, persistent=False)
 
     def forward(self, face: Tensor, neutral: Tensor) -> Tensor:

@@ -1,0 +1,104 @@
+"""A checkpoint becomes a package with one variant, ``fp32``, whose parity is proven before anything is written."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import onnx
+
+from edgeau.runtime.errors import InputError
+from edgeau.runtime.files import PathLike, sha256_file
+from edgeau.runtime.manifest import InputSpec, Manifest, Variant
+from edgeau.runtime.package import Package
+from edgeau.train.checkpoint import Checkpoint, load_checkpoint, model_from_checkpoint
+from edgeau.train.models import AuModel
+
+from .graph import input_names, to_onnx
+from .parity import prove_parity
+
+VARIANT, FILE = "fp32", "fp32.onnx"
+_TOOLS = ("edgeau", "torch", "onnx", "onnxscript", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """How to export.
+
+    Attributes:
+        name: of the package; None takes the folder's name.
+        opset: ONNX operator set, 17 to 20.
+        data: data specification of real crops for the parity check; None takes a public photo.
+    """
+
+    name: str | None = None
+    opset: int = 18
+    data: str | None = None
+
+
+def export_package(checkpoint_file: PathLike, package: PathLike, options: ExportOptions = ExportOptions()) -> Package:
+    """Write a package whole or not at all.
+
+    Args:
+        checkpoint_file: written by ``edgeau train`` or ``edgeau distill``.
+        package: the folder to make; a package there is replaced. Anything else there is left alone.
+
+    Raises:
+        InputError: the checkpoint can't be used, or something that is no package is in the way.
+        EdgeauError: the graph says something else than the model.
+    """
+    target = Path(package)
+    if target.exists() and not (target / "manifest.json").is_file():
+        raise InputError(f"output {target}", got="something that is no package", expected="a new name, or a package")
+    checkpoint = load_checkpoint(checkpoint_file)
+    model = model_from_checkpoint(checkpoint)
+    graph = to_onnx(model, options.opset)
+    manifest = _manifest(checkpoint, model, options.name or target.stem, sha256_file(checkpoint_file))
+
+    def write(folder: Path) -> Manifest:
+        file = folder / FILE
+        onnx.save(graph, str(file))
+        parity = prove_parity(model, file, checkpoint.crop, checkpoint.thresholds, options.data)
+        variant = Variant(
+            name=VARIANT,
+            file=FILE,
+            sha256=sha256_file(file),
+            size_bytes=file.stat().st_size,
+            precision="fp32",
+            backends=("onnxruntime", "openvino"),
+            made_by=f"edgeau export --opset {options.opset}",
+            parity=parity,
+            notes={"parameters": sum(p.numel() for p in model.parameters())},
+        )
+        return manifest.with_variant(variant)
+
+    return Package.create(target, manifest, write)
+
+
+def _manifest(checkpoint: Checkpoint, model: AuModel, name: str, sha256: str) -> Manifest:
+    side = model.config.size_px
+    if checkpoint.crop.size_px != side:
+        raise InputError(
+            "checkpoint's crop", got=f"{checkpoint.crop.size_px} px", expected=f"{side} px, the model's input"
+        )
+    if len(checkpoint.thresholds) != len(model.config.aus):
+        raise InputError(
+            "checkpoint's thresholds",
+            got=str(len(checkpoint.thresholds)),
+            expected=f"{len(model.config.aus)}, one an AU",
+        )
+    made = {"checkpoint_sha256": sha256, "versions": {tool: version(tool) for tool in _TOOLS}}
+    neutral = checkpoint.neutral if model.takes_neutral else dataclasses.replace(checkpoint.neutral, policy="none")
+    return Manifest(
+        name=name,
+        family=model.family,
+        aus=tuple(model.config.aus),
+        thresholds=checkpoint.thresholds,
+        inputs=tuple(InputSpec(input_name, side, side) for input_name in input_names(model)),
+        crop=checkpoint.crop,
+        neutral=neutral,
+        expressions=tuple(model.config.expressions),
+        provenance={**checkpoint.provenance, "model": checkpoint.config, "export": made},
+    )
