@@ -1,0 +1,154 @@
+"""Boards and JetPack releases that engines are built for, as data with its sources.
+
+Sources, by the word used in ``source`` below:
+    archive    NVIDIA's JetPack archive and release notes: JetPack, Jetson Linux (L4T), CUDA, TensorRT
+    matrix     NVIDIA's TensorRT support matrices: compute capability, precisions, DLA
+    modules    NVIDIA's Jetson module data sheets: memory, bandwidth, DLA cores
+    seen       versions that users report from boards (NVIDIA/TensorRT issue 4832, ultralytics issue 14068,
+               pytorch/TensorRT issue 2700), where the archive gives only the first two numbers
+    migration  NVIDIA's TensorRT 11.4 migration guide for Jetson
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Optional, Tuple
+
+from .errors import InputError
+
+
+@dataclass(frozen=True)
+class Board:
+    """A Jetson board.
+
+    Attributes:
+        name: as ``--target`` takes it; ``title`` is NVIDIA's.
+        model: pattern of the device tree's model that tells it from the others.
+        soc: system on chip, as the device tree names it.
+        compute_capability: of the GPU.
+        precisions: that its GPU computes faster than FP32, fp32 included.
+        dla_cores: of each memory size, in the order of ``memory_gib``.
+        memory_gib: sizes sold; shared by CPU and GPU.
+        bandwidth_gb_s: of the memory, of the fastest module.
+        source: where the facts are from.
+    """
+
+    name: str
+    title: str
+    model: str
+    soc: str
+    compute_capability: str
+    precisions: Tuple[str, ...]
+    dla_cores: Tuple[int, ...]
+    memory_gib: Tuple[int, ...]
+    bandwidth_gb_s: float
+    source: str
+
+
+@dataclass(frozen=True)
+class JetPack:
+    """A JetPack release.
+
+    Attributes:
+        release: such as ``6.2``.
+        l4t: Jetson Linux releases that belong to it.
+        cuda, tensorrt: versions that it installs; TensorRT as far as the sources agree.
+        python: of its Ubuntu, for which its TensorRT module is built.
+        socs: chips that it runs on.
+        source: where the facts are from.
+    """
+
+    release: str
+    l4t: Tuple[str, ...]
+    cuda: str
+    tensorrt: str
+    python: str
+    socs: Tuple[str, ...]
+    source: str
+
+
+@dataclass(frozen=True)
+class Target:
+    """A board, and the JetPack releases that it may have.
+
+    Attributes:
+        board: the board.
+        jetpacks: the one that was named, or all that run on the board, oldest first.
+    """
+
+    board: Board
+    jetpacks: Tuple[JetPack, ...]
+
+    @property
+    def name(self) -> str:
+        """As ``--target`` takes it."""
+        return f"{self.board.name}:{self.jetpacks[0].release}" if len(self.jetpacks) == 1 else self.board.name
+
+
+_FLOATS_AND_INT8 = ("fp32", "fp16", "int8")
+
+BOARDS = (
+    Board("orin-nano", "Jetson Orin Nano", r"Orin Nano", "tegra234", "8.7", _FLOATS_AND_INT8,
+          (0, 0), (4, 8), 102.4, "matrix, modules"),
+    Board("orin-nx", "Jetson Orin NX", r"Orin NX", "tegra234", "8.7", _FLOATS_AND_INT8,
+          (1, 2), (8, 16), 102.4, "matrix, modules"),
+    Board("agx-orin", "Jetson AGX Orin", r"AGX Orin", "tegra234", "8.7", _FLOATS_AND_INT8,
+          (2, 2), (32, 64), 204.8, "matrix, modules"),
+    Board("xavier-nx", "Jetson Xavier NX", r"Xavier NX", "tegra194", "7.2", _FLOATS_AND_INT8,
+          (2, 2), (8, 16), 59.7, "matrix, modules"),
+    Board("agx-xavier", "Jetson AGX Xavier", r"(AGX Xavier|Jetson-AGX)", "tegra194", "7.2", _FLOATS_AND_INT8,
+          (2, 2), (32, 64), 136.5, "matrix, modules"),
+    Board("thor", "Jetson AGX Thor", r"Thor", "tegra264", "11.0", (*_FLOATS_AND_INT8, "fp8", "fp4"),
+          (0,), (128,), 273.0, "matrix, modules"),
+)  # fmt: skip
+
+_XAVIER_AND_ORIN, _ORIN, _THOR = ("tegra194", "tegra234"), ("tegra234",), ("tegra264",)
+
+JETPACKS = (
+    JetPack("5.1", ("35.2.1",), "11.4", "8.5.2", "3.8", _XAVIER_AND_ORIN, "archive"),
+    JetPack("5.1.1", ("35.3.1",), "11.4", "8.5.2", "3.8", _XAVIER_AND_ORIN, "archive"),
+    JetPack("5.1.2", ("35.4.1",), "11.4", "8.5.2", "3.8", _XAVIER_AND_ORIN, "archive, seen"),
+    JetPack("5.1.3", ("35.5.0",), "11.4", "8.5.2", "3.8", _XAVIER_AND_ORIN, "archive"),
+    JetPack("6.0", ("36.3.0",), "12.2", "8.6.2", "3.10", _ORIN, "archive, seen"),
+    JetPack("6.1", ("36.4.0",), "12.6", "10.3.0", "3.10", _ORIN, "archive"),
+    JetPack("6.2", ("36.4.3",), "12.6", "10.3.0", "3.10", _ORIN, "archive"),
+    JetPack("6.2.1", ("36.4.4", "36.4.7"), "12.6", "10.3.0", "3.10", _ORIN, "archive"),
+    JetPack("6.2.2", ("36.5.0",), "12.6", "10.3.0", "3.10", _ORIN, "archive"),
+    JetPack("7.0", ("38.2.0", "38.2.1", "38.2.2"), "13.0", "10.13", "3.12", _THOR, "archive"),
+    JetPack("7.1", ("38.4.0",), "13.0", "10.13", "3.12", _THOR, "archive"),
+    JetPack("7.2", ("39.2.0",), "13.2", "10.16.2", "3.12", (*_ORIN, *_THOR), "seen, migration"),
+    JetPack("7.2.1", ("39.2.1",), "13.2", "10.16.2", "3.12", (*_ORIN, *_THOR), "seen, migration"),
+)
+
+
+def parse_target(text: str) -> Target:
+    """Read ``orin-nano`` or ``orin-nano:6.2``.
+
+    Raises:
+        InputError: no such board, no such JetPack, or a JetPack that the board can't run; the text lists what can be.
+    """
+    name, _, release = text.strip().lower().partition(":")
+    board = next((board for board in BOARDS if board.name == name), None)
+    if board is None:
+        raise InputError("target", got=repr(text), expected=", ".join(board.name for board in BOARDS))
+    able = tuple(jetpack for jetpack in JETPACKS if board.soc in jetpack.socs)
+    chosen = tuple(jetpack for jetpack in able if release in ("", jetpack.release))
+    if not chosen:
+        raise InputError(
+            f"JetPack of {board.name}", got=repr(release), expected=", ".join(jetpack.release for jetpack in able)
+        )
+    return Target(board, chosen)
+
+
+def board_of(model: Optional[str]) -> Optional[Board]:
+    """The board whose device tree has this model; None where it is none of BOARDS."""
+    return next((board for board in BOARDS if re.search(board.model, model or "")), None)
+
+
+def slug_of(model: Optional[str]) -> str:
+    """Name of a machine for file names: the board's, or the GPU's name in small letters, or ``no-gpu``."""
+    board = board_of(model)
+    if board is not None:
+        return board.name
+    return re.sub(r"[^a-z0-9]+", "-", (model or "no-gpu").lower()).strip("-")

@@ -1,0 +1,56 @@
+"""The table of boards and JetPack releases."""
+
+import pytest
+
+from edgeau.runtime.errors import InputError
+from edgeau.runtime.machine import CAPABILITY_BY_SOC, JETPACK_BY_L4T
+from edgeau.runtime.targets import BOARDS, JETPACKS, board_of, parse_target, slug_of
+
+
+def test_a_board_alone_means_every_jetpack_that_runs_on_it():
+    assert [jetpack.release for jetpack in parse_target("agx-xavier").jetpacks] == ["5.1", "5.1.1", "5.1.2", "5.1.3"]
+    assert {jetpack.python for jetpack in parse_target("orin-nano").jetpacks} == {"3.8", "3.10", "3.12"}
+
+
+def test_a_board_with_a_jetpack_is_one_pair():
+    target = parse_target("Orin-Nano:6.2")
+    assert (target.name, target.jetpacks[0].tensorrt, target.jetpacks[0].cuda) == ("orin-nano:6.2", "10.3.0", "12.6")
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [("orin-mano", "expected orin-nano, orin-nx"), ("xavier-nx:6.2", r"expected 5\.1"), ("thor:5.1", r"expected 7\.0")],
+)
+def test_what_does_not_exist_is_refused_with_what_does(text, match):
+    with pytest.raises(InputError, match=match):
+        parse_target(text)
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("NVIDIA Jetson Orin Nano Developer Kit", "orin-nano"),
+        ("NVIDIA Orin NX Developer Kit", "orin-nx"),
+        ("NVIDIA Jetson AGX Orin Developer Kit", "agx-orin"),
+        ("NVIDIA Jetson Xavier NX Developer Kit", "xavier-nx"),
+        ("Jetson-AGX", "agx-xavier"),
+        ("NVIDIA Jetson AGX Thor Developer Kit", "thor"),
+    ],
+)
+def test_boards_are_known_by_their_device_tree(model, name):
+    assert board_of(model).name == slug_of(model) == name
+
+
+def test_other_machines_get_a_name_for_files():
+    assert slug_of("NVIDIA H200") == "nvidia-h200"
+    assert slug_of(None) == "no-gpu"
+
+
+def test_the_tables_agree_with_what_machines_are_told_apart_by():
+    for board in BOARDS:
+        assert board.compute_capability == CAPABILITY_BY_SOC[board.soc]
+        assert len(board.dla_cores) == len(board.memory_gib)
+        assert parse_target(board.name).jetpacks
+    for jetpack in JETPACKS:
+        assert {JETPACK_BY_L4T[l4t] for l4t in jetpack.l4t} == {jetpack.release}
+        assert jetpack.source
