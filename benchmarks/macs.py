@@ -1,0 +1,162 @@
+"""Size, parameters and multiply-accumulates of an ONNX file, counted from its graph.
+
+A multiply-accumulate (MAC) is one product added to a sum. Counted are convolutions and matrix products, float or
+integer; what is left out (additions, activations, pooling) is small beside them. For a convolution the count is
+``output elements x kernel area x input channels / groups``, for a product of [.., M, K] with [.., K, N] it is
+``M x K x N`` times the batch.
+
+Parameters are the values of weights and biases, in whatever type they are stored; scales and zero points of
+quantization, shapes and indices are none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import onnx
+from onnx import TensorProto
+
+from edgeau.runtime.errors import InputError
+
+# Inputs by position that hold quantization's scales and zero points.
+_QUANTIZERS = {
+    "QuantizeLinear": (1, 2),
+    "DequantizeLinear": (1, 2),
+    "QLinearConv": (1, 2, 4, 5, 6, 7),
+    "QLinearMatMul": (1, 2, 4, 5, 6, 7),
+    "ConvInteger": (2, 3),
+    "MatMulInteger": (2, 3),
+}
+_NOT_WEIGHTS = {TensorProto.INT64, TensorProto.BOOL, TensorProto.STRING}
+# Operators that multiply matrices and are not counted: a graph that has them is counted too low, and says so.
+_UNCOUNTED = {"Einsum", "LSTM", "GRU", "RNN", "Attention", "MultiHeadAttention", "DeformConv", "If", "Loop", "Scan"}
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a file costs before it runs.
+
+    Attributes:
+        size_bytes: of the file.
+        parameters: weights and biases.
+        macs: multiply-accumulates of one face (batch 1); None where the graph's shapes can't be inferred.
+        macs_by_operator: the same, by operator type.
+        uncounted: operator types in the graph that multiply matrices but are not counted here.
+    """
+
+    size_bytes: int
+    parameters: int | None = None
+    macs: int | None = None
+    macs_by_operator: dict[str, int] = field(default_factory=dict)
+    uncounted: tuple[str, ...] = ()
+
+
+def model_facts(file: Path) -> ModelFacts:
+    """Count an ONNX file. Raises InputError where it can't be read."""
+    try:
+        model = onnx.load(str(file))
+    except Exception as error:
+        raise InputError(f"ONNX file {file}", got="something unreadable", expected="an ONNX model") from error
+    by_operator = _macs(model)
+    return ModelFacts(
+        size_bytes=file.stat().st_size,
+        parameters=_parameters(model.graph),
+        macs=None if by_operator is None else sum(by_operator.values()),
+        macs_by_operator=by_operator or {},
+        uncounted=tuple(sorted({node.op_type for node in model.graph.node} & _UNCOUNTED)),
+    )
+
+
+def _parameters(graph: onnx.GraphProto) -> int:
+    quantizers = {
+        node.input[position]
+        for node in graph.node
+        for position in _QUANTIZERS.get(node.op_type, ())
+        if position < len(node.input)
+    }
+    return sum(
+        math.prod(tensor.dims)
+        for tensor in _constants(graph)
+        if tensor.name not in quantizers and tensor.data_type not in _NOT_WEIGHTS
+    )
+
+
+def _constants(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Initializers, and tensors of Constant nodes under the name of the node's output."""
+    yield from graph.initializer
+    for node in graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            tensor = onnx.TensorProto()
+            tensor.CopyFrom(node.attribute[0].t)
+            tensor.name = node.output[0]
+            yield tensor
+
+
+def _macs(model: onnx.ModelProto) -> dict[str, int] | None:
+    """MACs by operator type at batch 1, or None where a shape that they need is unknown."""
+    shapes = _shapes(_at_batch_one(model))
+    found: dict[str, int] = {}
+    for node in model.graph.node:
+        try:
+            count = _node_macs(node, shapes)
+        except KeyError:
+            return None
+        if count:
+            found[node.op_type] = found.get(node.op_type, 0) + count
+    return found
+
+
+def _node_macs(node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]]) -> int:
+    if node.op_type in ("Conv", "FusedConv", "ConvInteger"):
+        return _convolution(shapes[node.output[0]], shapes[node.input[1]])
+    if node.op_type == "QLinearConv":
+        return _convolution(shapes[node.output[0]], shapes[node.input[3]])
+    if node.op_type == "ConvTranspose":
+        # Weight [input channels, output channels / groups, kernel]: each input element meets that much of it.
+        return math.prod(shapes[node.input[0]]) * math.prod(shapes[node.input[1]][1:])
+    if node.op_type in ("MatMul", "MatMulInteger", "QLinearMatMul"):
+        return math.prod(shapes[node.output[0]]) * shapes[node.input[0]][-1]
+    if node.op_type == "Gemm":
+        transposed = any(a.name == "transA" and a.i for a in node.attribute)
+        return math.prod(shapes[node.output[0]]) * shapes[node.input[0]][0 if transposed else 1]
+    return 0
+
+
+def _convolution(output: tuple[int, ...], weight: tuple[int, ...]) -> int:
+    # Weight [output channels, input channels / groups, kernel].
+    return math.prod(output) * math.prod(weight[1:])
+
+
+def _at_batch_one(model: onnx.ModelProto) -> onnx.ModelProto:
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(model)
+    constants = {tensor.name for tensor in fixed.graph.initializer}
+    for value in fixed.graph.input:
+        dimensions = value.type.tensor_type.shape.dim
+        if value.name not in constants and dimensions and not dimensions[0].HasField("dim_value"):
+            dimensions[0].dim_value = 1
+    # Shapes written by an exporter name the batch; inferred again they follow from the inputs.
+    del fixed.graph.value_info[:]
+    for value in fixed.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    return fixed
+
+
+def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+    """Fully known shapes by tensor name."""
+    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in _constants(graph)}
+    for value in _values(graph):
+        if not value.type.tensor_type.HasField("shape"):
+            continue
+        dimensions = value.type.tensor_type.shape.dim
+        if all(d.HasField("dim_value") for d in dimensions):
+            shapes[value.name] = tuple(d.dim_value for d in dimensions)
+    return shapes
+
+
+def _values(graph: onnx.GraphProto) -> Iterable[onnx.ValueInfoProto]:
+    return (*graph.input, *graph.value_info, *graph.output)

@@ -1,0 +1,99 @@
+"""Peak memory of one variant, measured in a process of its own.
+
+A fresh interpreter loads the backend and the model and runs it, and reports its resident set at each step, so that
+what Python and the library cost stands apart from what the model costs. In the process that measures, earlier models
+would be counted along.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgeau.runtime.backends import BackendOptions, missing, open_backend
+from edgeau.runtime.errors import BackendError
+
+RUNS = 5
+_TIMEOUT_S = 600
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Resident memory of a process that runs one variant, in MiB.
+
+    Attributes:
+        python_mib: the interpreter with numpy and edgeau.
+        imports_mib: after the backend's library was imported.
+        loaded_mib: after the model was loaded.
+        peak_mib: the highest the process ever had.
+        model_mib: ``peak_mib - imports_mib``, what the model adds.
+    """
+
+    python_mib: float
+    imports_mib: float
+    loaded_mib: float
+    peak_mib: float
+    model_mib: float
+
+
+def measure_memory(backend: str, file: Path, options: BackendOptions, inputs: Mapping[str, np.ndarray]) -> Memory:
+    """Run a variant in a fresh process. Raises BackendError where it fails there."""
+    with tempfile.TemporaryDirectory() as folder:
+        arrays = Path(folder) / "inputs.npz"
+        np.savez(arrays, **dict(inputs))  # type: ignore[arg-type]
+        task = {"backend": backend, "file": str(file), "options": dataclasses.asdict(options), "inputs": str(arrays)}
+        command = [sys.executable, "-m", "edgeau.benchmarks.memory", json.dumps(task)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+        except subprocess.TimeoutExpired:
+            raise BackendError(
+                f"{backend} did not finish within {_TIMEOUT_S} s while its memory was measured"
+            ) from None
+    if done.returncode != 0:
+        last = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
+        raise BackendError(f"{backend} failed while its memory was measured: {last}")
+    return Memory(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def run_and_weigh(backend: str, file: Path, options: BackendOptions, inputs: Mapping[str, np.ndarray]) -> Memory:
+    """Load and run a variant in this process and read the resident set at each step."""
+    python = _status("VmRSS")
+    reason = missing(backend)
+    if reason:
+        raise BackendError(f"the {backend} backend can't run here: {reason}")
+    imports = _status("VmRSS")
+    with open_backend(backend, file, options) as model:
+        loaded = _status("VmRSS")
+        for _ in range(RUNS):
+            model.infer(inputs)
+        peak = _status("VmHWM")
+    return Memory(python, imports, loaded, peak, model_mib=round(peak - imports, 2))
+
+
+def _status(key: str) -> float:
+    """A line of /proc/self/status in MiB. VmHWM starts anew with each program, unlike getrusage's ru_maxrss, which
+    a child inherits from the process that started it."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{key}:"):
+            return round(int(line.split()[1]) / 1024, 2)
+    raise BackendError(f"/proc/self/status has no {key}, so memory can't be measured on this system")
+
+
+def _main(task: str) -> None:
+    wanted = json.loads(task)
+    with np.load(wanted["inputs"]) as arrays:
+        inputs = {name: arrays[name] for name in arrays.files}
+    memory = run_and_weigh(wanted["backend"], Path(wanted["file"]), BackendOptions(**wanted["options"]), inputs)
+    sys.stdout.write(json.dumps(dataclasses.asdict(memory)) + "\n")
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1])

@@ -1,0 +1,205 @@
+"""What this machine is: board, software and GPU, read from the files that Linux and JetPack publish.
+
+Everything is read below a root folder, so that a tree recorded on a board can stand in for the board. A fact that the
+files don't tell is None, never guessed. Sources of the paths: NVIDIA's Jetson Linux developer guide (device tree,
+``nv_tegra_release``, ``nvpmodel``), the kernel's documentation of procfs and sysfs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import re
+import subprocess
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Dict, Optional, Tuple
+
+from .device import board_model, cpu_model, gpu_names, usable_cores
+from .files import PathLike
+
+# L4T release -> JetPack, as NVIDIA's JetPack archive pairs them.
+JETPACK_BY_L4T = {
+    "35.1.0": "5.0.2", "35.2.1": "5.1", "35.3.1": "5.1.1", "35.4.1": "5.1.2", "35.5.0": "5.1.3", "35.6.0": "5.1.4",
+    "36.2.0": "6.0 DP", "36.3.0": "6.0", "36.4.0": "6.1", "36.4.3": "6.2", "36.4.4": "6.2.1", "36.4.7": "6.2.1",
+    "36.5.0": "6.2.2", "38.2.0": "7.0", "38.2.1": "7.0", "38.2.2": "7.0", "38.4.0": "7.1",
+    "39.2.0": "7.2", "39.2.1": "7.2.1",
+}  # fmt: skip
+# System on chip, as the device tree names it -> compute capability (CUDA's list of devices).
+CAPABILITY_BY_SOC = {"tegra210": "5.3", "tegra186": "6.2", "tegra194": "7.2", "tegra234": "8.7", "tegra264": "11.0"}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One computer.
+
+    Attributes:
+        model: the board's name in the device tree; elsewhere the NVIDIA GPU's name; None where there is neither.
+        soc: system on chip of a Jetson, such as ``tegra234``.
+        l4t, jetpack: releases of Jetson Linux and of JetPack.
+        power_mode: name of the active nvpmodel mode; ``power_modes`` are those that the board offers.
+        tensorrt, cuda, driver: versions; TensorRT's is that of the Python package where there is one.
+        gpu: name of the NVIDIA GPU.
+        compute_capability: such as ``8.7``.
+        cpu: model name; ``cores`` the number of CPUs online; ``memory_mib`` all of the memory.
+        python, system: version of Python, and of the operating system.
+        arch: such as ``x86_64`` or ``aarch64``.
+    """
+
+    model: Optional[str] = None
+    soc: Optional[str] = None
+    l4t: Optional[str] = None
+    jetpack: Optional[str] = None
+    power_mode: Optional[str] = None
+    power_modes: Tuple[str, ...] = ()
+    tensorrt: Optional[str] = None
+    cuda: Optional[str] = None
+    driver: Optional[str] = None
+    gpu: Optional[str] = None
+    compute_capability: Optional[str] = None
+    cpu: Optional[str] = None
+    cores: Optional[int] = None
+    memory_mib: Optional[int] = None
+    python: Optional[str] = None
+    system: Optional[str] = None
+    arch: Optional[str] = None
+
+    @property
+    def is_jetson(self) -> bool:
+        """Whether this is an NVIDIA Jetson."""
+        return self.soc is not None
+
+    def to_json(self) -> Dict[str, Any]:
+        """Plain JSON values."""
+        return dataclasses.asdict(self)
+
+
+def read_machine(root: PathLike = "/") -> Machine:
+    """Read the machine below ``root``. Only for ``/`` are this Python and ``nvidia-smi`` asked as well."""
+    top = Path(root)
+    live = top == Path("/")
+    soc = _soc(top)
+    l4t = _l4t(top)
+    gpu, driver, capability = _nvidia_smi() if live and soc is None else (None, None, None)
+    gpu = gpu or next(iter(gpu_names(top / "proc/driver/nvidia/gpus")), None)
+    modes = _power_modes(top)
+    return Machine(
+        model=(board_model(top / "proc/device-tree/model") if soc else None) or gpu,
+        soc=soc,
+        l4t=l4t,
+        jetpack=JETPACK_BY_L4T.get(l4t or ""),
+        power_mode=_power_mode(top, modes),
+        power_modes=tuple(modes.values()),
+        tensorrt=(_package_version("tensorrt") if live else None) or _tensorrt(top),
+        cuda=_cuda(top),
+        driver=driver or _driver(top),
+        gpu=gpu,
+        compute_capability=capability or CAPABILITY_BY_SOC.get(soc or ""),
+        cpu=cpu_model(top / "proc/cpuinfo"),
+        cores=usable_cores() if live else _cores(top),
+        memory_mib=_memory_mib(top),
+        python=platform.python_version() if live else _system_python(top),
+        system=_system(top),
+        arch=platform.machine() if live else _arch(top),
+    )
+
+
+def _text(path: Path) -> Optional[str]:
+    """A file's text without surrounding blanks and device-tree NULs; None where it can't be read or is empty."""
+    try:
+        return path.read_bytes().decode("utf-8", "replace").strip("\0 \t\r\n") or None
+    except OSError:
+        return None
+
+
+def _found(pattern: str, text: Optional[str]) -> Optional[str]:
+    match = re.search(pattern, text or "", re.MULTILINE)
+    return match.group(1).strip() if match else None
+
+
+def _soc(root: Path) -> Optional[str]:
+    return _found(r"nvidia,(tegra\d+)\b", _text(root / "proc/device-tree/compatible"))
+
+
+def _l4t(root: Path) -> Optional[str]:
+    text = _text(root / "etc/nv_tegra_release")
+    release, revision = _found(r"# R(\d+)", text), _found(r"REVISION: ([\d.]+)", text)
+    return f"{release}.{revision}" if release and revision else None
+
+
+def _power_modes(root: Path) -> Dict[int, str]:
+    """Names of the modes by their number, from lines such as ``< POWER_MODEL ID=0 NAME=15W >``."""
+    text = _text(root / "etc/nvpmodel.conf") or ""
+    return {int(i): name for i, name in re.findall(r"^<\s*POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)", text, re.MULTILINE)}
+
+
+def _power_mode(root: Path, modes: Dict[int, str]) -> Optional[str]:
+    """The active mode: nvpmodel writes its number to its status file, once it was set; before, the default holds."""
+    number = _found(r"pmode:(\d+)", _text(root / "var/lib/nvpmodel/status"))
+    if number is None:
+        number = _found(r"PM_CONFIG\s+DEFAULT=(\d+)", _text(root / "etc/nvpmodel.conf"))
+    return None if number is None else modes.get(int(number), f"mode {int(number)}")
+
+
+def _tensorrt(root: Path) -> Optional[str]:
+    for file in sorted((root / "usr/lib").glob("*-linux-gnu/libnvinfer.so.*.*.*")):
+        return file.name[len("libnvinfer.so.") :]
+    return None
+
+
+def _cuda(root: Path) -> Optional[str]:
+    text = _text(root / "usr/local/cuda/version.json")
+    try:
+        return str(json.loads(text)["cuda"]["version"]) if text else None
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _driver(root: Path) -> Optional[str]:
+    text = _text(root / "proc/driver/nvidia/version")
+    return _found(r"Kernel Module(?: for \S+)?\s+([\d.]+)", text)
+
+
+def _nvidia_smi() -> Tuple[Optional[str], Optional[str], Optional[str]]:
+    """Name, driver and compute capability of the first GPU, as the driver's own tool says."""
+    command = ["nvidia-smi", "--query-gpu=name,driver_version,compute_cap", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None, None, None
+    fields = [field.strip() for field in done.stdout.strip().splitlines()[:1][0].split(",")] if done.stdout else []
+    return (fields[0], fields[1], fields[2]) if len(fields) == 3 else (None, None, None)
+
+
+def _package_version(name: str) -> Optional[str]:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _cores(root: Path) -> Optional[int]:
+    return len(re.findall(r"^processor\s*:", _text(root / "proc/cpuinfo") or "", re.MULTILINE)) or None
+
+
+def _memory_mib(root: Path) -> Optional[int]:
+    kib = _found(r"^MemTotal:\s*(\d+)", _text(root / "proc/meminfo"))
+    return int(kib) // 1024 if kib else None
+
+
+def _system(root: Path) -> Optional[str]:
+    return _found(r'^PRETTY_NAME="?([^"\n]+)', _text(root / "etc/os-release"))
+
+
+def _system_python(root: Path) -> Optional[str]:
+    link = root / "usr/bin/python3"
+    return _found(r"python(3\.\d+)$", os.readlink(link)) if link.is_symlink() else None
+
+
+def _arch(root: Path) -> Optional[str]:
+    for folder in sorted((root / "usr/lib").glob("*-linux-gnu")):
+        return folder.name.split("-")[0]
+    return None

@@ -1,0 +1,74 @@
+import json
+
+import numpy as np
+import pytest
+
+from edgeau.benchmarks.command import candidates_of
+from edgeau.benchmarks.harness import BenchOptions, Candidate, measure, measure_all
+from edgeau.benchmarks.memory import measure_memory
+from edgeau.runtime.backends import BackendOptions, FakeBackend
+from edgeau.runtime.errors import BackendError
+
+QUICK = BenchOptions(warmup_s=0, seconds=0, rounds=2, min_samples=6, memory=False)
+
+
+def test_one_backend_gives_a_record_with_every_sample():
+    backend = FakeBackend({"face": (8, 8, 3)}, au_count=2)
+    record = measure(backend, {"face": np.zeros((4, 8, 8, 3), np.uint8)}, QUICK)
+    assert record.latency.samples == len(record.samples_ms) == 6
+    assert record.batch == 4
+    assert record.throughput_per_s == pytest.approx(4e3 / record.latency.mean_ms)
+    assert record.machine.cpu
+    assert record.machine.cores
+    assert record.provenance.versions["numpy"] == np.__version__
+    assert json.loads(json.dumps(record.to_json(), allow_nan=False))["protocol"] == "edgeau-bench-1"
+
+
+def test_energy_is_a_figure_or_a_reason_and_never_zero():
+    record = measure(FakeBackend({"face": (8, 8, 3)}, 1), {"face": np.zeros((1, 8, 8, 3), np.uint8)}, QUICK)
+    assert record.energy.energy_mj or record.energy.reason
+
+
+def test_every_backend_of_a_variant_is_measured(package):
+    candidates, failures = candidates_of(package)
+    records, failed = measure_all(candidates, QUICK)
+    assert (failures, failed) == ([], [])
+    assert [(r.variant, r.backend) for r in records] == [("fp32", "onnxruntime"), ("fp32", "openvino")]
+    for record in records:
+        assert record.facts.macs == 16 * 16 * 8 * 27 + 16
+        assert record.settings["version"]
+        assert record.threads == 1
+        assert record.load_ms > 0
+
+
+def test_rounds_are_interleaved(package):
+    lines = []
+    candidates, _ = candidates_of(package)
+    measure_all(candidates, QUICK, lines.append)
+    assert [line for line in lines if line.startswith("round")] == [
+        "round 1 of 2: onnxruntime", "round 1 of 2: openvino", "round 2 of 2: onnxruntime", "round 2 of 2: openvino",
+    ]  # fmt: skip
+
+
+def test_a_candidate_that_fails_does_not_stop_the_others(package, tmp_path):
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"\x08\x08")
+    candidates, _ = candidates_of(package, backends=["onnxruntime"])
+    bad = Candidate("small", "broken", "fp32", "onnxruntime", broken, BackendOptions(), candidates[0].inputs)
+    records, failures = measure_all([bad, *candidates], QUICK)
+    assert [r.variant for r in records] == ["fp32"]
+    assert [f.variant for f in failures] == ["broken"]
+    assert "\n" not in failures[0].reason
+
+
+def test_memory_comes_from_a_process_of_its_own(package):
+    candidate = candidates_of(package, backends=["onnxruntime"])[0][0]
+    memory = measure_memory("onnxruntime", candidate.file, candidate.options, candidate.inputs)
+    assert 5 < memory.python_mib <= memory.imports_mib <= memory.loaded_mib <= memory.peak_mib < 1000
+    assert memory.model_mib == pytest.approx(memory.peak_mib - memory.imports_mib, abs=0.02)
+
+
+def test_a_model_that_fails_in_its_process_is_one_line(package, tmp_path):
+    candidate = candidates_of(package, backends=["onnxruntime"])[0][0]
+    with pytest.raises(BackendError, match="failed while its memory was measured"):
+        measure_memory("onnxruntime", tmp_path / "nothing.onnx", candidate.options, candidate.inputs)

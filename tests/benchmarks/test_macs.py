@@ -1,0 +1,78 @@
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from edgeau.benchmarks.macs import model_facts
+from edgeau.runtime.errors import InputError
+
+
+def saved(path, nodes, inputs, outputs, constants):
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+def test_the_known_convolution_of_the_package(package):
+    facts = model_facts(package.path / "fp32.onnx")
+    # 16x16 outputs x 8 channels x 3x3x3, and 8 x 2 of the linear layer.
+    assert facts.macs_by_operator == {"Conv": 16 * 16 * 8 * 27, "Gemm": 16}
+    # One more is the scale 1/255.
+    assert facts.parameters == 8 * 27 + 8 + 8 * 2 + 2 + 1
+    assert facts.size_bytes == (package.path / "fp32.onnx").stat().st_size
+    assert facts.uncounted == ()
+
+
+@pytest.mark.parametrize("groups", [1, 4, 16])
+def test_groups_divide_a_convolution(tmp_path, groups):
+    weight = np.zeros((16, 16 // groups, 3, 3), np.float32)
+    node = helper.make_node("Conv", ["x", "w"], ["y"], group=groups, pads=[1, 1, 1, 1])
+    file = saved(tmp_path / "g.onnx", [node], {"x": ["N", 16, 10, 12]}, ["y"], {"w": weight})
+    assert model_facts(file).macs == 10 * 12 * 16 * 16 * 9 // groups
+
+
+def test_transposed_convolution_and_matrix_products(tmp_path):
+    nodes = [
+        helper.make_node("ConvTranspose", ["x", "w"], ["y"], strides=[2, 2]),
+        helper.make_node("MatMul", ["a", "b"], ["c"]),
+    ]
+    constants = {"w": np.zeros((4, 6, 2, 2), np.float32), "b": np.zeros((7, 5), np.float32)}
+    file = saved(tmp_path / "t.onnx", nodes, {"x": ["N", 4, 8, 8], "a": ["N", 3, 7]}, ["y", "c"], constants)
+    assert model_facts(file).macs_by_operator == {"ConvTranspose": 4 * 8 * 8 * 6 * 2 * 2, "MatMul": 3 * 7 * 5}
+
+
+def test_quantization_changes_neither_parameters_nor_macs(tmp_path):
+    weight = np.zeros((8, 3, 3, 3), np.int8)
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "xs", "xz"], ["xq"]),
+        helper.make_node("DequantizeLinear", ["xq", "xs", "xz"], ["xd"]),
+        helper.make_node("DequantizeLinear", ["w", "ws", "wz"], ["wd"], axis=0),
+        helper.make_node("Conv", ["xd", "wd"], ["y"]),
+    ]
+    constants = {
+        "w": weight, "ws": np.ones(8, np.float32), "wz": np.zeros(8, np.int8),
+        "xs": np.array(1, np.float32), "xz": np.array(0, np.uint8),
+    }  # fmt: skip
+    file = saved(tmp_path / "q.onnx", nodes, {"x": ["N", 3, 10, 10]}, ["y"], constants)
+    facts = model_facts(file)
+    assert (facts.parameters, facts.macs) == (weight.size, 8 * 8 * 8 * 27)
+
+
+def test_a_recurrent_layer_is_named_as_not_counted(tmp_path):
+    constants = {"w": np.zeros((1, 16, 5), np.float32), "r": np.zeros((1, 16, 4), np.float32)}
+    node = helper.make_node("LSTM", ["x", "w", "r"], ["y"], hidden_size=4)
+    file = saved(tmp_path / "l.onnx", [node], {"x": [2, 1, 5]}, ["y"], constants)
+    assert model_facts(file).uncounted == ("LSTM",)
+
+
+def test_something_else_than_onnx_is_refused_in_one_line(tmp_path):
+    file = tmp_path / "x.onnx"
+    file.write_bytes(b"not a model")
+    with pytest.raises(InputError, match="unreadable"):
+        model_facts(file)
