@@ -99,7 +99,7 @@ def choose(
         return Choice(measured["variant"], measured["backend"], threads or measured.get("threads"), reason)
     reasons: List[str] = []
     for candidate, name in _candidates(package, variant, backend):
-        why_not = _obstacle(package, candidate, name)
+        why_not = obstacle(package, candidate, name)
         if why_not is None:
             asked = variant is not None or backend is not None
             reason = "as asked" if asked else "not measured on this device yet; `edgeau optimize` finds the fastest"
@@ -121,7 +121,7 @@ def _candidates(package: Package, variant: Optional[str], backend: Optional[str]
     return sorted(pairs, key=lambda p: (p[1] != "tensorrt", precisions.index(p[0].precision), order.index(p[1])))
 
 
-def _obstacle(package: Package, variant: Variant, backend: str) -> Optional[str]:
+def obstacle(package: Package, variant: Variant, backend: str) -> Optional[str]:
     """Why a variant can't run on a backend here; None where nothing speaks against it."""
     why_not = missing(backend)
     if why_not is not None or backend != "tensorrt":
