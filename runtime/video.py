@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from types import TracebackType
@@ -36,12 +37,8 @@ class VideoSource:
         self.name = f"camera {source}" if isinstance(source, int) else str(source)
         if isinstance(source, str) and not Path(source).is_file():
             raise InputError(f"video {source}", got="no such file", expected="a video file")
-        level = cv2.getLogLevel()
-        cv2.setLogLevel(0)
-        try:
+        with _quiet_opencv():
             self._capture = cv2.VideoCapture(source)
-        finally:
-            cv2.setLogLevel(level)
         if not self._capture.isOpened():
             mend = "check that it is connected and free" if isinstance(source, int) else None
             raise InputError(
@@ -65,6 +62,20 @@ class VideoSource:
     def close(self) -> None:
         """Release the file or camera."""
         self._capture.release()
+
+
+@contextlib.contextmanager
+def _quiet_opencv() -> Iterator[None]:
+    """Keep OpenCV's own warnings about unreadable files off the terminal: ours says it in one line."""
+    import cv2
+
+    logging = cv2.utils.logging
+    level = logging.getLogLevel()
+    logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        logging.setLogLevel(level)
 
 
 class VideoSink:

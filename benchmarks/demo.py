@@ -1,0 +1,197 @@
+"""The whole chain on what ships with edgeau: quantize, build, measure, check parity, run on a photo.
+
+    edgeau demo
+    edgeau demo --out results --seconds 3
+
+It leaves the package with its new variants, results.json, report.html and the photo with its action units.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeau.optimize.quantize import QuantizeOptions, quantize_package
+from edgeau.runtime.analyzer import Face
+from edgeau.runtime.choose import load
+from edgeau.runtime.cli import note, say
+from edgeau.runtime.crops import read_crops
+from edgeau.runtime.device import fingerprint
+from edgeau.runtime.draw import annotate
+from edgeau.runtime.errors import EdgeauError, MissingExtraError
+from edgeau.runtime.files import atomic_path, write_json
+from edgeau.runtime.package import Package, shipped_package
+from edgeau.runtime.records import rows_of
+
+from .command import candidates_of, table
+from .harness import BenchOptions, Failure, measure_all
+from .report import Extras, with_speedups, write_html
+
+CALIBRATION = "synthetic:subjects=20,frames=12,seed=71"
+EVALUATION = "synthetic:subjects=20,frames=12,seed=72"
+MAX_FLIPPED = 0.01  # a variant that changes more AU decisions than this share is measured but not chosen
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-p", "--package", help="package to start from (default: the one that ships with edgeau)")
+    parser.add_argument("--out", type=Path, default=Path("demo"), help="folder for the results (default: demo)")
+    parser.add_argument("--seconds", type=float, default=1.5, help="timed seconds for each variant (default: 1.5)")
+
+
+def run(args: argparse.Namespace) -> int:
+    started = time.monotonic()
+    out: Path = args.out
+    source = Package.open(args.package or shipped_package())
+    source.verify()
+    note(f"1/6 quantize {source.manifest.name} for each target, calibrated on rendered faces")
+    package = source.copy_to(out / source.path.name)
+    package, _ = quantize_package(package.path, CALIBRATION, QuantizeOptions(), evaluation=EVALUATION)
+    note("2/6 build a TensorRT engine")
+    package, skipped = _build_engine(package)
+    note("3/6 measure every variant on every backend of this machine")
+    values, failures = _measure(package, args.seconds)
+    note("4/6 choose the fastest within the accuracy budget")
+    package, chosen = _choose(package, values)
+    note("5/6 run it on a photo")
+    faces, photo = _photo(package, out)
+    note("6/6 write the report")
+    notes = [skipped] if skipped else []
+    notes += [f"{f.variant} on {f.backend} was not measured: {f.reason}" for f in failures]
+    parity = _parity(package)
+    results = {
+        "package": package.manifest.name,
+        "measurements": values,
+        "parity": parity,
+        "chosen": chosen,
+        "photo": rows_of("skimage.data.astronaut()", 0, 0.0, faces, package.manifest.aus),
+        "notes": notes,
+    }
+    write_json(out / "results.json", results)
+    caption = f"skimage.data.astronaut() (NASA, public domain) with {chosen['variant']} on {chosen['backend']}."
+    title = f"edgeau demo: {package.manifest.name}"
+    write_html(values, out / "report.html", Extras(title, parity, [chosen["why"], *notes], photo, caption))
+    _print(values, parity, chosen, faces, notes)
+    say(f"{time.monotonic() - started:.0f} s; {out}/report.html, {out}/results.json, {photo}, {package.path}")
+    return 0
+
+
+def _build_engine(package: Package) -> tuple[Package, str | None]:
+    """Build where TensorRT and a GPU are; elsewhere the one line that says it was skipped and how to do it."""
+    from edgeau.optimize.engine.library import load_tensorrt
+
+    try:
+        load_tensorrt()
+        from edgeau.optimize.commands.build import build_here
+
+        return build_here(package, "int8"), None
+    except EdgeauError as error:
+        return package, f"TensorRT engine skipped: {error}"
+
+
+def _measure(package: Package, seconds: float) -> tuple[list[dict[str, Any]], list[Failure]]:
+    crops = read_crops(EVALUATION, package.manifest.crop)
+    candidates, failures = candidates_of(package, threads=(1, 2), crops=crops)
+    options = BenchOptions(warmup_s=min(0.3, seconds / 4), seconds=seconds)
+    measured, more = measure_all(candidates, options)
+    # A variant for a backend that is not here is no failure of this machine's; the engine's line has said it.
+    failures = [f for f in [*failures, *more] if f.backend != "tensorrt"]
+    return with_speedups([m.to_json() for m in measured]), failures
+
+
+def _choose(package: Package, values: Sequence[dict[str, Any]]) -> tuple[Package, dict[str, Any]]:
+    """Keep the fastest whose decisions hold, and write it where ``load`` looks."""
+    allowed = [v for v in values if _flipped_share(package, v["variant"]) <= MAX_FLIPPED]
+    best = min(allowed, key=lambda v: v["latency"]["p50_ms"])
+    base = min((v for v in values if v["variant"] == "fp32"), key=lambda v: v["latency"]["p50_ms"])
+    ratio = base["latency"]["p50_ms"] / best["latency"]["p50_ms"]
+    chosen = {
+        "variant": best["variant"],
+        "backend": best["backend"],
+        "threads": best["threads"],
+        "batch": best["batch"],
+        "objective": "latency",
+        "p50_ms": best["latency"]["p50_ms"],
+    }
+    selection = {**package.manifest.selection, fingerprint(): chosen}
+    package = package.with_manifest(dataclasses.replace(package.manifest, selection=selection))
+    why = (
+        f"On this machine {best['variant']} on {best['backend']} (threads: {best['threads']}) is the fastest "
+        f"variant that flips at most {MAX_FLIPPED:.0%} of AU decisions: p50 {best['latency']['p50_ms']:.2f} ms, "
+        f"{ratio:.2f} times as fast as the best FP32 ({base['latency']['p50_ms']:.2f} ms on {base['backend']})."
+    )
+    return package, {**chosen, "why": why}
+
+
+def _flipped_share(package: Package, name: str) -> float:
+    parity = package.variant(name).parity
+    if parity is None or package.variant(name).made_from is None:
+        return 0.0
+    return parity.decisions_flipped / max(1, parity.decisions)
+
+
+def _photo(package: Package, out: Path) -> tuple[list[Face], Path]:
+    import cv2
+
+    image = photo_bgr()
+    with load(package.path) as analyzer:
+        faces = analyzer.still(image)
+    path = out / "photo.png"
+    large = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    drawn = annotate(large, [_enlarged(face, 2) for face in faces], package.manifest.aus)
+    with atomic_path(path) as temporary:
+        cv2.imwrite(str(temporary), drawn)
+    return faces, path
+
+
+def photo_bgr() -> np.ndarray:
+    """uint8 [512, 512, 3], BGR: the photo in scikit-image's wheel (NASA, public domain)."""
+    try:
+        import skimage.data
+    except ImportError as error:
+        raise MissingExtraError("scikit-image", "bench", "the demo's photo") from error
+    return np.ascontiguousarray(skimage.data.astronaut()[:, :, ::-1])
+
+
+def _enlarged(face: Face, factor: int) -> Face:
+    left, top, right, bottom = (value * factor for value in face.box_xyxy)
+    return dataclasses.replace(face, box_xyxy=(left, top, right, bottom), points_xy=face.points_xy * factor)
+
+
+def _parity(package: Package) -> list[dict[str, Any]]:
+    return [
+        {"name": v.name, "made_from": v.made_from, **dataclasses.asdict(v.parity)}
+        for v in package.manifest.variants
+        if v.parity is not None
+    ]
+
+
+def _print(
+    values: list[dict[str, Any]],
+    parity: list[dict[str, Any]],
+    chosen: dict[str, Any],
+    faces: list[Face],
+    notes: list[str],
+) -> None:
+    for line in table(values):
+        say(line)
+    say()
+    for entry in parity:
+        sqnr = "exact" if entry["sqnr_db"] is None else f"{entry['sqnr_db']:.1f} dB"
+        say(
+            f"parity {entry['name']:<14} against {entry['reference']:<6} SQNR {sqnr:>8}, max error "
+            f"{entry['max_abs_error']:.4f}, {entry['decisions_flipped']} of {entry['decisions']} decisions flipped"
+        )
+    say()
+    for line in [chosen["why"], *notes]:
+        say(line)
+    for face in faces:
+        present = [f"{au} {face.au[au]:.2f}" for au, on in face.present.items() if on]
+        say(f"photo: one face at {[round(v) for v in face.box_xyxy]}, present: {', '.join(present) or 'none'}")
+    if not faces:
+        say("photo: no face found")

@@ -1,0 +1,215 @@
+"""A report as one HTML file: the table, the plots and the conditions, from the same records as the JSON."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgeau.runtime.files import write_text
+
+from .plots import latency_bars, latency_curves
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What a report may show besides measurements.
+
+    Attributes:
+        title: of the page.
+        parity: one JSON object a variant: ``name``, ``made_from`` and the fields of Parity.
+        notes: sentences above the tables, such as what was skipped and why.
+        photo: a PNG file to show.
+        photo_caption: what it shows.
+    """
+
+    title: str = "edgeau benchmark"
+    parity: Sequence[Mapping[str, Any]] = ()
+    notes: Sequence[str] = ()
+    photo: Path | None = None
+    photo_caption: str = ""
+
+
+def write_html(records: Sequence[Mapping[str, Any]], path: Path, extras: Extras = Extras()) -> None:
+    """Write the report.
+
+    Args:
+        records: ``Measurement.to_json()`` of each.
+        path: the HTML file; it holds everything it shows.
+        extras: what else to show.
+    """
+    from jinja2 import Environment
+
+    plots = []
+    if records:
+        plots = [latency_bars(records), latency_curves(records)]
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    page = environment.from_string(_TEMPLATE).render(
+        extras=extras,
+        rows=[table_row(record) for record in records],
+        columns=COLUMNS,
+        parity=[_parity_row(entry) for entry in extras.parity],
+        plots=[{"svg": _data_uri(plot.svg, "svg+xml"), "alt": plot.caption} for plot in plots],
+        photo=_data_uri(extras.photo.read_bytes(), "png") if extras.photo else None,
+        conditions=_conditions(records),
+        warnings=sorted({warning for record in records for warning in record["warnings"]}),
+    )
+    write_text(path, page)
+
+
+COLUMNS = (
+    "variant", "backend", "threads", "batch", "p50 ms", "p90 ms", "p99 ms", "faces/s", "vs fp32",
+    "size kB", "params k", "MMACs", "memory MB", "energy mJ",
+)  # fmt: skip
+
+
+def table_row(record: Mapping[str, Any]) -> dict[str, str]:
+    """One record as text by COLUMNS; what was not measured is a dash."""
+    latency, facts, memory, energy = record["latency"], record["facts"], record["memory"], record["energy"]
+    energy_mj = (energy or {}).get("energy_mj")
+    ratio = record.get("speedup")
+    cells = (
+        record["variant"],
+        record["backend"],
+        str(record["threads"] or "auto"),
+        str(record["batch"]),
+        f"{latency['p50_ms']:.2f}",
+        f"{latency['p90_ms']:.2f}",
+        f"{latency['p99_ms']:.2f}",
+        f"{record['throughput_per_s']:.0f}",
+        f"{ratio:.2f}x" if ratio else "-",
+        _number(facts, "size_bytes", 1e3, 0),
+        _number(facts, "parameters", 1e3, 0),
+        _number(facts, "macs", 1e6, 1),
+        _number(memory, "peak_mb", 1, 0),
+        f"{energy_mj:.2f}" if energy_mj is not None else "-",
+    )
+    return dict(zip(COLUMNS, cells, strict=True))
+
+
+def with_speedups(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Records with ``speedup``: p50 of the package's FP32 on the same backend, threads and batch, over theirs."""
+
+    def key(record: Mapping[str, Any]) -> tuple:
+        return record["package"], record["backend"], record["threads"], record["batch"]
+
+    base = {key(r): r["latency"]["p50_ms"] for r in records if r["variant"] == "fp32"}
+    return [
+        {**r, "speedup": base[key(r)] / r["latency"]["p50_ms"] if key(r) in base else None}
+        for r in records
+    ]  # fmt: skip
+
+
+def _number(group: Mapping[str, Any] | None, key: str, unit: float, digits: int) -> str:
+    value = (group or {}).get(key)
+    return "-" if value is None else f"{value / unit:.{digits}f}"
+
+
+def _parity_row(entry: Mapping[str, Any]) -> dict[str, str]:
+    sqnr = entry.get("sqnr_db")
+    return {
+        "variant": entry["name"],
+        "against": entry["reference"],
+        "max error": f"{entry['max_abs_error']:.4f}",
+        "mean error": f"{entry['mean_abs_error']:.5f}",
+        "SQNR dB": "exact" if sqnr is None else f"{sqnr:.1f}",
+        "decisions flipped": f"{entry['decisions_flipped']} of {entry['decisions']}",
+        "crops": str(entry["samples"]),
+        "data": entry["data"],
+    }
+
+
+def _conditions(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """What the figures depend on, from the first record: all of a run share them."""
+    if not records:
+        return []
+    first = records[0]
+    found = [("protocol", first["protocol"])]
+    found += [(f"machine: {k}", _text(v)) for k, v in first["machine"].items() if v not in (None, "", [], {})]
+    found += [(f"state: {k}", _text(v)) for k, v in first["state_before"].items() if v not in (None, "", [], {})]
+    found += [(k, _text(v)) for k, v in first["provenance"].items() if v not in (None, "", [], {})]
+    found += [(f"measured: {k}", _text(v)) for k, v in first["options"].items()]
+    return found
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k} {v}" for k, v in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(str(item) for item in value)
+    return str(value)
+
+
+def _data_uri(data: bytes, kind: str) -> str:
+    buffer = io.BytesIO(data)
+    return html.escape(f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}")
+
+
+_TEMPLATE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ extras.title }}</title>
+<style>
+  :root { color-scheme: light; --line: #d8dbe0; --soft: #f5f6f8; --ink: #1c2430; --muted: #5c6675; }
+  body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); max-width: 1080px; margin: 2rem auto;
+         padding: 0 1rem; }
+  h1 { font-size: 1.6rem; margin: 0 0 .5rem; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
+  .wide { overflow-x: auto; }
+  table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+  th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
+  th { font-weight: 600; background: var(--soft); }
+  th:first-child, td:first-child, th:nth-child(2), td:nth-child(2) { text-align: left; }
+  td.long { white-space: normal; text-align: left; }
+  figure { margin: 1rem 0; } img { max-width: 100%; height: auto; } figcaption, .muted { color: var(--muted); }
+  .warning { background: #fff5dc; border-left: 4px solid #e0a800; padding: .4rem .8rem; margin: .4rem 0; }
+</style>
+<h1>{{ extras.title }}</h1>
+{% for note in extras.notes %}
+<p>{{ note }}</p>
+{% endfor %}
+{% for warning in warnings %}
+<p class="warning">{{ warning }}</p>
+{% endfor %}
+{% if rows %}
+<h2>Latency, size and memory</h2>
+<div class="wide"><table>
+<tr>{% for column in columns %}<th>{{ column }}</th>{% endfor %}</tr>
+{% for row in rows %}
+<tr>{% for column in columns %}<td>{{ row[column] }}</td>{% endfor %}</tr>
+{% endfor %}
+</table></div>
+<p class="muted">Wall time of one call of the backend, with preprocessing inside the graph; face detection is not in it.
+&ldquo;vs fp32&rdquo; compares p50 with FP32 on the same backend, threads and batch: above 1 is faster.</p>
+{% endif %}
+{% for plot in plots %}
+<figure><img src="{{ plot.svg|safe }}" alt="{{ plot.alt }}"><figcaption>{{ plot.alt }}</figcaption></figure>
+{% endfor %}
+{% if parity %}
+<h2>Parity</h2>
+<div class="wide"><table>
+<tr>{% for column in parity[0] %}<th>{{ column }}</th>{% endfor %}</tr>
+{% for row in parity %}
+<tr>{% for cell in row.values() %}<td>{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}
+</table></div>
+<p class="muted">Errors are of AU probabilities (0..1); a decision is one AU of one crop at its threshold.</p>
+{% endif %}
+{% if photo %}
+<h2>On a photo</h2>
+<figure><img src="{{ photo|safe }}" alt="annotated photo"><figcaption>{{ extras.photo_caption }}</figcaption></figure>
+{% endif %}
+{% if conditions %}
+<h2>Conditions</h2>
+<div class="wide"><table>
+{% for key, value in conditions %}
+<tr><td>{{ key }}</td><td class="long">{{ value }}</td></tr>
+{% endfor %}
+</table></div>
+{% endif %}
+</html>
+"""
