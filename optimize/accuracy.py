@@ -52,6 +52,11 @@ class Judge:
         """Whether any crop has a label of any of the model's AUs."""
         return not bool(np.isnan(self.labels).all())
 
+    @property
+    def metric(self) -> str:
+        """Name of the score."""
+        return MEAN_F1 if self.labelled else UNFLIPPED
+
     def score(self, outputs: np.ndarray) -> Accuracy:
         """Score probabilities float [N, A] of the same crops."""
         if not self.labelled:

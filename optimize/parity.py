@@ -37,7 +37,7 @@ def predict(backend: Backend, inputs: Mapping[str, np.ndarray], batch: int = BAT
 def predict_file(file: Path, backend: str, crops: CropSet, manifest: Manifest) -> np.ndarray:
     """AU probabilities float32 [N, A] of a variant's file on a backend."""
     with open_backend(backend, file) as opened:
-        return predict(opened, crops.inputs(manifest.takes_neutral), fixed_batch(file) or BATCH)
+        return predict(opened, crops.inputs(manifest.takes_neutral), batch_for(file))
 
 
 def predict_model(model: onnx.ModelProto, backend: str, crops: CropSet, manifest: Manifest) -> np.ndarray:
@@ -56,6 +56,11 @@ def compare(reference: np.ndarray, outputs: np.ndarray, manifest: Manifest, data
 def judge_backend(target: str) -> str:
     """The backend on which a variant for a target is compared: its own on a CPU, else ONNX Runtime."""
     return "openvino" if target == "openvino" and missing("openvino") is None else "onnxruntime"
+
+
+def batch_for(file: Path) -> int:
+    """A batch size that a variant's file can run: one crop for engines, whose profiles may start there."""
+    return (fixed_batch(file) or BATCH) if file.suffix == ".onnx" else 1
 
 
 def fixed_batch(file: Path) -> int | None:

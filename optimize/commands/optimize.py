@@ -1,0 +1,100 @@
+"""Find the best variant, backend and settings for this device by measuring them, and note it in the package.
+
+Every candidate that keeps the accuracy budget is run in turns with the others until the order is settled. `load()` and
+`edgeau run` then use what won. It is never slower than the FP32 variant.
+
+Example:
+    edgeau optimize cednn.edgeau --eval crops/test --max-drop 0.005
+    edgeau optimize cednn.edgeau --calib crops/train --eval crops/test --for throughput --minutes 5 -o tuned.edgeau
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+from edgeau.optimize.accuracy import read_evaluation
+from edgeau.optimize.half import add_fp16
+from edgeau.optimize.quantize import QuantizeOptions, quantize_package, require_writable
+from edgeau.optimize.search import OBJECTIVES, SearchOptions, Selection, search
+from edgeau.optimize.targets import TARGETS
+from edgeau.runtime.backends import missing
+from edgeau.runtime.cli import EXIT_OK, emit_json, note, say
+from edgeau.runtime.errors import InputError
+from edgeau.runtime.package import Package
+
+_DEFAULTS = SearchOptions()
+_SAMPLES = 200
+_DATA = "crop set, folder of images, .npz, or synthetic:subjects=8,frames=16"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `edgeau optimize`."""
+    parser.add_argument("package", help="package with an FP32 variant")
+    parser.add_argument("--eval", metavar="DATA", help=f"judge accuracy on this: {_DATA}")
+    parser.add_argument("--calib", metavar="DATA", help="make missing INT8 and FP16 variants, calibrated on this")
+    parser.add_argument(
+        "--max-drop", type=float, default=_DEFAULTS.max_drop,
+        help="how much mean F1 may fall, without labels the share of decisions that may flip (%(default)s)",
+    )  # fmt: skip
+    parser.add_argument("--for", dest="objective", default=_DEFAULTS.objective, choices=OBJECTIVES, help="what to win")
+    parser.add_argument("--minutes", type=float, default=_DEFAULTS.minutes, help="ends within them (%(default)s)")
+    parser.add_argument("--seed", type=int, default=_DEFAULTS.seed, help="of random choices (%(default)s)")
+    parser.add_argument("-o", "--out", metavar="OUT_PACKAGE", help="write a new package and leave this one as it is")
+    parser.add_argument("--json", action="store_true", help="print the choice as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Search, and print what won and why the others lost."""
+    begin = time.monotonic()
+    if args.eval is None and args.calib is None:
+        raise InputError("edgeau optimize needs data to judge accuracy on", mend="give --eval DATA (or --calib DATA)")
+    package = Package.open(args.package)
+    crops = read_evaluation(args.eval or args.calib, package.manifest, samples=_SAMPLES, seed=args.seed)
+    if args.out is not None:
+        package = package.copy_to(args.out)
+    require_writable(package.path)
+    if args.calib is not None:
+        package = _add_missing(package, args)
+    minutes = max(args.minutes - (time.monotonic() - begin) / 60, 0.02) if args.minutes > 0 else args.minutes
+    options = SearchOptions(args.objective, args.max_drop, minutes, args.seed)
+    selection = search(package, crops, options, note)
+    if args.json:
+        emit_json({"package": str(package.path), "device": selection.device, **selection.chosen})
+    else:
+        _print(selection)
+    return EXIT_OK
+
+
+def _add_missing(package: Package, args: argparse.Namespace) -> Package:
+    """Make the INT8 variants of this machine's backends and FP16, where the package has none."""
+    have = {variant.name for variant in package.manifest.variants}
+    targets = tuple(t.name for t in TARGETS.values() if t.variant not in have and missing(t.backend) is None)
+    if targets:
+        options = QuantizeOptions(targets=targets, samples=_SAMPLES, seed=args.seed)
+        package, _ = quantize_package(package.path, args.calib, options, evaluation=args.eval, progress=note)
+    if "fp16" not in have:
+        note("converting to FP16")
+        package = add_fp16(package, args.eval or args.calib, samples=_SAMPLES, seed=args.seed)
+    return package
+
+
+def _print(selection: Selection) -> None:
+    chosen: dict[str, Any] = selection.chosen
+    say(f"device: {selection.device}")
+    say(f"{'candidate':<50}{'ms a crop':>10}  verdict")
+    for entry in sorted(chosen["measured"], key=lambda e: e["ms_per_crop"]):
+        say(f"{entry['label']:<50}{entry['ms_per_crop']:>10.3f}  {_verdict(entry['label'], chosen)}")
+    measured = {entry["label"] for entry in chosen["measured"]}
+    for label, why in chosen["losers"].items():
+        if label not in measured:
+            say(f"{label:<50}{'-':>10}  {why}")
+    verdict = "settled" if chosen["settled"] else "time ran out before the order was settled"
+    say(f"{chosen['label']}: {chosen['times_fp32']:.2f} times FP32's time; {verdict} after {chosen['rounds']} rounds")
+
+
+def _verdict(label: str, chosen: dict[str, Any]) -> str:
+    if label == chosen["label"]:
+        return f"chosen for {chosen['objective']}"
+    return chosen["losers"].get(label) or chosen["ties"].get(label) or ""
