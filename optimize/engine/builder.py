@@ -22,12 +22,17 @@ from edgeau.runtime.files import PathLike
 from . import timing_cache
 from .capabilities import capabilities
 from .dla import DlaUse, count_fallback, use_dla
+from .inner import expose
 from .library import HOW_ON_DEVICE, bit, flavour, load_tensorrt, member, tactic_word, version
 from .log import make_logger, parser_errors
 from .mixed import leave_grouped_in_float
 from .progress import Report, make_monitor, run_interruptibly, silent
 
 MIB = 1 << 20
+
+
+class BuildFailedError(EngineError):
+    """TensorRT can't parse or build this graph at this precision here; another precision may do."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class BuildOptions:
         dla_core: build for this DLA core; None for the GPU.
         dla_fallback: largest share of layers, 0..1, that may fall back from DLA to the GPU.
         float_grouped: leave grouped convolutions in float (the ``mixed`` rung of the ladder).
+        expose: names of inner tensors that become outputs as well, to find where an engine goes wrong.
     """
 
     precision: str = "fp32"
@@ -58,6 +64,7 @@ class BuildOptions:
     dla_core: Optional[int] = None
     dla_fallback: float = 0.5
     float_grouped: bool = False
+    expose: Tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         smallest, preferred, largest = self.batch
@@ -94,6 +101,15 @@ class BuiltEngine:
     build_s: float
 
 
+@dataclass(frozen=True)
+class Parsed:
+    """A parsed network, and what must live as long as it."""
+
+    network: Any
+    builder: Any
+    log: Any
+
+
 def build_engine(
     onnx_path: PathLike, options: BuildOptions = BuildOptions(), *, trt: Any = None, report: Report = silent
 ) -> BuiltEngine:
@@ -109,8 +125,8 @@ def build_engine(
 
     Raises:
         InputError: no such file, or an option that this TensorRT does not know.
-        EngineError: no TensorRT, no GPU, a graph that TensorRT can't parse, too many layers off the DLA, or a build
-            that failed; one line with TensorRT's own reason.
+        BuildFailedError: TensorRT can't parse the graph or build it; one line with its own reason.
+        EngineError: no TensorRT, no GPU, or too many layers off the DLA.
     """
     path = Path(onnx_path)
     if not path.is_file():
@@ -123,6 +139,8 @@ def build_engine(
     settings: Dict[str, Any] = {"strongly_typed": options.strongly_typed, "precision": options.precision}
     if options.float_grouped:
         settings["left_in_float"] = leave_grouped_in_float(trt, network)
+    if options.expose:
+        expose(network, options.expose)
     config = builder.create_builder_config()
     _set_precision(trt, config, options, settings)
     _set_limits(trt, config, options, settings)
@@ -167,7 +185,7 @@ def parse(trt: Any, network: Any, path: Path, log: Any) -> None:
     if parser.parse_from_file(str(path)):
         return
     errors = parser_errors(parser) or log.errors or ["no reason given"]
-    raise EngineError(f"TensorRT {version(trt)} can't parse {path}: " + "; ".join(errors))
+    raise BuildFailedError(f"TensorRT {version(trt)} can't parse {path}: " + "; ".join(errors))
 
 
 def _network_flags(trt: Any, options: BuildOptions) -> int:
@@ -268,5 +286,14 @@ def _build(trt: Any, builder: Any, network: Any, config: Any, log: Any, report: 
     )
     if serialized is None:
         reason = "; ".join(log.errors[-3:]) or "no reason given"
-        raise EngineError(f"TensorRT {version(trt)} failed to build: {reason}")
+        raise BuildFailedError(f"TensorRT {version(trt)} failed to build: {reason}")
     return bytes(serialized), time.monotonic() - started
+
+
+def parsed(onnx_path: PathLike, trt: Any, *, strongly_typed: bool) -> Parsed:
+    """The network that TensorRT reads from an ONNX file, to look at. Raises EngineError."""
+    log = make_logger(trt)
+    builder = make_builder(trt, log)
+    network = builder.create_network(_network_flags(trt, BuildOptions(strongly_typed=strongly_typed)))
+    parse(trt, network, Path(onnx_path), log)
+    return Parsed(network, builder, log)

@@ -1,0 +1,131 @@
+"""Build a TensorRT engine: here, as a bundle for a Jetson, or on a Jetson over ssh.
+
+The engine is compared with FP32 before it is kept. Where a precision can't be built on the device, the next lower one
+is, and the report says why.
+
+Example:
+    edgeau build cednn.edgeau --precision int8
+    edgeau build cednn.edgeau --target orin-nano:6.2 -o cednn-orin-nano.sh
+    edgeau build cednn.edgeau --host user@jetson
+    edgeau build cednn.edgeau --triton models/
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from edgeau.optimize.engine.builder import BuildOptions
+from edgeau.optimize.engine.ladder import LADDER
+from edgeau.optimize.engine.make import Made, MakeOptions, make_engine, parity_line
+from edgeau.optimize.engine.parity import DEFAULT_CROPS
+from edgeau.runtime.cli import EXIT_OK, emit_json, note, say
+from edgeau.runtime.errors import InputError
+from edgeau.runtime.targets import BOARDS
+
+_DEFAULTS = BuildOptions()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `edgeau build`."""
+    add = parser.add_argument
+    add("package", help="package with the ONNX variants")
+    add("--precision", default="int8", choices=LADDER, help="where the ladder starts (%(default)s)")
+    add("--batch", default="1,1,1", metavar="MIN,OPT,MAX", help="batches of the optimisation profile (%(default)s)")
+    add("--workspace-mib", type=int, metavar="N", help="scratch memory for tactics, in MiB (TensorRT's own limit)")
+    add("--level", type=int, choices=range(6), metavar="0..5", help="builder optimisation level (TensorRT's own)")
+    add("--tactics", metavar="A,B", help="tactic sources, such as CUDNN,JIT_CONVOLUTIONS (TensorRT's own)")
+    add("--dla", type=int, metavar="CORE", help="build for this DLA core, with the GPU for what it can't take")
+    add(
+        "--dla-fallback", type=float, default=_DEFAULTS.dla_fallback, metavar="SHARE",
+        help="largest share of layers that may fall back from DLA to the GPU (%(default)s)",
+    )  # fmt: skip
+    add("--exactly", action="store_true", help="fail rather than go down to a lower precision")
+    add("--crops", metavar="DATA", help=f"crops for parity ({DEFAULT_CROPS})")
+    add("--skip-parity", action="store_true", help="keep the engine without comparing it with FP32")
+    boards = ", ".join(board.name for board in BOARDS)
+    add("--target", metavar="BOARD[:JETPACK]", help=f"make a bundle for a board: {boards}")
+    add("--host", metavar="USER@HOST", help="build there over ssh, and fetch engine, sidecar and report")
+    add("--wheel", metavar="FILE", help="edgeau wheel to put into a bundle (made from this installation)")
+    add("-o", "--out", metavar="FILE", help="name of the bundle")
+    add("--triton", metavar="DIR", help="write a Triton model repository from what the package has")
+    add("--json", action="store_true", help="print the result as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Build, print what was made."""
+    options = read_options(args)
+    given = [name for name in ("host", "triton") if getattr(args, name)]
+    if len(given) > 1 or (args.target and args.triton):
+        raise InputError("--target, --host and --triton", got="more than one of them", expected="one at a time")
+    made = make_engine(args.package, options, report=note)
+    if args.json:
+        emit_json(_as_json(made))
+    else:
+        _print(made)
+    return EXIT_OK
+
+
+def read_options(args: argparse.Namespace) -> MakeOptions:
+    """The options as given. Raises InputError."""
+    build = BuildOptions(
+        batch=read_batch(args.batch),
+        workspace_mib=_positive("--workspace-mib", args.workspace_mib),
+        optimization_level=args.level,
+        tactic_sources=tuple(args.tactics.split(",")) if args.tactics else None,
+        dla_core=args.dla,
+        dla_fallback=args.dla_fallback,
+    )
+    return MakeOptions(
+        precision=args.precision,
+        build=build,
+        crops=args.crops,
+        parity=not args.skip_parity,
+        fall_back=not args.exactly,
+    )
+
+
+def read_batch(text: str) -> tuple[int, int, int]:
+    """Read ``1,1,8``, or ``4`` for a fixed batch. Raises InputError."""
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) == 1:
+        numbers *= 3
+    if len(numbers) != 3:
+        raise InputError("--batch", got=text, expected="smallest,preferred,largest such as 1,1,8, or one number")
+    return numbers[0], numbers[1], numbers[2]
+
+
+def _positive(name: str, value: int | None) -> int | None:
+    if value is not None and value < 1:
+        raise InputError(name, got=str(value), expected="1 or more")
+    return value
+
+
+def _as_json(made: Made) -> dict[str, Any]:
+    return {
+        "package": str(made.package.path),
+        "engine": str(made.package.path / made.variant.file),
+        "variant": dataclasses.asdict(made.variant),
+        "sidecar": made.sidecar.to_json(),
+        "skipped": list(made.skipped),
+    }
+
+
+def _print(made: Made) -> None:
+    sidecar = made.sidecar
+    for line in sidecar.ladder:
+        say(f"could not build {line}")
+    say(f"{Path(made.package.path) / made.variant.file}: {made.variant.size_bytes / 1e6:.2f} MB")
+    say(
+        f"  {sidecar.precision} from {sidecar.onnx_file}, TensorRT {sidecar.tensorrt}, built in "
+        f"{sidecar.notes['build_s']:.1f} s, {sidecar.layers} layers"
+        + (f", {len(sidecar.fell_back)} of them on the GPU instead of DLA" if sidecar.fell_back else "")
+    )
+    say(f"  {parity_line(sidecar.parity)}")
+    for line in sidecar.notes["warnings"]:
+        say(f"  TensorRT warned: {line}")

@@ -1,0 +1,142 @@
+"""Which file is built at which precision, and what comes next when TensorRT can't build it.
+
+INT8, then mixed, then FP16, then FP32: each rung is a file of the package and a way to type the network. A rung fails
+on a device for reasons that another device does not have (a missing INT8 kernel, a compiler's error), so the reason is
+kept and the next rung is tried.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, List, Optional, Tuple
+
+from edgeau.runtime.errors import EngineError, InputError
+from edgeau.runtime.manifest import Variant
+from edgeau.runtime.package import Package
+
+from .builder import BuildFailedError, BuiltEngine
+from .capabilities import Capabilities
+from .progress import Report
+
+LADDER = ("int8", "mixed", "fp16", "fp32")
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One way to build.
+
+    Attributes:
+        precision: of the engine.
+        variant: name of the package's variant that is built.
+        file: its ONNX file.
+        strongly_typed: whether the graph says the precision.
+        float_grouped: whether grouped convolutions are left in float on the device.
+    """
+
+    precision: str
+    variant: str
+    file: Path
+    strongly_typed: bool
+    float_grouped: bool = False
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A rung that can't be tried because the package lacks its file; ``mend`` is the command that makes it."""
+
+    precision: str
+    reason: str
+    mend: str
+
+
+def find_rung(package: Package, precision: str, able: Capabilities) -> Rung | Missing:
+    """How an engine of this precision is built from a package by a TensorRT that can do this."""
+    if precision == "int8":
+        return _quantized(package, "int8", able, float_grouped=False)
+    if precision == "mixed":
+        found = _quantized(package, "mixed", able, float_grouped=False)
+        return found if isinstance(found, Rung) else _quantized(package, "int8", able, float_grouped=True)
+    if precision == "fp16":
+        return _half(package, able)
+    variant = _onnx_variant(package, "fp32")
+    if variant is None:
+        return Missing("fp32", "the package has no fp32 ONNX", "edgeau export CHECKPOINT -o PACKAGE")
+    return Rung("fp32", variant.name, package.file(variant), strongly_typed=not able.precision_flags)
+
+
+def rungs_from(package: Package, precision: str, able: Capabilities) -> Tuple[List[Rung], List[str]]:
+    """The rungs from a precision downwards, and one line for each lower one that the package has no file for.
+
+    Raises:
+        InputError: no such precision, or the package lacks the file for the precision that was asked for.
+    """
+    if precision not in LADDER:
+        raise InputError("precision", got=precision, expected=", ".join(LADDER))
+    first = find_rung(package, precision, able)
+    if isinstance(first, Missing):
+        raise InputError(f"{precision} engine of {package.path}: {first.reason}", mend=f"type: {first.mend}")
+    rungs, skipped = [first], []
+    for lower in LADDER[LADDER.index(precision) + 1 :]:
+        found = find_rung(package, lower, able)
+        if isinstance(found, Missing):
+            skipped.append(f"{lower} was not tried: {found.reason}; {found.mend}")
+        else:
+            rungs.append(found)
+    return rungs, skipped
+
+
+def climb_down(
+    rungs: List[Rung], build: Callable[[Rung], BuiltEngine], report: Report
+) -> Tuple[Rung, BuiltEngine, Tuple[str, ...]]:
+    """Build the first rung that TensorRT can build.
+
+    Returns:
+        The rung, its engine, and one line for each rung that failed before it.
+
+    Raises:
+        EngineError: none could be built; the text has every rung's reason.
+    """
+    failures: List[str] = []
+    for rung in rungs:
+        report(f"building {rung.precision} from {rung.file.name}")
+        try:
+            built: Optional[BuiltEngine] = build(rung)
+        except BuildFailedError as error:
+            failures.append(f"{rung.precision}: {error}")
+            report(f"{failures[-1]}; trying the next precision")
+            continue
+        assert built is not None
+        if rung.float_grouped and not built.settings.get("left_in_float"):
+            failures.append("mixed: the graph has no quantized grouped convolution to leave in float")
+            continue
+        return rung, built, tuple(failures)
+    raise EngineError("no precision could be built: " + "; ".join(failures))
+
+
+def _quantized(package: Package, precision: str, able: Capabilities, *, float_grouped: bool) -> Rung | Missing:
+    variant = _onnx_variant(package, precision, for_tensorrt=True)
+    if variant is None:
+        reason = f"the package has no {precision} ONNX finished for TensorRT"
+        return Missing(precision, reason, f"edgeau quantize {package.path} --calib DATA --targets tensorrt")
+    name = "mixed" if float_grouped else precision
+    return Rung(name, variant.name, package.file(variant), able.prefers_strong, float_grouped)
+
+
+def _half(package: Package, able: Capabilities) -> Rung | Missing:
+    """FP16 stands in the graph where TensorRT reads it from there, and is a flag on the FP32 file where it is one."""
+    half, single = _onnx_variant(package, "fp16", for_tensorrt=True), _onnx_variant(package, "fp32")
+    if able.prefers_strong and half is not None:
+        return Rung("fp16", half.name, package.file(half), strongly_typed=True)
+    if "FP16" in able.precision_flags and single is not None:
+        return Rung("fp16", single.name, package.file(single), strongly_typed=False)
+    reason = f"TensorRT {able.version} takes FP16 from the graph, and the package has no fp16 ONNX for TensorRT"
+    return Missing("fp16", reason, f"edgeau build {package.path} --precision fp16 --target BOARD on a PC")
+
+
+def _onnx_variant(package: Package, precision: str, *, for_tensorrt: bool = False) -> Optional[Variant]:
+    for variant in package.manifest.variants:
+        fits = not for_tensorrt or "tensorrt" in variant.backends
+        if variant.precision == precision and variant.file.endswith(".onnx") and fits:
+            return variant
+    return None
