@@ -28,10 +28,10 @@ FAMILIES: Mapping[str, Family] = {
 
 # Named sizes: family, and the values that differ from the configuration's defaults. All sizes are ours.
 PRESETS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "cednn-s": ("cednn", {"stem_width": 16, "widths": (24, 40, 64, 96), "depths": (1, 1, 2, 1)}),
+    "cednn-s": ("cednn", {"stem_width": 16, "widths": (16, 32, 64, 96), "depths": (1, 1, 2, 1)}),
     "cednn-m": ("cednn", {}),
-    "cednn-l": ("cednn", {"stem_width": 32, "widths": (48, 96, 144, 192), "depths": (2, 2, 3, 2), "groups": 8}),
-    "cednn-dw": ("cednn", {"stem_width": 24, "widths": (40, 72, 128, 208), "depths": (1, 2, 3, 2), "groups": 0}),
+    "cednn-l": ("cednn", {"stem_width": 48, "widths": (48, 96, 160, 224), "depths": (1, 2, 3, 2)}),
+    "cednn-dw": ("cednn", {"widths": (32, 64, 128, 208), "depths": (1, 2, 3, 2), "group_width": 1}),
 }
 
 
