@@ -13,7 +13,7 @@ import datetime
 import hashlib
 import shutil
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
@@ -51,7 +51,7 @@ class MakeOptions:
     """
 
     precision: str = "int8"
-    build: BuildOptions = BuildOptions()
+    build: BuildOptions = field(default_factory=BuildOptions)
     crops: Optional[str] = None
     parity: bool = True
     fall_back: bool = True
@@ -303,7 +303,6 @@ def parity_line(parity: Optional[Parity]) -> str:
     if parity is None:
         return "parity was not measured"
     ratio = "exact" if parity.sqnr_db is None else f"{parity.sqnr_db:.1f} dB"
-    return (
-        f"against {parity.reference} on {parity.samples} crops: mean error {parity.mean_abs_error:.2g}, "
-        f"max {parity.max_abs_error:.2g}, SQNR {ratio}, {parity.decisions_flipped} of {parity.decisions} decisions flipped"
-    )
+    flipped = f"{parity.decisions_flipped} of {parity.decisions} decisions flipped"
+    errors = f"mean error {parity.mean_abs_error:.2g}, max {parity.max_abs_error:.2g}"
+    return f"against {parity.reference} on {parity.samples} crops: {errors}, SQNR {ratio}, {flipped}"

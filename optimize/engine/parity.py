@@ -60,7 +60,8 @@ class Bound:
         if parity.mean_abs_error > self.mean_abs_error:
             return f"mean error {parity.mean_abs_error:.4g} exceeds {self.mean_abs_error:.4g}"
         if share > self.flipped_share:
-            return f"{parity.decisions_flipped} of {parity.decisions} AU decisions flipped, more than {self.flipped_share:.2%}"
+            flipped = f"{parity.decisions_flipped} of {parity.decisions} AU decisions flipped"
+            return f"{flipped}, more than {self.flipped_share:.2%}"
         return None
 
 
