@@ -13,7 +13,7 @@ import os
 import platform
 import re
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
@@ -40,7 +40,8 @@ class Machine:
         model: the board's name in the device tree; elsewhere the NVIDIA GPU's name; None where there is neither.
         soc: system on chip of a Jetson, such as ``tegra234``.
         l4t, jetpack: releases of Jetson Linux and of JetPack.
-        power_mode: name of the active nvpmodel mode; ``power_modes`` are those that the board offers.
+        power_mode: name of the active nvpmodel mode; ``power_modes`` are those that the board offers,
+            by number.
         tensorrt, cuda, driver: versions; TensorRT's is that of the Python package where there is one.
         gpu: name of the NVIDIA GPU.
         compute_capability: such as ``8.7``.
@@ -54,7 +55,7 @@ class Machine:
     l4t: Optional[str] = None
     jetpack: Optional[str] = None
     power_mode: Optional[str] = None
-    power_modes: Tuple[str, ...] = ()
+    power_modes: Dict[int, str] = field(default_factory=dict)
     tensorrt: Optional[str] = None
     cuda: Optional[str] = None
     driver: Optional[str] = None
@@ -92,7 +93,7 @@ def read_machine(root: PathLike = "/") -> Machine:
         l4t=l4t,
         jetpack=JETPACK_BY_L4T.get(l4t or ""),
         power_mode=_power_mode(top, modes),
-        power_modes=tuple(modes.values()),
+        power_modes=modes,
         tensorrt=(_package_version("tensorrt") if live else None) or _tensorrt(top),
         cuda=_cuda(top),
         driver=driver or _driver(top),

@@ -1,0 +1,91 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from edgeau.runtime.cli import main
+from edgeau.runtime.commands import doctor
+from edgeau.runtime.commands.doctor import examine_board, extras_table
+from edgeau.runtime.machine import Machine, read_machine
+from edgeau.runtime.machine_state import MachineState, read_state
+
+MACHINES = Path(__file__).parent / "machines"
+
+
+def board(name):
+    root = MACHINES / name
+    return {check.name: check for check in examine_board(read_machine(root), read_state(root))}
+
+
+def test_an_orin_nano_below_its_fastest_mode_is_told_the_command():
+    checks = board("orin-nano-jp6.2")
+    assert checks["JetPack"].text == "6.2 (L4T 36.4.3)"
+    assert checks["TensorRT"].text == "10.3.0"
+    assert checks["power mode"].mend == "sudo nvpmodel -m 2"
+    assert checks["clocks"].mend == "sudo jetson_clocks"
+    assert "306 of 918 MHz" in checks["clocks"].text
+
+
+def test_a_board_at_full_speed_needs_no_advice():
+    checks = board("agx-orin-jp6.0")
+    assert checks["power mode"].ok is True
+    assert "clocks" not in checks
+    assert not any(check.mend for check in checks.values())
+
+
+def test_a_mode_table_without_maxn_names_no_fastest():
+    assert board("xavier-nx-jp5.1.2")["power mode"].mend == ""
+
+
+def test_a_board_without_tensorrt_is_told_the_command():
+    machine = Machine(soc="tegra234", l4t="36.4.3", jetpack="6.2")
+    checks = {check.name: check for check in examine_board(machine, MachineState())}
+    assert checks["TensorRT"].ok is False
+    assert "apt-get install" in checks["TensorRT"].mend
+
+
+def test_jetpack_4_is_too_old():
+    (jetpack, *_) = examine_board(Machine(soc="tegra210", l4t="32.7.1"), MachineState())
+    assert jetpack.ok is False
+    assert "too old" in jetpack.text
+
+
+def test_a_pc_has_no_board_to_examine():
+    assert board("pc-rtx") == {}
+
+
+def test_extras_include_those_that_they_name():
+    table = extras_table(
+        ["numpy>=1.19", 'onnxruntime>=1.17; extra == "cpu"', 'edgeau[cpu]; extra == "optimize"',
+         'nncf>=3.0 ; python_version > "3.9" and extra == "optimize"']
+    )  # fmt: skip
+    assert table == {"cpu": {"onnxruntime"}, "optimize": {"onnxruntime", "nncf"}}
+
+
+def test_a_missing_library_names_the_command(monkeypatch, capsys):
+    monkeypatch.setattr(doctor, "_requirements", lambda: ['surely-not-installed>=1; extra == "cpu"'])
+    main(["doctor", "--json"])
+    checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
+    assert checks["extra cpu"] == {
+        "name": "extra cpu", "ok": False, "text": "lacks surely-not-installed", "mend": "pip install 'edgeau[cpu]'",
+    }  # fmt: skip
+
+
+def test_this_machine_is_described(capsys):
+    main(["doctor"])
+    out = capsys.readouterr().out
+    for word in ("CPU", "onnxruntime", "openvino", "face detector", "package"):
+        assert word in out
+
+
+@pytest.mark.parametrize("name", sorted(folder.name for folder in MACHINES.iterdir() if folder.is_dir()))
+def test_a_recorded_machine_is_described_as_json(name, capsys):
+    assert main(["doctor", "--root", str(MACHINES / name), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["machine"]["model"] == read_machine(MACHINES / name).model
+    assert report["state"]["temperature_c"] > 30
+
+
+def test_a_root_that_does_not_exist_is_refused(capsys):
+    assert main(["doctor", "--root", "/no/such/tree"]) == 2
+    assert "no such folder" in capsys.readouterr().err
