@@ -1,0 +1,203 @@
+"""The graphics side: a context without a window, the two passes, and depth seen from a direction.
+
+moderngl (MIT) on EGL was chosen because it is kept, needs neither a display nor a GPU (Mesa's llvmpipe draws on the
+CPU) and uses a GPU where the driver offers one. pyrender is no longer kept, and nvdiffrast needs CUDA and a
+non-commercial licence.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from edgeau.runtime.errors import InputError, MissingExtraError
+
+from . import shaders
+
+INSTALL = "apt-get install libegl1 libgl1-mesa-dri"
+_UNITS = ("surface_map", "where_map", "albedo_map", "detail_map", "wrinkle_a_map", "wrinkle_b_map", "background_map")
+
+
+def open_context() -> Any:
+    """A moderngl context on EGL.
+
+    Raises:
+        MissingExtraError: moderngl is not installed.
+        InputError: no EGL or no driver on this machine; the message names the packages to install.
+    """
+    # One thread each: many worker processes share the machine, and small pictures gain nothing from more.
+    os.environ.setdefault("LP_NUM_THREADS", "1")
+    try:
+        import moderngl
+    except ModuleNotFoundError:
+        raise MissingExtraError("moderngl", "train", "drawing ICT-FaceKit faces") from None
+    try:
+        return moderngl.create_standalone_context(backend="egl", require=330)
+    except Exception as error:  # noqa: BLE001  moderngl and glcontext raise bare Exception
+        raise InputError(
+            "graphics for face model ict", got=f"no EGL context ({error})", mend=f"{INSTALL}, or use --face builtin"
+        ) from error
+
+
+class Canvas:
+    """Draws one mesh in crops of one size.
+
+    Args:
+        size_px: side of what is drawn; larger than the crop, which is averaged down from it.
+        triangles: int32 [T, 3] of the surface.
+        place: float32 [V, 2], texture coordinates with twice the part added to x.
+    """
+
+    def __init__(self, context: Any, size_px: int, triangles: np.ndarray, place: np.ndarray) -> None:
+        import moderngl
+
+        self._gl, self._context = moderngl, context
+        self.size_px = size_px
+        square = (size_px, size_px)
+        self._surface = context.texture(square, 4, dtype="f4")
+        self._where = context.texture(square, 4, dtype="f4")
+        self._depth = context.depth_renderbuffer(square)
+        self._colour = context.texture(square, 4)
+        self._first = context.framebuffer([self._surface, self._where], self._depth)
+        self._second = context.framebuffer([self._colour], self._depth)
+        self._surface_program = context.program(shaders.SURFACE_VERTEX, shaders.SURFACE_FRAGMENT)
+        self._light_program = context.program(shaders.SCREEN_VERTEX, shaders.LIGHT_FRAGMENT)
+        self._strand_program = context.program(shaders.STRAND_VERTEX, shaders.STRAND_FRAGMENT)
+        self._vertices = context.buffer(reserve=len(place) * 9 * 4, dynamic=True)
+        self._mesh = context.vertex_array(
+            self._surface_program,
+            [
+                (self._vertices, "3f 4f 2f", "position", "shading", "wrinkle"),
+                (context.buffer(place.astype("f4").tobytes()), "2f", "place"),
+            ],
+            context.buffer(triangles.astype("i4").tobytes()),
+        )
+        self._screen = context.vertex_array(self._light_program, [])
+        for unit, name in enumerate(_UNITS):
+            if name in self._light_program:
+                self._light_program[name] = unit
+
+    def texture(self, image: np.ndarray) -> Any:
+        """uint8 [H, W, 3 or 4] as a texture with bilinear sampling; the first row is at coordinate 0."""
+        height, width, channels = image.shape
+        made = self._context.texture((width, height), channels, np.ascontiguousarray(image).tobytes(), alignment=1)
+        made.filter = (self._gl.LINEAR, self._gl.LINEAR)
+        made.repeat_x = made.repeat_y = False
+        return made
+
+    def draw(
+        self,
+        vertices: np.ndarray,
+        projection: np.ndarray,
+        textures: Mapping[str, Any],
+        uniforms: Mapping[str, Any],
+        strands: tuple[np.ndarray, np.ndarray] | None = None,
+    ) -> np.ndarray:
+        """One picture.
+
+        Args:
+            vertices: float32 [V, 9]: position in the camera frame (cm), normal times ambient visibility, visibility of
+                the key light, two wrinkle strengths.
+            projection: float [4, 4], camera frame to clip coordinates.
+            textures: by the shader's names, except what the first pass makes.
+            uniforms: floats, vectors and matrices by the shader's names.
+            strands: float32 [N, 7] of position and display RGB with opacity, and int32 [M, 3] triangles over them, drawn
+                in that order over the lit picture.
+
+        Returns:
+            uint8 [size_px, size_px, 3], RGB, top row first.
+        """
+        gl, context = self._gl, self._context
+        matrix = np.ascontiguousarray(projection.T, "f4").tobytes()
+        self._vertices.write(np.ascontiguousarray(vertices, "f4"))
+        self._surface_program["projection"].write(matrix)
+        self._first.use()
+        self._first.clear(0.0, 0.0, 0.0, 0.0, depth=1.0)
+        context.disable(gl.BLEND)
+        context.enable(gl.DEPTH_TEST | gl.CULL_FACE)
+        context.front_face = "cw"  # the picture is drawn upside down, so that it is read top row first
+        self._mesh.render()
+        context.disable(gl.DEPTH_TEST | gl.CULL_FACE)
+        self._second.use()
+        for unit, name in enumerate(_UNITS):
+            {"surface_map": self._surface, "where_map": self._where, **textures}[name].use(unit)
+        for name, value in uniforms.items():
+            if name in self._light_program:
+                self._light_program[name].write(np.ascontiguousarray(value, "f4").tobytes())
+        self._screen.render(gl.TRIANGLES, vertices=3)
+        if strands is not None and len(strands[1]):
+            self._draw_strands(matrix, *strands)
+        pixels = np.frombuffer(self._second.read(components=3, alignment=1), np.uint8)
+        return pixels.reshape(self.size_px, self.size_px, 3)
+
+    def _draw_strands(self, matrix: bytes, points: np.ndarray, triangles: np.ndarray) -> None:
+        gl, context = self._gl, self._context
+        self._strand_program["projection"].write(matrix)
+        context.enable(gl.DEPTH_TEST | gl.BLEND)
+        context.blend_func = gl.SRC_ALPHA, gl.ONE_MINUS_SRC_ALPHA
+        vertices = context.buffer(np.ascontiguousarray(points, "f4"))
+        order = context.buffer(np.ascontiguousarray(triangles, "i4"))
+        array = context.vertex_array(self._strand_program, [(vertices, "3f 4f", "position", "paint")], order)
+        array.render()
+        for made in (array, vertices, order):
+            made.release()
+
+    def depth(self) -> np.ndarray:
+        """float32 [size_px, size_px], 0 near to 1 far, of the last picture; top row first."""
+        data = np.frombuffer(self._first.read(components=1, attachment=-1, dtype="f4"), np.float32)
+        return data.reshape(self.size_px, self.size_px)
+
+
+def visibility(
+    context: Any, points: np.ndarray, triangles: np.ndarray, directions: np.ndarray, *, size_px: int = 192
+) -> np.ndarray:
+    """How much of each vertex light from each direction reaches.
+
+    Args:
+        points: float [V, 3]; triangles: int [T, 3]; directions: float [D, 3], unit, towards the light.
+
+    Returns:
+        float32 [D, V], 0 in shadow to 1 in light, softened over a few texels.
+    """
+    import cv2
+    import moderngl
+
+    program = context.program(shaders.DEPTH_VERTEX, shaders.DEPTH_FRAGMENT)
+    buffer = context.buffer(points.astype("f4").tobytes())
+    mesh = context.vertex_array(program, [(buffer, "3f", "position")], context.buffer(triangles.astype("i4").tobytes()))
+    target = context.framebuffer([], context.depth_renderbuffer((size_px, size_px)))
+    centre, radius = points.mean(axis=0), float(np.linalg.norm(points - points.mean(axis=0), axis=1).max())
+    found = np.zeros((len(directions), len(points)), np.float32)
+    for row, direction in zip(found, directions, strict=True):
+        frame = _frame(direction) / radius
+        projection = np.eye(4)
+        projection[:3, :3] = frame * [[1], [1], [-1]]
+        projection[:3, 3] = -projection[:3, :3] @ centre
+        program["projection"].write(np.ascontiguousarray(projection.T, "f4").tobytes())
+        target.use()
+        context.enable_only(moderngl.DEPTH_TEST)
+        target.clear(depth=1.0)
+        mesh.render()
+        depth = np.frombuffer(target.read(components=1, attachment=-1, dtype="f4"), np.float32).reshape(
+            size_px, size_px
+        )
+        clip = points @ projection[:3, :3].T + projection[:3, 3]
+        pixel = ((clip[:, :2] * 0.5 + 0.5) * size_px - 0.5).astype(np.float32)
+        own = (clip[:, 2] * 0.5 + 0.5).astype(np.float32)
+        for dx in (-1.2, 0.0, 1.2):
+            for dy in (-1.2, 0.0, 1.2):
+                seen = cv2.remap(depth, pixel[:, :1] + dx, pixel[:, 1:] + dy, cv2.INTER_NEAREST)[:, 0]
+                row += (own < seen + 0.25 / radius) / 9
+    for made in (mesh, buffer, target, program):
+        made.release()
+    return found
+
+
+def _frame(direction: np.ndarray) -> np.ndarray:
+    """Rotation [3, 3] whose last row is the direction."""
+    side = np.cross([0.0, 1.0, 0.0] if abs(direction[1]) < 0.9 else [1.0, 0.0, 0.0], direction)
+    side /= np.linalg.norm(side)
+    return np.stack([side, np.cross(direction, side), direction])

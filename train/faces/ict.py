@@ -1,0 +1,357 @@
+"""Pictures of ICT-FaceKit (MIT, USC Institute for Creative Technologies): identity, action units, pose, light, camera.
+
+renderer = make("../ICT-FaceKit")        # a checkout, a folder with the repacked .npz, or the .npz
+rendered = renderer.render(spec, CropSpec())
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from edgeau.runtime.crop import crop_matrix, transform
+from edgeau.runtime.manifest import CropSpec
+
+from . import skin, wrinkles
+from .appearance import Look, Scene, Shot, draw_look, draw_scene, draw_shot
+from .base import FrameSpec, Rendered, Renderer
+from .gl import Canvas, open_context, visibility
+from .ict_mesh import EYE, GUMS, SKIN, SOCKET, TEETH, FaceMesh, prepare
+from .ict_shapes import dense_weights, extra_shapes, shape_weights
+from .photo import background, develop
+
+_OVERSAMPLING = 1.5
+_PIVOT = np.array([0.0, 0.0, 3.0])  # the head turns about its neck's top, roughly
+# Where YuNet sees the five points, beside ours: (sideways outwards, up) in eye distances. Measured on renders.
+_DETECTOR_OFFSET = np.array([(0.0, 0.0), (0.0, 0.0), (0.0, 0.0), (0.0, 0.12), (0.0, 0.12)])
+_HIDDEN_BEHIND_CM = 0.7
+
+
+def make(path: str | None = None) -> Renderer:
+    """A renderer for the ICT-FaceKit at ``path``, else at the environment variable EDGEAU_ICT.
+
+    Raises:
+        InputError: no ICT-FaceKit there, or no EGL on this machine.
+        MissingExtraError: moderngl is not installed.
+    """
+    return IctRenderer(prepare(path), open_context())
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """What one subject's frames share."""
+
+    look: Look
+    neutral: np.ndarray
+    concavity: np.ndarray
+    textures: dict[str, Any]
+
+
+class IctRenderer:
+    """See ``edgeau.train.faces.base.Renderer``. Owns a graphics context; one a process."""
+
+    def __init__(self, mesh: FaceMesh, context: Any) -> None:
+        self._mesh, self._context = mesh, context
+        self._names = [str(name) for name in mesh.shape_names]
+        extra = extra_shapes(mesh.neutral)
+        self._names += list(extra)
+        shapes = np.concatenate([mesh.shapes, np.stack(list(extra.values()))]).astype(np.float32)
+        shapes[len(mesh.shapes) :, mesh.part != SKIN] = 0
+        self._shapes = shapes.reshape(len(shapes), -1)
+        self._surface = _Surface(mesh.neutral, mesh.triangles)
+        self._directions = _hemisphere(90)
+        opaque = mesh.triangles[mesh.part[mesh.triangles[:, 0]] != SOCKET]
+        self._seen = visibility(context, mesh.neutral, opaque, self._directions)
+        self._ambient = _ambient(self._seen, self._directions, self._surface.normals(mesh.neutral))
+        self._wrinkles = wrinkles.WrinkleStrength(mesh.neutral)
+        self._skin_map = skin.SkinMap(mesh.position_map, mesh.uv[mesh.landmarks])
+        self._furrows: tuple[Any, Any] | None = None
+        self._canvases: dict[int, Canvas] = {}
+        self._subject: tuple[tuple[Any, ...], _Subject] | None = None
+        self._background: tuple[tuple[int, str], Any] | None = None
+
+    def render(self, spec: FrameSpec, crop: CropSpec) -> Rendered:
+        """Draw one crop of ``crop.size_px`` squared. Raises InputError for an unknown domain."""
+        scene = draw_scene(spec.scene_seed, spec.domain)
+        shot = draw_shot(spec.frame_seed, scene, spec.domain)
+        canvas = self._canvas(crop.size_px)
+        subject = self._subject_of(spec, canvas)
+        weights = shape_weights(spec.au, spec.blink, spec.gaze_deg)
+        points = subject.neutral + (dense_weights(weights, self._names) @ self._shapes).reshape(-1, 3)
+        self._turn_eyes(points, subject.neutral, spec.gaze_deg)
+        normals = self._surface.normals(points)
+        rotation = head_rotation(spec.yaw_deg, spec.pitch_deg, spec.roll_deg)
+        seen = (points - _PIVOT) @ rotation.T
+        camera = _Camera(scene.distance_cm)
+        matrix = crop_matrix(_detected(camera.project(seen[self._mesh.landmarks]), shot), crop)
+        matrix = _jittered(matrix, shot, crop.size_px)
+
+        open_cm = float(np.linalg.norm(points[self._mesh.landmarks[62]] - points[self._mesh.landmarks[66]]))
+        ambient = self._shade(points, normals, subject)
+        key = self._directional(rotation.T @ scene.key_direction)
+        strength = self._wrinkles.at(spec.au, 0.05 + 0.22 * subject.look.age**1.5)
+        vertices = np.concatenate([seen, (normals @ rotation.T) * ambient[:, None], key[:, None], strength], axis=1)
+        picture = canvas.draw(
+            vertices,
+            camera.clip(matrix, crop.size_px),
+            {**subject.textures, "background_map": self._background_of(scene, spec.domain, canvas)},
+            _uniforms(scene, shot, subject.look, rotation, open_cm),
+            self._strands(seen, normals @ rotation.T, subject.look, scene, shot),
+        )
+        landmarks = seen[self._mesh.landmarks]
+        places = transform(camera.project(landmarks), matrix)
+        return Rendered(
+            face=develop(picture, crop.size_px, scene, shot),
+            landmarks=places.astype(np.float32),
+            visible=self._visible(canvas.depth(), places, landmarks, camera, crop.size_px),
+        )
+
+    def close(self) -> None:
+        """Free the graphics context."""
+        self._context.release()
+
+    def _canvas(self, size_px: int) -> Canvas:
+        if size_px not in self._canvases:
+            place = self._mesh.uv.copy()
+            place[self._mesh.part == EYE] += 1.0
+            place[:, 0] += 2.0 * self._mesh.part
+            size = 2 * round(size_px * _OVERSAMPLING / 2)
+            self._canvases[size_px] = Canvas(self._context, size, self._mesh.triangles, place)
+        return self._canvases[size_px]
+
+    def _subject_of(self, spec: FrameSpec, canvas: Canvas) -> _Subject:
+        key = (spec.look_seed, spec.domain, np.asarray(spec.identity, np.float32).tobytes())
+        if self._subject is None or self._subject[0] != key:
+            if self._subject is not None:
+                self._subject[1].textures["albedo_map"].release()
+                self._subject[1].textures["detail_map"].release()
+            self._subject = (key, self._new_subject(spec, canvas))
+        return self._subject[1]
+
+    def _new_subject(self, spec: FrameSpec, canvas: Canvas) -> _Subject:
+        look = draw_look(spec.look_seed, spec.domain)
+        coefficients = np.asarray(spec.identity, np.float32)[: len(self._mesh.identity)]
+        neutral = self._mesh.neutral + np.tensordot(coefficients, self._mesh.identity[: len(coefficients)], axes=1)
+        neutral = neutral + look.eye_depth * self._brow_ridge
+        if self._furrows is None:
+            first, second = wrinkles.textures(self._skin_map)
+            self._furrows = (canvas.texture(first), canvas.texture(second))
+        albedo, detail = skin.paint(self._skin_map, look)
+        textures = {
+            "albedo_map": canvas.texture(albedo), "detail_map": canvas.texture(detail),
+            "wrinkle_a_map": self._furrows[0], "wrinkle_b_map": self._furrows[1],
+        }  # fmt: skip
+        normals = self._surface.normals(neutral)
+        return _Subject(look, neutral, self._surface.concavity(neutral, normals), textures)
+
+    @property
+    def _brow_ridge(self) -> np.ndarray:
+        """A displacement [V, 3] that sets eyes deeper under a heavier brow."""
+        x, y = np.abs(self._mesh.neutral[:, 0]), self._mesh.neutral[:, 1]
+        ridge = np.exp(-(((x - 2.8) / 2.2) ** 2) - ((y - 5.3) / 0.9) ** 2) * (self._mesh.part == SKIN)
+        found: np.ndarray = ridge[:, None] * np.array([0.0, -0.06, 0.16])
+        return found.astype(np.float32)
+
+    def _background_of(self, scene: Scene, domain: str, canvas: Canvas) -> Any:
+        key = (scene.seed, domain)
+        if self._background is None or self._background[0] != key:
+            if self._background is not None:
+                self._background[1].release()
+            self._background = (key, canvas.texture(background(scene)))
+        return self._background[1]
+
+    def _turn_eyes(self, points: np.ndarray, neutral: np.ndarray, gaze_deg: tuple[float, float]) -> None:
+        turn = head_rotation(-gaze_deg[0], gaze_deg[1], 0.0).astype(np.float32)
+        for rest, left in ((self._mesh.eye_centres[0], False), (self._mesh.eye_centres[1], True)):
+            chosen = (self._mesh.part == EYE) & ((self._mesh.neutral[:, 0] > 0) == left)
+            centre = rest + (neutral[chosen] - self._mesh.neutral[chosen]).mean(axis=0)
+            points[chosen] = (neutral[chosen] - centre) @ turn.T + centre
+
+    def _shade(self, points: np.ndarray, normals: np.ndarray, subject: _Subject) -> np.ndarray:
+        """float32 [V]: how much ambient light arrives. Skin darkens where it folds more than at rest."""
+        mesh = self._mesh
+        folded = self._surface.concavity(points, normals) - subject.concavity
+        ambient = self._ambient * np.exp(-np.clip(folded * 1.6, -0.2, 1.0))
+        ambient[(mesh.part == TEETH) | (mesh.part == GUMS) | (mesh.part == SOCKET)] = 0.9
+        lids = points[mesh.landmarks]
+        for upper, left in (((37, 38), False), ((43, 44), True)):
+            eye = (mesh.part == EYE) & ((mesh.neutral[:, 0] > 0) == left)
+            below = lids[list(upper), 1].mean() - points[eye, 1]
+            inner = np.abs(points[eye, 0] - lids[list(upper), 0].mean()) / 1.5
+            ambient[eye] = np.clip(0.25 + 1.0 * below, 0.2, 0.95) * np.clip(1.15 - 0.35 * inner**2, 0.3, 1)
+        return np.clip(ambient, 0.05, 1.0)
+
+    def _directional(self, direction: np.ndarray) -> np.ndarray:
+        """float32 [V]: visibility of a light in a direction of the head's frame, between those baked."""
+        weight = np.exp(25.0 * (self._directions @ direction - 1))
+        found: np.ndarray = (weight / weight.sum()).astype(np.float32) @ self._seen
+        inside = (self._mesh.part == TEETH) | (self._mesh.part == GUMS) | (self._mesh.part == SOCKET)
+        found[inside] = 0.8
+        found[self._mesh.part == EYE] = np.maximum(found[self._mesh.part == EYE], 0.35)
+        return found
+
+    def _strands(
+        self, seen: np.ndarray, normals: np.ndarray, look: Look, scene: Scene, shot: Shot
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        return None
+
+    def _visible(
+        self, depth: np.ndarray, places: np.ndarray, landmarks: np.ndarray, camera: _Camera, size_px: int
+    ) -> np.ndarray:
+        scale = len(depth) / size_px
+        pixel = np.round((places + 0.5) * scale - 0.5).astype(int)
+        inside = ((pixel >= 0) & (pixel < len(depth))).all(axis=1)
+        pixel = np.clip(pixel, 0, len(depth) - 1)
+        nearest = camera.z_of_depth(depth[pixel[:, 1], pixel[:, 0]])
+        found: np.ndarray = inside & (landmarks[:, 2] + _HIDDEN_BEHIND_CM > nearest)
+        return found
+
+
+class _Surface:
+    """Normals and concavity of a mesh whose vertices may be doubled along its seams."""
+
+    def __init__(self, neutral: np.ndarray, triangles: np.ndarray) -> None:
+        from scipy.sparse import csr_matrix, diags
+
+        _, first, group = np.unique(np.round(neutral, 4), axis=0, return_index=True, return_inverse=True)
+        group = group.ravel()
+        self._first, self._group = first, group
+        self._triangles = group[triangles]
+        rows = self._triangles.T.ravel()
+        columns = np.tile(np.arange(len(triangles)), 3)
+        shape = (len(first), len(triangles))
+        self._gather = csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape)
+        ends = np.concatenate([self._triangles[:, [0, 1, 2]], self._triangles[:, [1, 2, 0]]]).ravel()
+        others = np.concatenate([self._triangles[:, [1, 2, 0]], self._triangles[:, [0, 1, 2]]]).ravel()
+        links = csr_matrix((np.ones(len(ends), np.float32), (ends, others)), (len(first), len(first)))
+        links.data[:] = 1
+        self._mean = (
+            (diags(1 / np.maximum(np.asarray(links.sum(axis=1)).ravel(), 1)) @ links).astype(np.float32).tocsr()
+        )
+
+    def normals(self, points: np.ndarray) -> np.ndarray:
+        """float32 [V, 3], unit, outwards."""
+        a, b, c = (points[self._first][self._triangles[:, k]] for k in range(3))
+        u, v = b - a, c - a
+        cross = np.stack(
+            [
+                u[:, 1] * v[:, 2] - u[:, 2] * v[:, 1],
+                u[:, 2] * v[:, 0] - u[:, 0] * v[:, 2],
+                u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0],
+            ],
+            axis=1,
+        )
+        total = self._gather @ cross.astype(np.float32)
+        total /= np.maximum(np.sqrt(np.einsum("ij,ij->i", total, total)), 1e-9)[:, None]
+        found: np.ndarray = total[self._group]
+        return found
+
+    def concavity(self, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
+        """float32 [V], about -1..1: how far neighbours stand out above a vertex, in units of 0.1 cm."""
+        own = points[self._first]
+        raised = np.einsum("ij,ij->i", self._mean @ own - own, normals[self._first]) / 0.1
+        found: np.ndarray = np.clip(raised, -1, 1)[self._group]
+        return found
+
+
+class _Camera:
+    """A pinhole on the z axis, looking at the head; its image plane goes through the head, in centimetres."""
+
+    def __init__(self, distance_cm: float) -> None:
+        self._distance = distance_cm
+
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """[..., 2]: x to the right, y down."""
+        depth = 1 - points[..., 2:] / self._distance
+        found: np.ndarray = points[..., :2] * [1, -1] / depth
+        return found
+
+    def clip(self, matrix: np.ndarray, size_px: int) -> np.ndarray:
+        """[4, 4] from the camera's frame to clip coordinates of a crop; first row of pixels at the bottom."""
+        scale = 2 / size_px
+        linear, offset = matrix[:, :2] * scale, (matrix[:, 2] + 0.5) * scale - 1
+        found = np.zeros((4, 4))
+        depth = np.array([0, 0, -1 / self._distance, 1])
+        found[:2, 0], found[:2, 1] = linear[:, 0], -linear[:, 1]
+        found[:2] += offset[:, None] * depth
+        found[2] = 0.9 * (depth - [0, 0, 0, 1])
+        found[3] = depth
+        return found
+
+    def z_of_depth(self, depth: np.ndarray) -> np.ndarray:
+        """The camera's z (cm) of what the depth buffer holds."""
+        found: np.ndarray = self._distance * (1 - 1 / (1 - (depth * 2 - 1) / 0.9))
+        return found
+
+
+def head_rotation(yaw_deg: float, pitch_deg: float, roll_deg: float) -> np.ndarray:
+    """[3, 3]: yaw to the subject's left, pitch up, roll to the subject's left; roll is applied first."""
+    (cy, cp, cr), (sy, sp, sr) = (f(np.radians([yaw_deg, pitch_deg, roll_deg])) for f in (np.cos, np.sin))
+    yaw = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    pitch = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
+    roll = np.array([[cr, sr, 0], [-sr, cr, 0], [0, 0, 1]])
+    found: np.ndarray = yaw @ pitch @ roll
+    return found
+
+
+def five_points(landmarks: np.ndarray) -> np.ndarray:
+    """[5, 2]: right and left eye, nose tip, right and left mouth corner, of 68 points [68, 2]."""
+    return np.stack([landmarks[36:42].mean(axis=0), landmarks[42:48].mean(axis=0), *landmarks[[30, 48, 54]]])
+
+
+def _detected(landmarks: np.ndarray, shot: Shot) -> np.ndarray:
+    points = five_points(landmarks)
+    across = points[1] - points[0]
+    size = float(np.linalg.norm(across))
+    up = points[:2].mean(axis=0) - points[3:].mean(axis=0)
+    up *= size / max(float(np.linalg.norm(up)), 1e-6)
+    outward = np.array([-1.0, 1.0, 0.0, -1.0, 1.0])[:, None] * across
+    return points + _DETECTOR_OFFSET[:, :1] * outward + _DETECTOR_OFFSET[:, 1:] * up + shot.point_jitter * size
+
+
+def _jittered(matrix: np.ndarray, shot: Shot, size_px: int) -> np.ndarray:
+    angle = np.radians(shot.roll_deg)
+    turn = shot.scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    centre = np.full(2, size_px / 2 - 0.5)
+    moved = np.hstack(
+        [turn @ matrix[:, :2], (turn @ (matrix[:, 2] - centre) + centre + shot.shift * size_px * 0.3)[:, None]]
+    )
+    return moved
+
+
+@lru_cache(maxsize=2)
+def _hemisphere(count: int) -> np.ndarray:
+    """float [count, 3]: even directions over the sphere's front and a little more (Fibonacci lattice)."""
+    index = np.arange(count) + 0.5
+    z = 1 - 1.35 * index / count
+    angle = np.pi * (1 + 5**0.5) * index
+    radius = np.sqrt(1 - z**2)
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle), z], axis=1)
+
+
+def _ambient(seen: np.ndarray, directions: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    """float32 [V]: share of the light from all directions above the surface that arrives."""
+    facing = np.maximum(directions @ normals.T, 0)
+    found: np.ndarray = (facing * seen).sum(axis=0) / np.maximum(facing.sum(axis=0), 1e-3)
+    return found.astype(np.float32)
+
+
+def _uniforms(scene: Scene, shot: Shot, look: Look, rotation: np.ndarray, open_cm: float) -> dict[str, Any]:
+    brightness = float(
+        np.mean(scene.key_colour * 0.6 + scene.fill_colour * 0.5 + scene.sky_colour * 0.7 + scene.ground_colour * 0.2)
+    )
+    # A camera's meter looks at skin and background alike, so dark skin stays darker, but not by its full ratio.
+    metered = 0.36 / (brightness * float(look.skin.mean()) ** 0.55 * 0.38**0.45)
+    return {
+        "head": rotation.T,  # GLSL stores matrices by column
+        "key_direction": scene.key_direction, "key_colour": scene.key_colour,
+        "fill_direction": scene.fill_direction, "fill_colour": scene.fill_colour,
+        "sky_colour": scene.sky_colour, "ground_colour": scene.ground_colour,
+        "gain": metered * scene.exposure * shot.exposure * scene.white_balance,
+        "inverse_gamma": scene.gamma / 2.2, "contrast": scene.contrast,
+        "iris_colour": look.iris, "teeth_colour": look.teeth, "iris_radius": look.iris_radius,
+        "mouth_light": np.clip(0.22 + 0.4 * open_cm, 0.22, 0.8), "wrinkle_gain": 0.55 + 0.75 * look.age,
+    }  # fmt: skip
