@@ -1,0 +1,77 @@
+"""Metrics agree with scikit-learn wherever both are defined."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as reference
+
+from edgeau.train.metrics import au_metrics, roc_auc
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.integers(2, 80), st.integers(1, 4), st.floats(0.1, 0.9))
+def test_every_figure_is_scikit_learns(seed, count, columns, threshold):
+    rng = np.random.default_rng(seed)
+    probability = rng.integers(0, 11, (count, columns)) / 10
+    presence = rng.integers(0, 2, (count, columns)).astype(float)
+    presence[rng.random((count, columns)) < 0.2] = np.nan
+    aus = [f"AU{i + 1:02d}" for i in range(columns)]
+    found = au_metrics(probability, presence, aus, threshold)
+    for i, au in enumerate(aus):
+        known = ~np.isnan(presence[:, i])
+        truth, score = presence[known, i] == 1, probability[known, i]
+        guess = score >= threshold
+        one = found.per_au[au]
+        assert (one.labelled, one.positives) == (known.sum(), truth.sum())
+        if truth.any():
+            assert one.f1 == pytest.approx(reference.f1_score(truth, guess, zero_division=0.0))
+            assert one.recall == pytest.approx(reference.recall_score(truth, guess))
+        else:
+            assert one.f1 is None
+            assert au in found.without_positives
+        if guess.any():
+            assert one.precision == pytest.approx(reference.precision_score(truth, guess, zero_division=0.0))
+        if known.any():
+            assert one.accuracy == pytest.approx(reference.accuracy_score(truth, guess))
+        if 0 < truth.sum() < len(truth):
+            assert one.auc == pytest.approx(reference.roc_auc_score(truth, score))
+        else:
+            assert one.auc is None
+
+
+def test_the_mean_is_over_aus_that_show():
+    presence = np.array([[1, 0, np.nan], [0, 0, np.nan], [1, 0, np.nan]], float)
+    probability = np.array([[0.9, 0.1, 0.5], [0.2, 0.1, 0.5], [0.1, 0.1, 0.5]])
+    found = au_metrics(probability, presence, ["AU01", "AU02", "AU04"])
+    assert found.per_au["AU01"].f1 == pytest.approx(2 / 3)
+    assert found.mean_f1 == found.per_au["AU01"].f1
+    assert found.without_positives == ("AU02", "AU04")
+    assert found.per_au["AU04"].accuracy is None
+
+
+def test_counts_are_pooled_over_the_set_not_averaged_over_parts():
+    rng = np.random.default_rng(0)
+    probability, presence = rng.random((90, 1)), (rng.random((90, 1)) > 0.7).astype(float)
+    whole = au_metrics(probability, presence, ["AU12"]).mean_f1
+    parts = [au_metrics(probability[i : i + 30], presence[i : i + 30], ["AU12"]).mean_f1 for i in (0, 30, 60)]
+    assert whole != pytest.approx(np.mean(parts))
+    assert whole == pytest.approx(reference.f1_score(presence[:, 0] == 1, probability[:, 0] >= 0.5))
+
+
+def test_thresholds_may_differ_by_au():
+    presence = np.ones((4, 2))
+    probability = np.full((4, 2), 0.4)
+    found = au_metrics(probability, presence, ["AU01", "AU02"], [0.5, 0.3])
+    assert (found.per_au["AU01"].recall, found.per_au["AU02"].recall) == (0.0, 1.0)
+
+
+def test_equal_scores_of_both_classes_are_a_coin_toss():
+    assert roc_auc(np.full(10, 0.3), np.arange(10) % 2 == 0) == pytest.approx(0.5)
+
+
+def test_metrics_are_json():
+    import json
+
+    found = au_metrics(np.zeros((2, 1)), np.zeros((2, 1)), ["AU01"])
+    assert json.loads(json.dumps(found.to_json()))["per_au"]["AU01"]["f1"] is None

@@ -1,0 +1,177 @@
+"""Training: what it learns, what it keeps, and that interrupting it changes nothing."""
+
+import json
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from edgeau.runtime.cli import main
+from edgeau.train.checkpoint import load_checkpoint, model_from_checkpoint
+from edgeau.train.trainer import Ema, TrainOptions, learning_rate
+
+
+def arguments(crop_set, out, config, *more):
+    pairs = [word for value in config for word in ("--config", value)]
+    plain = ["train", "--model", "cednn", "--data", str(crop_set), "--out", str(out), "--device", "cpu"]
+    return [*plain, "--batch", "16", "--eval-every", "10", "--steps", "20", *pairs, *more]
+
+
+def history(out):
+    return [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
+
+
+def test_a_model_learns_cartoon_faces_of_people_it_never_saw(make_crop_set, tmp_path, tiny_config, capsys):
+    faces = make_crop_set(subjects=16, frames=16)
+    out = tmp_path / "run"
+    options = ["--steps", "120", "--eval-every", "40", "--lr", "0.01", "--val", "0.15", "--test", "0.15", "--json"]
+    assert main(arguments(faces, out, tiny_config, *options)) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads((out / "metrics.json").read_text())
+    test = printed["members"]["cednn"]["test"]
+    assert test["mean_f1"] > 0.6
+    made = load_checkpoint(out / "best.pt").provenance
+    parts = [set(made["subjects"][part]) for part in ("train", "val", "test")]
+    assert len(set.union(*parts)) == sum(map(len, parts)) == 16
+    assert test["samples"] == 16 * len(parts[2])
+    assert made["metrics"]["test"]["mean_f1"] == test["mean_f1"]
+    assert made["versions"]["torch"] == torch.__version__
+
+
+def test_the_checkpoint_gives_the_reported_model(crop_set, tmp_path, tiny_config):
+    out = tmp_path / "run"
+    assert main(arguments(crop_set, out, tiny_config)) == 0
+    checkpoint = load_checkpoint(out / "best.pt")
+    model = model_from_checkpoint(checkpoint)
+    face = torch.from_numpy(np.zeros((2, 32, 32, 3), np.uint8))
+    assert model(face, face).au_logits.shape == (2, 3)
+    assert checkpoint.config["aus"] == ("AU01", "AU12", "AU25")
+    assert checkpoint.crop.size_px == 32
+    assert checkpoint.neutral.policy == "running"
+
+
+def test_an_interrupted_run_resumes_to_the_same_numbers(crop_set, tmp_path, tiny_config, monkeypatch):
+    from edgeau.train import trainer as module
+
+    whole, halved = tmp_path / "whole", tmp_path / "halved"
+    assert main(arguments(crop_set, whole, tiny_config)) == 0
+
+    step = module.Trainer._step
+
+    def interrupted_step(self, batch):
+        if self.progress.step == 12:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self, batch)
+
+    monkeypatch.setattr(module.Trainer, "_step", interrupted_step)
+    assert main(arguments(crop_set, halved, tiny_config)) == 2
+    monkeypatch.undo()
+    assert torch.load(halved / "last.pt", weights_only=True)["progress"]["step"] == 13
+    assert main(["train", "--resume", str(halved)]) == 0
+
+    wanted = torch.load(whole / "last.pt", weights_only=True)
+    found = torch.load(halved / "last.pt", weights_only=True)
+    for part in ("objective", "ema"):
+        for name, tensor in wanted[part].items():
+            assert torch.equal(tensor, found[part][name]), name
+    assert found["progress"] == wanted["progress"]
+    assert history(halved)[-1] == history(whole)[-1]
+
+
+def test_an_interruption_says_how_to_go_on(crop_set, tmp_path, tiny_config, capsys):
+    out = tmp_path / "run"
+    stopper = threading.Thread(target=lambda: (_wait_for(out / "last.pt"), os.kill(os.getpid(), signal.SIGINT)))
+    stopper.start()
+    assert main(arguments(crop_set, out, tiny_config, "--steps", "100000")) == 2
+    stopper.join()
+    assert f"edgeau train --resume {out}" in capsys.readouterr().err
+
+
+def _wait_for(path):
+    while not path.exists():
+        time.sleep(0.02)
+
+
+def test_a_second_seed_gives_other_weights_and_the_first_the_same(crop_set, tmp_path, tiny_config):
+    weights = []
+    for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
+        assert main(arguments(crop_set, tmp_path / name, tiny_config, "--steps", "4", "--seed", seed)) == 0
+        weights.append(load_checkpoint(tmp_path / name / "best.pt").state_dict)
+    same = [all(torch.equal(weights[0][k], other[k]) for k in weights[0]) for other in weights[1:]]
+    assert same == [True, False]
+
+
+def test_training_stops_when_validation_stops_improving(crop_set, tmp_path, tiny_config):
+    out = tmp_path / "run"
+    options = ["--steps", "500", "--lr", "1e-9", "--eval-every", "5", "--patience", "3"]
+    assert main(arguments(crop_set, out, tiny_config, *options)) == 0
+    assert json.loads((out / "metrics.json").read_text())["steps"] <= 40
+
+
+def test_epochs_count_passes_over_the_training_subjects(crop_set, tmp_path, tiny_config):
+    out = tmp_path / "run"
+    words = arguments(crop_set, out, tiny_config, "--epochs", "2")
+    del words[words.index("--steps") : words.index("--steps") + 2]
+    assert main(words) == 0
+    found = json.loads((out / "metrics.json").read_text())
+    assert found["steps"] == round(2 * -(-found["train_samples"] // 16))
+
+
+def test_weights_of_another_run_are_a_start(crop_set, tmp_path, tiny_config):
+    assert main(arguments(crop_set, tmp_path / "a", tiny_config)) == 0
+    # AU12 alone has a classifier of another size; everything before it is taken over.
+    more = ["--aus", "12", "--init", str(tmp_path / "a" / "best.pt"), "--steps", "1", "--lr", "1e-12", "--ema", "0"]
+    assert main(arguments(crop_set, tmp_path / "b", tiny_config, *more)) == 0
+    first, second = (load_checkpoint(tmp_path / name / "best.pt").state_dict for name in "ab")
+    assert torch.allclose(first["stem.0.weight"], second["stem.0.weight"], atol=1e-6)
+    assert second["classifier.weight"].shape[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "fragment"),
+    [
+        (["train", "--model", "cednn"], "--data"),
+        (["train", "--data", "x", "--out", "y"], "--model"),
+        (["train", "--resume", "/nonexistent"], "options.json"),
+    ],
+)
+def test_missing_options_are_one_line(words, fragment, capsys):
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert fragment in error
+    assert error.count("\n") == 1
+
+
+def test_wrong_values_are_one_line(crop_set, tmp_path, tiny_config, capsys):
+    for more in (["--model", "cednm"], ["--aus", "99"], ["--val", "0.9"], ["--config", "width"], ["--device", "warp"]):
+        assert main(arguments(crop_set, tmp_path / "run", tiny_config, *more)) == 2
+        assert len([line for line in capsys.readouterr().err.splitlines() if line.startswith("edgeau: ")]) == 1
+
+
+def test_a_loss_that_is_no_number_ends_the_run(crop_set, tmp_path, tiny_config, capsys):
+    assert main(arguments(crop_set, tmp_path / "run", tiny_config, "--lr", "1e30", "--warmup", "0", "--clip", "0")) == 2
+    assert "--lr" in capsys.readouterr().err
+
+
+def test_the_schedule_warms_up_and_ends_low():
+    options = TrainOptions(steps=100, lr=1.0, warmup_steps=10, final_lr=0.01)
+    rates = [learning_rate(step, options) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[9] == rates[10] == 1.0
+    assert np.all(np.diff(rates[10:]) <= 0)
+    assert rates[-1] == pytest.approx(0.01, abs=1e-3)
+
+
+def test_the_average_follows_the_weights_and_copies_statistics():
+    layer = torch.nn.BatchNorm1d(2)
+    ema = Ema(layer, 0.9)
+    with torch.no_grad():
+        layer.weight.fill_(3.0)
+        layer.running_mean.fill_(7.0)
+    ema.update(layer, step=1000)
+    assert torch.allclose(ema.module.weight, torch.full((2,), 1.0 + 0.1 * 2.0))
+    assert torch.equal(ema.module.running_mean, layer.running_mean)

@@ -1,0 +1,178 @@
+"""Options that `edgeau train` and `edgeau distill` share, and the way from arguments to a recipe and back."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+from pathlib import Path
+from typing import Any
+
+from edgeau.runtime.action_units import parse_aus
+from edgeau.runtime.cli import emit_json, note, say
+from edgeau.runtime.errors import InputError
+from edgeau.runtime.files import write_json
+from edgeau.train.augment import AugmentOptions
+from edgeau.train.batches import default_workers
+from edgeau.train.losses import LossOptions
+from edgeau.train.recipe import Recipe
+from edgeau.train.trainer import PRECISIONS, TrainOptions
+
+_TRAIN, _LOSS = TrainOptions(), LossOptions()
+
+
+def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of any training run."""
+    parser.add_argument("--data", action="append", default=[], metavar="SPEC", help="crop set; may be repeated")
+    parser.add_argument("--out", metavar="RUN", help="folder of the run")
+    parser.add_argument("--resume", metavar="RUN", help="go on with an interrupted run; other options are its own")
+    parser.add_argument(
+        "--aus", default="", help="AUs to learn, such as 1,2,4 or bp4d (default: all that are labelled)"
+    )
+    parser.add_argument(
+        "--config", action="append", default=[], metavar="NAME=VALUE", help="a model's configuration value"
+    )
+    parser.add_argument("--init", metavar="CKPT", help="start from these weights, where they fit")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--steps", type=int, default=_TRAIN.steps, help="optimiser steps (default %(default)s)")
+    length.add_argument("--epochs", type=float, help="passes over the data, in place of --steps")
+    parser.add_argument("--batch", type=int, default=64, help="samples of a batch over all processes (default 64)")
+    parser.add_argument("--lr", type=float, default=_TRAIN.lr, help="peak learning rate (default %(default)s)")
+    parser.add_argument(
+        "--warmup", type=int, default=_TRAIN.warmup_steps, help="steps to reach it (default %(default)s)"
+    )
+    parser.add_argument("--weight-decay", type=float, default=_TRAIN.weight_decay, help="default %(default)s")
+    parser.add_argument("--clip", type=float, default=_TRAIN.clip_norm, help="limit of the gradient norm, 0 for none")
+    parser.add_argument("--ema", type=float, default=_TRAIN.ema_decay, help="decay of the averaged weights")
+    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="default: mixed on CUDA, else fp32")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--val", type=float, default=0.1, help="share of subjects that decide when to stop")
+    parser.add_argument("--test", type=float, default=0.1, help="share of subjects for the final figures only")
+    parser.add_argument("--eval-every", type=int, default=_TRAIN.eval_every, help="steps (default %(default)s)")
+    parser.add_argument("--patience", type=int, default=0, help="validations without improvement that end it, 0 never")
+    parser.add_argument("--workers", type=int, default=default_workers(), help="threads that make batches")
+    parser.add_argument("--no-augment", action="store_true", help="crops as they are")
+    parser.add_argument(
+        "--neutral-unknown", type=float, default=0.25, help="how often the face stands in for its neutral"
+    )
+    parser.add_argument(
+        "--present-from", type=float, default=_LOSS.present_from, help="intensity that counts as present"
+    )
+    parser.add_argument(
+        "--softness", type=float, default=0.0, help="half-width in intensity of a soft target, 0 is hard"
+    )
+    parser.add_argument("--smoothing", type=float, default=0.0, help="label smoothing")
+    parser.add_argument("--pos-weight-power", type=float, default=0.0, help="0 none .. 1 balance positives fully")
+    parser.add_argument("--no-frequency-weights", action="store_true", help="all AUs weigh the same")
+    parser.add_argument("--expression-weight", type=float, default=_LOSS.expression_weight, help="default %(default)s")
+    parser.add_argument("--json", action="store_true", help="print the metrics as JSON")
+
+
+def recipe_of(args: argparse.Namespace, models: tuple[str, ...]) -> Recipe:
+    """The recipe that the arguments describe. Raises InputError where --data or --out is missing."""
+    if not args.data or not args.out:
+        raise InputError("options", got="no --data or no --out", expected="both, or --resume RUN")
+    loss = LossOptions(
+        present_from=args.present_from,
+        softness=args.softness,
+        smoothing=args.smoothing,
+        frequency_weights=not args.no_frequency_weights,
+        pos_weight_power=args.pos_weight_power,
+        expression_weight=args.expression_weight,
+    )
+    train = TrainOptions(
+        steps=args.steps,
+        lr=args.lr,
+        warmup_steps=args.warmup,
+        weight_decay=args.weight_decay,
+        clip_norm=args.clip,
+        ema_decay=args.ema,
+        precision=args.precision,
+        eval_every=args.eval_every,
+        patience=args.patience,
+    )
+    return Recipe(
+        models=models,
+        data=tuple(args.data),
+        out=Path(args.out),
+        config=parse_config(args.config),
+        aus=parse_aus(args.aus) if args.aus else (),
+        batch=args.batch,
+        epochs=args.epochs,
+        val=args.val,
+        test=args.test,
+        neutral_unknown=args.neutral_unknown,
+        init=args.init,
+        seed=args.seed,
+        workers=args.workers,
+        train=train,
+        loss=loss,
+        augment=None if args.no_augment else AugmentOptions(),
+    )
+
+
+def parse_config(pairs: list[str]) -> dict[str, Any]:
+    """Configuration values from ``NAME=VALUE``, a value being a number, a list such as ``(24,40)``, or text."""
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            raise InputError("--config", got=repr(pair), expected="NAME=VALUE, such as size_px=96")
+        try:
+            found[name] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            found[name] = text
+    return found
+
+
+def arguments_of(args: argparse.Namespace, verb: str) -> argparse.Namespace:
+    """The arguments themselves, or with --resume those of the run that is resumed.
+
+    Raises:
+        InputError: there is no such run, or another verb's.
+    """
+    if not args.resume:
+        return args
+    file = Path(args.resume) / "options.json"
+    try:
+        kept = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise InputError(f"run {args.resume}", got=f"no readable {file.name}", expected="a run's folder") from error
+    if kept["verb"] != verb:
+        raise InputError(
+            f"run {args.resume}", got=f"one of `edgeau {kept['verb']}`", mend=f"use `edgeau {kept['verb']}`"
+        )
+    return argparse.Namespace(**{**vars(args), **kept["arguments"], "out": args.resume, "resume": args.resume})
+
+
+def remember_arguments(args: argparse.Namespace, verb: str) -> None:
+    """Write the arguments into the run's folder, for --resume."""
+    plain = {k: v for k, v in vars(args).items() if k not in ("run", "resume", "json")}
+    write_json(Path(args.out) / "options.json", {"verb": verb, "arguments": plain})
+
+
+def report(results: dict[str, Any], out: Path, *, as_json: bool) -> None:
+    """Print held-out figures: a table, or metrics.json as it is."""
+    if as_json:
+        emit_json(results)
+        return
+    for name, member in results["members"].items():
+        test = member["test"] or member["val"]
+        say(f"{name}: {member['parameters']:,} parameters, {out / member['checkpoint']}")
+        if test is None:
+            say("  no subjects were held out")
+            continue
+        which = "held-out subjects" if member["test"] else "validation subjects"
+        say(f"  F1 on {test['samples']} crops of {which}: mean {_figure(test['mean_f1'])}")
+        say("  " + "  ".join(f"{au} {_figure(found['f1'])}" for au, found in test["per_au"].items()))
+
+
+def advise_resume(out: str, verb: str) -> None:
+    """Say how an interrupted run goes on."""
+    if (Path(out) / "last.pt").is_file():
+        note(f"stopped; go on with: edgeau {verb} --resume {out}")
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

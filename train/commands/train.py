@@ -1,0 +1,54 @@
+"""Train a model, or several side by side, on crop sets.
+
+    edgeau synth --subjects 100 --out faces
+    edgeau train --model cednn-m --data faces --out runs/cednn --steps 4000
+    edgeau train --resume runs/cednn                     after Ctrl-C: goes on to the same numbers
+    torchrun --nproc-per-node 2 -m edgeau.train.commands.train --model cednn-m --data faces --out runs/two
+
+The run's folder gets best.pt (averaged weights, best on the validation subjects), last.pt (to resume from),
+metrics.json (per-AU F1 on subjects never trained on), history.jsonl and TensorBoard logs.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from edgeau.runtime.errors import InputError
+from edgeau.train.parallel import joined_world
+from edgeau.train.recipe import run_recipe
+
+from .options import add_recipe_arguments, advise_resume, arguments_of, recipe_of, remember_arguments, report
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``edgeau train``."""
+    parser.add_argument("--model", metavar="NAME", help="preset or family, such as cednn-m")
+    add_recipe_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train and report held-out figures."""
+    args = arguments_of(args, "train")
+    if not args.model:
+        raise InputError("options", got="no --model", expected="a model such as cednn-m, or --resume RUN")
+    recipe = recipe_of(args, (args.model,))
+    with joined_world(args.device) as world:
+        if world.first:
+            remember_arguments(args, "train")
+        try:
+            results = run_recipe(recipe, world, resume=bool(args.resume))
+        except KeyboardInterrupt:
+            if world.first:
+                advise_resume(args.out, "train")
+            raise
+    if world.first:
+        report(results, recipe.out, as_json=args.json)
+    return 0
+
+
+if __name__ == "__main__":
+    import sys
+
+    from edgeau.runtime.cli import main
+
+    raise SystemExit(main(["train", *sys.argv[1:]]))

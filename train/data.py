@@ -1,0 +1,248 @@
+"""Training data: crop sets under one list of action units, split by subject. Pixels stay in memory-mapped shards."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgeau.runtime.action_units import EXPRESSIONS
+from edgeau.runtime.crops import read_crops, read_index, read_shard
+from edgeau.runtime.errors import InputError
+from edgeau.runtime.manifest import CropSpec
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Samples whose pixels lie in one array: uint8 [T, H, W, 3], usually memory-mapped."""
+
+    pixels: np.ndarray
+    start: int
+
+
+@dataclass(frozen=True)
+class FaceData:
+    """All samples of the given sources.
+
+    Attributes:
+        shards: the pixels; sample ``i`` is ``shards[shard_of[i]].pixels[i - start]``.
+        shard_of: int32 [N].
+        neutral: int64 [N], sample number of the subject's neutral, -1 where there is none.
+        intensity: float32 [N, A], FACS 0..5, NaN where not labelled.
+        expression: int64 [N], -1 where unknown.
+        subject: int32 [N], index into ``subjects``.
+        landmarks: float32 [N, 68, 2] in stored crop pixels, NaN where hidden; None unless every source has them.
+        crop: the rule that made the crops.
+    """
+
+    shards: tuple[Shard, ...]
+    shard_of: np.ndarray
+    neutral: np.ndarray
+    aus: tuple[str, ...]
+    intensity: np.ndarray
+    expressions: tuple[str, ...]
+    expression: np.ndarray
+    subject: np.ndarray
+    subjects: tuple[str, ...]
+    landmarks: np.ndarray | None
+    crop: CropSpec
+    origins: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.shard_of)
+
+    def pixels(self, sample: int) -> np.ndarray:
+        """uint8 [H, W, 3] of one sample."""
+        shard = self.shards[self.shard_of[sample]]
+        return np.asarray(shard.pixels[sample - shard.start])
+
+    def source_px(self, samples: np.ndarray) -> np.ndarray:
+        """Side of the stored crops: int [len(samples)]."""
+        sides = np.array([shard.pixels.shape[1] for shard in self.shards])
+        return np.asarray(sides[self.shard_of[samples]])
+
+    def rows_of(self, subjects: Sequence[str]) -> np.ndarray:
+        """Labelled samples of these subjects: int64, ascending."""
+        wanted = np.isin(np.array(self.subjects), list(subjects))
+        labelled = ~np.isnan(self.intensity).all(axis=1)
+        return np.flatnonzero(wanted[self.subject] & labelled)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Subject names: trained on, used to choose when to stop, and never used before the final figures."""
+
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    test: tuple[str, ...]
+
+
+def open_data(specs: Sequence[str], aus: Sequence[str] | None = None, seed: int = 0) -> FaceData:
+    """Open crop sets for training.
+
+    Args:
+        specs: folders written by ``edgeau synth``, or anything else that ``read_crops`` takes, which is read whole.
+        aus: the AUs to learn; None takes all that the sources label, in numerical order.
+        seed: for sources that draw.
+
+    Raises:
+        InputError: nothing there, damaged, crops made by different rules, or no source labels any of the AUs.
+    """
+    _allow_many_files()
+    parts = [_open_folder(Path(s)) if (Path(s) / "index.json").is_file() else _open_arrays(s, seed) for s in specs]
+    if not parts:
+        raise InputError("training data", got="none", expected="at least one --data")
+    crop = parts[0].crop
+    if any(part.crop.template != crop.template for part in parts):
+        raise InputError("training data", got="crops made by different rules", expected="one crop rule for all sources")
+    labelled = tuple(sorted({au for part in parts for au in part.aus}))
+    chosen = tuple(aus) if aus else labelled
+    if not set(chosen) & set(labelled):
+        got = ", ".join(labelled) or "no labels at all"
+        raise InputError(f"labels in {', '.join(specs)}", got=got, expected=f"some of {', '.join(chosen) or 'any AU'}")
+    return _join(parts, chosen)
+
+
+def split_subjects(subjects: Sequence[str], val: float, test: float, seed: int) -> Split:
+    """Hold out whole subjects: an order by hash of name and seed, the first for test, the next for validation.
+
+    Args:
+        subjects: names.
+        val, test: shares, 0 for none; otherwise at least one subject each.
+
+    Raises:
+        InputError: none left to train on.
+    """
+    order = sorted(set(subjects), key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
+    n_test, n_val = (max(1, round(len(order) * share)) if share > 0 else 0 for share in (test, val))
+    if n_test + n_val >= len(order):
+        raise InputError(
+            "subjects", got=f"{len(order)}", expected=f"more than the {n_test + n_val} to be held out",
+            mend="give more data, or smaller --val and --test",
+        )  # fmt: skip
+    named = [tuple(sorted(part)) for part in (order[n_test + n_val :], order[n_test : n_test + n_val], order[:n_test])]
+    return Split(*named)
+
+
+def _open_folder(folder: Path) -> FaceData:
+    index = read_index(folder)
+    aus = tuple(index["aus"])
+    shards, labels, subjects, start = [], [], [], 0
+    for entry in index["shards"]:
+        pixels, label = read_shard(folder, entry["name"])
+        shards.append(Shard(pixels, start))
+        own = label["neutral"].astype(np.int64)
+        label["neutral"] = np.where(own >= 0, own + start, -1)
+        labels.append(label)
+        subjects.append(str(entry["subject"]))
+        start += len(pixels)
+    if start == 0:
+        raise InputError(f"crop set {folder}", got="no samples", expected="at least one")
+    counts = [len(label["neutral"]) for label in labels]
+    names = tuple(dict.fromkeys(subjects))
+    template = index.get("crop", {}).get("template")
+    crop = CropSpec(int(index["size_px"]), tuple((x, y) for x, y in template)) if template else CropSpec()
+    return FaceData(
+        shards=tuple(shards),
+        shard_of=np.repeat(np.arange(len(shards), dtype=np.int32), counts),
+        neutral=np.concatenate([label["neutral"] for label in labels]),
+        aus=aus,
+        intensity=np.concatenate([label["au"].astype(np.float32) for label in labels]),
+        expressions=tuple(index.get("expressions", EXPRESSIONS)),
+        expression=np.concatenate([_expression(label) for label in labels]),
+        subject=np.repeat(np.array([names.index(s) for s in subjects], np.int32), counts),
+        subjects=names,
+        landmarks=_landmarks(labels),
+        crop=crop,
+        origins=(str(folder),),
+    )
+
+
+def _expression(label: dict[str, np.ndarray]) -> np.ndarray:
+    missing = np.full(len(label["neutral"]), -1, np.int64)
+    return label["expression"].astype(np.int64) if "expression" in label else missing
+
+
+def _landmarks(labels: Sequence[dict[str, np.ndarray]]) -> np.ndarray | None:
+    if not all("landmarks" in label for label in labels):
+        return None
+    points = np.concatenate([label["landmarks"].astype(np.float32) for label in labels])
+    if all("visible" in label for label in labels):
+        points[~np.concatenate([label["visible"] for label in labels])] = np.nan
+    return points
+
+
+def _open_arrays(spec: str, seed: int) -> FaceData:
+    """A source that is read whole. Its neutrals become samples without labels, which are never drawn."""
+    crop = CropSpec()
+    found = read_crops(spec, crop, seed=seed)
+    if not found.aus:
+        raise InputError(f"data {spec}", got="no AU labels", expected="a labelled crop set to train on")
+    count = len(found)
+    names = tuple(dict.fromkeys(found.subjects))
+    return FaceData(
+        shards=(Shard(np.concatenate([found.faces, found.neutrals]), 0),),
+        shard_of=np.zeros(2 * count, np.int32),
+        neutral=np.tile(np.arange(count, 2 * count), 2),
+        aus=found.aus,
+        intensity=np.concatenate([found.intensity, np.full_like(found.intensity, np.nan)]),
+        expressions=EXPRESSIONS,
+        expression=np.full(2 * count, -1, np.int64),
+        subject=np.tile(np.array([names.index(s) for s in found.subjects], np.int32), 2),
+        subjects=names,
+        landmarks=None,
+        crop=crop,
+        origins=(spec,),
+    )
+
+
+def _join(parts: Sequence[FaceData], aus: tuple[str, ...]) -> FaceData:
+    shards: list[Shard] = []
+    shard_of, neutral, start = [], [], 0
+    names = tuple(dict.fromkeys(name for part in parts for name in part.subjects))
+    for part in parts:
+        shard_of.append(part.shard_of + len(shards))
+        neutral.append(np.where(part.neutral >= 0, part.neutral + start, -1))
+        shards += [Shard(shard.pixels, shard.start + start) for shard in part.shards]
+        start += len(part)
+    points = [part.landmarks for part in parts if part.landmarks is not None]
+    return FaceData(
+        shards=tuple(shards),
+        shard_of=np.concatenate(shard_of),
+        neutral=np.concatenate(neutral),
+        aus=aus,
+        intensity=np.concatenate([_columns(part, aus) for part in parts]),
+        expressions=EXPRESSIONS,
+        expression=np.concatenate([_renumber(part) for part in parts]),
+        subject=np.concatenate([np.array([names.index(s) for s in part.subjects])[part.subject] for part in parts]),
+        subjects=names,
+        landmarks=np.concatenate(points) if len(points) == len(parts) else None,
+        crop=parts[0].crop,
+        origins=tuple(origin for part in parts for origin in part.origins),
+    )
+
+
+def _columns(part: FaceData, aus: tuple[str, ...]) -> np.ndarray:
+    chosen = np.full((len(part), len(aus)), np.nan, np.float32)
+    for column, au in enumerate(aus):
+        if au in part.aus:
+            chosen[:, column] = part.intensity[:, part.aus.index(au)]
+    return chosen
+
+
+def _renumber(part: FaceData) -> np.ndarray:
+    number = np.array([EXPRESSIONS.index(e) if e in EXPRESSIONS else -1 for e in part.expressions] + [-1])
+    return np.asarray(number[part.expression])
+
+
+def _allow_many_files() -> None:
+    """Each mapped shard holds a file open, and the usual limit of 1024 is fewer than a large set's subjects."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

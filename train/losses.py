@@ -1,0 +1,108 @@
+"""The AU loss: masked binary cross-entropy with inverse-frequency weights, and the targets it is computed from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+@dataclass(frozen=True)
+class LossOptions:
+    """Choices of the AU loss.
+
+    Attributes:
+        present_from: lowest FACS intensity that counts as present; 2 is DISFA's usual protocol.
+        softness: half-width, in intensity steps, of a linear ramp around the boundary in place of a hard step; 0 is
+            the protocols' hard label, this project's option otherwise.
+        smoothing: label smoothing, towards one half.
+        frequency_weights: weight each AU by its inverse frequency, normalised to mean 1
+            (as JAA-Net's and ME-GraphAU's published code does).
+        pos_weight_power: positives of an AU count ``(negatives / positives) ** power``; 0 is off, 1 balances fully.
+        expression_weight: of the expression head's cross-entropy, where a model has one and the data is labelled.
+    """
+
+    present_from: float = 2.0
+    softness: float = 0.0
+    smoothing: float = 0.0
+    frequency_weights: bool = True
+    pos_weight_power: float = 0.0
+    expression_weight: float = 0.2
+
+
+def presence_target(intensity: Tensor, options: LossOptions) -> Tensor:
+    """Targets in 0..1 for FACS intensities [N, A]; NaN stays NaN."""
+    if options.softness > 0:
+        ramp = (intensity - options.present_from) / (2 * options.softness) + 0.5
+        target = ramp.clamp(0, 1)
+    else:
+        target = (intensity >= options.present_from).to(intensity.dtype)
+        target = torch.where(intensity.isnan(), intensity, target)
+    return target * (1 - options.smoothing) + options.smoothing / 2
+
+
+def frequencies(intensity: np.ndarray, present_from: float) -> np.ndarray:
+    """Share of labelled samples in which each AU is present, float64 [A]; at least one sample's worth, never 1."""
+    labelled = (~np.isnan(intensity)).sum(axis=0)
+    present = (np.nan_to_num(intensity, nan=-1.0) >= present_from).sum(axis=0)
+    floor = 1.0 / np.maximum(labelled, 2)
+    return np.clip(present / np.maximum(labelled, 1), floor, 1 - floor)
+
+
+def inverse_frequency_weights(frequency: np.ndarray) -> np.ndarray:
+    """``(1 / r_i) / sum_j(1 / r_j) * A``: mean 1."""
+    inverse = 1.0 / frequency
+    return inverse / inverse.sum() * len(frequency)
+
+
+class AuLoss(nn.Module):
+    """Masked, weighted binary cross-entropy over AU logits.
+
+    Args:
+        frequency: share of positives per AU in the training data, float [A].
+        options: see LossOptions.
+    """
+
+    weight: Tensor
+    pos_weight: Tensor
+
+    def __init__(self, frequency: np.ndarray, options: LossOptions) -> None:
+        super().__init__()
+        self.options = options
+        weight = inverse_frequency_weights(frequency) if options.frequency_weights else np.ones_like(frequency)
+        balance = ((1 - frequency) / frequency) ** options.pos_weight_power
+        self.register_buffer("weight", torch.tensor(weight, dtype=torch.float32), persistent=False)
+        self.register_buffer("pos_weight", torch.tensor(balance, dtype=torch.float32), persistent=False)
+
+    def forward(self, logits: Tensor, intensity: Tensor) -> Tensor:
+        """Scalar loss of logits [N, A] against intensities [N, A] with NaN where not labelled."""
+        target = presence_target(intensity, self.options)
+        known = ~target.isnan()
+        each = functional.binary_cross_entropy_with_logits(
+            logits.float(), target.nan_to_num(0.0), weight=self.weight, pos_weight=self.pos_weight, reduction="none"
+        )
+        return masked_mean(each, known)
+
+
+def expression_loss(logits: Tensor, expression: Tensor) -> Tensor:
+    """Cross-entropy of logits [N, E] against classes [N], -1 where unknown; 0 where none is known."""
+    known = expression >= 0
+    each = functional.cross_entropy(logits.float(), expression.clamp_min(0), reduction="none")
+    return masked_mean(each, known)
+
+
+def masked_mean(values: Tensor, known: Tensor) -> Tensor:
+    """Mean over the known entries of the global batch, whatever process they lie in.
+
+    Averaging this over processes, as DDP averages gradients, gives the mean that one process would compute.
+    """
+    count = known.sum().to(torch.float32)
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(count)
+        count = count / dist.get_world_size()
+    total = torch.where(known, values, torch.zeros_like(values)).sum()
+    return total / count.clamp_min(1e-6)

@@ -1,0 +1,58 @@
+"""What training minimises: a module that holds the models being trained and turns a batch into losses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from .batches import Batch
+from .losses import AuLoss, expression_loss
+from .models import AuModel, ModelOutput
+
+
+class Objective(nn.Module):
+    """Base of all objectives.
+
+    Attributes:
+        members: the models being trained, by name. Averages are kept, and checkpoints written, of these.
+    """
+
+    def __init__(self, members: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleDict(dict(members))
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Named scalar losses, already weighted; their sum is minimised."""
+        raise NotImplementedError
+
+
+class Supervised(Objective):
+    """One or several models, each learning from labels alone.
+
+    Args:
+        members: by name.
+        au_loss: over AU logits.
+    """
+
+    def __init__(self, members: Mapping[str, AuModel], au_loss: AuLoss) -> None:
+        super().__init__(members)
+        self.au_loss = au_loss
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        return self.label_losses(self.outputs(batch), batch)
+
+    def outputs(self, batch: Batch) -> dict[str, ModelOutput]:
+        """What each member says of the batch."""
+        return {name: model(batch.face, batch.neutral) for name, model in self.members.items()}
+
+    def label_losses(self, outputs: Mapping[str, ModelOutput], batch: Batch) -> dict[str, Tensor]:
+        """Losses against the labels, and the terms that models add themselves, by ``member/term``."""
+        losses: dict[str, Tensor] = {}
+        for name, output in outputs.items():
+            losses[f"{name}/au"] = self.au_loss(output.au_logits, batch.intensity)
+            weight = self.au_loss.options.expression_weight
+            if output.expression_logits is not None and weight > 0:
+                losses[f"{name}/expression"] = weight * expression_loss(output.expression_logits, batch.expression)
+            losses |= {f"{name}/{term}": value for term, value in output.losses.items()}
+        return losses

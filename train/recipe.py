@@ -1,0 +1,277 @@
+"""A training run from options to checkpoints and held-out figures: what `edgeau train` and `edgeau distill` do."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from edgeau.runtime.action_units import EXPRESSIONS
+from edgeau.runtime.errors import InputError
+from edgeau.runtime.files import atomic_path, write_json
+from edgeau.runtime.manifest import CropSpec, NeutralSpec
+
+from .augment import AugmentOptions
+from .batches import Batches, BatchOptions, default_workers
+from .checkpoint import Checkpoint, load_checkpoint, model_from_checkpoint, save_checkpoint
+from .data import FaceData, Split, open_data, split_subjects
+from .evaluate import evaluate, mean_f1
+from .log import RunLog
+from .losses import AuLoss, LossOptions, frequencies
+from .models import AuModel, build_model, resolve_model
+from .objectives import Objective, Supervised
+from .parallel import World
+from .provenance import provenance
+from .trainer import Trainer, TrainOptions
+
+_RUN_TIME_NEUTRAL = NeutralSpec(policy="running")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a run.
+
+    Attributes:
+        models: names of presets or families; several are trained side by side on the same batches.
+        config: configuration values that replace the presets'.
+        data: specifications of crop sets.
+        out: the run's folder.
+        aus: to learn; empty takes what the data labels.
+        batch: samples of a batch, over all processes.
+        epochs: in place of ``train.steps``, where given.
+        val, test: shares of the subjects held out.
+        held_out: subjects of the test part by name, in place of the share ``test``.
+        neutral_unknown: how often training replaces the neutral by the face.
+        init: checkpoint to start the weights from.
+    """
+
+    models: tuple[str, ...]
+    data: tuple[str, ...]
+    out: Path
+    config: Mapping[str, Any] = field(default_factory=dict)
+    aus: tuple[str, ...] = ()
+    batch: int = 64
+    epochs: float | None = None
+    val: float = 0.1
+    test: float = 0.1
+    held_out: tuple[str, ...] = ()
+    neutral_unknown: float = 0.25
+    init: str | None = None
+    seed: int = 0
+    workers: int = field(default_factory=default_workers)
+    train: TrainOptions = field(default_factory=TrainOptions)
+    loss: LossOptions = field(default_factory=LossOptions)
+    augment: AugmentOptions | None = field(default_factory=AugmentOptions)
+
+
+# Makes what is minimised from the models and the AU loss; online and offline distillation give their own.
+MakeObjective = Callable[[Mapping[str, AuModel], AuLoss], Objective]
+
+
+def run_recipe(
+    recipe: Recipe, world: World, make_objective: MakeObjective = Supervised, *, resume: bool = False
+) -> dict[str, Any]:
+    """Train, and write ``best.pt`` (one a member), ``last.pt``, ``metrics.json`` and TensorBoard logs into the folder.
+
+    Returns:
+        What metrics.json holds; empty in processes other than the first.
+
+    Raises:
+        InputError: data, names or sizes that don't fit, or nothing to resume from.
+        KeyboardInterrupt: interrupted; ``last.pt`` holds where it stood.
+    """
+    torch.manual_seed(recipe.seed)
+    data = open_data(recipe.data, recipe.aus or None, recipe.seed)
+    split = _split(recipe, data)
+    rows = data.rows_of(split.train)
+    models = make_models(recipe, data)
+    frequency = frequencies(data.intensity[rows], recipe.loss.present_from)
+    objective = make_objective(models, AuLoss(frequency, recipe.loss)).to(world.device)
+    batches = Batches(data, rows, batch_options(recipe, models, world), recipe.seed)
+    options = _with_epochs(recipe, batches.per_epoch)
+    made = provenance(data, split, recipe.seed, _plain(recipe))
+    files = RunFiles(recipe.out, models, data.crop, made)
+    val_rows = data.rows_of(split.val)
+
+    def score(member: nn.Module) -> float:
+        return mean_f1(member, data, val_rows, world.device, recipe.loss.present_from)
+
+    with RunLog(recipe.out, options.steps, enabled=world.first) as log:
+        trainer = Trainer(
+            objective, batches, options, world,
+            score=score if len(val_rows) else None, keep=files.keep, save=files.save, log=log,
+        )  # fmt: skip
+        if resume:
+            trainer.load(files.resume_state())
+        began = time.monotonic()
+        trainer.fit()
+        spent_s = time.monotonic() - began
+    if not world.first:
+        return {}
+    results: dict[str, Any] = {
+        "steps": trainer.progress.step,
+        "train_s": round(spent_s, 1),
+        "train_samples": len(rows),
+        "members": {},
+    }
+    for name in models:
+        results["members"][name] = _examine(files, name, data, split, world.device, recipe.loss.present_from)
+    write_json(recipe.out / "metrics.json", results)
+    return results
+
+
+def make_models(recipe: Recipe, data: FaceData) -> dict[str, AuModel]:
+    """The models of a recipe by name; a name that comes twice gets a number.
+
+    Raises:
+        InputError: an unknown name, or configuration values that a model lacks.
+    """
+    labelled = tuple(EXPRESSIONS) if (data.expression >= 0).any() else ()
+    models: dict[str, AuModel] = {}
+    for wanted in recipe.models:
+        values = {"aus": data.aus, **recipe.config}
+        family, config = resolve_model(wanted, values)
+        if labelled and family in ("sma-net", "eau") and "expressions" not in recipe.config:
+            family, config = resolve_model(wanted, {**values, "expressions": labelled})
+        name = wanted if wanted not in models else f"{wanted}-{1 + sum(n.startswith(wanted) for n in models)}"
+        models[name] = build_model(family, config)
+    if recipe.init is not None:
+        for model in models.values():
+            _initialise(model, recipe.init)
+    return models
+
+
+def batch_options(recipe: Recipe, models: Mapping[str, AuModel], world: World) -> BatchOptions:
+    """How batches for these models are made. Raises InputError where the models take crops of different sizes."""
+    sizes = {model.config.size_px for model in models.values()}
+    if len(sizes) > 1:
+        raise InputError("models trained together", got=f"crops of {sorted(sizes)} pixels", expected="one size for all")
+    if recipe.batch % world.size:
+        raise InputError("batch", got=str(recipe.batch), expected=f"a multiple of the {world.size} processes")
+    return BatchOptions(
+        size_px=sizes.pop(),
+        batch=recipe.batch,
+        takes_neutral=any(model.takes_neutral for model in models.values()),
+        neutral_unknown=recipe.neutral_unknown,
+        augment=recipe.augment,
+        workers=recipe.workers,
+        ahead=recipe.workers + 2,
+        rank=world.rank,
+        world=world.size,
+        pin=world.device.type == "cuda",
+    )
+
+
+class RunFiles:
+    """The checkpoints of a run's folder.
+
+    Args:
+        out: the folder.
+        models: by member name.
+        crop: the rule that made the crops, without a model's own size.
+        made: provenance common to all members.
+    """
+
+    def __init__(self, out: Path, models: Mapping[str, AuModel], crop: CropSpec, made: dict[str, Any]) -> None:
+        self.out, self.crop, self.made = out, crop, made
+        self.names = tuple(models)
+
+    def path(self, name: str) -> Path:
+        """The checkpoint of a member's best weights."""
+        return self.out / ("best.pt" if len(self.names) == 1 else f"best-{name}.pt")
+
+    def keep(self, name: str, member: nn.Module, step: int) -> None:
+        """Write a member's weights as its best."""
+        assert isinstance(member, AuModel)
+        save_checkpoint(self.path(name), self._checkpoint(member, {**self.made, "step": step}))
+
+    def add_metrics(self, name: str, metrics: dict[str, Any]) -> None:
+        """Write metrics into the provenance of a member's best checkpoint."""
+        kept = load_checkpoint(self.path(name))
+        save_checkpoint(self.path(name), replace(kept, provenance={**kept.provenance, "metrics": metrics}))
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Write what resuming needs."""
+        with atomic_path(self.out / "last.pt") as temporary:
+            torch.save(state, temporary)
+
+    def resume_state(self) -> dict[str, Any]:
+        """What ``save`` wrote. Raises InputError where there is nothing."""
+        file = self.out / "last.pt"
+        if not file.is_file():
+            raise InputError(f"run {self.out}", got="no last.pt", expected="a run that was interrupted")
+        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+        return state
+
+    def _checkpoint(self, model: AuModel, made: dict[str, Any]) -> Checkpoint:
+        return Checkpoint(
+            family=model.family,
+            config=model.config.to_dict(),
+            state_dict=model.state_dict(),
+            crop=CropSpec(model.config.size_px, self.crop.template),
+            neutral=_RUN_TIME_NEUTRAL if model.takes_neutral else NeutralSpec(),
+            thresholds=(0.5,) * len(model.config.aus),
+            provenance=made,
+        )
+
+
+def _split(recipe: Recipe, data: FaceData) -> Split:
+    if not recipe.held_out:
+        return split_subjects(data.subjects, recipe.val, recipe.test, recipe.seed)
+    unknown = sorted(set(recipe.held_out) - set(data.subjects))
+    present = tuple(s for s in recipe.held_out if s in data.subjects)
+    if not present:
+        raise InputError("held-out subjects", got=", ".join(unknown), expected="subjects of the data")
+    rest = split_subjects([s for s in data.subjects if s not in present], recipe.val, 0.0, recipe.seed)
+    return Split(rest.train, rest.val, present)
+
+
+def _with_epochs(recipe: Recipe, per_epoch: int) -> TrainOptions:
+    if recipe.epochs is None:
+        return recipe.train
+    return replace(recipe.train, steps=max(1, round(recipe.epochs * per_epoch)))
+
+
+def _examine(
+    files: RunFiles, name: str, data: FaceData, split: Split, device: torch.device, present_from: float
+) -> dict[str, Any]:
+    """Metrics of a member's best weights on the subjects it was not trained on."""
+    model = model_from_checkpoint(load_checkpoint(files.path(name))).to(device)
+    found: dict[str, Any] = {
+        "checkpoint": files.path(name).name,
+        "parameters": sum(p.numel() for p in model.parameters()),
+    }
+    for part, subjects in (("val", split.val), ("test", split.test)):
+        rows = data.rows_of(subjects)
+        found[part] = evaluate(model, data, rows, device, present_from).to_json() if len(rows) else None
+    files.add_metrics(name, {"val": found["val"], "test": found["test"]})
+    return found
+
+
+def _initialise(model: AuModel, init: str) -> None:
+    """Take over the weights of a checkpoint that fit; a classifier for other AUs starts anew."""
+    given = load_checkpoint(init).state_dict
+    own = model.state_dict()
+    fitting = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
+    if not fitting:
+        raise InputError(f"checkpoint {init}", got="no weights that fit", expected=f"a checkpoint of {model.family}")
+    model.load_state_dict(fitting, strict=False)
+
+
+def _plain(recipe: Recipe) -> dict[str, Any]:
+    values: dict[str, Any] = json.loads(json.dumps({**asdict(recipe), "out": str(recipe.out)}))
+    return values
+
+
+def held_out_rows(data: FaceData, made: Mapping[str, Any]) -> np.ndarray:
+    """Samples of subjects that a checkpoint or package never saw, neither to train nor to choose its weights."""
+    seen = made.get("subjects", {})
+    used = {*seen.get("train", ()), *seen.get("val", ())}
+    return data.rows_of([s for s in data.subjects if s not in used])

@@ -1,0 +1,297 @@
+"""The training loop that all models share.
+
+AdamW, cosine schedule with warm-up, gradient clipping, mixed precision on CUDA, averaged weights (EMA), early stopping
+on a validation score, and a state that resumes to the same numbers.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any, Generic, Protocol, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from edgeau.runtime.errors import EdgeauError, InputError
+
+from .batches import Batches
+from .objectives import Objective
+from .parallel import World, any_process, distribute
+
+M = TypeVar("M", bound=nn.Module)
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How to train. Defaults are this project's choice.
+
+    Attributes:
+        steps: optimiser steps.
+        lr: peak learning rate, reached after ``warmup_steps`` and brought to ``lr * final_lr`` along a cosine.
+        weight_decay: of matrices and kernels; biases and normalisations have none.
+        clip_norm: limit of the gradient's norm; 0 is off.
+        ema_decay: of the averaged weights, which are what is evaluated and kept.
+        precision: ``auto`` is bf16 or fp16 on CUDA, whichever the device has, and fp32 elsewhere.
+        eval_every: steps between validations; ``patience``: how many without improvement end the run, 0 never.
+        log_every: steps between log entries.
+    """
+
+    steps: int = 2000
+    lr: float = 2e-3
+    warmup_steps: int = 100
+    final_lr: float = 0.01
+    weight_decay: float = 0.02
+    clip_norm: float = 5.0
+    ema_decay: float = 0.998
+    precision: str = "auto"
+    eval_every: int = 200
+    patience: int = 0
+    log_every: int = 20
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise InputError("precision", got=repr(self.precision), expected=", ".join(PRECISIONS))
+        if self.steps < 1 or self.eval_every < 1 or self.log_every < 1:
+            raise InputError("steps, eval_every, log_every", got=f"{self.steps}, {self.eval_every}, {self.log_every}",
+                             expected="1 or more")  # fmt: skip
+
+
+class Log(Protocol):
+    """Where the loop reports to."""
+
+    def losses(self, step: int, values: Mapping[str, float]) -> None:
+        """Losses and learning rate of a step."""
+
+    def score(self, step: int, values: Mapping[str, float]) -> None:
+        """Validation scores, by member."""
+
+
+@dataclass
+class Progress:
+    """Where a run stands.
+
+    Attributes:
+        step: optimiser steps done.
+        best: best validation score so far, by member.
+        stale: validations since the last improvement.
+    """
+
+    step: int = 0
+    best: dict[str, float] = field(default_factory=dict)
+    stale: int = 0
+
+
+class Ema(Generic[M]):
+    """Exponential moving average of a module's weights; buffers are copied."""
+
+    def __init__(self, module: M, decay: float) -> None:
+        self.module: M = copy.deepcopy(module).eval().requires_grad_(False)
+        self.decay = decay
+
+    @torch.no_grad()
+    def update(self, module: nn.Module, step: int) -> None:
+        """Take in the weights after ``step`` steps; early steps count for more, so that the start is forgotten."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        learned = [
+            (a, p) for a, p in zip(self.module.parameters(), module.parameters(), strict=True) if p.requires_grad
+        ]
+        if learned:
+            averages, values = zip(*learned, strict=True)
+            torch._foreach_lerp_(list(averages), [v.detach() for v in values], 1 - decay)
+        for average, value in zip(self.module.buffers(), module.buffers(), strict=True):
+            average.copy_(value)
+
+
+class Trainer:
+    """Trains the members of an objective.
+
+    Args:
+        objective: what to minimise, already on the world's device.
+        batches: where batches come from.
+        options: see TrainOptions.
+        world: this process among all.
+        score: the validation score of a member's averaged weights, higher is better; None does without.
+        keep: called with name, averaged member and step whenever its score is its best (without ``score``: at the end).
+        save: called with the state to resume from, after every validation and on interruption.
+        log: where to report.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        batches: Batches,
+        options: TrainOptions,
+        world: World,
+        *,
+        score: Callable[[nn.Module], float] | None,
+        keep: Callable[[str, nn.Module, int], None],
+        save: Callable[[dict[str, Any]], None],
+        log: Log,
+    ) -> None:
+        self.objective, self.batches, self.options, self.world = objective, batches, options, world
+        self.score, self.keep, self.save, self.log = score, keep, save, log
+        self.ema = Ema(objective.members, options.ema_decay)
+        self.parallel = distribute(objective, world)
+        self.optimizer = torch.optim.AdamW(_groups(objective, options.weight_decay), lr=options.lr, betas=(0.9, 0.99))
+        self.dtype = autocast_dtype(options.precision, world.device)
+        self.scaler = torch.amp.GradScaler(world.device.type, enabled=self.dtype == torch.float16)
+        self.progress = Progress()
+
+    def fit(self) -> None:
+        """Train to the last step, or until validation stops improving.
+
+        Raises:
+            KeyboardInterrupt: after Ctrl-C or SIGTERM, once the state has been saved.
+            EdgeauError: the loss is no longer a number.
+        """
+        progress, options = self.progress, self.options
+        self.objective.train()
+        with closing(self.batches.start(progress.step)) as batches, _interruption() as interrupted:
+            while progress.step < options.steps and not self._stale():
+                losses = self._step(next(batches).to(self.world.device))
+                progress.step += 1
+                self.ema.update(self.objective.members, progress.step)
+                if progress.step % options.log_every == 0 or progress.step == 1:
+                    self._report(losses)
+                if progress.step % options.eval_every == 0 or progress.step == options.steps:
+                    self._validate()
+                if any_process(interrupted.is_set(), self.world):
+                    self._save()
+                    raise KeyboardInterrupt
+        self._finish()
+
+    def state(self) -> dict[str, Any]:
+        """Everything that going on needs; plain values and tensors."""
+        cuda = self.world.device.type == "cuda"
+        return {
+            "objective": self.objective.state_dict(),
+            "ema": self.ema.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "random": {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state() if cuda else None},
+            "progress": {"step": self.progress.step, "best": dict(self.progress.best), "stale": self.progress.stale},
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state. Raises InputError where it belongs to other models."""
+        try:
+            self.objective.load_state_dict(state["objective"])
+            self.ema.module.load_state_dict(state["ema"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise InputError("state to resume from", got="that of other models", expected="this run's own") from error
+        self.scaler.load_state_dict(state["scaler"])
+        torch.set_rng_state(state["random"]["cpu"])
+        if state["random"]["cuda"] is not None and self.world.device.type == "cuda":
+            torch.cuda.set_rng_state(state["random"]["cuda"])
+        self.progress = Progress(**state["progress"])
+
+    def _step(self, batch: Any) -> dict[str, Tensor]:
+        rate = learning_rate(self.progress.step, self.options)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
+        with torch.autocast(self.world.device.type, self.dtype, enabled=self.dtype is not None):
+            losses: dict[str, Tensor] = self.parallel(batch)
+        total = torch.stack([value.float() for value in losses.values()]).sum()
+        self.scaler.scale(total).backward()
+        self.scaler.unscale_(self.optimizer)
+        if self.options.clip_norm > 0:
+            learned = [p for p in self.objective.parameters() if p.requires_grad]
+            nn.utils.clip_grad_norm_(learned, self.options.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return {"loss": total.detach(), **{name: value.detach() for name, value in losses.items()}}
+
+    def _report(self, losses: Mapping[str, Tensor]) -> None:
+        values = {name: float(value) for name, value in losses.items()}
+        if not math.isfinite(values["loss"]):
+            raise EdgeauError(f"the loss is {values['loss']} at step {self.progress.step}; train with a smaller --lr")
+        values["lr"] = learning_rate(self.progress.step - 1, self.options)
+        if self.world.first:
+            self.log.losses(self.progress.step, values)
+
+    def _validate(self) -> None:
+        if self.score is None:
+            self._save()
+            return
+        improved = False
+        if self.world.first:
+            scores = {name: self.score(member) for name, member in self.ema.module.items()}
+            self.log.score(self.progress.step, scores)
+            for name, value in scores.items():
+                if value > self.progress.best.get(name, -math.inf):
+                    self.progress.best[name] = value
+                    self.keep(name, self.ema.module[name], self.progress.step)
+                    improved = True
+        improved = any_process(improved, self.world)
+        self.progress.stale = 0 if improved else self.progress.stale + 1
+        self._save()
+
+    def _stale(self) -> bool:
+        return 0 < self.options.patience <= self.progress.stale
+
+    def _save(self) -> None:
+        if self.world.first:
+            self.save(self.state())
+
+    def _finish(self) -> None:
+        if self.world.first and self.score is None:
+            for name, member in self.ema.module.items():
+                self.keep(name, member, self.progress.step)
+
+
+def learning_rate(step: int, options: TrainOptions) -> float:
+    """Linear warm-up, then a cosine from ``lr`` to ``lr * final_lr`` (Loshchilov and Hutter, 2017)."""
+    warmup = min(options.warmup_steps, options.steps // 2)
+    if step < warmup:
+        return options.lr * (step + 1) / warmup
+    done = (step - warmup) / max(1, options.steps - warmup)
+    low = options.lr * options.final_lr
+    return low + (options.lr - low) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
+    """The type of mixed precision on this device; None for plain fp32."""
+    if precision == "auto":
+        if device.type != "cuda":
+            return None
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+def _groups(objective: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    learned = [p for p in objective.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in learned if p.dim() > 1], "weight_decay": weight_decay},
+        {"params": [p for p in learned if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+
+
+@contextmanager
+def _interruption() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set, so that a step is never left half done; a second one interrupts at once."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
