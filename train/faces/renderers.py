@@ -1,0 +1,28 @@
+"""Which face model draws: one function that knows their names."""
+
+from __future__ import annotations
+
+from edgeau.train.faces.base import Renderer
+
+FACES = ("builtin", "ict")
+
+
+def make_renderer(face: str) -> Renderer:
+    """A renderer by the name of its face model. Needs no graphics driver for ``builtin``.
+
+    Args:
+        face: ``builtin``; ``ict`` for an ICT-FaceKit model found by ``EDGEAU_ICT`` or in the cache; or the path of an
+            ICT-FaceKit ``.npz`` or of a checkout of its OBJ files.
+
+    Raises:
+        InputError: no such face model here.
+        MissingExtraError: the face model needs a library that is not installed.
+    """
+    if face == "builtin":
+        from edgeau.train.faces.builtin import BuiltinRenderer
+
+        return BuiltinRenderer()
+    from edgeau.train.faces import ict
+
+    renderer: Renderer = ict.make(None if face == "ict" else face)
+    return renderer

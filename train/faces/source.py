@@ -1,0 +1,125 @@
+"""Rendered faces as a source of crops: ``synthetic:subjects=8,frames=16,seed=1,face=builtin``. Needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgeau.runtime.action_units import UNION
+from edgeau.runtime.crops import CropSet, spread
+from edgeau.runtime.errors import InputError
+from edgeau.runtime.manifest import CropSpec
+from edgeau.train.faces.renderers import make_renderer
+from edgeau.train.faces.sampling import RATES
+from edgeau.train.faces.sequences import Sample, plan_subject
+
+DOMAINS = ("train", "heldout")
+
+
+@dataclass(frozen=True)
+class SyntheticOptions:
+    """What a specification asks for: how many subjects and pictures of each, drawn how."""
+
+    subjects: int = 8
+    frames: int = 16
+    seed: int = 0
+    face: str = "builtin"
+    labels: str = "mix"
+    domain: str = "train"
+
+
+def parse(text: str, seed: int = 0) -> SyntheticOptions:
+    """Options from ``subjects=8,frames=16,seed=1,face=builtin,labels=mix,domain=train``, any of them left out.
+
+    Raises:
+        InputError: an unknown option, or a value that it can't have.
+    """
+    given: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        key, equals, value = part.partition("=")
+        if not equals or key not in SyntheticOptions.__dataclass_fields__:
+            raise InputError(
+                f"synthetic:{text}", got=part, expected="subjects=8,frames=16,seed=1,face=builtin,labels=mix,domain=train"
+            )
+        given[key] = value
+    numbers = {name: _number(name, given[name]) for name in ("subjects", "frames", "seed") if name in given}
+    return check(
+        SyntheticOptions(
+            subjects=numbers.get("subjects", 8),
+            frames=numbers.get("frames", 16),
+            seed=numbers.get("seed", seed),
+            face=given.get("face", "builtin"),
+            labels=given.get("labels", "mix"),
+            domain=given.get("domain", "train"),
+        )
+    )
+
+
+def check(options: SyntheticOptions) -> SyntheticOptions:
+    """The same options. Raises InputError where a value is out of range."""
+    if options.subjects < 1 or options.frames < 2 or options.seed < 0:
+        got = f"subjects={options.subjects}, frames={options.frames}, seed={options.seed}"
+        raise InputError("synthetic faces", got=got, expected="at least 1 subject, 2 frames, and a seed from 0")
+    if options.labels not in RATES:
+        raise InputError("labels of synthetic faces", got=options.labels, expected=" or ".join(sorted(RATES)))
+    if options.domain not in DOMAINS:
+        raise InputError("domain of synthetic faces", got=options.domain, expected=" or ".join(DOMAINS))
+    return options
+
+
+def _number(name: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise InputError(f"synthetic faces: {name}", got=repr(text), expected="a whole number") from None
+
+
+def crops(options: str, crop: CropSpec, *, limit: int | None, seed: int) -> CropSet:
+    """Render crops in this process.
+
+    Args:
+        options: as for ``parse``.
+        crop: the crop rule and size.
+        limit: at most so many, spread evenly over all subjects; the rest is not drawn.
+        seed: where the options name none.
+
+    Returns:
+        A CropSet with each face's neutral and the intensities of the union of BP4D's and DISFA's units.
+
+    Raises:
+        InputError: wrong options, or a face model that is not here.
+    """
+    wanted = parse(options, seed)
+    plans = [
+        plan_subject(wanted.seed, subject, wanted.frames, wanted.labels, wanted.domain)
+        for subject in range(wanted.subjects)
+    ]
+    chosen = spread(wanted.subjects * wanted.frames, limit)
+    renderer = make_renderer(wanted.face)
+    faces, neutrals, samples = [], [], []
+    try:
+        for subject, plan in enumerate(plans):
+            rows = [int(row) - subject * wanted.frames for row in chosen if row // wanted.frames == subject]
+            drawn = {
+                row: renderer.render(plan[row].spec, crop).face for row in {*rows, *(plan[r].neutral for r in rows)}
+            }
+            faces += [drawn[row] for row in rows]
+            neutrals += [drawn[plan[row].neutral] for row in rows]
+            samples += [(f"S{subject:05d}", plan[row]) for row in rows]
+    finally:
+        renderer.close()
+    return _crop_set(faces, neutrals, samples, f"synthetic:{options}")
+
+
+def _crop_set(
+    faces: list[np.ndarray], neutrals: list[np.ndarray], samples: list[tuple[str, Sample]], origin: str
+) -> CropSet:
+    return CropSet(
+        faces=np.stack(faces),
+        neutrals=np.stack(neutrals),
+        aus=UNION,
+        intensity=np.stack([sample.au for _, sample in samples]),
+        subjects=tuple(subject for subject, _ in samples),
+        origin=origin,
+    )
