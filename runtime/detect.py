@@ -88,7 +88,7 @@ class HaarDetector:
 
     name = "haar"
 
-    def __init__(self, *, max_side_px: int = 640) -> None:
+    def __init__(self, *, max_side_px: int = 360) -> None:
         import cv2
 
         if not hasattr(cv2, "CascadeClassifier"):
@@ -100,21 +100,21 @@ class HaarDetector:
         self._max_side_px = max_side_px
 
     def detect(self, image_bgr: np.ndarray) -> List[Detection]:
-        """As in Detector."""
+        """As in Detector. Faces are sought in a small image, eyes in the whole one."""
         import cv2
 
+        grey = cv2.equalizeHist(cv2.cvtColor(image_bgr, cv2.COLOR_BGR2GRAY))
         small, scale = _bounded(image_bgr, self._max_side_px)
-        grey = cv2.equalizeHist(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY))
-        boxes = self._face.detectMultiScale(grey, 1.1, 5, minSize=(40, 40))
+        small_grey = cv2.equalizeHist(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY))
         found = []
-        for x, y, side, _ in boxes:
-            points = np.array([x, y]) + _HAAR_POINTS * side
-            points = self._refine(grey, points, side) / scale
-            box = np.array([x, y, x + side, y + side], np.float32) / scale
-            found.append(Detection(box.astype(np.float32), points.astype(np.float32), 1.0))
+        for box in self._face.detectMultiScale(small_grey, 1.1, 5, minSize=(32, 32)):
+            x, y, side = (float(v) / scale for v in box[:3])
+            points = self._refine(grey, np.array([x, y]) + _HAAR_POINTS * side, side)
+            edges = np.array([x, y, x + side, y + side], np.float32)
+            found.append(Detection(edges, points.astype(np.float32), 1.0))
         return _largest_first(found)
 
-    def _refine(self, grey: np.ndarray, points: np.ndarray, side: int) -> np.ndarray:
+    def _refine(self, grey: np.ndarray, points: np.ndarray, side: float) -> np.ndarray:
         """Move the mean points by the similarity that takes the two mean eyes to the two found ones."""
         right, left = (self._find_eye(grey, points[i], side) for i in (0, 1))
         if right is None or left is None:
@@ -126,15 +126,13 @@ class HaarDetector:
         moved = (points[:, 0] + 1j * points[:, 1] - mean_right) * factor + right
         return np.stack([moved.real, moved.imag], axis=1)
 
-    def _find_eye(self, grey: np.ndarray, near: np.ndarray, side: int) -> Optional[complex]:
-        half = int(side * 0.21)
+    def _find_eye(self, grey: np.ndarray, near: np.ndarray, side: float) -> Optional[complex]:
+        """The eye closest to a place, sought in a square of 0.42 of the face brought to 48 pixels; None without one."""
+        half = max(1, int(side * 0.21))
         x, y = (max(0, int(v) - half) for v in near)
-        region = grey[y : y + 2 * half, x : x + 2 * half]
-        smallest = max(8, int(side * 0.12))
-        if min(region.shape) < smallest:
-            return None
-        boxes = self._eye.detectMultiScale(region, 1.05, 3, minSize=(smallest, smallest))
-        centres = [complex(x + u + w / 2, y + v + h / 2) for u, v, w, h in boxes]
+        region, scale = _bounded(grey[y : y + 2 * half, x : x + 2 * half], 48)
+        boxes = self._eye.detectMultiScale(region, 1.05, 3, minSize=(20, 20)) if min(region.shape) >= 20 else ()
+        centres = [complex(x + (u + w / 2) / scale, y + (v + h / 2) / scale) for u, v, w, h in boxes]
         return min(centres, key=lambda c: abs(c - complex(*near)), default=None)
 
 
