@@ -14,15 +14,19 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from edgeau.optimize.engine.builder import BuildOptions
-from edgeau.optimize.engine.ladder import LADDER
+from edgeau.optimize.engine.capabilities import capabilities
+from edgeau.optimize.engine.ladder import LADDER, Missing, find_rung
+from edgeau.optimize.engine.library import load_tensorrt
 from edgeau.optimize.engine.make import Made, MakeOptions, make_engine, parity_line
 from edgeau.optimize.engine.parity import DEFAULT_CROPS
 from edgeau.runtime.cli import EXIT_OK, emit_json, note, say
 from edgeau.runtime.errors import InputError
+from edgeau.runtime.package import Package
 from edgeau.runtime.targets import BOARDS
 
 _DEFAULTS = BuildOptions()
@@ -60,12 +64,25 @@ def run(args: argparse.Namespace) -> int:
     given = [name for name in ("host", "triton") if getattr(args, name)]
     if len(given) > 1 or (args.target and args.triton):
         raise InputError("--target, --host and --triton", got="more than one of them", expected="one at a time")
+    _add_half(args.package, options)
     made = make_engine(args.package, options, report=note)
     if args.json:
         emit_json(_as_json(made))
     else:
         _print(made)
     return EXIT_OK
+
+
+def _add_half(path: str, options: MakeOptions) -> None:
+    """Make the package's FP16 file where this TensorRT wants precision in the graph and onnx is here to make it."""
+    package = Package.open(path)
+    able = capabilities(load_tensorrt())
+    wanted = options.precision == "fp16" and able.prefers_strong
+    if wanted and isinstance(find_rung(package, "fp16", able), Missing) and find_spec("onnx") is not None:
+        from edgeau.optimize.half import add_fp16
+
+        note("making the FP16 file")
+        add_fp16(package, options.crops or DEFAULT_CROPS)
 
 
 def read_options(args: argparse.Namespace) -> MakeOptions:

@@ -125,13 +125,13 @@ def _quantized(package: Package, precision: str, able: Capabilities, *, float_gr
 
 def _half(package: Package, able: Capabilities) -> Rung | Missing:
     """FP16 stands in the graph where TensorRT reads it from there, and is a flag on the FP32 file where it is one."""
-    half, single = _onnx_variant(package, "fp16", for_tensorrt=True), _onnx_variant(package, "fp32")
+    half, single = _onnx_variant(package, "fp16"), _onnx_variant(package, "fp32")
     if able.prefers_strong and half is not None:
         return Rung("fp16", half.name, package.file(half), strongly_typed=True)
     if "FP16" in able.precision_flags and single is not None:
         return Rung("fp16", single.name, package.file(single), strongly_typed=False)
-    reason = f"TensorRT {able.version} takes FP16 from the graph, and the package has no fp16 ONNX for TensorRT"
-    return Missing("fp16", reason, f"edgeau build {package.path} --precision fp16 --target BOARD on a PC")
+    reason = f"TensorRT {able.version} takes FP16 from the graph, and the package has no fp16 ONNX"
+    return Missing("fp16", reason, f"make it on a PC, `edgeau build {package.path} --target BOARD` does")
 
 
 def _onnx_variant(package: Package, precision: str, *, for_tensorrt: bool = False) -> Optional[Variant]:

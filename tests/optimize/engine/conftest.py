@@ -169,13 +169,14 @@ def make_fake(version, names, behaviour):
 
     trt.ILogger = ILogger
     record = SimpleNamespace(flags=set(), profiles=[], limits={}, network_flags=None, cache_given=None, config=None)
+    record.exposed = []
     trt.record = record
 
     tensor = strict("ITensor")
 
     def make_tensor(name, shape=()):
         made = tensor()
-        made.__dict__.update(name=name, shape=shape)
+        made.__dict__.update(name=name, shape=shape, is_network_output=False)
         return made
 
     class Layer(strict("ILayer")):
@@ -200,18 +201,22 @@ def make_fake(version, names, behaviour):
     )
     face = make_tensor("face", (-1, SIDE, SIDE, 3))
     kinds = trt.LayerType
-    cast = Layer("cast", kinds.SHUFFLE, [face])
-    quantize = Layer("q", kinds.QUANTIZE, [cast.get_output(0)])
-    dequantize = Layer("dq", kinds.DEQUANTIZE, [quantize.get_output(0)])
-    conv = Layer("conv", kinds.CONVOLUTION, [dequantize.get_output(0)], groups=4)
-    layers = [cast, quantize, dequantize, conv]
+    layers = []
+
+    def parsed_layers():
+        cast = Layer("cast", kinds.SHUFFLE, [face])
+        quantize = Layer("q", kinds.QUANTIZE, [cast.get_output(0)])
+        dequantize = Layer("dq", kinds.DEQUANTIZE, [quantize.get_output(0)])
+        conv = Layer("conv", kinds.CONVOLUTION, [dequantize.get_output(0)], groups=4)
+        return [cast, quantize, dequantize, conv]
 
     network_class = strict(
         "INetworkDefinition",
         num_inputs=1,
-        num_layers=len(layers),
+        num_layers=len(parsed_layers()),
         get_input=lambda self, index: face,
         get_layer=lambda self, index: layers[index],
+        mark_output=lambda self, tensor: record.exposed.append(tensor.name),
     )
 
     def set_timing_cache(self, cache, ignore_mismatch):
@@ -242,9 +247,11 @@ def make_fake(version, names, behaviour):
 
     def create_network(self, flags):
         record.network_flags = flags
+        layers[:] = parsed_layers()
         return network_class()
 
     def create_builder_config(self):
+        record.flags.clear()
         record.config = config_class()
         return record.config
 
@@ -293,3 +300,50 @@ def make_fake(version, names, behaviour):
     if "IProgressMonitor" in names:
         trt.IProgressMonitor = type("IProgressMonitor", (), {"__init__": lambda self: None})
     return trt
+
+
+@pytest.fixture
+def package(toy_onnx, tmp_path):
+    """A package with fp32, int8-tensorrt and fp16 ONNX files of the toy graph, in a folder of its own."""
+    import shutil
+
+    from edgeau.runtime.files import sha256_file
+    from edgeau.runtime.manifest import CropSpec, InputSpec, Manifest, Variant
+    from edgeau.runtime.package import Package
+
+    manifest = Manifest(
+        name="toy",
+        family="imported",
+        aus=("AU01", "AU02", "AU04", "AU12"),
+        thresholds=(0.5,) * AUS,
+        inputs=(InputSpec("face", SIDE, SIDE),),
+        crop=CropSpec(size_px=SIDE),
+    )
+    kinds = {
+        "fp32": ("fp32", ("onnxruntime", "openvino")),
+        "int8-tensorrt": ("int8", ("tensorrt",)),
+        "fp16": ("fp16", ("onnxruntime", "openvino")),
+    }
+
+    def files(folder):
+        made = manifest
+        for name, (precision, backends) in kinds.items():
+            file = folder / f"{name}.onnx"
+            shutil.copyfile(toy_onnx(precision), file)
+            made = made.with_variant(
+                Variant(name, file.name, sha256_file(file), file.stat().st_size, precision, backends)
+            )
+        return made
+
+    return Package.create(tmp_path / "toy.edgeau", manifest, files)
+
+
+@pytest.fixture
+def crops_file(tmp_path):
+    """An .npz of face crops: the photo of an astronaut, cut in 12 ways."""
+    skimage = pytest.importorskip("skimage", reason="scikit-image is not installed, and has the photo")
+    photo = skimage.data.astronaut()
+    faces = np.stack([photo[i : i + 256 : 8, 100 + i : 356 + i : 8] for i in range(0, 120, 10)])
+    path = tmp_path / "crops.npz"
+    np.savez(path, faces=faces)
+    return path

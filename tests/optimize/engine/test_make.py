@@ -1,0 +1,234 @@
+"""An engine of a package: the ladder, parity on the device, and what is left where something fails."""
+
+import json
+
+import numpy as np
+import pytest
+
+from edgeau.optimize.engine import make
+from edgeau.optimize.engine.builder import BuildOptions
+from edgeau.optimize.engine.capabilities import capabilities
+from edgeau.optimize.engine.ladder import find_rung
+from edgeau.optimize.engine.make import MakeOptions, make_engine
+from edgeau.runtime.backends import FakeBackend, open_backend
+from edgeau.runtime.engine_file import preflight, read_sidecar
+from edgeau.runtime.errors import EngineError, InputError
+from edgeau.runtime.machine import Machine
+from edgeau.runtime.package import Package
+
+ORIN = Machine(
+    model="NVIDIA Jetson Orin Nano Developer Kit", soc="tegra234", l4t="36.4.3", jetpack="6.2", cuda="12.6",
+    compute_capability="8.7", tensorrt="10.3.0.1", driver="540.4.0",
+)  # fmt: skip
+
+
+class RunsTheOnnx(FakeBackend):
+    """Stands in for the TensorRT backend: runs the package's FP32 ONNX and adds ``error`` to the probabilities."""
+
+    def __init__(self, file, error=0.0):
+        super().__init__({"face": (32, 32, 3)}, 4)
+        self._session, self._error = open_backend("onnxruntime", file), error
+
+    def infer(self, inputs):
+        assert len(inputs["face"]) in (1, 2, 4, 8)
+        return {name: value + np.float32(self._error) for name, value in self._session.infer(inputs).items()}
+
+
+class InnerTensors(FakeBackend):
+    """Stands in for an engine whose inner tensor ``conv_out`` is an output: ``error`` off."""
+
+    def __init__(self, error):
+        super().__init__({"face": (32, 32, 3)}, 4)
+        self._error = error
+
+    def infer(self, inputs):
+        return {"conv_out": inputs["face"].astype(np.float32) / 255 + np.float32(self._error)}
+
+
+@pytest.fixture
+def engine_says(monkeypatch, package):
+    """A function: how far the engine is off -> the TensorRT backend is replaced by one that is that far off."""
+
+    def replace(error):
+        def opened(name, file):
+            if file.name.startswith("exposed"):
+                return InnerTensors(error if "int8" in file.name else 0.0)
+            return RunsTheOnnx(package.path / "fp32.onnx", error)
+
+        monkeypatch.setattr(make, "open_backend", opened)
+
+    return replace
+
+
+def files_of(package):
+    return sorted(str(p.relative_to(package.path)) for p in package.path.rglob("*") if p.is_file())
+
+
+@pytest.mark.parametrize(("version", "typing"), [("8.5", False), ("10.3", False), ("10.16", True), ("11.1", True)])
+def test_an_int8_engine_with_sidecar_and_parity(fake_tensorrt, package, crops_file, engine_says, version, typing):
+    engine_says(1e-3)
+    trt = fake_tensorrt(version)
+    options = MakeOptions(build=BuildOptions(batch=(1, 4, 8)), crops=str(crops_file))
+    made = make_engine(package.path, options, trt=trt, machine=ORIN)
+    name = f"orin-nano.trt{version}.0.int8"
+    assert made.variant.name == name
+    sidecar = read_sidecar(package.path / made.variant.file)
+    assert sidecar == made.sidecar
+    assert sidecar.settings["strongly_typed"] is typing
+    assert (sidecar.parity.samples, sidecar.parity.decisions) == (12, 48)
+    assert sidecar.parity.mean_abs_error == pytest.approx(1e-3, rel=1e-3)
+    assert 0.99 < sidecar.notes["cosine"] <= 1
+    assert Package.open(package.path).manifest.variant(name).backends == ("tensorrt",)
+    machine = Machine(**{**ORIN.to_json(), "tensorrt": trt.__version__, "power_modes": ()})
+    assert preflight(package.path / made.variant.file, machine) == sidecar
+    engines = [f for f in files_of(package) if f.startswith("engines/")]
+    cache = f"engines/orin-nano.trt{version}.0.1.timing"
+    assert engines == sorted([f"engines/{name}.engine", f"engines/{name}.engine.json", cache])
+
+
+def test_the_ladder_goes_down_with_the_reason(fake_tensorrt, package, crops_file, engine_says):
+    engine_says(0)
+
+    def fail(flags, layers):
+        return "no INT8 implementation for conv" if "INT8" in flags else None
+
+    trt = fake_tensorrt("8.6", fail=fail)
+    made = make_engine(package.path, MakeOptions(crops=str(crops_file)), trt=trt, machine=ORIN)
+    assert (made.sidecar.precision, made.sidecar.asked_precision) == ("fp16", "int8")
+    assert [line.split(":")[0] for line in made.sidecar.ladder] == ["int8", "mixed"]
+    assert all("no INT8 implementation for conv" in line for line in made.sidecar.ladder)
+    with pytest.raises(EngineError, match=r"int8: .*no INT8 implementation"):
+        make_engine(
+            package.path, MakeOptions(crops=str(crops_file), fall_back=False), trt=fake_tensorrt("8.6", fail=fail),
+            machine=ORIN,
+        )  # fmt: skip
+
+
+def test_mixed_builds_where_only_the_grouped_convolution_fails(fake_tensorrt, package, crops_file, engine_says):
+    engine_says(0)
+
+    def fail(flags, layers):
+        quantized = layers[-1].get_input(0).name == "dq_out"
+        return "no INT8 kernel for groups" if "INT8" in flags and quantized else None
+
+    made = make_engine(
+        package.path, MakeOptions(crops=str(crops_file)), trt=fake_tensorrt("10.3", fail=fail), machine=ORIN
+    )
+    assert made.sidecar.precision == "mixed"
+    assert made.sidecar.settings["left_in_float"] == ["conv"]
+
+
+def test_an_engine_that_says_something_else_is_not_kept(fake_tensorrt, package, crops_file, engine_says):
+    engine_says(0.2)
+    before = files_of(package)
+    with pytest.raises(
+        EngineError,
+        match=r"mean error 0\.2 exceeds 0\.03; suspect between the input .* and conv_out .*--precision mixed",
+    ) as caught:
+        make_engine(package.path, MakeOptions(crops=str(crops_file)), trt=fake_tensorrt("10.3"), machine=ORIN)
+    assert "\n" not in str(caught.value)
+    left = [f for f in files_of(package) if not f.endswith(".timing")]
+    assert left == before
+
+
+def test_interruption_while_writing_leaves_the_package_as_it_was(fake_tensorrt, package, monkeypatch):
+    before = files_of(package), (package.path / "manifest.json").read_bytes()
+
+    def interrupted(source, target):
+        target.write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(make, "_copy", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        make_engine(package.path, MakeOptions(parity=False), trt=fake_tensorrt("10.3"), machine=ORIN)
+    left = [f for f in files_of(package) if not f.endswith(".timing")]
+    assert (left, (package.path / "manifest.json").read_bytes()) == before
+
+
+def test_no_gpu_is_said_once_and_not_tried_at_every_precision(fake_tensorrt, package):
+    said = []
+    with pytest.raises(EngineError, match="no usable CUDA device"):
+        make_engine(
+            package.path, MakeOptions(parity=False), trt=fake_tensorrt("8.6", gpu=False), machine=ORIN,
+            report=said.append,
+        )  # fmt: skip
+    assert len(said) == 1
+    assert not (package.path / "engines").exists()
+
+
+def test_a_missing_file_is_named_with_the_command_that_makes_it(fake_tensorrt, package):
+    manifest = package.manifest
+    import dataclasses
+
+    bare = dataclasses.replace(manifest, variants=(manifest.variant("fp32"),))
+    package.with_manifest(bare)
+    with pytest.raises(InputError, match=r"no int8 ONNX finished for TensorRT; type: edgeau quantize"):
+        make_engine(package.path, MakeOptions(), trt=fake_tensorrt("10.3"), machine=ORIN)
+    with pytest.raises(InputError, match=r"TensorRT 11\.1.* takes FP16 from the graph"):
+        make_engine(package.path, MakeOptions(precision="fp16"), trt=fake_tensorrt("11.1"), machine=ORIN)
+
+
+@pytest.mark.parametrize(
+    ("version", "precision", "file", "strong"),
+    [
+        ("8.5", "fp16", "fp32.onnx", False),
+        ("10.3", "fp16", "fp32.onnx", False),
+        ("10.16", "fp16", "fp16.onnx", True),
+        ("11.1", "fp16", "fp16.onnx", True),
+        ("8.6", "int8", "int8-tensorrt.onnx", False),
+        ("11.1", "int8", "int8-tensorrt.onnx", True),
+        ("8.6", "fp32", "fp32.onnx", False),
+        ("11.1", "fp32", "fp32.onnx", True),
+    ],
+)
+def test_each_precision_is_built_from_its_file(fake_tensorrt, package, version, precision, file, strong):
+    rung = find_rung(package, precision, capabilities(fake_tensorrt(version)))
+    assert (rung.file.name, rung.strongly_typed, rung.precision) == (file, strong, precision)
+
+
+def test_a_stored_reference_is_used_and_must_fit(fake_tensorrt, package, crops_file, engine_says, tmp_path):
+    engine_says(0)
+    with np.load(crops_file) as arrays:
+        faces = arrays["faces"]
+    np.savez(tmp_path / "parity.npz", faces=faces, reference=np.full((len(faces), 4), 0.5, np.float32))
+    options = MakeOptions(crops=str(tmp_path / "parity.npz"))
+    with pytest.raises(EngineError, match="does not say the same as FP32"):
+        make_engine(package.path, options, trt=fake_tensorrt("10.3"), machine=ORIN)
+    np.savez(tmp_path / "parity.npz", faces=faces, reference=np.zeros((3, 4), np.float32))
+    with pytest.raises(InputError, match=r"reference in .*shape \[3, 4\], expected \[12, 4\]"):
+        make_engine(package.path, options, trt=fake_tensorrt("10.3"), machine=ORIN)
+
+
+def test_the_command_line_builds_with_the_real_builder(rtx, package, monkeypatch, capsys):
+    from edgeau.runtime.cli import main
+
+    monkeypatch.setenv("EDGEAU_TENSORRT", "tensorrt_rtx")
+    for precision in ("int8", "fp16", "fp32", "mixed"):
+        command = ["build", str(package.path), "--precision", precision, "--skip-parity", "--json", "--batch", "1,2,8"]
+        assert main(command) == 0
+        report = json.loads(capsys.readouterr().out)
+        assert report["sidecar"]["flavour"] == "tensorrt_rtx"
+        assert report["sidecar"]["precision"] == precision
+        assert report["sidecar"]["notes"]["warnings"] == []
+    assert main(["inspect", report["engine"]]) in (0, 1)
+    assert rtx.__version__ in capsys.readouterr().out
+    assert main(["build", str(package.path)]) == 2
+    assert "add --skip-parity" in capsys.readouterr().err
+
+
+def test_the_command_line_without_tensorrt_says_how_to_build_on_the_device(package, monkeypatch, capsys):
+    from edgeau.runtime.cli import main
+
+    monkeypatch.setenv("EDGEAU_TENSORRT", "no_such_tensorrt")
+    assert main(["build", str(package.path)]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "edgeau build PACKAGE --host user@jetson" in error
+
+
+@pytest.mark.parametrize("batch", ["0", "a,b,c", "1,2", "4,2,1"])
+def test_the_command_line_refuses_a_wrong_batch(package, capsys, batch):
+    from edgeau.runtime.cli import main
+
+    assert main(["build", str(package.path), "--batch", batch]) == 2
+    assert "batch" in capsys.readouterr().err
