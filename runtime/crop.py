@@ -14,7 +14,7 @@ from .manifest import CropSpec
 
 
 def crop_matrix(points_xy: np.ndarray, spec: CropSpec) -> np.ndarray:
-    """The similarity that takes five image points onto the crop's template, in the least-squares sense.
+    """The similarity that takes five image points onto the crop's template, in the weighted least-squares sense.
 
     Args:
         points_xy: float [5, 2], right eye, left eye, nose tip, right and left mouth corner (the subject's right), in
@@ -36,12 +36,14 @@ def crop_matrix(points_xy: np.ndarray, spec: CropSpec) -> np.ndarray:
     source = points[:, 0] + 1j * points[:, 1]
     template = np.asarray(spec.template, np.float64) * spec.size_px - 0.5
     target = template[:, 0] + 1j * template[:, 1]
-    centred = source - source.mean()
-    power = float(np.sum(np.abs(centred) ** 2))
+    weights = np.asarray(spec.weights, np.float64) / np.sum(spec.weights)
+    source_mean, target_mean = np.sum(weights * source), np.sum(weights * target)
+    centred = source - source_mean
+    power = float(np.sum(weights * np.abs(centred) ** 2))
     if power < 1e-6:
         raise InputError("facial points", got="all in one place", expected="five distinct points")
-    factor = np.sum(np.conj(centred) * (target - target.mean())) / power
-    offset = target.mean() - factor * source.mean()
+    factor = np.sum(weights * np.conj(centred) * (target - target_mean)) / power
+    offset = target_mean - factor * source_mean
     return np.array([[factor.real, -factor.imag, offset.real], [factor.imag, factor.real, offset.imag]])
 
 

@@ -17,14 +17,12 @@ import shlex
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from .errors import EdgeauWarning, EngineError, InputError, PackageError
 from .files import PathLike, sha256_file, write_json
+from .machine import Machine, read_machine
 from .manifest import Parity, _decode
-
-if TYPE_CHECKING:
-    from .machine import Machine
 
 SIDECAR_VERSION = 1
 HEADER_BYTES = 28
@@ -193,12 +191,18 @@ def mending_command(engine: PathLike, sidecar: Optional[EngineSidecar] = None) -
     return " ".join(words)
 
 
-def describe_engine(engine: PathLike) -> Dict[str, Any]:
+def describe_engine(engine: PathLike, machine: Optional[Machine] = None) -> Dict[str, Any]:
     """What an engine is, read without TensorRT and without a GPU.
+
+    Args:
+        engine: the plan.
+        machine: where it should run; by default this machine.
 
     Returns:
         ``file``, ``size_bytes``, ``flavour``, ``tensorrt`` (None where neither header nor sidecar says), ``intact``
-        (True, False, or None without a sidecar), ``wrong`` (one line or None) and ``sidecar`` (its fields, or None).
+        (True, False, or None without a sidecar), ``ok`` (intact), ``wrong`` (what is wrong with the file, one line or
+        None), ``here`` (why it can't run on the machine, one line; None where nothing speaks against it) and
+        ``sidecar`` (its fields, or None).
 
     Raises:
         InputError: no such file.
@@ -211,7 +215,9 @@ def describe_engine(engine: PathLike) -> Dict[str, Any]:
         "flavour": header.flavour,
         "tensorrt": header.version,
         "intact": None,
+        "ok": False,
         "wrong": None,
+        "here": None,
         "sidecar": None,
     }
     try:
@@ -220,8 +226,16 @@ def describe_engine(engine: PathLike) -> Dict[str, Any]:
         found["wrong"] = str(error)
         return found
     damage = _damage(path, header, sidecar)
-    found.update(intact=damage is None, sidecar=sidecar.to_json(), tensorrt=header.version or sidecar.tensorrt)
-    found["wrong"] = damage and f"{path} {damage}; build it again: {mending_command(path, sidecar)}"
+    misfit = _misfit(sidecar, machine or read_machine()) or _absent(machine or read_machine())
+    mend = f"build it again here: {mending_command(path, sidecar)}"
+    found.update(
+        intact=damage is None,
+        ok=damage is None,
+        sidecar=sidecar.to_json(),
+        tensorrt=header.version or sidecar.tensorrt,
+        wrong=damage and f"{path} {damage}; {mend}",
+        here=misfit and f"it {misfit}; {mend}",
+    )
     return found
 
 
@@ -253,6 +267,13 @@ def _misfit(sidecar: EngineSidecar, machine: Machine) -> Optional[str]:
     if _older(machine.driver, sidecar.driver):
         return f"was built under driver {sidecar.driver}, this machine has the older {machine.driver}"
     return None
+
+
+def _absent(machine: Machine) -> Optional[str]:
+    """Why no engine at all runs on this machine; None where it has what engines need."""
+    if machine.model is None:
+        return "needs an NVIDIA GPU, and this machine has none"
+    return "needs TensorRT, which is not installed here" if machine.tensorrt is None else None
 
 
 def _same_version(first: str, second: str) -> bool:

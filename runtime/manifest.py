@@ -30,6 +30,8 @@ class CropSpec:
         template: where right eye, left eye, nose tip, right and left mouth corner (the subject's right comes first)
             should fall, as (x, y) in fractions of the side, y downwards. The default keeps the proportions that
             ArcFace's alignment made customary and is wider, so that forehead and chin stay inside.
+        weights: how much each point counts in the fit. The mouth counts little: its corners move with the very
+            expressions that the crop must not follow.
     """
 
     size_px: int = 112
@@ -40,6 +42,7 @@ class CropSpec:
         (0.360, 0.752),
         (0.640, 0.752),
     )
+    weights: Tuple[float, ...] = (1.0, 1.0, 1.0, 0.2, 0.2)
 
 
 @dataclass(frozen=True)
@@ -193,7 +196,7 @@ class Manifest:
             raise PackageError(f"manifest.json: {len(self.thresholds)} thresholds for {len(self.aus)} aus")
         if not self.inputs or self.inputs[0].name != "face":
             raise PackageError("manifest.json: the first input must be 'face'")
-        if len(self.crop.template) != 5:
+        if len(self.crop.template) != 5 or len(self.crop.weights) != 5:
             raise PackageError(f"manifest.json: crop.template needs 5 points, got {len(self.crop.template)}")
         if self.neutral.policy not in NEUTRAL_POLICIES:
             raise PackageError(f"manifest.json: neutral.policy is {self.neutral.policy!r}, not of {NEUTRAL_POLICIES}")

@@ -30,15 +30,30 @@ def test_any_similarity_of_the_template_is_undone_exactly(angle: float, scale: f
 def test_the_matrix_is_the_least_squares_one(noise: list[float]) -> None:
     points = TEMPLATE_PX + np.array(noise).reshape(5, 2)
     matrix = crop_matrix(points, SPEC)
-    best = np.sum((transform(points, matrix) - TEMPLATE_PX) ** 2)
+    weights = np.array(SPEC.weights)[:, None]
+
+    def cost(candidate: np.ndarray) -> float:
+        return float(np.sum(weights * (transform(points, candidate) - TEMPLATE_PX) ** 2))
+
+    best = cost(matrix)
     for row, column, step in [(0, 2, 0.01), (1, 2, 0.01)]:
         moved = matrix.copy()
         moved[row, column] += step
-        assert np.sum((transform(points, moved) - TEMPLATE_PX) ** 2) >= best
+        assert cost(moved) >= best
     larger = np.hstack([matrix[:, :2] * 1.001, matrix[:, 2:]])
-    centred = larger.copy()
-    centred[:, 2] += transform(points, matrix).mean(0) - transform(points, larger).mean(0)
-    assert np.sum((transform(points, centred) - TEMPLATE_PX) ** 2) >= best
+    centre = np.average(points, axis=0, weights=weights[:, 0])
+    larger[:, 2] += transform(centre, matrix) - transform(centre, larger)
+    assert cost(larger) >= best
+
+
+def test_a_moved_mouth_moves_the_crop_less_than_a_moved_eye() -> None:
+    def shift(index: int) -> float:
+        points = TEMPLATE_PX.copy()
+        points[index] += [0, 10]
+        corners = np.array([[0.0, 0.0], [111.0, 111.0]])
+        return float(np.abs(transform(corners, crop_matrix(points, SPEC)) - corners).max())
+
+    assert shift(3) < 0.5 * shift(0)
 
 
 def test_invert_undoes_the_matrix() -> None:
