@@ -24,9 +24,8 @@ from edgeau.runtime.manifest import Manifest
 from edgeau.runtime.parity import sqnr_db
 
 from .accuracy import Judge
-from .parity import judge_backend, predict_model
 from .scope import WEIGHTED_OPS
-from .targets import Finished, Target, finish_for, layers_in_float
+from .targets import Finished, Target, finish_for, layers_in_float, predict_finished
 
 LATENCY_ROUNDS = 5
 LATENCY_SECONDS = 0.1
@@ -82,7 +81,7 @@ def restore_accuracy(
     """
     reference = judge.score(judge.reference)
     plain = finish_for(quantized, target)
-    outputs = _outputs(plain, target, judge, manifest)
+    outputs = predict_finished(plain, judge.crops, manifest)
     before = judge.score(outputs).value
     floor = reference.value - max_drop
     reverted: tuple[str, ...] = ()
@@ -92,7 +91,7 @@ def restore_accuracy(
         for count in range(1, len(order) + 1):
             reverted = tuple(order[:count])
             current = finish_for(revert(quantized, model, reverted), target)
-            score = judge.score(_outputs(current, target, judge, manifest)).value
+            score = judge.score(predict_finished(current, judge.crops, manifest)).value
             progress(f"{target.name}: {count} of {len(order)} layers back in float, {reference.metric} {score:.4f}")
             if score >= floor - 1e-12:
                 break
@@ -169,15 +168,11 @@ def _costliest_first(
     layers = [n.name for n in quantized.graph.node if n.op_type in WEIGHTED_OPS and n.name not in in_float]
     regained: dict[str, tuple[float, float]] = {}
     for count, layer in enumerate(layers, 1):
-        outputs = _outputs(finish_for(revert(quantized, model, [layer]), target), target, judge, manifest)
+        outputs = predict_finished(finish_for(revert(quantized, model, [layer]), target), judge.crops, manifest)
         ratio = sqnr_db(judge.reference, outputs)
         regained[layer] = (judge.score(outputs).value, float("inf") if ratio is None else ratio)
         progress(f"{target.name}: layer {count} of {len(layers)}, {layer} costs {regained[layer][0]:.4f}")
     return sorted(layers, key=lambda layer: regained[layer], reverse=True)
-
-
-def _outputs(finished: Finished, target: Target, judge: Judge, manifest: Manifest) -> np.ndarray:
-    return predict_model(finished.judged, judge_backend(target.name), judge.crops, manifest)
 
 
 def _latencies(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from edgeau.runtime.backends import Backend, missing, open_backend
+from edgeau.runtime.backends import Backend, open_backend
 from edgeau.runtime.crops import CropSet
 from edgeau.runtime.errors import BackendError
 from edgeau.runtime.manifest import Manifest, Parity
@@ -51,11 +51,6 @@ def predict_model(model: onnx.ModelProto, backend: str, crops: CropSet, manifest
 def compare(reference: np.ndarray, outputs: np.ndarray, manifest: Manifest, data: str, name: str) -> Parity:
     """Parity of two [N, A] outputs at the manifest's thresholds."""
     return measure_parity(reference, outputs, manifest.thresholds, data, name)
-
-
-def judge_backend(target: str) -> str:
-    """The backend on which a variant for a target is compared: its own on a CPU, else ONNX Runtime."""
-    return "openvino" if target == "openvino" and missing("openvino") is None else "onnxruntime"
 
 
 def batch_for(file: Path) -> int:

@@ -22,8 +22,8 @@ from .budget import Restored, restore_accuracy
 from .calibration import graph_inputs, read_calibration
 from .nncf_quantize import nncf_version, prepared, quantize_model
 from .onnx_file import read_model, require_float
-from .parity import compare, judge_backend, predict_model
-from .targets import TARGETS, Target, finish_for, layers_in_float
+from .parity import compare, predict_model
+from .targets import TARGETS, Target, finish_for, layers_in_float, predict_finished
 
 Progress = Callable[[str], None]
 
@@ -161,7 +161,7 @@ def _make(job: _Job, target: Target, max_drop: float | None, progress: Progress)
     if max_drop is not None:
         restored = restore_accuracy(job.model, job.quantized, target, job.judge, job.manifest, max_drop, progress)
     finished = restored.finished if restored is not None else finish_for(job.quantized, target)
-    outputs = predict_model(finished.judged, judge_backend(target.name), job.judge.crops, job.manifest)
+    outputs = predict_finished(finished, job.judge.crops, job.manifest)
     accuracy = job.judge.score(outputs)
     notes: dict[str, Any] = {
         "calibration": job.calibration,

@@ -2,8 +2,8 @@
 
 - *Preparation*: all that is computed from the inputs without a learnt layer: casting, normalisation, difference images.
 - *Maps*: all that leads to a comparison (the thresholds of difference maps), learnt-looking layers such as a grey
-  conversion by convolution included, what is made of the maps alone, such as their pooling, and the sums in which they
-  meet features (a quantized sum would round the map as well).
+  conversion by convolution included; what is made of the maps alone, such as their pooling and scaling; and the sums in
+  which they meet features (a quantized sum would round the map as well). Measured on CEDNN, that costs no time.
 - *Head*: the last weighted layers before each output, the classifier, and everything behind them.
 - *Sensitive operators* wherever they are: sigmoid, softmax, normalisation.
 
@@ -34,11 +34,8 @@ def name_nodes(model: onnx.ModelProto) -> None:
 def float_nodes(model: onnx.ModelProto) -> list[str]:
     """Names of the nodes that stay in float, in graph order. Every node must have a name (`name_nodes`)."""
     nodes = list(model.graph.node)
-    thresholded = _ancestors(nodes, (n for n in nodes if n.op_type in COMPARISONS))
-    before = _before_weights(nodes, thresholded)
-    keep = before | _meetings(model, before) | _head(nodes)
-    keep |= {node.name for node in nodes if node.op_type in SENSITIVE_OPS}
-    return [node.name for node in nodes if node.name in keep]
+    keep = _preparation(model) | _head(nodes)
+    return [node.name for node in nodes if node.name in keep or node.op_type in SENSITIVE_OPS]
 
 
 def weighted_nodes(model: onnx.ModelProto) -> list[str]:
@@ -69,30 +66,28 @@ def _ancestors(nodes: list[onnx.NodeProto], starts: Iterable[onnx.NodeProto]) ->
     return found
 
 
-def _before_weights(nodes: list[onnx.NodeProto], thresholded: set[str]) -> set[str]:
-    """Names of the nodes that depend on no weighted layer, not counting those that only serve thresholds."""
+def _preparation(model: onnx.ModelProto) -> set[str]:
+    """Names of the nodes that prepare the input or make maps, and of those in which maps meet features."""
+    nodes = list(model.graph.node)
+    to_thresholds = _ancestors(nodes, (node for node in nodes if node.op_type in COMPARISONS))
+    raw = {value.name for value in model.graph.input} - {tensor.name for tensor in model.graph.initializer}
+    maps: set[str] = set()
     learnt: set[str] = set()
-    before: set[str] = set(thresholded)
+    keep: set[str] = set()
     for node in nodes:
-        weighted = node.op_type in WEIGHTED_OPS or any(name in learnt for name in node.input)
-        if weighted and node.name not in thresholded:
-            learnt.update(node.output)
-        else:
-            before.add(node.name)
-    return before
-
-
-def _meetings(model: onnx.ModelProto, before: set[str]) -> set[str]:
-    """Names of the sums and products in which a map, computed from the inputs alone, meets learnt features."""
-    maps = {value.name for value in model.graph.input} - {tensor.name for tensor in model.graph.initializer}
-    found: set[str] = set()
-    for node in model.graph.node:
-        from_maps = any(name in maps for name in node.input)
-        if from_maps and node.name in before:
-            maps.update(node.output)
-        elif from_maps and node.op_type in MERGES:
-            found.add(node.name)
-    return found
+        varying = {name for name in node.input if name in raw or name in maps or name in learnt}
+        unlearnt = node.op_type not in WEIGHTED_OPS or node.name in to_thresholds
+        kind = learnt
+        if node.op_type in COMPARISONS or (varying and varying <= maps):
+            kind = maps
+        elif varying and varying <= raw | maps and unlearnt:
+            kind = raw
+        elif node.op_type in MERGES and varying & (raw | maps):
+            keep.add(node.name)
+        if kind is not learnt:
+            keep.add(node.name)
+        kind.update(node.output if varying else ())
+    return keep
 
 
 def _head(nodes: list[onnx.NodeProto]) -> set[str]:

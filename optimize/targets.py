@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import onnx
 
+from edgeau.runtime.backends import missing
+from edgeau.runtime.crops import CropSet
+from edgeau.runtime.manifest import Manifest
+
 from .emulate import emulate_tensorrt
+from .emulate import run as run_emulated
 from .finish import finish
+from .parity import BATCH, predict_model
 from .scope import WEIGHTED_OPS
 
 
@@ -45,21 +52,38 @@ class Finished:
     """A model finished for a target.
 
     Attributes:
+        target: who reads it.
         model: the file that the target gets.
-        judged: the model that computes here what the target will compute from it.
         passes: names of the finishing passes that changed something.
     """
 
+    target: Target
     model: onnx.ModelProto
-    judged: onnx.ModelProto
     passes: tuple[str, ...]
 
 
 def finish_for(quantized: onnx.ModelProto, target: Target) -> Finished:
     """Finish NNCF's output for a target. Raises EdgeauError where a pass's postcondition fails."""
     result = finish(quantized, target.finishing)
-    judged = emulate_tensorrt(result.model) if target.backend == "tensorrt" else result.model
-    return Finished(result.model, judged, tuple(result.passes))
+    return Finished(target, result.model, tuple(result.passes))
+
+
+def predict_finished(finished: Finished, crops: CropSet, manifest: Manifest) -> np.ndarray:
+    """AU probabilities float32 [N, A] as the target will compute them, as near as this machine can tell.
+
+    On a CPU backend that backend itself; for TensorRT its reading of Q/DQ, emulated in ONNX Runtime.
+    """
+    if finished.target.backend != "tensorrt":
+        backend = finished.target.backend
+        return predict_model(finished.model, backend if missing(backend) is None else "onnxruntime", crops, manifest)
+    emulated = emulate_tensorrt(finished.model)
+    index = [output.name for output in emulated.graph.output].index("au")
+    inputs = crops.inputs(manifest.takes_neutral)
+    parts = [
+        run_emulated(emulated, {name: array[i : i + BATCH] for name, array in inputs.items()})[index]
+        for i in range(0, len(crops), BATCH)
+    ]
+    return np.concatenate(parts)
 
 
 def layers_in_float(model: onnx.ModelProto) -> list[str]:
