@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgeau.benchmarks.report import COLUMNS, Extras, table_row, with_speedups, write_html
+
+
+def record(variant: str, p50_ms: float, **changes: Any) -> dict[str, Any]:
+    samples = np.linspace(p50_ms * 0.9, p50_ms * 1.1, 50).tolist()
+    value = {
+        "package": "tiny", "variant": variant, "precision": "fp32", "backend": "onnxruntime", "threads": 1, "batch": 1,
+        "latency": {"p50_ms": p50_ms, "p90_ms": p50_ms * 1.08, "p99_ms": p50_ms * 1.1, "mean_ms": p50_ms, "cv": 0.05},
+        "throughput_per_s": 1e3 / p50_ms, "samples_ms": samples, "facts": {"size_bytes": 700_000, "parameters": 172_000,
+        "macs": 30_000_000}, "memory": None, "energy": None, "machine": {"cpu": "test <b>CPU</b>"}, "state_before": {},
+        "provenance": {"date": "2026-01-01"}, "options": {"seconds": 1}, "protocol": "p", "warnings": ["busy & noisy"],
+    }  # fmt: skip
+    return {**value, **changes}
+
+
+def test_speedups_compare_with_fp32_on_the_same_backend_and_threads() -> None:
+    values = with_speedups([record("fp32", 2.0), record("int8", 1.0), record("int8", 1.0, threads=2)])
+    assert [value["speedup"] for value in values] == [1.0, 2.0, None]
+
+
+def test_what_was_not_measured_is_a_dash_not_a_zero() -> None:
+    row = table_row(record("fp32", 2.0))
+    assert list(row) == list(COLUMNS)
+    assert (row["memory MB"], row["energy mJ"], row["vs fp32"]) == ("-", "-", "-")
+    assert (row["size kB"], row["params k"], row["MMACs"]) == ("700", "172", "30.0")
+
+
+def test_the_page_holds_everything_and_escapes_what_it_shows(tmp_path: Path) -> None:
+    png = tmp_path / "photo.png"
+    png.write_bytes(b"\x89PNG")
+    parity = [{"name": "int8", "reference": "fp32", "max_abs_error": 0.01, "mean_abs_error": 0.001, "sqnr_db": None,
+               "decisions": 10, "decisions_flipped": 1, "samples": 5, "data": "crops"}]  # fmt: skip
+    extras = Extras("title", parity, ["a note"], png, "a caption")
+    write_html([record("fp32", 2.0), record("int8", 1.0)], tmp_path / "report.html", extras)
+    page = (tmp_path / "report.html").read_text("utf-8")
+    for text in ("a note", "a caption", "1 of 10", "exact", "busy &amp; noisy", "test &lt;b&gt;CPU", "2.00"):
+        assert text in page
+    assert page.count("data:image/svg+xml;base64,") == 2
+    assert "http" not in page.replace("http-equiv", "")
+
+
+@pytest.mark.parametrize("records", [[], [record("fp32", 2.0)]])
+def test_a_report_of_nothing_or_of_one_is_written(tmp_path: Path, records: list[dict[str, Any]]) -> None:
+    write_html(records, tmp_path / "report.html")
+    assert (tmp_path / "report.html").stat().st_size > 500
