@@ -24,6 +24,7 @@ from edgeau.runtime.manifest import Manifest
 from edgeau.runtime.parity import sqnr_db
 
 from .accuracy import Judge
+from .onnx_file import drop_unused
 from .scope import WEIGHTED_OPS
 from .targets import Finished, Target, finish_for, layers_in_float, predict_finished
 
@@ -127,7 +128,7 @@ def revert(quantized: onnx.ModelProto, model: onnx.ModelProto, layers: Iterable[
                 if original.input[index] not in present:
                     result.graph.initializer.append(floats[original.input[index]])
                     present.add(original.input[index])
-    _drop_unused(result)
+    drop_unused(result)
     return result
 
 
@@ -140,19 +141,6 @@ def _before_quantization(model: onnx.ModelProto) -> dict[str, str]:
         for node in model.graph.node
         if node.op_type == "DequantizeLinear" and node.input[0] in sources and sources[node.input[0]] not in constants
     }
-
-
-def _drop_unused(model: onnx.ModelProto) -> None:
-    """Remove nodes and weights that no output needs any more, in place."""
-    while True:
-        used = {name for node in model.graph.node for name in node.input} | {o.name for o in model.graph.output}
-        dead = [node for node in model.graph.node if not used & set(node.output)]
-        if not dead:
-            break
-        for node in dead:
-            model.graph.node.remove(node)
-    for tensor in [t for t in model.graph.initializer if t.name not in used]:
-        model.graph.initializer.remove(tensor)
 
 
 def _costliest_first(

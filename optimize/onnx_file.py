@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 
-from edgeau.runtime.errors import InputError
+from edgeau.runtime.errors import EdgeauError, InputError
 
 QUANTIZED_OPS = frozenset(
     {
@@ -78,3 +79,30 @@ def require_finite(model: onnx.ModelProto, name: str) -> None:
                 f"{name}: weight {tensor.name}", got=f"{bad} of {values.size} values NaN or infinite",
                 expected="finite weights", mend="the training diverged; export an earlier checkpoint",
             )  # fmt: skip
+
+
+def drop_unused(model: onnx.ModelProto) -> None:
+    """Remove nodes and weights that no output needs any more, in place."""
+    while True:
+        used = {name for node in model.graph.node for name in node.input} | {o.name for o in model.graph.output}
+        dead = [node for node in model.graph.node if not used & set(node.output)]
+        if not dead:
+            break
+        for node in dead:
+            model.graph.node.remove(node)
+    for tensor in [t for t in model.graph.initializer if t.name not in used]:
+        model.graph.initializer.remove(tensor)
+
+
+def session(model: onnx.ModelProto) -> Any:
+    """An ONNX Runtime session of a model in memory, on one thread. Raises EdgeauError where it can't be loaded."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    try:
+        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0]
+        raise EdgeauError(f"ONNX Runtime can't load this model: {reason}") from error

@@ -167,6 +167,7 @@ def _make(job: _Job, target: Target, max_drop: float | None, progress: Progress)
         "calibration": job.calibration,
         "nncf": nncf_version(),
         "passes": list(finished.passes),
+        "left_by_passes": list(finished.left),
         "float_layers": layers_in_float(finished.model),
         "parity_measured_on": target.judged_on,
         "cosine": cosine(job.judge.reference, outputs),

@@ -23,26 +23,28 @@ class Target:
     """One reader of INT8 files.
 
     Attributes:
-        name: as users write it.
-        finishing: the target's name in `finish`.
+        name: as users write it, and as `finish` takes it.
         variant: name of the variant made for it.
         backend: the only backend that may run it; the others would read it wrongly or slowly.
         judged_on: how its outputs are computed here.
     """
 
     name: str
-    finishing: str
     variant: str
     backend: str
     judged_on: str
 
 
+_EMULATED = "TensorRT's reading, emulated in ONNX Runtime"
 TARGETS = {
     target.name: target
     for target in (
         Target("onnxruntime", "onnxruntime", "int8-ort", "onnxruntime", "ONNX Runtime, CPU"),
         Target("openvino", "openvino", "int8-openvino", "openvino", "OpenVINO, CPU"),
         Target("tensorrt", "tensorrt", "int8-tensorrt", "tensorrt", "TensorRT's reading, emulated in ONNX Runtime"),
+        Target(
+            "tensorrt-8", "tensorrt-8", "int8-tensorrt8", "tensorrt", "TensorRT's reading, emulated in ONNX Runtime"
+        ),
     )
 }
 
@@ -55,17 +57,21 @@ class Finished:
         target: who reads it.
         model: the file that the target gets.
         passes: names of the finishing passes that changed something.
+        left: what no pass could mend, one line each.
     """
 
     target: Target
     model: onnx.ModelProto
     passes: tuple[str, ...]
+    left: tuple[str, ...] = ()
 
 
 def finish_for(quantized: onnx.ModelProto, target: Target) -> Finished:
     """Finish NNCF's output for a target. Raises EdgeauError where a pass's postcondition fails."""
     result = finish(quantized, target.finishing)
-    return Finished(target, result.model, tuple(result.passes))
+    return Finished(
+        target, result.model, tuple(report.name for report in result.passes if report.modified), result.left
+    )
 
 
 def predict_finished(finished: Finished, crops: CropSet, manifest: Manifest) -> np.ndarray:

@@ -1,0 +1,90 @@
+"""Turn somebody's ONNX of an AU model into a package: everything else in edgeau then works on it.
+
+Casting, layout, colour order, mean and standard deviation go into the graph; the result is compared with the original.
+A model computes on (pixel / scale - mean) / std.
+
+Example:
+    edgeau import theirs.onnx --aus 1,2,4,6,12 --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 \\
+        --activation sigmoid -o theirs.edgeau
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from edgeau.optimize.importer import ImportOptions, import_model
+from edgeau.optimize.wrap import ACTIVATIONS, COLOURS, LAYOUTS, Wrapping
+from edgeau.runtime.action_units import parse_aus
+from edgeau.runtime.cli import EXIT_OK, emit_json, note, say
+from edgeau.runtime.errors import InputError
+from edgeau.runtime.manifest import CropSpec
+
+_DEFAULTS = Wrapping()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `edgeau import`."""
+    parser.add_argument("model", metavar="MODEL.onnx", help="float ONNX with one image input")
+    parser.add_argument("--aus", required=True, help="AUs in the order of the output: 1,2,4 or bp4d, disfa")
+    parser.add_argument("-o", "--out", required=True, metavar="PACKAGE", help="package to write")
+    parser.add_argument("--layout", choices=LAYOUTS, default=_DEFAULTS.layout, help="of the input (%(default)s)")
+    parser.add_argument("--colour", choices=COLOURS, default=_DEFAULTS.colour, help="of the input (%(default)s)")
+    parser.add_argument("--mean", default="0", help="one number, or one a channel in the model's order (%(default)s)")
+    parser.add_argument("--std", default="1", help="likewise (%(default)s)")
+    parser.add_argument("--scale", type=float, default=_DEFAULTS.scale, help="pixels are divided by it (%(default)s)")
+    parser.add_argument("--size", type=int, metavar="PIXELS", help="side of the input, where the model leaves it open")
+    parser.add_argument("--output", metavar="NAME", help="the output with the AUs, where there are several")
+    parser.add_argument(
+        "--activation", choices=ACTIVATIONS, default=_DEFAULTS.activation, help="to put behind the output (%(default)s)"
+    )
+    parser.add_argument("--intensity-max", type=float, metavar="MAX", help="outputs are intensities up to this: 5")
+    parser.add_argument("--threshold", type=float, help="presence threshold (0.5; for intensities that of FACS 2)")
+    parser.add_argument(
+        "--template", metavar="X,Y,...",
+        help="x and y of right eye, left eye, nose, right and left mouth corner in its crops, as fractions of the side",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print the manifest as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Import, and print what was made and what to type next."""
+    wrapping = Wrapping(
+        layout=args.layout,
+        colour=args.colour,
+        mean=_numbers("--mean", args.mean),
+        std=_numbers("--std", args.std),
+        scale=args.scale,
+        output=args.output,
+        activation=args.activation,
+        intensity_max=args.intensity_max,
+    )
+    options = ImportOptions(parse_aus(args.aus), wrapping, args.size, args.threshold, _crop(args.template))
+    note(f"importing {args.model}")
+    package = import_model(args.model, args.out, options)
+    if args.json:
+        emit_json(package.manifest.to_json())
+        return EXIT_OK
+    variant = package.manifest.variants[0]
+    error = variant.parity.max_abs_error if variant.parity else 0.0
+    side = package.manifest.crop.size_px
+    say(f"{package.path}: {len(package.manifest.aus)} AUs, crops of {side} x {side}, {variant.size_bytes / 1e6:.2f} MB")
+    say(f"against the original on random images: error at most {error:.1e}")
+    say(f"next: edgeau quantize {package.path} --calib DATA, or edgeau run PHOTO -p {package.path}")
+    return EXIT_OK
+
+
+def _numbers(name: str, text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(name, got=text, expected="numbers such as 0.485,0.456,0.406") from None
+
+
+def _crop(text: str | None) -> CropSpec:
+    if text is None:
+        return CropSpec()
+    values = _numbers("--template", text)
+    if len(values) != 10:
+        raise InputError("--template", got=f"{len(values)} numbers", expected="10: x,y of five points")
+    points = tuple((values[i], values[i + 1]) for i in range(0, 10, 2))
+    return CropSpec(template=points)
