@@ -1,0 +1,184 @@
+"""Engines read without TensorRT and without a GPU: sidecar, plan header, and whether they fit a machine."""
+
+import dataclasses
+import hashlib
+import warnings
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeau.runtime.engine_file import (
+    EngineSidecar,
+    describe_engine,
+    preflight,
+    read_header,
+    read_sidecar,
+    sidecar_path,
+    write_sidecar,
+)
+from edgeau.runtime.errors import EdgeauWarning, EngineError, InputError
+from edgeau.runtime.machine import Machine
+from edgeau.runtime.manifest import Parity
+
+ORIN = Machine(
+    model="NVIDIA Jetson Orin Nano Developer Kit", soc="tegra234", compute_capability="8.7", tensorrt="10.3.0",
+    driver="540.4.0", cuda="12.6", l4t="36.4.3", jetpack="6.2",
+)  # fmt: skip
+
+
+def plan_bytes(tag=b"ftrt", version=(10, 3, 0, 30), size=4096):
+    """A plan's header as TensorRT 10 writes it, and filling."""
+    return tag + bytes(20) + bytes(version) + bytes(range(256)) * (size // 256)
+
+
+@pytest.fixture
+def engine(tmp_path):
+    """An intact engine with its sidecar, built on an Orin Nano with JetPack 6.2."""
+    path = tmp_path / "toy.edgeau" / "engines" / "orin-nano.trt10.3.0.int8.engine"
+    path.parent.mkdir(parents=True)
+    (path.parent.parent / "manifest.json").write_text("{}")
+    path.write_bytes(plan_bytes())
+    write_sidecar(path, sidecar_of(path))
+    return path
+
+
+def sidecar_of(path, **changes):
+    data = path.read_bytes()
+    sidecar = EngineSidecar(
+        engine_sha256=hashlib.sha256(data).hexdigest(), engine_size_bytes=len(data), onnx_file="int8-tensorrt.onnx",
+        onnx_sha256="0" * 64, made_from="int8-tensorrt", package="toy", flavour="tensorrt", tensorrt="10.3.0.30",
+        precision="int8", asked_precision="int8", batch=(1, 1, 8), inputs={"face": [112, 112, 3]}, device=ORIN.model,
+        compute_capability="8.7", cuda="12.6", driver="540.4.0", l4t="36.4.3", jetpack="6.2", fell_back=("head",),
+        parity=Parity("fp32", "crops", 64, 0.02, 0.004, 41.0, 768, 3), settings={"workspace_mib": 256},
+    )  # fmt: skip
+    return dataclasses.replace(sidecar, **changes)
+
+
+def test_a_sidecar_comes_back_as_it_was_written(engine):
+    assert read_sidecar(engine) == sidecar_of(engine)
+    assert sidecar_path(engine).name == "orin-nano.trt10.3.0.int8.engine.json"
+
+
+def test_an_engine_that_fits_passes(engine):
+    assert preflight(engine, ORIN).tensorrt == "10.3.0.30"
+
+
+def test_facts_that_a_machine_does_not_know_are_not_held_against_the_engine(engine):
+    assert preflight(engine, Machine()).precision == "int8"
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"tensorrt": "10.16.2.10"}, "was built with TensorRT 10.3.0.30, this machine has 10.16.2.10"),
+        ({"tensorrt": "8.6.2"}, "was built with TensorRT 10.3.0.30, this machine has 8.6.2"),
+        ({"compute_capability": "11.0"}, "was built for compute capability 8.7, this machine has 11.0"),
+        ({"model": "NVIDIA Jetson AGX Orin"}, "Orin Nano Developer Kit, this machine is NVIDIA Jetson AGX Orin"),
+        ({"driver": "535.1"}, "was built under driver 540.4.0, this machine has the older 535.1"),
+    ],
+)
+def test_another_machine_is_told_in_one_sentence_with_the_command_that_mends_it(engine, changed, sentence):
+    with pytest.raises(EngineError) as caught:
+        preflight(engine, dataclasses.replace(ORIN, **changed))
+    text = str(caught.value)
+    assert sentence in text
+    assert text.endswith(f"edgeau build {engine.parent.parent} --precision int8 --batch 1,1,8")
+    assert "\n" not in text
+
+
+def test_a_newer_driver_is_worth_a_warning(engine):
+    with pytest.warns(EdgeauWarning, match=r"built under driver 540\.4\.0, this machine has 550\.1"):
+        preflight(engine, dataclasses.replace(ORIN, driver="550.1"))
+
+
+def test_a_truncated_engine_is_told_from_an_altered_one(engine):
+    whole = engine.read_bytes()
+    engine.write_bytes(whole[:1000])
+    with pytest.raises(EngineError, match=rf"is truncated: 1000 of {len(whole)} bytes"):
+        preflight(engine, ORIN)
+    engine.write_bytes(whole[:10])
+    with pytest.raises(EngineError, match="is truncated: 10 bytes"):
+        preflight(engine, ORIN)
+    engine.write_bytes(whole[:2000] + b"\xff" + whole[2001:])
+    with pytest.raises(EngineError, match="was altered after it was built"):
+        preflight(engine, ORIN)
+
+
+@given(position=st.integers(0, 4123), bit=st.integers(0, 7))
+def test_no_flipped_bit_passes(tmp_path_factory, position, bit):
+    path = tmp_path_factory.mktemp("flip") / "x.engine"
+    data = bytearray(plan_bytes())
+    path.write_bytes(bytes(data))
+    write_sidecar(path, sidecar_of(path))
+    data[position] ^= 1 << bit
+    path.write_bytes(bytes(data))
+    with pytest.raises(EngineError):
+        preflight(path, ORIN)
+
+
+def test_the_header_tells_the_version(tmp_path):
+    path = tmp_path / "x.engine"
+    path.write_bytes(plan_bytes(version=(10, 16, 2, 10)))
+    assert read_header(path).version == "10.16.2.10"
+    path.write_bytes(plan_bytes(tag=b"vtrt", version=(1, 7, 1, 116)))
+    assert (read_header(path).flavour, read_header(path).version) == ("tensorrt_rtx", "1.7.1.116")
+
+
+@pytest.mark.parametrize("header", [bytes((8, 6, 2, 0)), bytes((0, 0, 0, 0))])
+def test_a_header_whose_layout_is_not_known_tells_nothing(tmp_path, header):
+    path = tmp_path / "x.engine"
+    path.write_bytes(plan_bytes(version=tuple(header)))
+    assert read_header(path).version is None
+    path.write_bytes(b"ftrt\x01\x00\x00\x00" + bytes(16) + bytes((10, 3, 0, 30)))
+    assert read_header(path).version is None
+
+
+def test_a_plan_with_something_in_front_is_no_plan(tmp_path):
+    path = tmp_path / "x.engine"
+    path.write_bytes(b"\x40\x00\x00\x00{}" + plan_bytes())
+    with pytest.raises(EngineError, match=r"not a plain TensorRT plan.*b'ftrt'"):
+        read_header(path)
+    with pytest.raises(InputError, match="No such file"):
+        read_header(tmp_path / "none.engine")
+
+
+def test_an_engine_without_a_sidecar_is_not_loaded(engine):
+    sidecar_path(engine).unlink()
+    with pytest.raises(EngineError, match=r"has no sidecar .*edgeau build"):
+        preflight(engine, ORIN)
+
+
+@pytest.mark.parametrize("damage", [b"{", b"[]", b'{"schema_version": 2}', b'{"schema_version": 1}', b"\xff"])
+def test_a_damaged_sidecar_is_one_line(engine, damage):
+    sidecar_path(engine).write_bytes(damage)
+    with pytest.raises(EngineError, match="edgeau build"):
+        preflight(engine, ORIN)
+
+
+def test_a_plan_of_tensorrt_for_rtx_runs_on_no_jetson(engine):
+    engine.write_bytes(plan_bytes(tag=b"vtrt", version=(1, 7, 1, 116)))
+    write_sidecar(engine, sidecar_of(engine, flavour="tensorrt_rtx", tensorrt="1.7.1.116"))
+    with pytest.raises(EngineError, match=r"TensorRT for RTX 1\.7\.1\.116"):
+        preflight(engine, ORIN)
+
+
+def test_an_engine_is_described_anywhere(engine):
+    found = describe_engine(engine, ORIN)
+    assert (found["tensorrt"], found["intact"], found["wrong"], found["here"]) == ("10.3.0.30", True, None, None)
+    assert found["sidecar"]["device"] == ORIN.model
+    assert "needs an NVIDIA GPU" in describe_engine(engine, Machine())["here"]
+    assert "this machine has 8.6.2" in describe_engine(engine, dataclasses.replace(ORIN, tensorrt="8.6.2"))["here"]
+    engine.write_bytes(engine.read_bytes()[:-1])
+    found = describe_engine(engine, ORIN)
+    assert found["intact"] is found["ok"] is False
+    assert "truncated" in found["wrong"]
+    sidecar_path(engine).unlink()
+    found = describe_engine(engine, ORIN)
+    assert (found["intact"], found["tensorrt"], found["sidecar"]) == (None, "10.3.0.30", None)
+
+
+def test_same_versions_raise_no_warning(engine):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        preflight(engine, ORIN)
