@@ -1,1 +1,106 @@
-"""Finishing passes: one INT8 file per target, each pass checked by running it."""
+"""Finishing: the passes that make one Q/DQ file right and fast for one reader of it.
+
+The same integers mean different things to different readers (see `emulate`), so each target has its own passes, in
+order. They work on anybody's Q/DQ ONNX. Run on what they wrote, they change nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import onnx
+
+from edgeau.runtime.errors import InputError
+
+from .base import FinishError, FinishingPass, PassReport
+from .bias import FloatBias
+from .constants import DirectConstants
+from .fusions import UnbrokenFusions
+from .per_tensor import PerTensorActivations
+from .residual import ResidualAdds
+from .sensitive import FloatSensitive
+from .signed import SignedActivations, SignedWeights
+from .small_layers import FloatSmallLayers
+from .unsigned import UnsignedActivations
+from .weights import FoldWeights, OutputChannelAxis, UnfoldWeights
+
+__all__ = ["FinishError", "FinishResult", "PassReport", "finish", "passes_for"]
+
+_TENSORRT: tuple[FinishingPass, ...] = (
+    DirectConstants(),
+    SignedActivations(),
+    SignedWeights(),
+    PerTensorActivations(),
+    OutputChannelAxis(),
+    FloatBias(),
+    FloatSensitive(),
+    FloatSmallLayers(),
+    ResidualAdds(),
+    UnbrokenFusions(),
+)
+_ONNXRUNTIME: tuple[FinishingPass, ...] = (DirectConstants(), UnbrokenFusions(), UnsignedActivations(), FoldWeights())
+_OPENVINO: tuple[FinishingPass, ...] = (DirectConstants(),)
+
+
+@dataclass(frozen=True)
+class FinishResult:
+    """A finished model.
+
+    Attributes:
+        model: the finished copy; the model given, where nothing had to change.
+        passes: one report for each pass that ran, in order.
+    """
+
+    model: onnx.ModelProto
+    passes: tuple[PassReport, ...]
+
+    @property
+    def modified(self) -> bool:
+        return any(report.modified for report in self.passes)
+
+    @property
+    def left(self) -> tuple[str, ...]:
+        """What no pass could mend, one line each."""
+        return tuple(line for report in self.passes for line in report.left)
+
+
+def finish(model: onnx.ModelProto, target: str) -> FinishResult:
+    """Rewrite a Q/DQ model for one target.
+
+    Args:
+        model: any ONNX; the float parts of it, and models without Q/DQ, stay as they are. Not changed.
+        target: ``onnxruntime``, ``openvino``, ``tensorrt`` (10 and 11), ``tensorrt-8``, or with a version such as
+            ``tensorrt-10.3``.
+
+    Raises:
+        InputError: unknown target.
+        FinishError: a pass did not keep its promise, or the result is not valid ONNX.
+    """
+    reports = []
+    current = onnx.shape_inference.infer_shapes(model)
+    for step in passes_for(target):
+        current, report = step(current)
+        reports.append(report)
+    if not any(report.modified for report in reports):
+        return FinishResult(model, tuple(reports))
+    try:
+        onnx.checker.check_model(current)
+    except onnx.checker.ValidationError as error:
+        raise FinishError(f"finishing for {target} wrote invalid ONNX: {str(error).splitlines()[0]}") from error
+    return FinishResult(current, tuple(reports))
+
+
+def passes_for(target: str) -> tuple[FinishingPass, ...]:
+    """The passes that finish for a target, in order. Raises InputError for an unknown target."""
+    match = re.fullmatch(r"tensorrt(?:-(\d+)(?:\.\d+)*)?", target)
+    if match:
+        old = match[1] is not None and int(match[1]) < 10
+        return (*_TENSORRT, UnfoldWeights() if old else FoldWeights())
+    if target == "onnxruntime":
+        return _ONNXRUNTIME
+    if target == "openvino":
+        return _OPENVINO
+    raise InputError(
+        "target", got=target, expected="onnxruntime, openvino, tensorrt-8, tensorrt or a version such as tensorrt-10.3"
+    )

@@ -1,0 +1,82 @@
+"""What a finishing pass is: preconditions, the work, postconditions checked at run time, and a report."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+import onnx
+
+from edgeau.optimize.graph import DEFAULT_DOMAINS, Graph
+from edgeau.runtime.errors import EdgeauError
+
+
+class FinishError(EdgeauError):
+    """A finishing pass did not establish what it promises. The model it was given is unchanged."""
+
+
+@dataclass
+class Notes:
+    """What a pass did, collected while it works.
+
+    Attributes:
+        changed: one line for each thing changed, naming the node.
+        left: one line for each thing it should change and can't, naming the node and why.
+    """
+
+    changed: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class PassReport:
+    """What one pass did to one model.
+
+    Attributes:
+        name: of the pass.
+        changed: one line for each thing changed.
+        left: one line for each thing that could not be mended, with the reason.
+    """
+
+    name: str
+    changed: tuple[str, ...]
+    left: tuple[str, ...]
+
+    @property
+    def modified(self) -> bool:
+        return bool(self.changed)
+
+
+class FinishingPass(ABC):
+    """One rewriting of a Q/DQ graph. Idempotent: what it has written, it leaves alone.
+
+    The docstring of each pass is its specification: what it requires, what it does, what holds after it.
+    """
+
+    name: str
+
+    def __call__(self, model: onnx.ModelProto) -> tuple[onnx.ModelProto, PassReport]:
+        """Run the pass on a copy. Raises FinishError where its postcondition doesn't hold."""
+        graph, notes = Graph(model), Notes()
+        self.call(graph, notes)
+        if not notes.changed:
+            return model, PassReport(self.name, (), tuple(notes.left))
+        result = graph.write()
+        self._require_same_interface(model, result)
+        after = Notes()
+        self.call(Graph(result), after)
+        if after.changed:
+            raise FinishError(f"{self.name} left work undone: {after.changed[0]}")
+        return result, PassReport(self.name, tuple(notes.changed), tuple(notes.left))
+
+    @abstractmethod
+    def call(self, graph: Graph, notes: Notes) -> None:
+        """Rewrite the graph in place, saying what was changed and what had to be left."""
+
+    def _require_same_interface(self, before: onnx.ModelProto, after: onnx.ModelProto) -> None:
+        for kind in ("input", "output"):
+            if [v.name for v in getattr(before.graph, kind)] != [v.name for v in getattr(after.graph, kind)]:
+                raise FinishError(f"{self.name} changed the graph's {kind}s")
+        unknown = [node.op_type for node in after.graph.node if node.domain not in DEFAULT_DOMAINS]
+        if len(unknown) > sum(node.domain not in DEFAULT_DOMAINS for node in before.graph.node):
+            raise FinishError(f"{self.name} added operators of another domain: {unknown[0]}")

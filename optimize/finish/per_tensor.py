@@ -1,0 +1,35 @@
+"""One scale for a whole activation."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgeau.optimize.graph import Graph
+
+from .base import FinishingPass, Notes
+from .qdq import DEQUANTIZE, QUANTIZE, is_weight, scale_of, set_parameters, zero_point_of
+
+
+class PerTensorActivations(FinishingPass):
+    """Replace an activation's scales per channel by the largest of them.
+
+    TensorRT: "Activations cannot be quantized per-channel" (NvInfer.h). NNCF makes such in front of depthwise layers.
+
+    After: no activation has more than one scale. The range covers every channel's.
+    Left: activations whose channels have different zero points; run `signed-activations` first.
+    """
+
+    name = "per-tensor-activations"
+
+    def call(self, graph: Graph, notes: Notes) -> None:
+        for node in graph.of_type(QUANTIZE, DEQUANTIZE):
+            scale, zero_point = scale_of(graph, node), zero_point_of(graph, node)
+            if is_weight(graph, node) or scale is None or zero_point is None or scale.size == 1:
+                continue
+            if np.unique(zero_point).size > 1:
+                notes.left.append(f"{node.name}: channels have different zero points")
+                continue
+            set_parameters(graph, node, scale.max(), zero_point.ravel()[0])
+            for entry in [each for each in node.attribute if each.name == "axis"]:
+                node.attribute.remove(entry)
+            notes.changed.append(f"{node.name}: {scale.size} scales to one, the largest")

@@ -1,0 +1,65 @@
+"""Operators that 8 bits spoil stay in float."""
+
+from __future__ import annotations
+
+import onnx
+
+from edgeau.optimize.graph import MOVING_OPS, WEIGHTED_OPS, Graph
+
+from .base import FinishingPass, Notes
+from .qdq import DEQUANTIZE, bypass, is_weight
+
+# Steep or normalising functions, and comparisons: a step of an 8-bit input is a jump of the output.
+SENSITIVE_OPS = frozenset(
+    {
+        "Sigmoid", "Softmax", "LogSoftmax", "Tanh", "Exp", "Log", "Erf", "Softplus", "Sqrt", "Pow", "Reciprocal",
+        "LayerNormalization", "InstanceNormalization", "GroupNormalization", "LpNormalization", "ReduceMean",
+        "ReduceSum", "ReduceL2", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Sign", "ArgMax", "TopK",
+    }
+)  # fmt: skip
+
+
+class FloatSensitive(FinishingPass):
+    """Remove Q/DQ in front of steep functions, in the preprocessing and behind the last weighted layer.
+
+    After: no sensitive operator reads a DQ; no DQ that is computed without a weighted layer feeds anything but a
+    weighted layer; no DQ lies behind the last weighted layer. Values come closer to the float model's.
+    Left: pairs between which integers are moved.
+    """
+
+    name = "float-sensitive"
+
+    def call(self, graph: Graph, notes: Notes) -> None:
+        learnt, leading = graph.behind(WEIGHTED_OPS), graph.before(WEIGHTED_OPS)
+        for pair in graph.of_type(DEQUANTIZE):
+            if is_weight(graph, pair):
+                continue
+            before, behind = pair.output[0] in learnt, pair.output[0] not in leading
+            for node, index in graph.consumers(pair.output[0]):
+                reason = _reason(graph, node, before, behind)
+                if reason and bypass(graph, node, index):
+                    notes.changed.append(f"{node.name}: {reason}, reads float")
+                elif reason:
+                    notes.left.append(f"{node.name}: {reason}, but its integers are moved before they are dequantized")
+            if behind and pair.output[0] in graph.pinned:
+                notes.left.append(f"{pair.name}: makes a graph's output from integers")
+
+
+def _reason(graph: Graph, node: onnx.NodeProto, before: bool, behind: bool) -> str:
+    if node.op_type in SENSITIVE_OPS:
+        return f"{node.op_type} is sensitive to rounding"
+    if behind:
+        return "behind the last weighted layer"
+    if not before and not _serves_weighted(graph, node):
+        return "preprocessing"
+    return ""
+
+
+def _serves_weighted(graph: Graph, node: onnx.NodeProto) -> bool:
+    """Whether a node is a weighted layer, or only moves data to some."""
+    while node.op_type in MOVING_OPS:
+        readers = graph.consumers(node.output[0])
+        if not readers:
+            return False
+        node = readers[0][0]
+    return node.op_type in WEIGHTED_OPS

@@ -1,0 +1,126 @@
+"""INT8 with zero point 0, the only integers that TensorRT has."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+
+from edgeau.optimize.graph import Graph, attribute
+
+from .base import FinishingPass, Notes
+from .qdq import (
+    DEQUANTIZE,
+    QUANTIZE,
+    dequantized,
+    is_weight,
+    linked,
+    quantized,
+    quantizer_of,
+    scale_of,
+    set_parameters,
+    zero_point_of,
+)
+
+HIGHEST = 127  # of INT8; a symmetric range uses -127..127
+
+
+class SignedActivations(FinishingPass):
+    """Make unsigned or shifted activations signed and symmetric, keeping the range that they cover.
+
+    Unsigned with zero point 0 and scale s covers 0..255 s; signed with scale s * 255 / 127 covers it too, at half the
+    resolution. With another zero point the symmetric range is that of the larger end. TensorRT itself would take
+    unsigned integers for signed ones with scale s, and cut the range in half.
+
+    After: every activation's zero point is INT8 0.
+    Left: integers that reach or come from a graph's input or output or an integer operator, and 16-bit ones.
+    """
+
+    name = "signed-activations"
+
+    def call(self, graph: Graph, notes: Notes) -> None:
+        activations = [node for node in graph.of_type(QUANTIZE, DEQUANTIZE) if not is_weight(graph, node)]
+        # Read before anything is written: a DQ without a zero point has that of its Q.
+        parameters = [(node, zero_point_of(graph, node), scale_of(graph, node)) for node in activations]
+        for node, zero_point, scale in parameters:
+            if zero_point is None or scale is None or _is_signed_symmetric(node, zero_point):
+                continue
+            if zero_point.dtype not in (np.int8, np.uint8):
+                notes.left.append(f"{node.name}: {zero_point.dtype} integers, which TensorRT has not")
+            elif not linked(graph, node)[1]:
+                notes.left.append(f"{node.name}: its integers leave the Q/DQ pairs, so their meaning can't change")
+            else:
+                set_parameters(graph, node, symmetric_scale(scale, zero_point), np.zeros(scale.shape, np.int8))
+                was = f"{zero_point.dtype} with zero point {int(zero_point.ravel()[0])}"
+                notes.changed.append(f"{node.name}: {was} to int8 with zero point 0")
+
+
+class SignedWeights(FinishingPass):
+    """Make unsigned or shifted weights signed and symmetric, each channel over its own largest value.
+
+    After: every weight's zero point is INT8 0. The weights' values move by at most half a step of the new scale, and
+    by nothing where the old zero point was the middle of the old range.
+    """
+
+    name = "signed-weights"
+
+    def call(self, graph: Graph, notes: Notes) -> None:
+        for node in graph.of_type(DEQUANTIZE):
+            zero_point = zero_point_of(graph, node)
+            if not is_weight(graph, node) or zero_point is None or zero_point.dtype not in (np.int8, np.uint8):
+                continue
+            source = quantizer_of(graph, node)
+            if _is_signed_symmetric(node, zero_point) and (source is None or len(source.input) > 2):
+                continue
+            if _requantize(graph, node, zero_point) if source is None else _rescale(graph, source):
+                notes.changed.append(f"{node.name}: {zero_point.dtype} weights to int8 with zero point 0")
+
+
+def symmetric_scale(scale: np.ndarray, zero_point: np.ndarray) -> np.ndarray:
+    """The scale with which -127..127 covers what the integers with another zero point cover."""
+    if zero_point.dtype == np.int8 and not zero_point.any():
+        return scale
+    limits = np.iinfo(zero_point.dtype)
+    steps = np.maximum(zero_point.astype(np.int64) - limits.min, limits.max - zero_point.astype(np.int64))
+    return (scale.astype(np.float64) * steps / HIGHEST).astype(scale.dtype)
+
+
+def weight_scale(value: np.ndarray, axis: int | None) -> np.ndarray:
+    """Largest absolute value / 127, for each channel along an axis or for all; 1 where everything is 0."""
+    others = tuple(i for i in range(value.ndim) if i != axis)
+    largest = np.abs(value).max(axis=None if axis is None else others)
+    scale = np.asarray(largest, np.float64) / HIGHEST
+    return np.where(scale > 0, scale, 1.0).astype(value.dtype)
+
+
+def _is_signed_symmetric(node: onnx.NodeProto, zero_point: np.ndarray) -> bool:
+    return zero_point.dtype == np.int8 and not zero_point.any() and len(node.input) > 2
+
+
+def _requantize(graph: Graph, node: onnx.NodeProto, zero_point: np.ndarray) -> bool:
+    """Weights that are stored as integers."""
+    value, scale = dequantized(graph, node), scale_of(graph, node)
+    integers = graph.constant(node.input[0])
+    if value is None or scale is None or integers is None:
+        return False
+    if zero_point.dtype == np.uint8 and (zero_point == 128).all():
+        stored = (integers.astype(np.int16) - 128).astype(np.int8)
+    elif zero_point.dtype == np.int8 and not zero_point.any():
+        stored = integers
+    else:
+        axis = attribute(node, "axis", 1)
+        scale = weight_scale(value, axis if scale.size > 1 else None)
+        stored = quantized(value, scale, axis)
+    graph.set_input(node, 0, graph.add_constant(f"{node.input[0]}_signed", stored))
+    set_parameters(graph, node, scale, np.zeros(scale.shape, np.int8))
+    return True
+
+
+def _rescale(graph: Graph, source: onnx.NodeProto) -> bool:
+    """Weights that are stored as floats, with a Q and a DQ."""
+    value, scale = graph.constant(source.input[0]), scale_of(graph, source)
+    if value is None or scale is None:
+        return False
+    scale = weight_scale(value, attribute(source, "axis", 1) if scale.size > 1 else None)
+    for each in [source, *(reader for reader, _ in graph.consumers(source.output[0]))]:
+        set_parameters(graph, each, scale, np.zeros(scale.shape, np.int8))
+    return True
