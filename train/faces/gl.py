@@ -18,7 +18,7 @@ from edgeau.runtime.errors import InputError, MissingExtraError
 from . import shaders
 
 INSTALL = "apt-get install libegl1 libgl1-mesa-dri"
-_UNITS = ("surface_map", "where_map", "albedo_map", "detail_map", "wrinkle_a_map", "wrinkle_b_map", "background_map")
+_UNITS = ("surface_map", "where_map", "albedo_map", "detail_map", "wrinkle_map", "background_map")
 
 
 def open_context() -> Any:
@@ -28,8 +28,8 @@ def open_context() -> Any:
         MissingExtraError: moderngl is not installed.
         InputError: no EGL or no driver on this machine; the message names the packages to install.
     """
-    # One thread each: many worker processes share the machine, and small pictures gain nothing from more.
-    os.environ.setdefault("LP_NUM_THREADS", "1")
+    # Draw in the calling thread: worker processes share the machine, and handing small pictures over costs a tenth.
+    os.environ.setdefault("LP_NUM_THREADS", "0")
     try:
         import moderngl
     except ModuleNotFoundError:
@@ -66,11 +66,11 @@ class Canvas:
         self._surface_program = context.program(shaders.SURFACE_VERTEX, shaders.SURFACE_FRAGMENT)
         self._light_program = context.program(shaders.SCREEN_VERTEX, shaders.LIGHT_FRAGMENT)
         self._strand_program = context.program(shaders.STRAND_VERTEX, shaders.STRAND_FRAGMENT)
-        self._vertices = context.buffer(reserve=len(place) * 9 * 4, dynamic=True)
+        self._vertices = context.buffer(reserve=len(place) * 8 * 4, dynamic=True)
         self._mesh = context.vertex_array(
             self._surface_program,
             [
-                (self._vertices, "3f 4f 2f", "position", "shading", "wrinkle"),
+                (self._vertices, "3f 4f 1f", "position", "shading", "wrinkle"),
                 (context.buffer(place.astype("f4").tobytes()), "2f", "place"),
             ],
             context.buffer(triangles.astype("i4").tobytes()),
@@ -99,8 +99,8 @@ class Canvas:
         """One picture.
 
         Args:
-            vertices: float32 [V, 9]: position in the camera frame (cm), normal times ambient visibility, visibility of
-                the key light, two wrinkle strengths.
+            vertices: float32 [V, 8]: position in the camera frame (cm), normal times ambient visibility, visibility of
+                the key light, strength of furrows.
             projection: float [4, 4], camera frame to clip coordinates.
             textures: by the shader's names, except what the first pass makes.
             uniforms: floats, vectors and matrices by the shader's names.

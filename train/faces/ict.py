@@ -24,7 +24,7 @@ from .ict_shapes import dense_weights, extra_shapes, shape_weights
 from .photo import background, develop
 
 _OVERSAMPLING = 1.5
-_PIVOT = np.array([0.0, 0.0, 3.0])  # the head turns about its neck's top, roughly
+_PIVOT = np.array([0.0, 0.0, 3.0], np.float32)  # the head turns about its neck's top, roughly
 # Where YuNet sees the five points, beside ours: (sideways outwards, up) in eye distances. Measured on renders.
 _DETECTOR_OFFSET = np.array([(0.0, 0.0), (0.0, 0.0), (0.0, 0.0), (0.0, 0.12), (0.0, 0.12)])
 _HIDDEN_BEHIND_CM = 0.7
@@ -61,14 +61,14 @@ class IctRenderer:
         shapes = np.concatenate([mesh.shapes, np.stack(list(extra.values()))]).astype(np.float32)
         shapes[len(mesh.shapes) :, mesh.part != SKIN] = 0
         self._shapes = shapes.reshape(len(shapes), -1)
-        self._surface = _Surface(mesh.neutral, mesh.triangles)
+        self._surface = _Surface(mesh.neutral, mesh.triangles, bends=mesh.part[mesh.triangles[:, 0]] <= EYE)
         self._directions = _hemisphere(90)
         opaque = mesh.triangles[mesh.part[mesh.triangles[:, 0]] != SOCKET]
         self._seen = visibility(context, mesh.neutral, opaque, self._directions)
         self._ambient = _ambient(self._seen, self._directions, self._surface.normals(mesh.neutral))
         self._wrinkles = wrinkles.WrinkleStrength(mesh.neutral)
         self._skin_map = skin.SkinMap(mesh.position_map, mesh.uv[mesh.landmarks])
-        self._furrows: tuple[Any, Any] | None = None
+        self._furrows: Any = None
         self._canvases: dict[int, Canvas] = {}
         self._subject: tuple[tuple[Any, ...], _Subject] | None = None
         self._background: tuple[tuple[int, str], Any] | None = None
@@ -80,10 +80,12 @@ class IctRenderer:
         canvas = self._canvas(crop.size_px)
         subject = self._subject_of(spec, canvas)
         weights = shape_weights(spec.au, spec.blink, spec.gaze_deg)
-        points = subject.neutral + (dense_weights(weights, self._names) @ self._shapes).reshape(-1, 3)
+        dense = dense_weights(weights, self._names)
+        active = np.flatnonzero(dense)
+        points = subject.neutral + (dense[active] @ self._shapes[active]).reshape(-1, 3)
         self._turn_eyes(points, subject.neutral, spec.gaze_deg)
         normals = self._surface.normals(points)
-        rotation = head_rotation(spec.yaw_deg, spec.pitch_deg, spec.roll_deg)
+        rotation = head_rotation(spec.yaw_deg, spec.pitch_deg, spec.roll_deg).astype(np.float32)
         seen = (points - _PIVOT) @ rotation.T
         camera = _Camera(scene.distance_cm)
         matrix = crop_matrix(_detected(camera.project(seen[self._mesh.landmarks]), shot), crop)
@@ -93,13 +95,14 @@ class IctRenderer:
         ambient = self._shade(points, normals, subject)
         key = self._directional(rotation.T @ scene.key_direction)
         strength = self._wrinkles.at(spec.au, 0.05 + 0.22 * subject.look.age**1.5)
-        vertices = np.concatenate([seen, (normals @ rotation.T) * ambient[:, None], key[:, None], strength], axis=1)
+        facing = normals @ rotation.T
+        vertices = np.concatenate([seen, facing * ambient[:, None], key[:, None], strength[:, None]], axis=1)
         picture = canvas.draw(
             vertices,
             camera.clip(matrix, crop.size_px),
             {**subject.textures, "background_map": self._background_of(scene, spec.domain, canvas)},
             _uniforms(scene, shot, subject.look, rotation, open_cm),
-            self._strands(seen, normals @ rotation.T, subject.look, scene, shot),
+            self._strands(seen, facing, subject.look, scene, shot),
         )
         landmarks = seen[self._mesh.landmarks]
         places = transform(camera.project(landmarks), matrix)
@@ -135,14 +138,13 @@ class IctRenderer:
         look = draw_look(spec.look_seed, spec.domain)
         coefficients = np.asarray(spec.identity, np.float32)[: len(self._mesh.identity)]
         neutral = self._mesh.neutral + np.tensordot(coefficients, self._mesh.identity[: len(coefficients)], axes=1)
-        neutral = neutral + look.eye_depth * self._brow_ridge
+        neutral = (neutral + look.eye_depth * self._brow_ridge).astype(np.float32)
         if self._furrows is None:
-            first, second = wrinkles.textures(self._skin_map)
-            self._furrows = (canvas.texture(first), canvas.texture(second))
+            self._furrows = canvas.texture(wrinkles.texture(self._skin_map))
         albedo, detail = skin.paint(self._skin_map, look)
         textures = {
             "albedo_map": canvas.texture(albedo), "detail_map": canvas.texture(detail),
-            "wrinkle_a_map": self._furrows[0], "wrinkle_b_map": self._furrows[1],
+            "wrinkle_map": self._furrows,
         }  # fmt: skip
         normals = self._surface.normals(neutral)
         return _Subject(look, neutral, self._surface.concavity(neutral, normals), textures)
@@ -187,7 +189,8 @@ class IctRenderer:
     def _directional(self, direction: np.ndarray) -> np.ndarray:
         """float32 [V]: visibility of a light in a direction of the head's frame, between those baked."""
         weight = np.exp(25.0 * (self._directions @ direction - 1))
-        found: np.ndarray = (weight / weight.sum()).astype(np.float32) @ self._seen
+        near = np.argpartition(weight, -8)[-8:]
+        found: np.ndarray = (weight[near] / weight[near].sum()).astype(np.float32) @ self._seen[near]
         inside = (self._mesh.part == TEETH) | (self._mesh.part == GUMS) | (self._mesh.part == SOCKET)
         found[inside] = 0.8
         found[self._mesh.part == EYE] = np.maximum(found[self._mesh.part == EYE], 0.35)
@@ -211,49 +214,61 @@ class IctRenderer:
 
 
 class _Surface:
-    """Normals and concavity of a mesh whose vertices may be doubled along its seams."""
+    """Normals and concavity of a mesh whose vertices may be doubled along its seams.
 
-    def __init__(self, neutral: np.ndarray, triangles: np.ndarray) -> None:
+    Args:
+        neutral: float32 [V, 3]; triangles: int [T, 3].
+        bends: bool [T]; normals of the others stay those of ``neutral``.
+    """
+
+    def __init__(self, neutral: np.ndarray, triangles: np.ndarray, bends: np.ndarray) -> None:
         from scipy.sparse import csr_matrix, diags
 
-        _, first, group = np.unique(np.round(neutral, 4), axis=0, return_index=True, return_inverse=True)
-        group = group.ravel()
-        self._first, self._group = first, group
-        self._triangles = group[triangles]
-        rows = self._triangles.T.ravel()
-        columns = np.tile(np.arange(len(triangles)), 3)
-        shape = (len(first), len(triangles))
-        self._gather = csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape)
-        ends = np.concatenate([self._triangles[:, [0, 1, 2]], self._triangles[:, [1, 2, 0]]]).ravel()
-        others = np.concatenate([self._triangles[:, [1, 2, 0]], self._triangles[:, [0, 1, 2]]]).ravel()
-        links = csr_matrix((np.ones(len(ends), np.float32), (ends, others)), (len(first), len(first)))
+        _, self._first, group = np.unique(np.round(neutral, 4), axis=0, return_index=True, return_inverse=True)
+        self._group = group.ravel()
+        count = len(self._first)
+        grouped = self._group[triangles]
+        self._use(grouped)
+        ends = np.concatenate([grouped, grouped[:, [1, 2, 0]]]).ravel()
+        others = np.concatenate([grouped[:, [1, 2, 0]], grouped]).ravel()
+        links = csr_matrix((np.ones(len(ends), np.float32), (ends, others)), (count, count))
         links.data[:] = 1
-        self._mean = (
-            (diags(1 / np.maximum(np.asarray(links.sum(axis=1)).ravel(), 1)) @ links).astype(np.float32).tocsr()
-        )
+        share = diags(1 / np.maximum(np.asarray(links.sum(axis=1)).ravel(), 1))
+        self._mean = (share @ links).astype(np.float32).tocsr()
+        self._still = self._sums(neutral)
+        self._use(grouped[bends])
+        self._still -= self._sums(neutral)
+
+    def _use(self, triangles: np.ndarray) -> None:
+        from scipy.sparse import csr_matrix
+
+        rows, columns = triangles.T.ravel(), np.tile(np.arange(len(triangles)), 3)
+        shape = (len(self._first), len(triangles))
+        self._gather = csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape)
+        self._corners = [np.ascontiguousarray(self._first[triangles[:, k]]) for k in range(3)]
+
+    def _sums(self, points: np.ndarray) -> np.ndarray:
+        """float32 [G, 3]: the sum of the normals of each vertex's triangles, weighted by their area."""
+        a, b, c = (points.take(corner, axis=0) for corner in self._corners)
+        (ux, uy, uz), (vx, vy, vz) = np.ascontiguousarray((b - a).T), np.ascontiguousarray((c - a).T)
+        cross = np.empty((len(a), 3), np.float32)
+        cross[:, 0], cross[:, 1], cross[:, 2] = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        found: np.ndarray = self._gather @ cross
+        return found
 
     def normals(self, points: np.ndarray) -> np.ndarray:
         """float32 [V, 3], unit, outwards."""
-        a, b, c = (points[self._first][self._triangles[:, k]] for k in range(3))
-        u, v = b - a, c - a
-        cross = np.stack(
-            [
-                u[:, 1] * v[:, 2] - u[:, 2] * v[:, 1],
-                u[:, 2] * v[:, 0] - u[:, 0] * v[:, 2],
-                u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0],
-            ],
-            axis=1,
-        )
-        total = self._gather @ cross.astype(np.float32)
+        total = self._sums(points)
+        total += self._still
         total /= np.maximum(np.sqrt(np.einsum("ij,ij->i", total, total)), 1e-9)[:, None]
-        found: np.ndarray = total[self._group]
+        found: np.ndarray = total.take(self._group, axis=0)
         return found
 
     def concavity(self, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
         """float32 [V], about -1..1: how far neighbours stand out above a vertex, in units of 0.1 cm."""
-        own = points[self._first]
-        raised = np.einsum("ij,ij->i", self._mean @ own - own, normals[self._first]) / 0.1
-        found: np.ndarray = np.clip(raised, -1, 1)[self._group]
+        own = points.take(self._first, axis=0)
+        raised = np.einsum("ij,ij->i", self._mean @ own - own, normals.take(self._first, axis=0)) / 0.1
+        found: np.ndarray = np.clip(raised, -1, 1).take(self._group)
         return found
 
 
@@ -351,7 +366,6 @@ def _uniforms(scene: Scene, shot: Shot, look: Look, rotation: np.ndarray, open_c
         "fill_direction": scene.fill_direction, "fill_colour": scene.fill_colour,
         "sky_colour": scene.sky_colour, "ground_colour": scene.ground_colour,
         "gain": metered * scene.exposure * shot.exposure * scene.white_balance,
-        "inverse_gamma": scene.gamma / 2.2, "contrast": scene.contrast,
         "iris_colour": look.iris, "teeth_colour": look.teeth, "iris_radius": look.iris_radius,
         "mouth_light": np.clip(0.22 + 0.4 * open_cm, 0.22, 0.8), "wrinkle_gain": 0.55 + 0.75 * look.age,
     }  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 
@@ -19,7 +21,7 @@ def develop(picture: np.ndarray, size_px: int, scene: Scene, shot: Shot) -> np.n
     Returns:
         uint8 [size_px, size_px, 3], RGB.
     """
-    image = cv2.resize(picture, (size_px, size_px), interpolation=cv2.INTER_AREA)
+    image = cv2.LUT(cv2.resize(picture, (size_px, size_px), interpolation=cv2.INTER_AREA), _tone_curve(scene))
     if shot.blur_px > 0.15:
         image = cv2.GaussianBlur(image, (0, 0), shot.blur_px * size_px / 112)
     if any(shot.motion_px):
@@ -33,6 +35,14 @@ def develop(picture: np.ndarray, size_px: int, scene: Scene, shot: Shot) -> np.n
     return np.ascontiguousarray(decoded)
 
 
+def _tone_curve(scene: Scene) -> np.ndarray:
+    """uint8 [256]: from the square root of linear light to display values, with highlights rolled off."""
+    light = (np.arange(256) / 255) ** 2
+    light = light * 1.25 / (1 + light * 0.25)
+    display = light ** (scene.gamma / 2.2)
+    return np.clip((0.5 + (display - 0.5) * scene.contrast) * 255 + 0.5, 0, 255).astype(np.uint8)
+
+
 def _motion_kernel(motion_px: tuple[float, float]) -> np.ndarray:
     half = 4
     kernel = np.zeros((2 * half + 1, 2 * half + 1), np.float32)
@@ -43,12 +53,23 @@ def _motion_kernel(motion_px: tuple[float, float]) -> np.ndarray:
 
 
 def _add_noise(image: np.ndarray, shot: Shot, grey: bool) -> np.ndarray:
+    """Sensor noise, from a bank drawn once: a window of it at a place of the frame's own, perhaps mirrored."""
     height, width = image.shape[:2]
     rng = np.random.default_rng([4, shot.seed])
-    shade = rng.standard_normal((height, width, 1), np.float32)
-    noise = shade if grey else 0.7 * shade + 0.6 * rng.standard_normal((height, width, 3), np.float32)
-    found: np.ndarray = np.clip(image + shot.noise * noise + 0.5, 0, 255).astype(np.uint8)
+    bank = _noise_bank(2 * max(height, width))
+    top, left = rng.integers(0, len(bank) - height), rng.integers(0, len(bank) - width)
+    window = bank[top : top + height, left : left + width][:: rng.choice([-1, 1]), :: rng.choice([-1, 1])]
+    noise = window[..., :1] if grey else window
+    found: np.ndarray = cv2.convertScaleAbs(np.maximum(image + shot.noise * noise, 0))
     return found
+
+
+@lru_cache(maxsize=4)
+def _noise_bank(size_px: int) -> np.ndarray:
+    """float32 [S, S, 3]: normal noise that is partly common to the three channels."""
+    rng = np.random.default_rng(4)
+    common = rng.standard_normal((size_px, size_px, 1), np.float32)
+    return 0.7 * common + 0.6 * rng.standard_normal((size_px, size_px, 3), np.float32)
 
 
 def background(scene: Scene) -> np.ndarray:

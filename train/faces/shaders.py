@@ -9,14 +9,14 @@ SURFACE_VERTEX = """
 uniform mat4 projection;
 in vec3 position;   // camera frame, cm
 in vec4 shading;    // normal times ambient visibility, then visibility of the key light
-in vec2 wrinkle;    // strengths of the two wrinkle maps
+in float wrinkle;   // strength of furrows
 in vec2 place;      // texture coordinate; x has twice the part added
 out vec4 v_shading;
 out vec4 v_place;
 void main() {
     gl_Position = projection * vec4(position, 1.0);
     v_shading = shading;
-    v_place = vec4(place, wrinkle);
+    v_place = vec4(place, wrinkle, 0.0);
 }
 """
 
@@ -48,13 +48,11 @@ uniform sampler2D surface_map;
 uniform sampler2D where_map;
 uniform sampler2D albedo_map;    // sqrt of linear RGB, gloss
 uniform sampler2D detail_map;    // normal offset, cavity
-uniform sampler2D wrinkle_a_map;
-uniform sampler2D wrinkle_b_map;
+uniform sampler2D wrinkle_map;     // normal offset, darkness
 uniform sampler2D background_map;  // sqrt of linear RGB
 uniform mat3 head;               // head frame to camera frame
 uniform vec3 key_direction, key_colour, fill_direction, fill_colour, sky_colour, ground_colour;
 uniform vec3 gain;               // exposure times white balance
-uniform float inverse_gamma, contrast;
 uniform vec3 iris_colour, teeth_colour;
 uniform float iris_radius, mouth_light, wrinkle_gain;
 in vec2 screen;
@@ -73,18 +71,18 @@ void main() {
         float part = floor(where.x * 0.5);
         vec2 place = vec2(where.x - 2.0 * part, where.y);
         vec3 normal = surface.xyz / open;
+        vec2 uv = part < 0.5 ? vec2(place.x, 1.0 - place.y) : place * 0.7;
+        vec4 detail = texture(detail_map, uv);
         vec3 albedo = vec3(0.2, 0.05, 0.05);
         vec3 wrap = vec3(0.28, 0.17, 0.13);
         float gloss = 0.2, sharpness = 24.0, key_seen = surface.w;
         if (part < 0.5) {
-            vec2 uv = vec2(place.x, 1.0 - place.y);
             vec4 skin = texture(albedo_map, uv);
-            vec4 detail = texture(detail_map, uv);
-            vec4 first = texture(wrinkle_a_map, uv), second = texture(wrinkle_b_map, uv);
-            vec2 strength = where.zw * wrinkle_gain;
-            vec3 bent = offset(detail) * 0.9 + (offset(first) * strength.x + offset(second) * strength.y) * 1.6;
+            vec4 wrinkle = texture(wrinkle_map, uv);
+            float strength = where.z * wrinkle_gain;
+            vec3 bent = offset(detail) * 0.9 + offset(wrinkle) * strength * 1.6;
             normal = normalize(normal + head * bent);
-            float furrow = min(first.a * strength.x + second.a * strength.y, 0.85);
+            float furrow = min(wrinkle.a * strength, 0.85);
             albedo = skin.rgb * skin.rgb;
             albedo *= mix(vec3(1.0), vec3(0.50, 0.40, 0.38), furrow);
             open *= (1.0 - 0.45 * furrow) * (1.0 - detail.a * 0.6);
@@ -92,7 +90,7 @@ void main() {
         } else if (part < 1.5) {
             vec2 p = place - vec2(1.0);
             float r = length(p) / iris_radius;
-            float streak = 0.85 + 0.15 * sin(atan(p.y, p.x) * 23.0 + 3.0 * r);
+            float streak = 0.85 + 1.2 * (detail.x + detail.y - 1.0);
             vec3 sclera = vec3(0.66, 0.60, 0.57) - vec3(0.0, 0.12, 0.13) * smoothstep(0.5, 0.95, abs(p.x));
             vec3 iris = iris_colour * streak * mix(1.25, 0.45, smoothstep(0.6, 1.0, r)) * (0.8 - 0.9 * p.y / iris_radius * 0.3);
             iris *= smoothstep(0.36, 0.46, r);
@@ -121,13 +119,10 @@ void main() {
         vec3 halfway = normalize(key_direction + vec3(0.0, 0.0, 1.0));
         float facing = max(dot(normal, halfway), 0.0);
         float rim = 1.0 - max(normal.z, 0.0);
-        seen += key_colour * key_seen * gloss * 0.16 * pow(facing, sharpness);
+        seen += key_colour * key_seen * gloss * 0.16 * facing / (sharpness - sharpness * facing + facing);
         seen += ambient * gloss * open * (0.012 + 0.10 * rim * rim * rim);
     }
-    seen *= gain;
-    seen = seen * (1.0 + seen * 0.12) / (1.0 + seen * 0.30);
-    vec3 display = pow(seen, vec3(inverse_gamma));
-    colour = vec4(0.5 + (display - 0.5) * contrast, 1.0);
+    colour = vec4(sqrt(seen * gain), 1.0);  // the tone curve follows on fewer pixels, from a table
 }
 """
 
