@@ -39,12 +39,10 @@ _EMULATED = "TensorRT's reading, emulated in ONNX Runtime"
 TARGETS = {
     target.name: target
     for target in (
-        Target("onnxruntime", "onnxruntime", "int8-ort", "onnxruntime", "ONNX Runtime, CPU"),
-        Target("openvino", "openvino", "int8-openvino", "openvino", "OpenVINO, CPU"),
-        Target("tensorrt", "tensorrt", "int8-tensorrt", "tensorrt", "TensorRT's reading, emulated in ONNX Runtime"),
-        Target(
-            "tensorrt-8", "tensorrt-8", "int8-tensorrt8", "tensorrt", "TensorRT's reading, emulated in ONNX Runtime"
-        ),
+        Target("onnxruntime", "int8-ort", "onnxruntime", "ONNX Runtime, CPU"),
+        Target("openvino", "int8-openvino", "openvino", "OpenVINO, CPU"),
+        Target("tensorrt", "int8-tensorrt", "tensorrt", _EMULATED),
+        Target("tensorrt-8", "int8-tensorrt8", "tensorrt", _EMULATED),
     )
 }
 
@@ -68,10 +66,9 @@ class Finished:
 
 def finish_for(quantized: onnx.ModelProto, target: Target) -> Finished:
     """Finish NNCF's output for a target. Raises EdgeauError where a pass's postcondition fails."""
-    result = finish(quantized, target.finishing)
-    return Finished(
-        target, result.model, tuple(report.name for report in result.passes if report.modified), result.left
-    )
+    result = finish(quantized, target.name)
+    done = tuple(report.name for report in result.passes if report.modified)
+    return Finished(target, result.model, done, result.left)
 
 
 def predict_finished(finished: Finished, crops: CropSet, manifest: Manifest) -> np.ndarray:
