@@ -12,7 +12,7 @@ from typing import Any
 
 from edgeau.runtime.files import write_text
 
-from .plots import latency_bars, latency_curves
+from .plots import label, latency_bars, latency_curves
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,12 @@ def write_html(records: Sequence[Mapping[str, Any]], path: Path, extras: Extras 
         extras=extras,
         rows=[table_row(record) for record in records],
         columns=COLUMNS,
+        sources=sorted({f"{entry['name']} on {entry['data']}" for entry in extras.parity}),
         parity=[_parity_row(entry) for entry in extras.parity],
         plots=[{"svg": _data_uri(plot.svg, "svg+xml"), "alt": plot.caption} for plot in plots],
         photo=_data_uri(extras.photo.read_bytes(), "png") if extras.photo else None,
         conditions=_conditions(records),
-        warnings=sorted({warning for record in records for warning in record["warnings"]}),
+        warnings=[f"{label(record)}: {'; '.join(record['warnings'])}" for record in records if record["warnings"]],
     )
     write_text(path, page)
 
@@ -119,7 +120,6 @@ def _parity_row(entry: Mapping[str, Any]) -> dict[str, str]:
         "SQNR dB": "exact" if sqnr is None else f"{sqnr:.1f}",
         "decisions flipped": f"{entry['decisions_flipped']} of {entry['decisions']}",
         "crops": str(entry["samples"]),
-        "data": entry["data"],
     }
 
 
@@ -172,9 +172,13 @@ _TEMPLATE = """<!doctype html>
 {% for note in extras.notes %}
 <p>{{ note }}</p>
 {% endfor %}
+{% if warnings %}
+<details class="warning"><summary>What makes these figures doubtful</summary><ul>
 {% for warning in warnings %}
-<p class="warning">{{ warning }}</p>
+<li>{{ warning }}</li>
 {% endfor %}
+</ul></details>
+{% endif %}
 {% if rows %}
 <h2>Latency, size and memory</h2>
 <div class="wide"><table>
@@ -197,7 +201,8 @@ _TEMPLATE = """<!doctype html>
 <tr>{% for cell in row.values() %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}
 </table></div>
-<p class="muted">Errors are of AU probabilities (0..1); a decision is one AU of one crop at its threshold.</p>
+<p class="muted">Errors are of AU probabilities (0..1); a decision is one AU of one crop at its threshold.
+{% for source in sources %}{{ source }}. {% endfor %}</p>
 {% endif %}
 {% if photo %}
 <h2>On a photo</h2>
