@@ -10,6 +10,9 @@ from edgeau.runtime.errors import InputError
 
 from .base import AuModel, ModelConfig, ModelOutput, config_from
 from .cednn import Cednn, CednnConfig
+from .eau import Eau, EauConfig
+from .fan_trans import FanTrans, FanTransConfig
+from .sma_net import SmaNet, SmaNetConfig
 
 __all__ = ["FAMILIES", "PRESETS", "AuModel", "ModelConfig", "ModelOutput", "build_model", "resolve_model"]
 
@@ -24,6 +27,9 @@ class Family:
 
 FAMILIES: Mapping[str, Family] = {
     "cednn": Family(CednnConfig, Cednn),
+    "fan-trans": Family(FanTransConfig, FanTrans),
+    "sma-net": Family(SmaNetConfig, SmaNet),
+    "eau": Family(EauConfig, Eau),
 }
 
 # Named sizes: family, and the values that differ from the configuration's defaults. All sizes are ours.
@@ -32,6 +38,24 @@ PRESETS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "cednn-m": ("cednn", {}),
     "cednn-l": ("cednn", {"stem_width": 48, "widths": (48, 96, 160, 224), "depths": (1, 2, 3, 2)}),
     "cednn-dw": ("cednn", {"widths": (32, 64, 128, 208), "depths": (1, 2, 3, 2), "group_width": 1}),
+    # For a FAN trained here: small enough for two CPU cores, and one for a GPU.
+    "fan-trans-s": (
+        "fan-trans",
+        {"size_px": 112, "fan_width": 64, "fan_depth": 2, "width": 64, "addon_blocks": 2},
+    ),
+    "fan-trans-m": ("fan-trans", {"size_px": 128, "fan_width": 128, "fan_depth": 3, "width": 96}),
+    # For ibug's 2dfan2 weights.
+    "fan-trans-full": ("fan-trans", {}),
+    "sma-net-s": ("sma-net", {}),
+    "sma-net-full": (
+        "sma-net",
+        {"size_px": 224, "widths": (64, 128, 256, 512), "depths": (2, 2, 2, 2), "attention_channels": 8},
+    ),
+    "eau-s": ("eau", {}),
+    "eau-full": (
+        "eau",
+        {"size_px": 224, "widths": (64, 128, 256, 512), "depths": (2, 2, 2, 2), "branch_width": 256, "gate_width": 64},
+    ),
 }
 
 
