@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from edgeau.optimize.engine.builder import BuildOptions
+from edgeau.optimize.engine.bundle import bundle_name, make_bundle
 from edgeau.optimize.engine.capabilities import capabilities
 from edgeau.optimize.engine.ladder import LADDER, Missing, find_rung
 from edgeau.optimize.engine.library import load_tensorrt
@@ -27,7 +29,7 @@ from edgeau.optimize.engine.parity import DEFAULT_CROPS
 from edgeau.runtime.cli import EXIT_OK, emit_json, note, say
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.package import Package
-from edgeau.runtime.targets import BOARDS
+from edgeau.runtime.targets import BOARDS, parse_target
 
 _DEFAULTS = BuildOptions()
 
@@ -64,6 +66,8 @@ def run(args: argparse.Namespace) -> int:
     given = [name for name in ("host", "triton") if getattr(args, name)]
     if len(given) > 1 or (args.target and args.triton):
         raise InputError("--target, --host and --triton", got="more than one of them", expected="one at a time")
+    if args.target:
+        return _bundle(args, options)
     _add_half(args.package, options)
     made = make_engine(args.package, options, report=note)
     if args.json:
@@ -71,6 +75,33 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print(made)
     return EXIT_OK
+
+
+def _bundle(args: argparse.Namespace, options: MakeOptions) -> int:
+    target = parse_target(args.target).name
+    package = Package.open(args.package)
+    out = Path(args.out or bundle_name(package, target))
+    with tempfile.TemporaryDirectory(prefix="edgeau-build-") as work:
+        made = make_bundle(_with_half(package, options, Path(work)), target, options, out, wheel=args.wheel)
+    if args.json:
+        emit_json({**dataclasses.asdict(made), "path": str(made.path)})
+        return EXIT_OK
+    say(f"{made.path}: {made.size_bytes / 1e6:.2f} MB for {target}, with {made.samples} crops for parity:")
+    for name in made.contents:
+        say(f"  {name}")
+    say(f"copy it to the device and type: sh {made.path.name}")
+    return EXIT_OK
+
+
+def _with_half(package: Package, options: MakeOptions, work: Path) -> Package:
+    """The package, or a copy with an FP16 file where it has none and onnx is here to make one."""
+    has = any(v.precision == "fp16" and v.file.endswith(".onnx") for v in package.manifest.variants)
+    if has or options.precision == "fp32" or find_spec("onnx") is None:
+        return package
+    from edgeau.optimize.half import add_fp16
+
+    note("making the FP16 file")
+    return add_fp16(package.copy_to(work / package.path.name), options.crops or DEFAULT_CROPS)
 
 
 def _add_half(path: str, options: MakeOptions) -> None:

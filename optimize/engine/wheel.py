@@ -1,0 +1,81 @@
+"""A wheel of the edgeau that is running, made from its own files: no build tool and no network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import zipfile
+from importlib import import_module, metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Dict, List, Tuple
+
+from edgeau.runtime.errors import EngineError, InputError
+from edgeau.runtime.files import PathLike, atomic_path
+
+LAYERS = ("runtime", "optimize", "benchmarks", "export", "train")
+NEEDED = "edgeau/optimize/engine/install.py"
+_LEFT_OUT = {"__pycache__", "results", "ruff.toml"}
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def write_wheel(folder: PathLike) -> Path:
+    """Write ``edgeau-VERSION-py3-none-any.whl`` into a folder and return its path.
+
+    Raises:
+        EngineError: this edgeau is run from files without an installation, so nothing tells its version and metadata.
+    """
+    try:
+        distribution = metadata.distribution("edgeau")
+    except metadata.PackageNotFoundError as error:
+        raise EngineError(
+            "no wheel can be made of an edgeau that is not installed; type pip install . in its folder, or give --wheel"
+        ) from error
+    stem = f"edgeau-{distribution.version}"
+    files = _sources()
+    info = f"{stem}.dist-info"
+    files[f"{info}/METADATA"] = (distribution.read_text("METADATA") or "").encode("utf-8")
+    files[f"{info}/entry_points.txt"] = (distribution.read_text("entry_points.txt") or "").encode("utf-8")
+    files[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: edgeau\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    files[f"{info}/RECORD"] = _record(files, f"{info}/RECORD")
+    target = Path(folder) / f"{stem}-py3-none-any.whl"
+    with atomic_path(target) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(files):
+            archive.writestr(zipfile.ZipInfo(name, _EPOCH), files[name], zipfile.ZIP_DEFLATED)
+    return target
+
+
+def check_wheel(path: PathLike) -> Path:
+    """A wheel that was given. Raises InputError where it is no wheel of an edgeau that can install a bundle."""
+    wheel = Path(path)
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            names = set(archive.namelist())
+    except (OSError, zipfile.BadZipFile) as error:
+        raise InputError(f"wheel {wheel}", got=str(error), expected="a wheel of edgeau") from error
+    if NEEDED not in names:
+        raise InputError(f"wheel {wheel}", got=f"no {NEEDED} in it", expected="a wheel of this edgeau or a later one")
+    return wheel
+
+
+def _sources() -> Dict[str, bytes]:
+    """Every file of the layers that are installed, by its name in the wheel."""
+    found: Dict[str, bytes] = {}
+    for layer in LAYERS:
+        if find_spec(f"edgeau.{layer}") is None:
+            continue
+        folder = Path(next(iter(import_module(f"edgeau.{layer}").__path__)))
+        for path in sorted(folder.rglob("*")):
+            parts = path.relative_to(folder).parts
+            if path.is_file() and not _LEFT_OUT.intersection(parts):
+                found["/".join(("edgeau", layer, *parts))] = path.read_bytes()
+    return found
+
+
+def _record(files: Dict[str, bytes], own_name: str) -> bytes:
+    lines: List[Tuple[str, str, str]] = [
+        (name, "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("="), str(len(data)))
+        for name, data in sorted(files.items())
+    ]
+    lines.append((own_name, "", ""))
+    return ("\n".join(",".join(line) for line in lines) + "\n").encode("utf-8")
