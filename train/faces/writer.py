@@ -1,0 +1,223 @@
+"""Writes crop sets of rendered faces: one shard a subject, the same bytes at any worker count, resumable."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeau.runtime.action_units import EXPRESSIONS, UNION
+from edgeau.runtime.crops import FORMAT, VERSION
+from edgeau.runtime.errors import InputError
+from edgeau.runtime.files import atomic_path, sha256_file, write_json
+from edgeau.runtime.manifest import CropSpec
+from edgeau.train.faces.base import Renderer
+from edgeau.train.faces.renderers import make_renderer
+from edgeau.train.faces.sequences import Sample, plan_subject
+from edgeau.train.faces.source import SyntheticOptions
+
+# Raised when the same options would give other pictures or labels than before.
+GENERATION = 1
+RECORD = "generator.json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A set to write: what to draw and where."""
+
+    folder: Path
+    options: SyntheticOptions
+    crop: CropSpec
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all that decides a shard's bytes. The number of subjects does not: a set may grow."""
+        options = dataclasses.asdict(self.options)
+        del options["subjects"]
+        file = Path(self.options.face)
+        content = sha256_file(file) if file.is_file() else None
+        state = [GENERATION, options, dataclasses.asdict(self.crop), content]
+        return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
+
+
+def shard_name(subject: int) -> str:
+    """``s00012`` for subject 12."""
+    return f"s{subject:05d}"
+
+
+def write_set(job: Job, workers: int, progress: Callable[[int, int], None] = lambda done, total: None) -> dict[str, Any]:
+    """Write what is missing of a set, then its index.
+
+    Args:
+        job: what and where. A folder with part of the same set is completed; its shards are kept.
+        workers: processes that render; 1 renders in this one.
+        progress: called with the number of subjects drawn now and the number to draw.
+
+    Returns:
+        The index as written to ``index.json``.
+
+    Raises:
+        InputError: the folder holds another set, or the face model is not here.
+    """
+    shards = job.folder / "shards"
+    _claim(job)
+    shards.mkdir(exist_ok=True)
+    missing = [subject for subject in range(job.options.subjects) if not is_complete(job, subject)]
+    try:
+        for done, _ in enumerate(_render(job, missing, workers), start=1):
+            progress(done, len(missing))
+    finally:
+        for stray in shards.glob(".s*"):
+            stray.unlink(missing_ok=True)
+    index = _index(job)
+    write_json(job.folder / "index.json", index)
+    return index
+
+
+def _claim(job: Job) -> None:
+    """Note whose folder this is. Raises InputError where it is somebody else's."""
+    record = job.folder / RECORD
+    if record.is_file():
+        try:
+            found = json.loads(record.read_text("utf-8"))
+        except ValueError:
+            found = {}
+        if found.get("fingerprint") != job.fingerprint:
+            raise InputError(
+                f"folder {job.folder}", got=f"a set made with {_told(found.get('options', {}))}",
+                expected=f"{_told(dataclasses.asdict(job.options))} by this version of edgeau",
+                mend="give another --out, or remove the folder",
+            )  # fmt: skip
+    elif (job.folder / "index.json").exists() or any((job.folder / "shards").glob("s*")):
+        raise InputError(
+            f"folder {job.folder}", got="crops not made by edgeau synth", expected="a new folder", mend="give another --out"
+        )
+    else:
+        job.folder.mkdir(parents=True, exist_ok=True)
+        record_value = {"fingerprint": job.fingerprint, "options": dataclasses.asdict(job.options)}
+        write_json(record, {**record_value, "size_px": job.crop.size_px})
+
+
+def _told(options: dict[str, Any]) -> str:
+    return " ".join(f"{name}={value}" for name, value in options.items() if name != "subjects") or "unreadable options"
+
+
+def is_complete(job: Job, subject: int) -> bool:
+    """Whether a subject's shard is there with all its samples."""
+    base = job.folder / "shards" / shard_name(subject)
+    side = job.crop.size_px
+    try:
+        pixels = np.load(base.with_suffix(".npy"), mmap_mode="r")
+        with np.load(base.with_suffix(".npz")) as labels:
+            count = len(labels["au"])
+    except (OSError, ValueError, KeyError, EOFError):
+        return False
+    return pixels.shape == (job.options.frames, side, side, 3) and count == job.options.frames
+
+
+def _render(job: Job, subjects: list[int], workers: int) -> Iterator[int]:
+    if not subjects:
+        return
+    if workers <= 1 or len(subjects) == 1:
+        renderer = make_renderer(job.options.face)
+        with contextlib.closing(renderer):
+            for subject in subjects:
+                yield _write_shard(job, subject, renderer)
+        return
+    # A renderer may hold a graphics context, which does not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    with _one_thread_each(), context.Pool(min(workers, len(subjects)), _start_worker, (job,)) as pool:
+        yield from pool.imap_unordered(_work, subjects)
+
+
+@contextlib.contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Let the processes started here compute on one thread each; they are as many as there are cores."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+_worker_job: Job | None = None
+_worker_renderer: Renderer | None = None
+
+
+def _start_worker(job: Job) -> None:
+    global _worker_job, _worker_renderer
+    import cv2
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops the workers
+    cv2.setNumThreads(1)
+    # A failing initializer would be started again for ever, so the renderer is made with the first subject.
+    _worker_job, _worker_renderer = job, None
+
+
+def _work(subject: int) -> int:
+    global _worker_renderer
+    assert _worker_job is not None
+    if _worker_renderer is None:
+        _worker_renderer = make_renderer(_worker_job.options.face)
+    return _write_shard(_worker_job, subject, _worker_renderer)
+
+
+def _write_shard(job: Job, subject: int, renderer: Renderer) -> int:
+    options = job.options
+    plan = plan_subject(options.seed, subject, options.frames, options.labels, options.domain)
+    drawn = [renderer.render(sample.spec, job.crop) for sample in plan]
+    labels = _labels(plan)
+    labels["landmarks"] = np.stack([picture.landmarks for picture in drawn]).astype(np.float16)
+    labels["visible"] = np.stack([picture.visible for picture in drawn]).astype(bool)
+    base = job.folder / "shards" / shard_name(subject)
+    with atomic_path(base.with_suffix(".npy")) as file:
+        np.save(file, np.stack([picture.face for picture in drawn]))
+    with atomic_path(base.with_suffix(".npz")) as file:
+        np.savez(file, **labels)
+    return subject
+
+
+def _labels(plan: list[Sample]) -> dict[str, np.ndarray]:
+    poses = [(sample.spec.yaw_deg, sample.spec.pitch_deg, sample.spec.roll_deg) for sample in plan]
+    return {
+        "au": np.stack([sample.au for sample in plan]).astype(np.float16),
+        "neutral": np.array([sample.neutral for sample in plan], np.int32),
+        "is_neutral": np.array([sample.is_neutral for sample in plan]),
+        "expression": np.array([sample.expression for sample in plan], np.int8),
+        "sequence": np.array([sample.sequence for sample in plan], np.int32),
+        "frame": np.array([sample.frame for sample in plan], np.int32),
+        "pose_deg": np.array(poses, np.float16),
+    }
+
+
+def _index(job: Job) -> dict[str, Any]:
+    shards = [
+        {"name": shard_name(subject), "subject": f"S{subject:05d}", "samples": job.options.frames}
+        for subject in range(job.options.subjects)
+    ]
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "aus": list(UNION),
+        "expressions": list(EXPRESSIONS),
+        "size_px": job.crop.size_px,
+        "crop": dataclasses.asdict(job.crop),
+        "generator": {"name": "edgeau synth", "generation": GENERATION, **dataclasses.asdict(job.options)},
+        "shards": shards,
+    }
