@@ -81,19 +81,22 @@ class Split:
     test: tuple[str, ...]
 
 
-def open_data(specs: Sequence[str], aus: Sequence[str] | None = None, seed: int = 0) -> FaceData:
+def open_data(
+    specs: Sequence[str], aus: Sequence[str] | None = None, *, seed: int = 0, crop: CropSpec = CropSpec()
+) -> FaceData:
     """Open crop sets for training.
 
     Args:
         specs: folders written by ``edgeau synth``, or anything else that ``read_crops`` takes, which is read whole.
         aus: the AUs to learn; None takes all that the sources label, in numerical order.
         seed: for sources that draw.
+        crop: the rule for sources that are cropped when read; crop sets have their own.
 
     Raises:
         InputError: nothing there, damaged, crops made by different rules, or no source labels any of the AUs.
     """
     _allow_many_files()
-    parts = [_open_folder(Path(s)) if (Path(s) / "index.json").is_file() else _open_arrays(s, seed) for s in specs]
+    parts = [_open(spec, crop, seed) for spec in specs]
     if not parts:
         raise InputError("training data", got="none", expected="at least one --data")
     crop = parts[0].crop
@@ -126,6 +129,11 @@ def split_subjects(subjects: Sequence[str], val: float, test: float, seed: int) 
         )  # fmt: skip
     named = [tuple(sorted(part)) for part in (order[n_test + n_val :], order[n_test : n_test + n_val], order[:n_test])]
     return Split(*named)
+
+
+def _open(spec: str, crop: CropSpec, seed: int) -> FaceData:
+    folder = Path(spec)
+    return _open_folder(folder) if (folder / "index.json").is_file() else _open_arrays(spec, crop, seed)
 
 
 def _open_folder(folder: Path) -> FaceData:
@@ -176,9 +184,8 @@ def _landmarks(labels: Sequence[dict[str, np.ndarray]]) -> np.ndarray | None:
     return points
 
 
-def _open_arrays(spec: str, seed: int) -> FaceData:
+def _open_arrays(spec: str, crop: CropSpec, seed: int) -> FaceData:
     """A source that is read whole. Its neutrals become samples without labels, which are never drawn."""
-    crop = CropSpec()
     found = read_crops(spec, crop, seed=seed)
     if not found.aus:
         raise InputError(f"data {spec}", got="no AU labels", expected="a labelled crop set to train on")

@@ -1,40 +1,78 @@
-"""Predictions of a model over a data set, and what they are worth."""
+"""Predictions over a data set, by a model or by a package's backend, and what they are worth."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import nn
 
-from .batches import BatchOptions, plain_batches
+from .batches import Batch, BatchOptions, plain_batches
 from .data import FaceData
 from .metrics import Metrics, au_metrics
 from .models import AuModel
 
 
-@torch.no_grad()
-def predict(model: AuModel, data: FaceData, rows: np.ndarray, device: torch.device, batch: int = 128) -> np.ndarray:
-    """AU probabilities of these samples, each with its neutral: float32 [len(rows), A]. Sets eval mode."""
+@dataclass(frozen=True)
+class Predictor:
+    """Anything that gives AU probabilities.
+
+    Attributes:
+        probabilities: a batch to float32 [N, A], 0..1, and where there is an expression head float32 [N, E].
+        aus: names of the A columns.
+        size_px: side of the crops that it takes.
+        takes_neutral: whether it looks at the neutral.
+    """
+
+    probabilities: Callable[[Batch], tuple[np.ndarray, np.ndarray | None]]
+    aus: tuple[str, ...]
+    size_px: int
+    takes_neutral: bool
+
+
+def model_predictor(model: AuModel, device: torch.device) -> Predictor:
+    """A torch model, which is set to eval mode, as a predictor."""
     model.eval()
-    options = BatchOptions(size_px=model.config.size_px, batch=batch, takes_neutral=model.takes_neutral)
-    found = []
-    for part in plain_batches(data, rows, options):
-        moved = part.to(device)
-        found.append(torch.sigmoid(model(moved.face, moved.neutral).au_logits.float()).cpu().numpy())
-    return np.concatenate(found) if found else np.zeros((0, len(data.aus)), np.float32)
 
+    @torch.no_grad()
+    def probabilities(batch: Batch) -> tuple[np.ndarray, np.ndarray | None]:
+        moved = batch.to(device)
+        output = model(moved.face, moved.neutral)
+        expression = output.expression_logits
+        softmax = None if expression is None else expression.float().softmax(1).cpu().numpy()
+        return torch.sigmoid(output.au_logits.float()).cpu().numpy(), softmax
 
-def presence(intensity: np.ndarray, present_from: float) -> np.ndarray:
-    """Labels [N, A] as 1 present, 0 absent, NaN not labelled."""
-    return np.where(np.isnan(intensity), np.nan, (intensity >= present_from).astype(np.float32))
+    return Predictor(probabilities, tuple(model.config.aus), model.config.size_px, model.takes_neutral)
 
 
 def evaluate(
-    model: AuModel, data: FaceData, rows: np.ndarray, device: torch.device, present_from: float = 2.0
+    predictor: Predictor,
+    data: FaceData,
+    rows: np.ndarray,
+    *,
+    present_from: float = 2.0,
+    thresholds: float | tuple[float, ...] = 0.5,
+    batch: int = 128,
 ) -> Metrics:
-    """Metrics at probability 0.5 on these samples."""
-    probability = predict(model, data, rows, device)
-    return au_metrics(probability, presence(data.intensity[rows], present_from), data.aus)
+    """Metrics on these samples, each compared with its neutral.
+
+    Args:
+        predictor: what predicts; its AUs are the data's.
+        data, rows: samples.
+        present_from: intensity that counts as present.
+        thresholds: probability from which an AU is predicted present.
+        batch: samples at a time.
+    """
+    options = BatchOptions(size_px=predictor.size_px, batch=batch, takes_neutral=predictor.takes_neutral)
+    found = [predictor.probabilities(part) for part in plain_batches(data, rows, options)]
+    probability = np.concatenate([au for au, _ in found])
+    intensity = data.intensity[rows]
+    presence = np.where(np.isnan(intensity), np.nan, (intensity >= present_from).astype(np.float32))
+    expressions = [expression for _, expression in found if expression is not None]
+    accuracy = _expression_accuracy(np.concatenate(expressions), data.expression[rows]) if expressions else None
+    return au_metrics(probability, presence, data.aus, thresholds, expression_accuracy=accuracy)
 
 
 def mean_f1(
@@ -42,4 +80,11 @@ def mean_f1(
 ) -> float:
     """The mean F1 by which training stops; 0 where no AU ever shows."""
     assert isinstance(model, AuModel)
-    return evaluate(model, data, rows, device, present_from).mean_f1 or 0.0
+    return evaluate(model_predictor(model, device), data, rows, present_from=present_from).mean_f1 or 0.0
+
+
+def _expression_accuracy(probability: np.ndarray, expression: np.ndarray) -> float | None:
+    known = expression >= 0
+    if not known.any():
+        return None
+    return float((probability[known].argmax(axis=1) == expression[known]).mean())

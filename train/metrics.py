@@ -38,6 +38,7 @@ class Metrics:
         mean_f1, mean_accuracy, mean_auc: over the AUs for which they exist; None where for none.
         without_positives: AUs that the set never shows; they are in no mean.
         samples: number of samples.
+        expression_accuracy: of the expression head, where there is one and labels are known.
     """
 
     per_au: dict[str, AuMetrics]
@@ -46,6 +47,7 @@ class Metrics:
     mean_auc: float | None
     without_positives: tuple[str, ...]
     samples: int
+    expression_accuracy: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -53,7 +55,12 @@ class Metrics:
 
 
 def au_metrics(
-    probability: np.ndarray, presence: np.ndarray, aus: Sequence[str], thresholds: float | Sequence[float] = 0.5
+    probability: np.ndarray,
+    presence: np.ndarray,
+    aus: Sequence[str],
+    thresholds: float | Sequence[float] = 0.5,
+    *,
+    expression_accuracy: float | None = None,
 ) -> Metrics:
     """Metrics of predictions against labels.
 
@@ -62,6 +69,7 @@ def au_metrics(
         presence: float [N, A], 1 present, 0 absent, NaN not labelled.
         aus: names of the A columns.
         thresholds: present is ``probability >= threshold``; one for all, or one an AU.
+        expression_accuracy: to be reported beside.
     """
     limits = np.broadcast_to(np.asarray(thresholds, np.float64), (len(aus),))
     per_au = {au: _one(probability[:, i], presence[:, i], float(limits[i])) for i, au in enumerate(aus)}
@@ -73,6 +81,7 @@ def au_metrics(
         mean_auc=_mean([m.auc for m in values]),
         without_positives=tuple(au for au, m in per_au.items() if m.positives == 0),
         samples=len(probability),
+        expression_accuracy=expression_accuracy,
     )
 
 

@@ -3,12 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from .batches import Batch
 from .losses import AuLoss, expression_loss
 from .models import AuModel, ModelOutput
+
+
+def feed(model: AuModel, batch: Batch) -> ModelOutput:
+    """What a model says of a batch, whose crops are resized where it takes another size."""
+    size = model.config.size_px
+    neutral = None if batch.neutral is None else resized(batch.neutral, size)
+    return model(resized(batch.face, size), neutral)
+
+
+def resized(image: Tensor, size_px: int) -> Tensor:
+    """uint8 [N, H, W, 3] as squares of ``size_px``."""
+    if image.shape[1] == size_px:
+        return image
+    planes = image.permute(0, 3, 1, 2).float()
+    fitted = functional.interpolate(planes, (size_px, size_px), mode="bilinear", antialias=True)
+    return fitted.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
 
 
 class Objective(nn.Module):
@@ -44,7 +63,7 @@ class Supervised(Objective):
 
     def outputs(self, batch: Batch) -> dict[str, ModelOutput]:
         """What each member says of the batch."""
-        return {name: model(batch.face, batch.neutral) for name, model in self.members.items()}
+        return {name: feed(cast(AuModel, model), batch) for name, model in self.members.items()}
 
     def label_losses(self, outputs: Mapping[str, ModelOutput], batch: Batch) -> dict[str, Tensor]:
         """Losses against the labels, and the terms that models add themselves, by ``member/term``."""

@@ -47,7 +47,7 @@ def joined_world(device: str) -> Iterator[World]:
         InputError: a device that this machine lacks.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
-    chosen = _device(device, int(os.environ.get("LOCAL_RANK", "0")))
+    chosen = find_device(device, int(os.environ.get("LOCAL_RANK", "0")))
     if size == 1:
         yield World(0, 1, chosen)
         return
@@ -117,7 +117,8 @@ class _SharedStatistics:
         module.running_var.lerp_(variance, momentum)
 
 
-def _device(name: str, local_rank: int) -> torch.device:
+def find_device(name: str, local_rank: int = 0) -> torch.device:
+    """The device of that name; ``auto`` is CUDA where there is one. Raises InputError where it can't be used."""
     if name == "auto":
         name = f"cuda:{local_rank}" if torch.cuda.is_available() else "cpu"
     try:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -22,7 +21,7 @@ from .augment import AugmentOptions
 from .batches import Batches, BatchOptions, default_workers
 from .checkpoint import Checkpoint, load_checkpoint, model_from_checkpoint, save_checkpoint
 from .data import FaceData, Split, open_data, split_subjects
-from .evaluate import evaluate, mean_f1
+from .evaluate import evaluate, mean_f1, model_predictor
 from .log import RunLog
 from .losses import AuLoss, LossOptions, frequencies
 from .models import AuModel, build_model, resolve_model
@@ -48,6 +47,7 @@ class Recipe:
         epochs: in place of ``train.steps``, where given.
         val, test: shares of the subjects held out.
         held_out: subjects of the test part by name, in place of the share ``test``.
+        split: the subjects of another run, such as the teacher's, to keep to; subjects new to it are trained on.
         neutral_unknown: how often training replaces the neutral by the face.
         init: checkpoint to start the weights from.
     """
@@ -62,6 +62,7 @@ class Recipe:
     val: float = 0.1
     test: float = 0.1
     held_out: tuple[str, ...] = ()
+    split: Split | None = None
     neutral_unknown: float = 0.25
     init: str | None = None
     seed: int = 0
@@ -76,9 +77,21 @@ MakeObjective = Callable[[Mapping[str, AuModel], AuLoss], Objective]
 
 
 def run_recipe(
-    recipe: Recipe, world: World, make_objective: MakeObjective = Supervised, *, resume: bool = False
+    recipe: Recipe,
+    world: World,
+    make_objective: MakeObjective = Supervised,
+    *,
+    resume: bool = False,
+    notes: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Train, and write ``best.pt`` (one a member), ``last.pt``, ``metrics.json`` and TensorBoard logs into the folder.
+
+    Args:
+        recipe: what to train on what, and how.
+        world: this process among all.
+        make_objective: makes what is minimised from models and AU loss.
+        resume: go on from ``last.pt``.
+        notes: more for the checkpoints' provenance.
 
     Returns:
         What metrics.json holds; empty in processes other than the first.
@@ -88,7 +101,7 @@ def run_recipe(
         KeyboardInterrupt: interrupted; ``last.pt`` holds where it stood.
     """
     torch.manual_seed(recipe.seed)
-    data = open_data(recipe.data, recipe.aus or None, recipe.seed)
+    data = open_data(recipe.data, recipe.aus or None, seed=recipe.seed)
     split = _split(recipe, data)
     rows = data.rows_of(split.train)
     models = make_models(recipe, data)
@@ -96,7 +109,7 @@ def run_recipe(
     objective = make_objective(models, AuLoss(frequency, recipe.loss)).to(world.device)
     batches = Batches(data, rows, batch_options(recipe, models, world), recipe.seed)
     options = _with_epochs(recipe, batches.per_epoch)
-    made = provenance(data, split, recipe.seed, _plain(recipe))
+    made = provenance(data, split, recipe.seed, _plain(recipe)) | dict(notes or {})
     files = RunFiles(recipe.out, models, data.crop, made)
     val_rows = data.rows_of(split.val)
 
@@ -135,12 +148,13 @@ def make_models(recipe: Recipe, data: FaceData) -> dict[str, AuModel]:
     """
     labelled = tuple(EXPRESSIONS) if (data.expression >= 0).any() else ()
     models: dict[str, AuModel] = {}
-    for wanted in recipe.models:
+    for number, wanted in enumerate(recipe.models):
         values = {"aus": data.aus, **recipe.config}
         family, config = resolve_model(wanted, values)
         if labelled and family in ("sma-net", "eau") and "expressions" not in recipe.config:
             family, config = resolve_model(wanted, {**values, "expressions": labelled})
-        name = wanted if wanted not in models else f"{wanted}-{1 + sum(n.startswith(wanted) for n in models)}"
+        before = recipe.models[:number].count(wanted)
+        name = f"{wanted}-{before + 1}" if before else wanted
         models[name] = build_model(family, config)
     if recipe.init is not None:
         for model in models.values():
@@ -149,14 +163,11 @@ def make_models(recipe: Recipe, data: FaceData) -> dict[str, AuModel]:
 
 
 def batch_options(recipe: Recipe, models: Mapping[str, AuModel], world: World) -> BatchOptions:
-    """How batches for these models are made. Raises InputError where the models take crops of different sizes."""
-    sizes = {model.config.size_px for model in models.values()}
-    if len(sizes) > 1:
-        raise InputError("models trained together", got=f"crops of {sorted(sizes)} pixels", expected="one size for all")
+    """How batches for these models are made: at the largest size that any of them takes."""
     if recipe.batch % world.size:
         raise InputError("batch", got=str(recipe.batch), expected=f"a multiple of the {world.size} processes")
     return BatchOptions(
-        size_px=sizes.pop(),
+        size_px=max(model.config.size_px for model in models.values()),
         batch=recipe.batch,
         takes_neutral=any(model.takes_neutral for model in models.values()),
         neutral_unknown=recipe.neutral_unknown,
@@ -223,6 +234,8 @@ class RunFiles:
 
 
 def _split(recipe: Recipe, data: FaceData) -> Split:
+    if recipe.split is not None and {*recipe.split.val, *recipe.split.test} & set(data.subjects):
+        return _narrowed(recipe.split, data.subjects)
     if not recipe.held_out:
         return split_subjects(data.subjects, recipe.val, recipe.test, recipe.seed)
     unknown = sorted(set(recipe.held_out) - set(data.subjects))
@@ -231,6 +244,14 @@ def _split(recipe: Recipe, data: FaceData) -> Split:
         raise InputError("held-out subjects", got=", ".join(unknown), expected="subjects of the data")
     rest = split_subjects([s for s in data.subjects if s not in present], recipe.val, 0.0, recipe.seed)
     return Split(rest.train, rest.val, present)
+
+
+def _narrowed(split: Split, subjects: Sequence[str]) -> Split:
+    val, test = (tuple(s for s in subjects if s in part) for part in (split.val, split.test))
+    train = tuple(s for s in subjects if s not in val and s not in test)
+    if not train:
+        raise InputError("subjects", got="only held-out ones of the teacher's run", expected="some to train on")
+    return Split(train, val, test)
 
 
 def _with_epochs(recipe: Recipe, per_epoch: int) -> TrainOptions:
@@ -244,13 +265,14 @@ def _examine(
 ) -> dict[str, Any]:
     """Metrics of a member's best weights on the subjects it was not trained on."""
     model = model_from_checkpoint(load_checkpoint(files.path(name))).to(device)
+    predictor = model_predictor(model, device)
     found: dict[str, Any] = {
         "checkpoint": files.path(name).name,
         "parameters": sum(p.numel() for p in model.parameters()),
     }
     for part, subjects in (("val", split.val), ("test", split.test)):
         rows = data.rows_of(subjects)
-        found[part] = evaluate(model, data, rows, device, present_from).to_json() if len(rows) else None
+        found[part] = evaluate(predictor, data, rows, present_from=present_from).to_json() if len(rows) else None
     files.add_metrics(name, {"val": found["val"], "test": found["test"]})
     return found
 
@@ -268,10 +290,3 @@ def _initialise(model: AuModel, init: str) -> None:
 def _plain(recipe: Recipe) -> dict[str, Any]:
     values: dict[str, Any] = json.loads(json.dumps({**asdict(recipe), "out": str(recipe.out)}))
     return values
-
-
-def held_out_rows(data: FaceData, made: Mapping[str, Any]) -> np.ndarray:
-    """Samples of subjects that a checkpoint or package never saw, neither to train nor to choose its weights."""
-    seen = made.get("subjects", {})
-    used = {*seen.get("train", ()), *seen.get("val", ())}
-    return data.rows_of([s for s in data.subjects if s not in used])

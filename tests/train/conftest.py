@@ -93,6 +93,6 @@ TINY = [
 ]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_config():
     return list(TINY)

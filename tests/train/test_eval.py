@@ -1,0 +1,135 @@
+"""`edgeau eval` on checkpoints and packages."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from edgeau.runtime.cli import main
+from edgeau.runtime.files import sha256_file
+from edgeau.runtime.manifest import InputSpec, Manifest, Variant
+from edgeau.runtime.package import Package
+
+AUS = ("AU01", "AU12", "AU25")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory, crop_set, tiny_config):
+    out = tmp_path_factory.mktemp("run") / "run"
+    pairs = [word for value in tiny_config for word in ("--config", value)]
+    plain = ["train", "--model", "cednn", "--data", str(crop_set), "--out", str(out), "--device", "cpu"]
+    assert main([*plain, "--steps", "40", "--eval-every", "20", "--batch", "16", "--lr", "0.01", *pairs]) == 0
+    return out / "best.pt"
+
+
+def evaluated(capsys, *words):
+    assert main(["eval", *map(str, words), "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_checkpoint_is_evaluated_on_the_subjects_it_never_saw(checkpoint, crop_set, capsys):
+    found = evaluated(capsys, checkpoint, "--data", crop_set)
+    reported = json.loads((checkpoint.parent / "metrics.json").read_text())["members"]["cednn"]["test"]
+    assert found["subject_count"] == 1
+    assert found["mean_f1"] == pytest.approx(reported["mean_f1"])
+    assert found["per_au"].keys() == set(AUS)
+    everyone = evaluated(capsys, checkpoint, "--data", crop_set, "--subjects", "all")
+    assert everyone["subject_count"] == 8
+    assert everyone["samples"] == 8 * 12
+
+
+def test_named_subjects_and_limits(checkpoint, crop_set, capsys):
+    found = evaluated(capsys, checkpoint, "--data", crop_set, "--subjects", "p1,p3", "--limit", "10")
+    assert (found["subject_count"], found["samples"]) == (2, 10)
+
+
+def test_the_table_has_a_line_for_each_au_and_the_mean(checkpoint, crop_set, capsys):
+    assert main(["eval", str(checkpoint), "--data", str(crop_set)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:6]] == ["AU", *AUS, "mean"]
+
+
+def test_people_whom_training_saw_are_not_evaluated_by_mistake(checkpoint, crop_set, tmp_path, capsys):
+    from edgeau.train.checkpoint import load_checkpoint
+
+    made = load_checkpoint(checkpoint).provenance["subjects"]
+    only = tmp_path / "seen"
+    (only / "shards").mkdir(parents=True)
+    index = json.loads((crop_set / "index.json").read_text())
+    index["shards"] = [entry for entry in index["shards"] if entry["subject"] in made["train"]]
+    (only / "index.json").write_text(json.dumps(index))
+    for entry in index["shards"]:
+        for suffix in ("npy", "npz"):
+            name = f"shards/{entry['name']}.{suffix}"
+            (only / name).write_bytes((crop_set / name).read_bytes())
+    assert main(["eval", str(checkpoint), "--data", str(only)]) == 2
+    assert "--subjects all" in capsys.readouterr().err
+
+
+@pytest.fixture
+def brightness_package(tmp_path):
+    """A package whose AU01 is the mean of the face, AU12 the mean of the neutral and AU25 their mean, all over 255."""
+
+    def mean(name):
+        return [
+            helper.make_node("Cast", [name], [f"{name}_f"], to=TensorProto.FLOAT),
+            helper.make_node("ReduceMean", [f"{name}_f"], [f"{name}_m"], axes=[1, 2], keepdims=0),
+            helper.make_node("ReduceMean", [f"{name}_m"], [f"{name}_s"], axes=[1], keepdims=1),
+        ]
+
+    tail = [
+        helper.make_node("Add", ["face_s", "neutral_s"], ["both"]),
+        helper.make_node("Div", ["both", "two"], ["half"]),
+        helper.make_node("Concat", ["face_s", "neutral_s", "half"], ["all"], axis=1),
+        helper.make_node("Div", ["all", "full"], ["au"]),
+    ]
+    numbers = [helper.make_tensor(n, TensorProto.FLOAT, [1], [v]) for n, v in (("two", 2.0), ("full", 255.0))]
+    inputs = [helper.make_tensor_value_info(n, TensorProto.UINT8, ["N", 32, 32, 3]) for n in ("face", "neutral")]
+    output = helper.make_tensor_value_info("au", TensorProto.FLOAT, ["N", 3])
+    graph = helper.make_graph([*mean("face"), *mean("neutral"), *tail], "g", inputs, [output], numbers)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    manifest = Manifest(
+        "bright", "imported", AUS, (0.5, 0.6, 0.7), (InputSpec("face", 32, 32), InputSpec("neutral", 32, 32))
+    )
+
+    def files(folder):
+        onnx.save(model, str(folder / "fp32.onnx"))
+        file = folder / "fp32.onnx"
+        variant = Variant(
+            "fp32", file.name, sha256_file(file), file.stat().st_size, "fp32", ("onnxruntime", "openvino")
+        )
+        return manifest.with_variant(variant)
+
+    return Package.create(tmp_path / "bright.edgeau", manifest, files).path
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_a_package_is_evaluated_through_its_backend(brightness_package, crop_set, capsys, backend):
+    found = evaluated(capsys, brightness_package, "--data", crop_set, "--backend", backend)
+    pixels = [np.load(file) for file in sorted((crop_set / "shards").glob("*.npy"))]
+    labels = [np.load(file)["au"] for file in sorted((crop_set / "shards").glob("*.npz"))]
+    guess = np.concatenate([p.mean(axis=(1, 2, 3)) / 255 for p in pixels]) >= 0.5
+    truth = np.concatenate(labels)[:, 0] >= 2
+    one = found["per_au"]["AU01"]
+    assert (one["labelled"], one["positives"]) == (96, truth.sum())
+    assert one["accuracy"] == pytest.approx((guess == truth).mean(), abs=0.02)
+    neutral_guess = np.concatenate([np.full(len(p), p[0].mean() / 255) for p in pixels]) >= 0.5
+    truth = np.concatenate(labels)[:, 1] >= 2
+    assert found["per_au"]["AU12"]["accuracy"] == pytest.approx((neutral_guess == truth).mean(), abs=0.02)
+    assert found["backend"] == backend
+
+
+def test_a_packages_own_thresholds_are_used_when_asked_for(brightness_package, crop_set, capsys):
+    plain = evaluated(capsys, brightness_package, "--data", crop_set)
+    own = evaluated(capsys, brightness_package, "--data", crop_set, "--own-thresholds")
+    assert own["per_au"]["AU01"] == plain["per_au"]["AU01"]
+    assert own["per_au"]["AU25"]["recall"] < plain["per_au"]["AU25"]["recall"]
+
+
+def test_what_is_no_model_is_one_line(crop_set, tmp_path, capsys):
+    (tmp_path / "broken.pt").write_bytes(b"no checkpoint")
+    for model in (tmp_path / "none.pt", tmp_path / "broken.pt", tmp_path):
+        assert main(["eval", str(model), "--data", str(crop_set)]) == 2
+        assert len(capsys.readouterr().err.splitlines()) == 1

@@ -1,0 +1,152 @@
+"""Per-AU F1 of a checkpoint or a package on labelled crops.
+
+    edgeau eval runs/cednn/best.pt --data faces
+    edgeau eval cednn.edgeau --data faces --variant int8-ort --json
+
+F1 is taken at probability 0.5 with counts pooled over the set, then averaged over AUs. Subjects that the model was
+trained on, or that decided when training stopped, are left out unless --subjects says otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeau.runtime.backends import BACKEND_NAMES, Backend
+from edgeau.runtime.choose import choose, open_variant
+from edgeau.runtime.cli import emit_json, note, say
+from edgeau.runtime.crops import spread
+from edgeau.runtime.errors import InputError
+from edgeau.runtime.manifest import CropSpec, Manifest
+from edgeau.runtime.package import Package
+from edgeau.train.batches import Batch
+from edgeau.train.checkpoint import load_checkpoint, model_from_checkpoint
+from edgeau.train.data import FaceData, open_data
+from edgeau.train.evaluate import Predictor, evaluate, model_predictor
+from edgeau.train.metrics import Metrics
+from edgeau.train.parallel import find_device
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``edgeau eval``."""
+    parser.add_argument("model", metavar="CKPT_OR_PACKAGE", help="a checkpoint, or a package's folder")
+    parser.add_argument(
+        "--data", action="append", required=True, metavar="SPEC", help="labelled crops; may be repeated"
+    )
+    parser.add_argument("--subjects", default="heldout", help="heldout, all, or names separated by commas")
+    parser.add_argument("--variant", help="of a package; by default the one that `edgeau run` would use")
+    parser.add_argument("--backend", choices=BACKEND_NAMES, help="of a package")
+    parser.add_argument("--own-thresholds", action="store_true", help="the model's thresholds in place of 0.5")
+    parser.add_argument("--present-from", type=float, default=2.0, help="intensity that counts as present (default 2)")
+    parser.add_argument("--limit", type=int, help="at most so many crops, spread evenly")
+    parser.add_argument("--batch", type=int, default=64, help="crops at a time (default 64)")
+    parser.add_argument("--device", default="auto", help="for checkpoints: auto, cpu or cuda")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate and print."""
+    if (Path(args.model) / "manifest.json").is_file():
+        return _evaluate_package(args)
+    checkpoint = load_checkpoint(args.model)
+    device = find_device(args.device)
+    predictor = model_predictor(model_from_checkpoint(checkpoint).to(device), device)
+    told = {"model": args.model, "family": checkpoint.family, "device": str(device)}
+    return _evaluate(args, predictor, checkpoint.crop, checkpoint.provenance, checkpoint.thresholds, told)
+
+
+def held_out_rows(data: FaceData, made: Mapping[str, Any], subjects: str) -> np.ndarray:
+    """Samples to evaluate on.
+
+    Args:
+        data: everything.
+        made: provenance, whose ``subjects`` names those that training used.
+        subjects: ``heldout``, ``all`` or names separated by commas.
+
+    Raises:
+        InputError: none is left, or an unknown name.
+    """
+    names = data.subjects
+    if subjects == "heldout":
+        seen = made.get("subjects", {})
+        used = {*seen.get("train", ()), *seen.get("val", ())}
+        names = tuple(s for s in data.subjects if s not in used)
+    elif subjects != "all":
+        names = tuple(s.strip() for s in subjects.split(","))
+        unknown = sorted(set(names) - set(data.subjects))
+        if unknown:
+            raise InputError("--subjects", got=", ".join(unknown), expected="subjects of the data, heldout or all")
+    rows = data.rows_of(names)
+    if len(rows) == 0:
+        raise InputError(
+            "subjects to evaluate on", got="none that training did not see", expected="other people",
+            mend="give other --data, or --subjects all and call it training accuracy",
+        )  # fmt: skip
+    return rows
+
+
+def _evaluate_package(args: argparse.Namespace) -> int:
+    package = Package.open(args.model)
+    choice = choose(package, args.variant, args.backend)
+    manifest = package.manifest
+    with open_variant(package, choice) as backend:
+        told = {"model": args.model, "family": manifest.family, "variant": choice.variant, "backend": choice.backend}
+        predictor = _package_predictor(manifest, backend)
+        return _evaluate(args, predictor, manifest.crop, manifest.provenance, manifest.thresholds, told)
+
+
+def _package_predictor(manifest: Manifest, backend: Backend) -> Predictor:
+    def probabilities(batch: Batch) -> tuple[np.ndarray, np.ndarray | None]:
+        arrays = {"face": batch.face.numpy()}
+        if batch.neutral is not None:
+            arrays["neutral"] = batch.neutral.numpy()
+        outputs = backend.infer(arrays)
+        return outputs["au"], outputs.get("expression")
+
+    return Predictor(probabilities, manifest.aus, manifest.inputs[0].width, manifest.takes_neutral)
+
+
+def _evaluate(
+    args: argparse.Namespace,
+    predictor: Predictor,
+    crop: CropSpec,
+    made: Mapping[str, Any],
+    thresholds: tuple[float, ...],
+    told: Mapping[str, Any],
+) -> int:
+    data = open_data(args.data, predictor.aus, crop=crop)
+    rows = held_out_rows(data, made, args.subjects)
+    rows = rows[spread(len(rows), args.limit)]
+    if "subjects" not in made and args.subjects == "heldout":
+        note("the model does not say whom it was trained on: all subjects are taken as held out")
+    found = evaluate(
+        predictor, data, rows, present_from=args.present_from, batch=args.batch,
+        thresholds=thresholds if args.own_thresholds else 0.5,
+    )  # fmt: skip
+    held = len({int(s) for s in data.subject[rows]})
+    if args.json:
+        emit_json({**told, "data": args.data, "subjects": args.subjects, "subject_count": held, **found.to_json()})
+    else:
+        say(f"{args.model} ({', '.join(str(v) for v in list(told.values())[1:])}): {held} subjects, {len(rows)} crops")
+        _table(found)
+    return 0
+
+
+def _table(found: Metrics) -> None:
+    say(f"{'AU':<6}{'F1':>8}{'accuracy':>10}{'AUC':>8}{'present':>9}{'labelled':>10}")
+    for au, one in found.per_au.items():
+        figures = f"{_figure(one.f1):>8}{_figure(one.accuracy):>10}{_figure(one.auc):>8}"
+        say(f"{au:<6}{figures}{one.positives:>9}{one.labelled:>10}")
+    say(f"{'mean':<6}{_figure(found.mean_f1):>8}{_figure(found.mean_accuracy):>10}{_figure(found.mean_auc):>8}")
+    if found.without_positives:
+        say(f"never present in this set, so in no mean F1: {', '.join(found.without_positives)}")
+    if found.expression_accuracy is not None:
+        say(f"expression accuracy {_figure(found.expression_accuracy)}")
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

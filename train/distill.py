@@ -1,0 +1,172 @@
+"""Distillation: a student learns from a trained teacher, or peers learn from one another while they train.
+
+Logits are compared AU by AU, each a Bernoulli distribution softened by a temperature (after Hinton, Vinyals and Dean,
+2015); peers teach each other as in deep mutual learning (Zhang et al., 2018). Feature maps are compared by the angle
+between their channel vectors at each place. That combination, and every weight, is this project's choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from edgeau.runtime.errors import InputError
+
+from .batches import Batch
+from .losses import AuLoss
+from .models import AuModel, ModelOutput
+from .objectives import Supervised, feed
+
+
+@dataclass(frozen=True)
+class DistillOptions:
+    """Weights of what a student learns from.
+
+    Attributes:
+        temperature: softens both sides' probabilities; 1 leaves them as they are.
+        label_weight: of the losses against the labels.
+        logit_weight: of the teacher's or the peers' AU probabilities.
+        feature_weight: of the teacher's feature maps; peers compare none.
+    """
+
+    temperature: float = 2.0
+    label_weight: float = 0.5
+    logit_weight: float = 1.0
+    feature_weight: float = 0.5
+
+    def __post_init__(self) -> None:
+        if self.temperature <= 0:
+            raise InputError("temperature", got=str(self.temperature), expected="more than 0")
+        if min(self.label_weight, self.logit_weight, self.feature_weight) < 0:
+            raise InputError("distillation weights", got="a negative one", expected="0 or more")
+
+
+def logit_divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """Mean Kullback-Leibler divergence of the teacher's AU probabilities from the student's, times temperature squared.
+
+    Args:
+        student, teacher: logits [N, A]; no gradient flows to the teacher.
+        temperature: divides both.
+
+    Returns:
+        Scalar, 0 where both agree. The square keeps the gradient's size the same at every temperature.
+    """
+    soft_teacher = teacher.detach().float() / temperature
+    target = torch.sigmoid(soft_teacher)
+    own = functional.binary_cross_entropy_with_logits(soft_teacher, target)
+    return (functional.binary_cross_entropy_with_logits(student.float() / temperature, target) - own) * temperature**2
+
+
+def feature_distance(student: Tensor, teacher: Tensor) -> Tensor:
+    """Mean of one minus the cosine between channel vectors at each place, after averaging to the smaller of both maps.
+
+    Args:
+        student, teacher: [N, C, h, w] with the same C; no gradient flows to the teacher.
+    """
+    size = (min(student.shape[-2], teacher.shape[-2]), min(student.shape[-1], teacher.shape[-1]))
+    ours, theirs = (functional.adaptive_avg_pool2d(x.float(), size) for x in (student, teacher.detach()))
+    return (1 - functional.cosine_similarity(ours, theirs, dim=1)).mean()
+
+
+class Teacher:
+    """A trained model that only answers. Not a module, so that it is neither trained, averaged nor saved.
+
+    Args:
+        model: with its weights, on the device where training runs.
+    """
+
+    def __init__(self, model: AuModel) -> None:
+        self.model = model.eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def __call__(self, batch: Batch) -> ModelOutput:
+        return feed(self.model, batch)
+
+
+class Distilled(Supervised):
+    """Students learning from labels and from a teacher.
+
+    Args:
+        members: the students by name.
+        au_loss: against the labels.
+        teacher: the trained model.
+        options: see DistillOptions.
+
+    Raises:
+        InputError: teacher and students share no AU.
+    """
+
+    def __init__(
+        self, members: Mapping[str, AuModel], au_loss: AuLoss, teacher: AuModel, options: DistillOptions
+    ) -> None:
+        super().__init__(members, au_loss)
+        self.options, self.teacher = options, Teacher(teacher)
+        aus = next(iter(members.values())).config.aus
+        self._own, self._theirs = shared_columns(aus, teacher.config.aus)
+        width = feature_channels(teacher)
+        self.projections = nn.ModuleDict()
+        if options.feature_weight > 0:
+            for name, model in members.items():
+                self.projections[name] = nn.Conv2d(feature_channels(model), width, 1)
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        options, outputs, taught = self.options, self.outputs(batch), self.teacher(batch)
+        losses = {term: options.label_weight * value for term, value in self.label_losses(outputs, batch).items()}
+        for name, output in outputs.items():
+            ours, theirs = output.au_logits[:, self._own], taught.au_logits[:, self._theirs]
+            losses[f"{name}/logits"] = options.logit_weight * logit_divergence(ours, theirs, options.temperature)
+            if name in self.projections:
+                distance = feature_distance(self.projections[name](output.features), taught.features)
+                losses[f"{name}/features"] = options.feature_weight * distance
+        return losses
+
+
+class Peers(Supervised):
+    """Models that learn from the labels and from one another, each from the mean divergence to all others.
+
+    Args:
+        members: two or more, of any architectures.
+        au_loss: against the labels.
+        options: see DistillOptions; ``feature_weight`` plays no part.
+
+    Raises:
+        InputError: fewer than two.
+    """
+
+    def __init__(self, members: Mapping[str, AuModel], au_loss: AuLoss, options: DistillOptions) -> None:
+        if len(members) < 2:
+            raise InputError("peers", got=", ".join(members) or "none", expected="two or more models")
+        super().__init__(members, au_loss)
+        self.options = options
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        options, outputs = self.options, self.outputs(batch)
+        losses = {term: options.label_weight * value for term, value in self.label_losses(outputs, batch).items()}
+        for name, output in outputs.items():
+            others = [other.au_logits for peer, other in outputs.items() if peer != name]
+            lessons = [logit_divergence(output.au_logits, logits, options.temperature) for logits in others]
+            losses[f"{name}/peers"] = options.logit_weight * torch.stack(lessons).mean()
+        return losses
+
+
+def shared_columns(own: Sequence[str], theirs: Sequence[str]) -> tuple[list[int], list[int]]:
+    """Where the AUs that both have stand in each. Raises InputError where there is none."""
+    shared = [au for au in own if au in theirs]
+    if not shared:
+        raise InputError("teacher", got=f"AUs {', '.join(theirs)}", expected=f"some of {', '.join(own)}")
+    return [list(own).index(au) for au in shared], [list(theirs).index(au) for au in shared]
+
+
+@torch.no_grad()
+def feature_channels(model: AuModel) -> int:
+    """Channels of a model's last shared feature map."""
+    training = model.training
+    size = model.config.size_px
+    blank = torch.zeros(1, size, size, 3, dtype=torch.uint8, device=next(model.parameters()).device)
+    channels = model.eval()(blank, blank if model.takes_neutral else None).features.shape[1]
+    model.train(training)
+    return int(channels)
