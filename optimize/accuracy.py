@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from edgeau.runtime.crops import CropSet, read_crops
+from edgeau.runtime.crops import CropSet, read_crops, spread
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.manifest import Manifest
 from edgeau.runtime.parity import decisions_flipped
@@ -56,6 +57,18 @@ class Judge:
     def metric(self) -> str:
         """Name of the score."""
         return MEAN_F1 if self.labelled else UNFLIPPED
+
+    def subset(self, count: int) -> Judge:
+        """The same on at most so many crops, spread evenly."""
+        rows = spread(len(self.crops), count)
+        crops = dataclasses.replace(
+            self.crops,
+            faces=self.crops.faces[rows],
+            neutrals=self.crops.neutrals[rows],
+            intensity=self.crops.intensity[rows],
+            subjects=tuple(self.crops.subjects[row] for row in rows),
+        )
+        return dataclasses.replace(self, crops=crops, labels=self.labels[rows], reference=self.reference[rows])
 
     def score(self, outputs: np.ndarray) -> Accuracy:
         """Score probabilities float [N, A] of the same crops."""

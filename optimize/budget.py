@@ -3,7 +3,8 @@
 NNCF has `quantize_with_accuracy_control` for this. It is not used here, because it ranks and reverts on the model as
 NNCF leaves it, calibrates anew for every target, and doesn't bound its time; what must hold the budget is the model as
 the target reads it. So: one calibration; for each layer, put that layer alone back, finish, and score; then put
-layers back in the order of what each regained, scoring each step, until the budget holds.
+layers back in the order of what each regained, scoring each step, until the budget holds; then quantize again those
+that it holds without.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ from edgeau.runtime.parity import sqnr_db
 from .accuracy import Judge
 from .onnx_file import drop_unused
 from .scope import WEIGHTED_OPS
-from .targets import Finished, Target, finish_for, layers_in_float, predict_finished
+from .targets import DATA_MOVING_OPS, Finished, Target, finish_for, layers_in_float, predict_finished
 
+RANKING_CROPS = 64
 LATENCY_ROUNDS = 5
 LATENCY_SECONDS = 0.1
 
@@ -85,16 +87,17 @@ def restore_accuracy(
     outputs = predict_finished(plain, judge.crops, manifest)
     before = judge.score(outputs).value
     floor = reference.value - max_drop
+    trials = _Trials(model, quantized, target, judge, manifest)
     reverted: tuple[str, ...] = ()
     current, score = plain, before
     if score < floor - 1e-12:
-        order = _costliest_first(model, quantized, target, judge, manifest, progress)
+        order = _costliest_first(trials, progress)
         for count in range(1, len(order) + 1):
             reverted = tuple(order[:count])
-            current = finish_for(revert(quantized, model, reverted), target)
-            score = judge.score(predict_finished(current, judge.crops, manifest)).value
+            current, score = trials.score(reverted)
             progress(f"{target.name}: {count} of {len(order)} layers back in float, {reference.metric} {score:.4f}")
             if score >= floor - 1e-12:
+                reverted, current, score = _fewest(trials, reverted, current, score, floor)
                 break
     times = _latencies([plain, current], target, judge, manifest) if reverted else (None, None)
     return Restored(
@@ -103,36 +106,36 @@ def restore_accuracy(
 
 
 def revert(quantized: onnx.ModelProto, model: onnx.ModelProto, layers: Iterable[str]) -> onnx.ModelProto:
-    """A copy of the quantized model in which these layers read float data and float weights again.
+    """A copy of the quantized model in which these layers compute on float data and float weights again.
+
+    A Q/DQ pair that then serves no quantized layer any more goes as well: rounding for an addition alone gains nothing.
 
     Args:
         quantized: Q/DQ model whose nodes kept the names that they have in ``model``.
         model: the float model.
-        layers: node names. Names that are not in both are left alone.
+        layers: names of weighted nodes. Names that are not in both are left alone.
     """
     result = copy.deepcopy(quantized)
-    wanted = set(layers)
-    originals = {node.name: node for node in model.graph.node if node.name in wanted}
+    originals = {node.name: node for node in model.graph.node}
     floats = {tensor.name: tensor for tensor in model.graph.initializer}
-    present = {tensor.name for tensor in result.graph.initializer}
-    undone = _before_quantization(result)
+    wanted = {name for name in layers if name in originals}
+    pairs = _activation_pairs(result)
+    useless = _useless_pairs(result, pairs, wanted)
     for node in result.graph.node:
-        original = originals.get(node.name)
-        if original is None:
-            continue
         for index, name in enumerate(node.input):
-            if name in undone:
-                node.input[index] = undone[name]
-            elif index < len(original.input) and original.input[index] in floats:
-                node.input[index] = original.input[index]
-                if original.input[index] not in present:
-                    result.graph.initializer.append(floats[original.input[index]])
-                    present.add(original.input[index])
+            if name in pairs and (node.name in wanted or name in useless):
+                node.input[index] = pairs[name]
+            elif node.name in wanted and originals[node.name].input[index] in floats:
+                # A name of its own: NNCF has corrected the bias under the old one.
+                weight = copy.deepcopy(floats[originals[node.name].input[index]])
+                weight.name = f"{node.name}/float/{index}"
+                result.graph.initializer.append(weight)
+                node.input[index] = weight.name
     drop_unused(result)
     return result
 
 
-def _before_quantization(model: onnx.ModelProto) -> dict[str, str]:
+def _activation_pairs(model: onnx.ModelProto) -> dict[str, str]:
     """What each activation's dequantized tensor was before its Q/DQ pair, by name."""
     sources = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "QuantizeLinear"}
     constants = {tensor.name for tensor in model.graph.initializer}
@@ -143,24 +146,87 @@ def _before_quantization(model: onnx.ModelProto) -> dict[str, str]:
     }
 
 
-def _costliest_first(
-    model: onnx.ModelProto,
-    quantized: onnx.ModelProto,
-    target: Target,
-    judge: Judge,
-    manifest: Manifest,
-    progress: Callable[[str], None],
-) -> list[str]:
+def _useless_pairs(model: onnx.ModelProto, pairs: dict[str, str], reverted: set[str]) -> set[str]:
+    """Dequantized tensors that a reverted layer reads or makes, and that no layer which stays quantized reads."""
+    producers = {output: node for node in model.graph.node for output in node.output}
+    by_reverted: set[str] = set()
+    by_others: set[str] = set()
+    for node in model.graph.node:
+        if node.op_type in WEIGHTED_OPS:
+            read = _behind(node.input, producers, DATA_MOVING_OPS)[0]
+            (by_reverted if node.name in reverted else by_others).update(read)
+    useless = set()
+    for name, source in pairs.items():
+        made_by = _behind([source], producers, None)[1]
+        if name not in by_others and (name in by_reverted or made_by & reverted):
+            useless.add(name)
+    return useless
+
+
+def _behind(
+    names: Iterable[str], producers: dict[str, onnx.NodeProto], through: frozenset[str] | None
+) -> tuple[set[str], set[str]]:
+    """Tensors met on the way up from ``names``, and the weighted layers at which the way ends.
+
+    ``through`` are the operators that are passed; None passes all but weighted ones.
+    """
+    met, layers, stack = set(), set(), list(names)
+    while stack:
+        name = stack.pop()
+        node = producers.get(name)
+        if name in met:
+            continue
+        met.add(name)
+        if node is not None and node.op_type in WEIGHTED_OPS:
+            layers.add(node.name)
+        elif node is not None and (through is None or node.op_type in through):
+            stack.extend(node.input)
+    return met, layers
+
+
+@dataclass(frozen=True)
+class _Trials:
+    """Scores what a target makes of the model with some layers back in float."""
+
+    model: onnx.ModelProto
+    quantized: onnx.ModelProto
+    target: Target
+    judge: Judge
+    manifest: Manifest
+
+    def finished(self, layers: Iterable[str]) -> Finished:
+        return finish_for(revert(self.quantized, self.model, layers), self.target)
+
+    def score(self, layers: Iterable[str]) -> tuple[Finished, float]:
+        finished = self.finished(layers)
+        return finished, self.judge.score(predict_finished(finished, self.judge.crops, self.manifest)).value
+
+
+def _costliest_first(trials: _Trials, progress: Callable[[str], None]) -> list[str]:
     """Quantized layers by what the score, then the signal to noise ratio, regains when each alone is put back."""
-    in_float = set(layers_in_float(quantized))
-    layers = [n.name for n in quantized.graph.node if n.op_type in WEIGHTED_OPS and n.name not in in_float]
+    in_float = set(layers_in_float(trials.quantized))
+    nodes = trials.quantized.graph.node
+    layers = [node.name for node in nodes if node.op_type in WEIGHTED_OPS and node.name not in in_float]
+    some = trials.judge.subset(RANKING_CROPS)
     regained: dict[str, tuple[float, float]] = {}
     for count, layer in enumerate(layers, 1):
-        outputs = predict_finished(finish_for(revert(quantized, model, [layer]), target), judge.crops, manifest)
-        ratio = sqnr_db(judge.reference, outputs)
-        regained[layer] = (judge.score(outputs).value, float("inf") if ratio is None else ratio)
-        progress(f"{target.name}: layer {count} of {len(layers)}, {layer} costs {regained[layer][0]:.4f}")
+        outputs = predict_finished(trials.finished([layer]), some.crops, trials.manifest)
+        ratio = sqnr_db(some.reference, outputs)
+        regained[layer] = (some.score(outputs).value, float("inf") if ratio is None else ratio)
+        progress(f"{trials.target.name}: layer {count} of {len(layers)}: without {layer} {regained[layer][0]:.4f}")
     return sorted(layers, key=lambda layer: regained[layer], reverse=True)
+
+
+def _fewest(
+    trials: _Trials, reverted: tuple[str, ...], current: Finished, score: float, floor: float
+) -> tuple[tuple[str, ...], Finished, float]:
+    """Quantize again what turns out not to be needed: the layers that regained least first."""
+    for layer in reversed(reverted[:-1]):
+        fewer = tuple(name for name in reverted if name != layer)
+        finished, found = trials.score(fewer)
+        if found >= floor - 1e-12:
+            reverted, current, score = fewer, finished, found
+    return reverted, current, score
 
 
 def _latencies(

@@ -17,6 +17,9 @@ from .finish import finish
 from .parity import BATCH, predict_model
 from .scope import WEIGHTED_OPS
 
+# Values pass through these unchanged: what is quantized before them is quantized behind them.
+DATA_MOVING_OPS = frozenset({"Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "MaxPool", "Slice", "Identity"})
+
 
 @dataclass(frozen=True)
 class Target:
@@ -92,8 +95,7 @@ def predict_finished(finished: Finished, crops: CropSet, manifest: Manifest) -> 
 def layers_in_float(model: onnx.ModelProto) -> list[str]:
     """Names of the convolutions and matrix products whose data input is not dequantized from INT8, in graph order."""
     dequantized = {out for node in model.graph.node if node.op_type == "DequantizeLinear" for out in node.output}
-    through = {"Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "MaxPool", "Slice", "Identity"}
     for node in model.graph.node:
-        if node.op_type in through and node.input[0] in dequantized:
+        if node.op_type in DATA_MOVING_OPS and node.input[0] in dequantized:
             dequantized.update(node.output)
     return [node.name for node in model.graph.node if node.op_type in WEIGHTED_OPS and node.input[0] not in dequantized]

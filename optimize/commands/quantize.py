@@ -68,7 +68,7 @@ def _print(float_bytes: int, made: list[Made], written: list[Any]) -> None:
         layers = variant.notes["float_layers"]
         say(
             f"{variant.name:<16}{variant.size_bytes / 1e3:>8.0f}{variant.size_bytes / float_bytes:>9.0%}{ratio:>9}"
-            f"{parity.max_abs_error:>9.4f}{flipped:>12}  {len(layers)} layers"
+            f"{parity.max_abs_error:>9.4f}{flipped:>12}  {len(layers)} layer{'s' * (len(layers) != 1)}"
         )
     for item in made:
         if item.restored is not None:
