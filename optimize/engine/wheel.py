@@ -34,7 +34,9 @@ def write_wheel(folder: PathLike) -> Path:
     stem = f"edgeau-{distribution.version}"
     files = _sources()
     info = f"{stem}.dist-info"
-    files[f"{info}/METADATA"] = (distribution.read_text("METADATA") or "").encode("utf-8")
+    files[f"{info}/METADATA"] = (distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or "").encode(
+        "utf-8"
+    )
     files[f"{info}/entry_points.txt"] = (distribution.read_text("entry_points.txt") or "").encode("utf-8")
     files[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: edgeau\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     files[f"{info}/RECORD"] = _record(files, f"{info}/RECORD")

@@ -1,0 +1,143 @@
+"""A bundle: one file that says what it will do, builds on a bare device, and refuses to run when damaged."""
+
+import json
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+
+from edgeau.optimize.engine.builder import BuildOptions
+from edgeau.optimize.engine.bundle import make_bundle
+from edgeau.optimize.engine.make import MakeOptions
+from edgeau.optimize.engine.recipe import read_recipe
+from edgeau.optimize.engine.wheel import check_wheel, write_wheel
+from edgeau.runtime.cli import main
+from edgeau.runtime.engine_file import describe_engine
+from edgeau.runtime.errors import InputError
+
+
+@pytest.fixture
+def bundle(package, crops_file, tmp_path):
+    """A bundle for an Orin Nano whose engine is kept without parity, which a device without a GPU can't measure."""
+    options = MakeOptions(crops=str(crops_file), parity=False, build=BuildOptions(batch=(1, 1, 8), workspace_mib=64))
+    return make_bundle(package, "orin-nano:6.2", options, tmp_path / "toy-orin-nano.sh").path
+
+
+def test_a_bundle_has_what_the_ladder_needs_and_says_so(bundle, device):
+    listed = device.run("sh", bundle, "--list", check=True).stdout.split()
+    variants = ["toy.edgeau/fp16.onnx", "toy.edgeau/fp32.onnx", "toy.edgeau/int8-tensorrt.onnx"]
+    assert set(listed) >= {"install.sh", "recipe.json", "parity.npz", "toy.edgeau/manifest.json", *variants}
+    assert [name for name in listed if name.endswith(".whl")]
+
+
+def test_it_asks_before_it_does_anything(bundle, device):
+    done = device.run("sh", bundle, "--into", "here", input="n\n")
+    assert done.returncode == 2
+    assert "build an engine with this machine's TensorRT: int8, batch 1,1,8; if that fails mixed" in done.stdout
+    assert "nothing was done" in done.stderr
+    assert not (device.home / "here" / "lib").exists()
+
+
+def test_without_tensorrt_it_says_what_to_install(bundle, device):
+    done = device.run("sh", bundle, "--into", "here", "--yes")
+    assert done.returncode == 2
+    assert "has no tensorrt; on a Jetson type: sudo apt-get install python3-libnvinfer" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("version", ["8.5", "10.3", "11.1"])
+def test_with_tensorrt_it_builds_and_reports(bundle, device, version):
+    device.install_tensorrt(version)
+    done = device.run("sh", bundle, "--into", "here", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "building int8 from int8-tensorrt.onnx" in done.stderr
+    assert "this bundle was made for orin-nano" in done.stderr
+    report = json.loads((device.home / "here" / "report.json").read_text())
+    engine = device.home / "here" / report["engine"]
+    assert describe_engine(engine)["intact"] is True
+    assert report["sidecar"]["settings"]["workspace_mib"] == 64
+    assert report["sidecar"]["batch"] == [1, 1, 8]
+    again = device.run("sh", bundle, "--into", "here", "--yes")
+    assert "exists; give --into another folder, or --again" in again.stderr
+    assert device.run("sh", bundle, "--into", "here", "--yes", "--again").returncode == 0
+
+
+def test_a_truncated_bundle_is_refused_before_anything_is_unpacked(bundle, device):
+    bundle.write_bytes(bundle.read_bytes()[:-100])
+    done = device.run("sh", bundle, "--into", "here", "--yes")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "truncated or altered" in done.stderr
+    assert not list(device.home.glob("here*"))
+
+
+def test_a_file_altered_after_unpacking_is_refused(bundle, device):
+    device.install_tensorrt()
+    device.run("sh", bundle, "--into", "here", input="n\n")
+    onnx = device.home / "here" / "toy.edgeau" / "int8-tensorrt.onnx"
+    onnx.write_bytes(onnx.read_bytes()[:-1])
+    done = device.run("sh", bundle, "--into", "here", "--yes", "--again")
+    assert done.returncode == 2
+    assert "differs from the SHA-256 in its manifest" in done.stderr
+    (device.home / "here" / "parity.npz").write_bytes(b"other")
+    assert "parity.npz is missing or altered" in device.run("sh", "here/install.sh", "--yes").stderr
+
+
+def test_a_full_disk_leaves_nothing_unpacked(bundle, device):
+    tar = device.home / "bin" / "tar"
+    tar.parent.mkdir()
+    tar.write_text("#!/bin/sh\ncat >/dev/null\necho 'tar: write error: No space left on device' >&2\nexit 2\n")
+    tar.chmod(0o755)
+    done = device.run("sh", "-c", f"PATH={tar.parent}:$PATH sh {bundle} --into here --yes")
+    assert done.returncode == 2
+    assert "is the disk full?" in done.stderr
+    assert not list(device.home.glob("here*"))
+
+
+def test_the_crops_carry_what_fp32_says_of_them(package, crops_file, bundle, device):
+    device.run("sh", bundle, "--into", "here", input="n\n")
+    with np.load(device.home / "here" / "parity.npz") as arrays:
+        assert arrays["faces"].shape == (12, 32, 32, 3)
+        assert arrays["reference"].shape == (12, 4)
+    recipe = read_recipe(device.home / "here")
+    assert (recipe.target, recipe.precision, recipe.batch) == ("orin-nano:6.2", "int8", (1, 1, 8))
+
+
+def test_the_wheel_installs_and_runs_where_nothing_else_is(tmp_path, device):
+    wheel = check_wheel(write_wheel(tmp_path))
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", tmp_path / "lib", wheel],
+        check=True,
+    )  # fmt: skip
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from edgeau.runtime.cli import main; main(['--version'])"
+    done = device.run(device.python, "-c", code, tmp_path / "lib")
+    assert done.stdout.startswith("edgeau ")
+
+
+def test_a_wheel_of_something_else_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "other.whl", "w") as archive:
+        archive.writestr("other/__init__.py", "")
+    with pytest.raises(InputError, match="a wheel of this edgeau"):
+        check_wheel(tmp_path / "other.whl")
+    with pytest.raises(InputError, match="expected a wheel of edgeau"):
+        check_wheel(tmp_path / "none.whl")
+
+
+def test_the_command_line_makes_a_bundle(package, crops_file, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["build", str(package.path), "--target", "xavier-nx", "--crops", str(crops_file), "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert (made["path"], made["samples"]) == ("toy-xavier-nx.sh", 12)
+    assert main(["build", str(package.path), "--target", "nano"]) == 2
+    assert "expected orin-nano" in capsys.readouterr().err
+
+
+def test_a_package_without_int8_says_how_to_make_it(package, crops_file, tmp_path):
+    import dataclasses
+
+    bare = package.with_manifest(dataclasses.replace(package.manifest, variants=(package.manifest.variant("fp32"),)))
+    with pytest.raises(InputError, match=r"edgeau quantize .* --targets tensorrt"):
+        make_bundle(bare, "any", MakeOptions(crops=str(crops_file)), tmp_path / "x.sh")
+    assert not (tmp_path / "x.sh").exists()
+    assert make_bundle(bare, "any", MakeOptions("fp32", crops=str(crops_file)), tmp_path / "x.sh").samples == 12
