@@ -1,0 +1,308 @@
+import threading
+
+import numpy as np
+import pytest
+
+from edgeau.runtime.backends import BackendOptions, open_backend
+from edgeau.runtime.backends.cuda import CudaError, open_cuda
+from edgeau.runtime.errors import BackendError, EngineError, InputError, MissingExtraError
+
+VERSIONS = ("8.5", "8.6", "10.3", "10.16", "11.1")
+NOTHING_LEFT = {"memory": 0, "streams": 0, "graphs": 0, "events": 0, "contexts": 0}
+
+
+def wanted(inputs):
+    mean = inputs["face"].mean((1, 2, 3)) / 255 - inputs["neutral"].mean((1, 2, 3)) / 2550
+    return np.repeat(mean[:, None], 3, 1).astype(np.float32)
+
+
+def close_to(outputs, inputs):
+    return np.allclose(outputs["au"], wanted(inputs), atol=1e-6)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("binding", ["cuda-python", "pycuda"])
+def test_every_version_and_binding_runs_and_gives_everything_back(install, gpu, engine, faces, version, binding):
+    install(gpu, version, binding)
+    with open_backend("tensorrt", engine) as backend:
+        assert dict(backend.input_shapes) == {"neutral": (8, 8, 3), "face": (8, 8, 3)}
+        assert backend.output_names == ("au",)
+        for batch in (1, 4, 1, 1, 1, 2, 2):
+            inputs = faces(batch, first=batch * 3)
+            outputs = backend.infer(inputs)
+            assert outputs["au"].dtype == np.float32
+            assert close_to(outputs, inputs)
+        assert backend.settings["binding"].startswith(binding)
+        assert backend.settings["precision"] == "fp16"
+    assert gpu.left() == NOTHING_LEFT
+
+
+def test_things_are_freed_in_order(install, gpu, engine, faces):
+    install(gpu)
+    backend = open_backend("tensorrt", engine)
+    for _ in range(3):
+        backend.infer(faces(1))
+    gpu.log.clear()
+    backend.close()
+    order = ["cudaStreamSynchronize", "cudaGraphExecDestroy", "~context", "~engine", "~runtime", "cudaFree",
+             "cudaFreeHost", "cudaStreamDestroy"]  # fmt: skip
+    assert sorted(order, key=gpu.log.index) == order
+    backend.close()
+    with pytest.raises(BackendError, match="was closed"):
+        backend.infer(faces(1))
+
+
+def test_buffers_are_allocated_once(install, gpu, engine, faces):
+    install(gpu)
+    with open_backend("tensorrt", engine) as backend:
+        before = dict(gpu.memory)
+        for batch in (1, 2, 4, 3, 1):
+            backend.infer(faces(batch))
+        assert dict(gpu.memory) == before
+
+
+def test_a_repeated_batch_is_captured_and_replayed(install, gpu, engine, faces):
+    install(gpu)
+    with open_backend("tensorrt", engine) as backend:
+        backend.infer(faces(2))
+        assert "cudaStreamBeginCapture" not in gpu.log
+        backend.infer(faces(2))
+        assert backend.settings["cuda_graph"] is True
+        gpu.log.clear()
+        inputs = faces(2, first=90)
+        assert close_to(backend.infer(inputs), inputs)
+        assert [op for op in gpu.log if op.startswith("cuda") and op != "cudaSetDevice"] == [
+            "cudaGraphLaunch",
+            "cudaStreamSynchronize",
+        ]
+        assert "enqueue" not in gpu.log
+
+
+def test_another_batch_drops_the_graph_and_captures_anew(install, gpu, engine, faces):
+    install(gpu)
+    with open_backend("tensorrt", engine) as backend:
+        for batch in (2, 2, 3, 3, 3):
+            inputs = faces(batch)
+            assert close_to(backend.infer(inputs), inputs)
+        assert gpu.log.count("cudaStreamBeginCapture") == 2
+        assert len(gpu.graphs) == 1
+    assert gpu.left() == NOTHING_LEFT
+
+
+def test_an_enqueue_that_is_refused_during_capture_does_not_replay_old_outputs(install, gpu, engine, faces):
+    module = install(gpu)
+    with open_backend("tensorrt", engine) as backend:
+        backend.infer(faces(2))
+        module.fake.behaviour.refuse_enqueue = 1
+        for first in (30, 60, 90):
+            inputs = faces(2, first)
+            assert close_to(backend.infer(inputs), inputs)
+        assert backend.settings["cuda_graph"].startswith("refused")
+        assert gpu.log.count("cudaStreamBeginCapture") == 1
+    assert gpu.left() == NOTHING_LEFT
+
+
+@pytest.mark.parametrize("operation", ["cudaStreamBeginCapture", "cudaGraphInstantiateWithFlags"])
+def test_a_capture_that_cuda_refuses_falls_back(install, gpu, engine, faces, operation):
+    install(gpu)
+    with open_backend("tensorrt", engine) as backend:
+        gpu.fail[operation] = 900
+        for first in (10, 40, 70):
+            inputs = faces(1, first)
+            assert close_to(backend.infer(inputs), inputs)
+        assert "900" in backend.settings["cuda_graph"]
+    assert gpu.left() == NOTHING_LEFT
+
+
+def test_without_a_wish_for_graphs_there_is_none(install, gpu, engine, faces):
+    install(gpu)
+    with open_backend("tensorrt", engine, BackendOptions(cuda_graph=False)) as backend:
+        for _ in range(3):
+            backend.infer(faces(1))
+        assert backend.settings["cuda_graph"] == "not asked for"
+    assert "cudaStreamBeginCapture" not in gpu.log
+
+
+def test_pycuda_says_that_it_has_no_graphs(install, gpu, engine):
+    install(gpu, binding="pycuda")
+    with open_backend("tensorrt", engine) as backend:
+        assert "install cuda-python" in backend.settings["cuda_graph"]
+
+
+@pytest.mark.parametrize("binding", ["cuda-python", "pycuda"])
+def test_an_integrated_gpu_measures_mapped_against_copied(install, gpu, engine, faces, binding):
+    gpu.integrated = True
+    install(gpu, binding=binding)
+    with open_backend("tensorrt", engine) as backend:
+        settings = backend.settings
+        assert settings["memory"] == ("copied" if settings["copied_ms"] < settings["mapped_ms"] else "mapped")
+        # The buffers that lost were given back.
+        kinds = {kind for kind, _, _ in gpu.memory.values()}
+        assert kinds == ({"host", "device"} if settings["memory"] == "copied" else {"mapped"})
+        inputs = faces(3)
+        assert close_to(backend.infer(inputs), inputs)
+    assert gpu.left() == NOTHING_LEFT
+
+
+@pytest.mark.parametrize("mapped", [True, False])
+def test_memory_may_be_chosen(install, gpu, engine, faces, mapped):
+    gpu.integrated = True
+    install(gpu)
+    with open_backend("tensorrt", engine, BackendOptions(mapped_memory=mapped)) as backend:
+        assert backend.settings["memory"] == ("mapped" if mapped else "copied")
+        inputs = faces(2)
+        for _ in range(3):
+            assert close_to(backend.infer(inputs), inputs)
+    assert ("cudaMemcpyAsync" in gpu.log) == (not mapped)
+
+
+def test_a_gpu_with_its_own_memory_never_maps(install, gpu, engine):
+    install(gpu)
+    with open_backend("tensorrt", engine) as backend:
+        assert backend.settings["memory"] == "copied"
+    with pytest.raises(InputError, match="integrated"):
+        open_backend("tensorrt", engine, BackendOptions(mapped_memory=True))
+    assert gpu.left() == NOTHING_LEFT
+
+
+@pytest.mark.parametrize(("binding", "operation"), [("cuda-python", "cudaStreamSynchronize"), ("pycuda", "kernel")])
+def test_after_a_sticky_error_every_call_says_so_at_once(install, gpu, engine, faces, binding, operation):
+    install(gpu, binding=binding)
+    backend = open_backend("tensorrt", engine)
+    backend.infer(faces(1))
+    gpu.fail[operation] = 700
+    with pytest.raises(BackendError, match=r"lost to this process.*start a new process"):
+        backend.infer(faces(1))
+    gpu.log.clear()
+    with pytest.raises(BackendError, match="lost to this process"):
+        backend.infer(faces(1))
+    assert gpu.log == []
+    backend.close()
+
+
+def test_an_error_that_passes_leaves_the_backend_usable(install, gpu, engine, faces):
+    install(gpu)
+    with open_backend("tensorrt", engine) as backend:
+        gpu.fail["cudaMemcpyAsync"] = 2
+        with pytest.raises(CudaError, match="what error 2 means"):
+            backend.infer(faces(1))
+        inputs = faces(2)
+        assert close_to(backend.infer(inputs), inputs)
+    assert gpu.left() == NOTHING_LEFT
+
+
+def test_a_refused_enqueue_is_an_error_and_not_old_outputs(install, gpu, engine, faces):
+    module = install(gpu)
+    with open_backend("tensorrt", engine) as backend:
+        module.fake.behaviour.refuse_enqueue = 1
+        with pytest.raises(BackendError, match="refused to run"):
+            backend.infer(faces(1))
+
+
+def test_a_plan_that_tensorrt_refuses_names_its_reason_and_the_mend(install, gpu, engine):
+    module = install(gpu)
+    module.fake.behaviour.refuse_plan = True
+    with pytest.raises(EngineError, match=r"version tag does not match.*edgeau build"):
+        open_backend("tensorrt", engine)
+    assert gpu.left() == NOTHING_LEFT
+
+
+def test_an_altered_plan_is_never_deserialized(install, gpu, engine):
+    install(gpu)
+    engine.write_bytes(engine.read_bytes()[:-1] + b"!")
+    with pytest.raises(EngineError, match="altered"):
+        open_backend("tensorrt", engine)
+    assert gpu.log == []
+
+
+def test_without_a_device_tensorrts_null_pointer_is_explained(install, gpu, engine):
+    module = install(gpu)
+    module.fake.behaviour.no_device = True
+    with pytest.raises(BackendError, match="CUDA initialization failure with error: 35"):
+        open_backend("tensorrt", engine)
+    assert gpu.left() == NOTHING_LEFT
+
+
+def test_without_a_driver_opening_is_one_clear_error(install, gpu, engine):
+    install(gpu)
+    gpu.fail["cudaSetDevice"] = 2
+    with pytest.raises(CudaError, match="cudaSetDevice failed"):
+        open_backend("tensorrt", engine)
+
+
+def test_memory_that_runs_out_while_opening_leaks_nothing(install, gpu, engine):
+    install(gpu)
+    gpu.fail["cudaMalloc"] = 2
+    with pytest.raises(CudaError):
+        open_backend("tensorrt", engine)
+    assert gpu.left() == NOTHING_LEFT
+
+
+def test_without_a_binding_the_command_is_named(install, gpu, engine):
+    install(gpu, binding=None)
+    with pytest.raises(MissingExtraError, match=r"edgeau\[jetson\]"):
+        open_backend("tensorrt", engine)
+
+
+def test_a_binding_may_be_insisted_on(install, gpu):
+    install(gpu, binding="pycuda")
+    assert open_cuda("pycuda").binding.startswith("pycuda")
+    with pytest.raises(MissingExtraError, match="cuda-python"):
+        open_cuda("cuda-python")
+
+
+@pytest.mark.parametrize(("profile", "batch", "says"), [((1, 1, 4), 5, "1 to 4"), ((2, 2, 2), 1, "exactly 2")])
+def test_a_batch_outside_the_profile_names_the_mend(install, gpu, engine, faces, profile, batch, says):
+    install(gpu, batch=profile)
+    with open_backend("tensorrt", engine) as backend, pytest.raises(InputError, match=f"{says}.*edgeau build"):
+        backend.infer(faces(batch))
+
+
+def test_a_static_engine_runs_at_its_batch(install, gpu, engine, faces):
+    gpu.integrated = True
+    install(gpu, batch=(2, 2, 2))
+    with open_backend("tensorrt", engine) as backend:
+        inputs = faces(2)
+        assert close_to(backend.infer(inputs), inputs)
+
+
+@pytest.mark.parametrize("binding", ["cuda-python", "pycuda"])
+def test_threads_take_turns_and_get_their_own_results(install, gpu, engine, faces, binding):
+    install(gpu, binding=binding)
+    wrong = []
+
+    def work(number):
+        for step in range(20):
+            inputs = faces(1 + (number + step) % 4, first=number * 20 + step)
+            if not close_to(backend.infer(inputs), inputs):
+                wrong.append(number)
+
+    with open_backend("tensorrt", engine) as backend:
+        threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert wrong == []
+    assert gpu.left() == NOTHING_LEFT
+
+
+@pytest.mark.parametrize("binding", ["cuda-python", "pycuda"])
+def test_gpu_time_comes_from_events_that_are_freed(install, gpu, engine, binding):
+    install(gpu, binding=binding)
+    with open_backend("tensorrt", engine) as backend:
+        assert backend.gpu_ms(batch=2, calls=5).tolist() == [0.25] * 5
+    assert gpu.left() == NOTHING_LEFT
+
+
+def test_the_fakes_have_no_name_that_cuda_python_lacks(install, gpu):
+    real = pytest.importorskip("cuda.bindings.runtime", reason="cuda-python is not installed")
+    install(gpu)
+    import sys
+
+    fake = sys.modules["cuda.bindings.runtime"]
+    names = [name for name in vars(fake) if name.startswith("cuda")]
+    assert [name for name in names if not hasattr(real, name)] == []
+    for kind in ("cudaError_t", "cudaMemcpyKind", "cudaStreamCaptureMode", "cudaDeviceAttr"):
+        for member in getattr(fake, kind):
+            assert getattr(real, kind)[member.name] == int(member)
