@@ -15,7 +15,7 @@ from edgeau.runtime.errors import InputError
 
 # sRGB of human skin from light to dark, by eye along published tone scales.
 SKIN_SRGB = np.array(
-    [(244, 208, 186), (233, 187, 160), (219, 166, 134), (196, 139, 105), (160, 104, 74), (118, 74, 52), (82, 52, 39)]
+    [(243, 212, 196), (232, 192, 171), (218, 171, 146), (197, 147, 118), (160, 112, 87), (120, 82, 64), (86, 60, 49)]
 )  # fmt: skip
 _HELDOUT_TONE = (0.42, 0.58)
 _HAIR_SRGB = np.array(
@@ -120,7 +120,7 @@ def draw_look(seed: int, domain: str) -> Look:
     tone = rng.uniform(low, high) if domain == "heldout" else rng.uniform(0, 1 - (high - low))
     if domain == "train" and tone > low:
         tone += high - low
-    srgb = _along(SKIN_SRGB, tone) + rng.normal(0, 1, 3) * [2.0, 2.5, 4.0]
+    srgb = _along(SKIN_SRGB, tone) + rng.normal(0, 1, 3) * [2.0, 2.0, 3.0]
     masculine = rng.random() < 0.5
     hair = _along(_HAIR_SRGB[:5], rng.random() ** 1.6 * (1 - 0.75 * tone))
     if rng.random() < 0.12:
@@ -168,7 +168,7 @@ def draw_scene(seed: int, domain: str) -> Scene:
     azimuth = np.radians(rng.choice([-1, 1]) * (rng.uniform(58, 80) if heldout else abs(rng.normal(0, 30)) % 55))
     elevation = np.radians(rng.uniform(-25, -5) if heldout and rng.random() < 0.4 else rng.uniform(5, 60))
     hardness = rng.uniform(0.15, 1.0) ** 1.2
-    key = _tint(rng, 0.09) * (0.5 + 1.5 * hardness)
+    key = _tint(rng, 0.06) * (0.5 + 1.5 * hardness)
     fill_azimuth = -azimuth + rng.normal(0, 0.5)
     # Cameras set their exposure by what they see: mostly right, sometimes off.
     return Scene(
@@ -181,7 +181,7 @@ def draw_scene(seed: int, domain: str) -> Scene:
         ground_colour=_tint(rng, 0.05) * [1.05, 1.0, 0.95] * rng.uniform(0.2, 0.6),
         distance_cm=rng.uniform(33, 42) if heldout else rng.uniform(45, 200),
         exposure=float(np.exp(rng.normal(0, 0.22))),
-        white_balance=_tint(rng, 0.045),
+        white_balance=_tint(rng, 0.03),
         gamma=rng.uniform(0.88, 1.15),
         contrast=rng.uniform(0.9, 1.15),
         grey=bool(rng.random() < 0.06),

@@ -15,7 +15,7 @@ import numpy as np
 from edgeau.runtime.crop import crop_matrix, transform
 from edgeau.runtime.manifest import CropSpec
 
-from . import skin, wrinkles
+from . import skin, strands, wrinkles
 from .appearance import Look, Scene, Shot, draw_look, draw_scene, draw_shot
 from .base import FrameSpec, Rendered, Renderer
 from .gl import Canvas, open_context, visibility
@@ -27,6 +27,7 @@ _OVERSAMPLING = 1.5
 _PIVOT = np.array([0.0, 0.0, 3.0], np.float32)  # the head turns about its neck's top, roughly
 # Where YuNet sees the five points, beside ours: (sideways outwards, up) in eye distances. Measured on renders.
 _DETECTOR_OFFSET = np.array([(0.0, 0.0), (0.0, 0.0), (0.0, 0.0), (0.0, 0.12), (0.0, 0.12)])
+_VERGENCE_DEG = 2.5  # both eyes look at something a metre or so away
 _HIDDEN_BEHIND_CM = 0.7
 
 
@@ -47,6 +48,7 @@ class _Subject:
     look: Look
     neutral: np.ndarray
     concavity: np.ndarray
+    worn: strands.Strands | None
     textures: dict[str, Any]
 
 
@@ -97,12 +99,13 @@ class IctRenderer:
         strength = self._wrinkles.at(spec.au, 0.05 + 0.22 * subject.look.age**1.5)
         facing = normals @ rotation.T
         vertices = np.concatenate([seen, facing * ambient[:, None], key[:, None], strength[:, None]], axis=1)
+        uniforms = _uniforms(scene, shot, subject.look, rotation, open_cm)
         picture = canvas.draw(
             vertices,
             camera.clip(matrix, crop.size_px),
             {**subject.textures, "background_map": self._background_of(scene, spec.domain, canvas)},
-            _uniforms(scene, shot, subject.look, rotation, open_cm),
-            self._strands(seen, facing, subject.look, scene, shot),
+            uniforms,
+            self._strands(subject, points, scene, uniforms["gain"], rotation),
         )
         landmarks = seen[self._mesh.landmarks]
         places = transform(camera.project(landmarks), matrix)
@@ -147,7 +150,9 @@ class IctRenderer:
             "wrinkle_map": self._furrows,
         }  # fmt: skip
         normals = self._surface.normals(neutral)
-        return _Subject(look, neutral, self._surface.concavity(neutral, normals), textures)
+        concavity = self._surface.concavity(neutral, normals)
+        neutral = neutral + self._hair_volume(look)[:, None] * normals
+        return _Subject(look, neutral, concavity, self._worn(look, neutral), textures)
 
     @property
     def _brow_ridge(self) -> np.ndarray:
@@ -166,9 +171,10 @@ class IctRenderer:
         return self._background[1]
 
     def _turn_eyes(self, points: np.ndarray, neutral: np.ndarray, gaze_deg: tuple[float, float]) -> None:
-        turn = head_rotation(-gaze_deg[0], gaze_deg[1], 0.0).astype(np.float32)
         for rest, left in ((self._mesh.eye_centres[0], False), (self._mesh.eye_centres[1], True)):
             chosen = (self._mesh.part == EYE) & ((self._mesh.neutral[:, 0] > 0) == left)
+            inward = -_VERGENCE_DEG if left else _VERGENCE_DEG
+            turn = head_rotation(inward - gaze_deg[0], gaze_deg[1], 0.0).astype(np.float32)
             centre = rest + (neutral[chosen] - self._mesh.neutral[chosen]).mean(axis=0)
             points[chosen] = (neutral[chosen] - centre) @ turn.T + centre
 
@@ -196,10 +202,37 @@ class IctRenderer:
         found[self._mesh.part == EYE] = np.maximum(found[self._mesh.part == EYE], 0.35)
         return found
 
+    def _hair_volume(self, look: Look) -> np.ndarray:
+        """float32 [V], centimetres by which hair stands out from the scalp."""
+        if look.hair_style == "bald":
+            return np.zeros(len(self._mesh.neutral), np.float32)
+        x, y, z = self._mesh.neutral.T
+        above = y - (9.9 - 0.028 * x**2 * (1 + 0.6 * (np.abs(x) > 4)))
+        behind = np.minimum(y - 2.0, 2.6 - z)
+        height = 0.5 + 1.2 * np.random.default_rng([10, look.seed]).random()
+        covered = (self._mesh.part == SKIN) * np.clip(np.maximum(above, behind) / 1.2, 0, 1)
+        return (height * covered).astype(np.float32)
+
+    def _worn(self, look: Look, neutral: np.ndarray) -> strands.Strands | None:
+        points = neutral[self._mesh.landmarks]
+        half_width = float(points[16, 0] - points[0, 0]) / 2
+        front = neutral[(self._mesh.part == SKIN) & (neutral[:, 2] > 3)]
+        eyes = np.stack([points[36:42].mean(axis=0), points[42:48].mean(axis=0)])
+        found = [strands.hair(look, front, half_width),
+                 strands.glasses(look, eyes, float(points[17:27, 2].max()), half_width)]  # fmt: skip
+        parts = [part for part in found if part is not None]
+        return strands.join(parts) if parts else None
+
     def _strands(
-        self, seen: np.ndarray, normals: np.ndarray, look: Look, scene: Scene, shot: Shot
-    ) -> tuple[np.ndarray, np.ndarray] | None:
-        return None
+        self, subject: _Subject, points: np.ndarray, scene: Scene, gain: np.ndarray, rotation: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        lids = points[self._mesh.landmarks[[[36, 37, 38, 39], [42, 43, 44, 45]]]]
+        parts = [strands.lashes(lids, subject.look)]
+        if subject.worn is not None:
+            parts.append(subject.worn)
+        drawn = strands.join(parts)
+        places, paint = strands.lit(drawn, scene, gain, rotation)
+        return np.concatenate([places - _PIVOT @ rotation.T, paint], axis=1), drawn.triangles
 
     def _visible(
         self, depth: np.ndarray, places: np.ndarray, landmarks: np.ndarray, camera: _Camera, size_px: int
@@ -358,6 +391,8 @@ def _uniforms(scene: Scene, shot: Shot, look: Look, rotation: np.ndarray, open_c
     brightness = float(
         np.mean(scene.key_colour * 0.6 + scene.fill_colour * 0.5 + scene.sky_colour * 0.7 + scene.ground_colour * 0.2)
     )
+    light = scene.key_colour * 0.6 + scene.sky_colour * 0.6  # what a white balance sees and mostly takes away
+    light = light / light.mean()
     # A camera's meter looks at skin and background alike, so dark skin stays darker, but not by its full ratio.
     metered = 0.36 / (brightness * float(look.skin.mean()) ** 0.55 * 0.38**0.45)
     return {
@@ -365,7 +400,7 @@ def _uniforms(scene: Scene, shot: Shot, look: Look, rotation: np.ndarray, open_c
         "key_direction": scene.key_direction, "key_colour": scene.key_colour,
         "fill_direction": scene.fill_direction, "fill_colour": scene.fill_colour,
         "sky_colour": scene.sky_colour, "ground_colour": scene.ground_colour,
-        "gain": metered * scene.exposure * shot.exposure * scene.white_balance,
+        "gain": metered * scene.exposure * shot.exposure * scene.white_balance / light**0.7,
         "iris_colour": look.iris, "teeth_colour": look.teeth, "iris_radius": look.iris_radius,
         "mouth_light": np.clip(0.22 + 0.4 * open_cm, 0.22, 0.8), "wrinkle_gain": 0.55 + 0.75 * look.age,
     }  # fmt: skip

@@ -15,7 +15,7 @@ from edgeau.runtime.files import atomic_path, sha256_file
 from .decimate import decimate
 from .ict_load import IctArrays, find, load
 
-VERSION = 4  # of what is cached; raise it when anything below changes
+VERSION = 5  # of what is cached; raise it when anything below changes
 SKIN, EYE, TEETH, GUMS, SOCKET = range(5)
 POSITION_MAP_PX = 256
 _POSES = (
@@ -42,7 +42,6 @@ class FaceMesh:
         identity: float32 [60, V, 3]; ``shapes``: float32 [K, V, 3], named by ``shape_names``.
         landmarks: int32 [68].
         eye_centres: float32 [2, 3], the subject's right first; ``eye_radius_cm`` float32 [].
-        lashes: int32 [L, 3] triangles of lashes over the vertices from ``lash_start``; not among ``triangles``.
         position_map: float32 [M, M, 3], the neutral position of each texel of the skin's texture, top row v = 1.
     """
 
@@ -56,7 +55,6 @@ class FaceMesh:
     landmarks: np.ndarray
     eye_centres: np.ndarray
     eye_radius_cm: np.ndarray
-    lashes: np.ndarray
     position_map: np.ndarray
 
 
@@ -110,9 +108,6 @@ def build(arrays: IctArrays) -> FaceMesh:
         parts.append(np.full(len(used), part))
         start += len(used)
     kept, part_of = np.concatenate(vertices), np.concatenate(parts).astype(np.uint8)
-    lash_part = part_of == SOCKET + 1
-    lashes = triangles.pop()
-    part_of[lash_part] = SKIN
     names = sorted(arrays.expressions)
     where = {int(v): i for i, v in reversed(list(enumerate(kept)))}
     return FaceMesh(
@@ -126,7 +121,6 @@ def build(arrays: IctArrays) -> FaceMesh:
         landmarks=np.array([where[int(v)] for v in arrays.landmarks], np.int32),
         eye_centres=centres,
         eye_radius_cm=np.float32(radius),
-        lashes=lashes.astype(np.int32),
         position_map=_position_map(arrays),
     )
 
@@ -170,7 +164,6 @@ def _parts(arrays: IctArrays, centres: np.ndarray) -> list[tuple[int, np.ndarray
         (SKIN, material == "M_Face", 6400), (SKIN, outside, 700), (SOCKET, mouth, 300),
         (TEETH, material == "M_Teeth", 1300), (GUMS, material == "M_GumsTongue", 500),
         (EYE, (material == "M_ScleraLeft") & front_of_eye, 260), (EYE, (material == "M_ScleraRight") & front_of_eye, 260),
-        (SOCKET + 1, material == "M_EyeLashes", 700),
     ]  # fmt: skip
     return [(part, triangles[mask], target) for part, mask, target in chosen]
 

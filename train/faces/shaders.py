@@ -82,16 +82,16 @@ void main() {
             float strength = where.z * wrinkle_gain;
             vec3 bent = offset(detail) * 0.9 + offset(wrinkle) * strength * 1.6;
             normal = normalize(normal + head * bent);
-            float furrow = min(wrinkle.a * strength, 0.85);
+            float furrow = min(wrinkle.a * strength, 0.8);
             albedo = skin.rgb * skin.rgb;
-            albedo *= mix(vec3(1.0), vec3(0.50, 0.40, 0.38), furrow);
-            open *= (1.0 - 0.45 * furrow) * (1.0 - detail.a * 0.6);
+            albedo *= mix(vec3(1.0), vec3(0.66, 0.55, 0.52), furrow);
+            open *= (1.0 - 0.35 * furrow) * (1.0 - detail.a * 0.6);
             gloss = skin.a;
         } else if (part < 1.5) {
             vec2 p = place - vec2(1.0);
             float r = length(p) / iris_radius;
             float streak = 0.85 + 1.2 * (detail.x + detail.y - 1.0);
-            vec3 sclera = vec3(0.66, 0.60, 0.57) - vec3(0.0, 0.12, 0.13) * smoothstep(0.5, 0.95, abs(p.x));
+            vec3 sclera = vec3(0.54, 0.49, 0.47) - vec3(0.02, 0.12, 0.12) * smoothstep(0.5, 0.95, abs(p.x));
             vec3 iris = iris_colour * streak * mix(1.25, 0.45, smoothstep(0.6, 1.0, r)) * (0.8 - 0.9 * p.y / iris_radius * 0.3);
             iris *= smoothstep(0.36, 0.46, r);
             albedo = mix(iris, sclera, smoothstep(0.93, 1.07, r));

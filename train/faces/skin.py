@@ -168,7 +168,7 @@ def _strokes(
         cv2.line(image, start.tolist(), end.tolist(), colour, thickness, cv2.LINE_AA, 4)
 
 
-_BROW = np.array([(0.95, 5.25), (1.9, 5.62), (3.0, 5.95), (4.1, 6.0), (5.0, 5.62), (5.75, 5.05)])
+_BROW = np.array([(0.95, 5.2), (1.9, 5.45), (3.0, 5.68), (4.1, 5.72), (5.0, 5.4), (5.75, 4.85)])
 
 
 def _brows(skin: SkinMap, look: Look, colour: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -179,7 +179,7 @@ def _brows(skin: SkinMap, look: Look, colour: np.ndarray, rng: np.random.Generat
     for side in (-1, 1):
         along = rng.beta(1.0, 1.15, count)
         place = np.stack([np.interp(along, np.linspace(0, 1, len(_BROW)), _BROW[:, k]) for k in (0, 1)], axis=1)
-        width = look.brow_thickness * np.interp(along, [0, 0.15, 0.6, 1], [0.34, 0.42, 0.36, 0.10])
+        width = look.brow_thickness * np.interp(along, [0, 0.15, 0.6, 1], [0.36, 0.46, 0.40, 0.12])
         offset = rng.uniform(-1, 1, count)
         place[:, 1] += look.brow_rise + offset * width
         angle = (
