@@ -22,7 +22,7 @@ from edgeau.train.faces.shapes import close_gaps, expression_basis, identity_bas
 
 SUPERSAMPLE = 1.5
 _CACHED_LOOKS = 4
-_PART_LIGHT = {"cavity": 0.45, "tongue": 0.75, "teeth_upper": 0.92, "teeth_lower": 0.8, "neck": 0.72, "curtain": 0.6}
+_PART_LIGHT = {"cavity": 0.45, "tongue": 0.75, "teeth_upper": 0.92, "teeth_lower": 0.8, "eye_r": 0.8, "eye_l": 0.8, "neck": 0.72, "curtain": 0.6}
 
 
 @dataclass(frozen=True)

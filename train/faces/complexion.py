@@ -53,7 +53,7 @@ class Look:
 def look(seed: int, heldout: bool) -> Look:
     """Draw a subject's look. ``heldout`` takes tones and hair from a part of the range that training leaves out."""
     rng = np.random.default_rng([seed, 11])
-    tone = rng.uniform(0, len(_TONES) - 1)
+    tone = (len(_TONES) - 1) * rng.beta(1.2, 1.6)
     if heldout:
         tone = np.floor(tone) + 0.5  # between the tones, where training only comes near
     base = _blend(_TONES, tone) * rng.normal(1, 0.015, 3)
@@ -218,8 +218,8 @@ def _eye_tile(rng: np.random.Generator) -> np.ndarray:
     """The eyeball seen from the front; its radius is half the tile, the angle from the axis grows evenly."""
     y, x = np.mgrid[:TILE, :TILE].astype(np.float32) - TILE / 2
     angle = np.hypot(x, y) / (TILE / 2) * 1.25
-    tile = np.broadcast_to(np.array([226, 220, 216], np.float32), (TILE, TILE, 3)).copy() * rng.uniform(0.88, 1.02)
-    tile *= (1 - 0.25 * np.clip((angle - 0.35) / 0.7, 0, 1))[..., None]
+    tile = np.broadcast_to(np.array([206, 198, 194], np.float32), (TILE, TILE, 3)).copy() * rng.uniform(0.85, 1.02)
+    tile *= (1 - 0.4 * np.clip((angle - 0.35) / 0.7, 0, 1))[..., None]
     iris = _EYES[rng.integers(len(_EYES))] * rng.uniform(0.7, 1.2)
     spokes = 1 + 0.15 * np.sin(np.arctan2(y, x) * 23 + rng.uniform(0, 6))
     rim = 0.31

@@ -20,6 +20,7 @@ from edgeau.runtime.action_units import EXPRESSIONS, UNION
 
 AUS: tuple[str, ...] = tuple(sorted({*UNION, "AU05", "AU20"}))
 PRESENT_FROM = 2.0
+RESERVED = 0.25  # of the faces, so many keep the prototypes' own shares, that none dies out
 
 _BP4D = {"AU01": 0.211, "AU02": 0.171, "AU04": 0.203, "AU06": 0.461, "AU07": 0.549, "AU10": 0.594, "AU12": 0.562,
          "AU14": 0.466, "AU15": 0.169, "AU17": 0.343, "AU23": 0.165, "AU24": 0.151}  # fmt: skip
@@ -33,8 +34,8 @@ RATES: dict[str, dict[str, float]] = {
     "disfa": {**_CALM, **_DISFA},
     "union": _UNION,
     "balanced": {**dict.fromkeys(UNION, 0.24), "AU05": 0.08, "AU20": 0.08},
-    # For training: BP4D's order, without the rarest and the most common, so that each unit has examples both ways.
-    "mix": {au: float(np.clip(rate, 0.17 if au in UNION else 0.06, 0.40)) for au, rate in _UNION.items()},
+    # For training: BP4D's order, pulled together, so that each unit has examples both ways and faces stay plausible.
+    "mix": {au: float(np.clip(0.6 * rate + 0.05, 0.13 if au in UNION else 0.06, 0.33)) for au, rate in _UNION.items()},
 }
 
 
@@ -64,6 +65,7 @@ _ALWAYS_STRONG, _ALWAYS, _LIGHT = (1.0, 2.2, 5.0), (1.0, 1.5, 4.5), (1.0, 0.5, 2
 PROTOTYPES: tuple[Prototype, ...] = (
     _kind("smile", "happiness", 1.6, au6=(0.75, 1.0, 4), au12=_ALWAYS, au7=(0.4, 0.8, 3.5), au14=(0.3, 1, 3.5), au10=(0.35, 1, 3.5)),
     _kind("broad smile", "happiness", 1.6, au6=(1, 2, 5), au12=(1, 2.8, 5), au25=(1, 2, 5), au26=(0.35, 1, 3.5), au7=(0.6, 1.5, 4), au10=(0.6, 1.5, 4)),
+    _kind("amused", "happiness", 2.0, au6=(0.9, 1.5, 4.5), au7=(0.85, 1.5, 4.5), au10=(0.9, 1.5, 4.5), au12=(1, 2, 5), au14=(0.7, 1.5, 4.5), au25=(0.4, 1, 4)),
     _kind("sadness", "sadness", 1.0, au1=_ALWAYS, au4=_ALWAYS, au15=(1, 1.2, 4.5), au17=(0.65, 1, 4.5), au6=(0.2, 1, 3)),
     _kind("surprise", "surprise", 0.8, au1=_ALWAYS_STRONG, au2=_ALWAYS_STRONG, au5=(0.8, 1, 4), au25=(1, 2, 5), au26=(1, 1.5, 5)),
     _kind("fear", "fear", 0.6, au1=_ALWAYS_STRONG, au2=(0.85, 1.5, 4.5), au4=(0.9, 1.2, 4.5), au5=(0.8, 1.5, 5), au20=(0.75, 1.2, 4.5), au25=(0.85, 1, 4), au26=(0.4, 1, 3.5)),
@@ -77,6 +79,8 @@ PROTOTYPES: tuple[Prototype, ...] = (
     _kind("pain", None, 0.8, au4=(0.9, 1.2, 4.5), au6=(0.9, 1.5, 5), au7=(0.95, 1.5, 5), au10=(0.8, 1.2, 4.5), au9=(0.35, 1, 4), au25=(0.5, 1, 4), au20=(0.25, 1, 3.5)),
     _kind("brow flash", None, 0.7, au1=(1, 1, 4.5), au2=(1, 1, 4.5), au25=(0.2, 0.5, 2.5)),
     _kind("doubt", None, 0.5, au15=(0.8, 1, 3.5), au17=(0.95, 1.2, 4.5), au1=(0.3, 0.8, 3), au2=(0.3, 0.8, 3), au14=(0.25, 0.8, 3)),
+    _kind("disdain", None, 0.8, au10=(0.8, 1.2, 4.5), au14=(0.9, 1.5, 4.5), au17=(0.7, 1, 4), au7=(0.6, 1.2, 4), au23=(0.4, 1.5, 4), au24=(0.3, 1, 4)),
+    _kind("tension", None, 0.8, au17=(0.8, 1.2, 4.5), au23=(0.7, 1.5, 4.5), au24=(0.5, 1.5, 4.5), au14=(0.6, 1.2, 4), au7=(0.5, 1, 4), au15=(0.2, 1, 3)),
     _kind("squint", None, 0.5, au7=(1, 1.5, 5), au6=(0.5, 1, 4), au4=(0.4, 0.8, 3.5), au10=(0.35, 0.8, 3)),
     # Confusables: what looks like one unit and is another.
     _kind("lip stretch", None, 0.5, au20=(1, 1.5, 5), au25=(0.5, 1, 4), au26=(0.2, 0.5, 2.5)),
@@ -138,9 +142,10 @@ def _fit(target: np.ndarray) -> Mixture:
     share = prior.copy()
     scale = 0.05 / np.maximum(target, 0.05) ** 2
     for _ in range(600):  # exponentiated gradient: shares stay positive and sum to 1
-        slope = chance @ (scale * (share @ chance - target)) + 0.08 * np.log(share / prior)
+        slope = chance @ (scale * (share @ chance - target)) + 0.04 * np.log(share / prior)
         share *= np.exp(-0.5 * slope)
         share /= share.sum()
+    share = (1 - RESERVED) * share + RESERVED * prior
     shown = share @ chance
     extra = np.clip((target - shown) / (1 - shown), 0, 0.6)
     soften = np.clip((shown - target) / np.maximum(shown, 0.01), 0, 0.95)

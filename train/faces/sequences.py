@@ -12,9 +12,10 @@ from edgeau.train.faces.sampling import AUS, Apex, draw_apex, label_of
 
 SESSION_FRAMES = 34  # a session keeps its light, camera and background
 IDENTITY_COEFFICIENTS = 64  # a face model uses as many as it has
+SEQUENCE_CHANCE = 0.06  # of an expression to be shown from onset to offset; about four frames in ten then are
 # Of the frames of a subject, so many show a unit as present that is so at its expression's apex: the rest are neutral,
 # onsets and offsets. Measured on the plans below; tests hold it.
-APEX_SHARE = 0.70
+APEX_SHARE = 0.76
 _NOT_RESTING = {"AU06", "AU09", "AU20", "AU26"}
 
 
@@ -95,7 +96,7 @@ def _session(
         sequence = samples[-1].sequence + 1
         left = count - len(samples)
         apex = draw_apex(rng, labels, APEX_SHARE)
-        if left >= 8 and rng.random() < 0.12:
+        if left >= 8 and rng.random() < SEQUENCE_CHANCE:
             samples += _sequence(rng, who, base, apex, int(rng.integers(8, min(left, 16) + 1)), sequence)
         else:
             samples.append(_sample(rng, who, base, apex.au, apex.expression, sequence, 0))
