@@ -269,7 +269,7 @@ class CudaPython(Cuda):
     def host_alloc(self, size: int, mapped: bool) -> HostBuffer:
         flags = self._rt.cudaHostAllocMapped if mapped else self._rt.cudaHostAllocDefault
         pointer = int(self._call("cudaHostAlloc", size, flags))
-        array = np.frombuffer((ctypes.c_uint8 * size).from_address(pointer), np.uint8)
+        array: np.ndarray = np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(pointer))
         device = int(self._call("cudaHostGetDevicePointer", pointer, 0)) if mapped else None
         return HostBuffer(array, device, pointer)
 

@@ -413,7 +413,7 @@ def _image_shape(tensor: Tensor) -> Tuple[int, int, int]:
 def _make_log() -> Any:
     """A logger that keeps TensorRT's errors and prints nothing."""
 
-    class Log(trt.ILogger):  # type: ignore[misc]
+    class Log(trt.ILogger):
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.errors: List[str] = []

@@ -305,4 +305,4 @@ def test_the_fakes_have_no_name_that_cuda_python_lacks(install, gpu):
     assert [name for name in names if not hasattr(real, name)] == []
     for kind in ("cudaError_t", "cudaMemcpyKind", "cudaStreamCaptureMode", "cudaDeviceAttr"):
         for member in getattr(fake, kind):
-            assert getattr(real, kind)[member.name] == int(member)
+            assert int(getattr(getattr(real, kind), member.name)) == int(member)
