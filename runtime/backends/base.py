@@ -21,7 +21,8 @@ class BackendOptions:
         inference_precision: OpenVINO's INFERENCE_PRECISION_HINT. ``f32`` unless asked, because OpenVINO runs FP32
             files in bfloat16 by itself where the CPU can.
         cuda_graph: TensorRT: capture the enqueue in a CUDA graph where shapes are fixed.
-        mapped_memory: TensorRT on a GPU that shares the CPU's memory: map it (True) or copy (False); None measures both.
+        mapped_memory: TensorRT on a GPU that shares the CPU's memory: map it (True) or copy (False); None
+            measures both.
     """
 
     threads: Optional[int] = None

@@ -1,16 +1,29 @@
-"""ONNX Runtime: runs every ONNX variant, on the CPU unless another provider is asked for."""
+"""ONNX Runtime: runs every ONNX variant, on the CPU unless another provider is asked for.
+
+With ``TensorrtExecutionProvider`` ONNX Runtime builds an engine itself, which takes minutes on a small board: engine
+and timing caches are kept in edgeau's cache folder (EDGEAU_CACHE, else ~/.cache/edgeau), one folder a file, and a first
+build is announced. The engine grows with the largest batch seen, so another batch may build again. Option names: ONNX
+Runtime's TensorRT execution provider page.
+"""
 
 from __future__ import annotations
 
+import os
+import warnings
 from pathlib import Path
-from typing import Dict, Mapping
+from typing import Any, Dict, List, Mapping, Tuple
 
 import numpy as np
 import onnxruntime as ort  # noqa: TID251 - its one file
 
-from edgeau.runtime.errors import BackendError, InputError
+from edgeau.runtime.detect import cache_folder
+from edgeau.runtime.errors import BackendError, EdgeauWarning, InputError
+from edgeau.runtime.files import sha256_file
 
 from .base import Backend, BackendOptions
+
+CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
+Provider = Tuple[str, Dict[str, str]]
 
 
 class OnnxRuntimeBackend(Backend):
@@ -19,15 +32,13 @@ class OnnxRuntimeBackend(Backend):
     name = "onnxruntime"
 
     def __init__(self, file: Path, options: BackendOptions) -> None:
-        available = ort.get_available_providers()
-        if options.provider not in available:
-            raise InputError("ONNX Runtime provider", got=options.provider, expected=f"one of {', '.join(available)}")
+        providers = _providers(file, options.provider)
         session_options = ort.SessionOptions()
         session_options.log_severity_level = 3
         if options.threads is not None:
             session_options.intra_op_num_threads = options.threads
         try:
-            self._session = ort.InferenceSession(str(file), session_options, providers=[options.provider])
+            self._session = ort.InferenceSession(str(file), session_options, providers=providers)
         except Exception as error:
             raise BackendError(f"ONNX Runtime can't load {file}: {_first_line(error)}") from error
         got = self._session.get_providers()
@@ -37,6 +48,7 @@ class OnnxRuntimeBackend(Backend):
         self.output_names = tuple(o.name for o in self._session.get_outputs())
         self.settings = {
             "provider": got[0],
+            "provider_options": dict(providers[0][1]),
             "threads": options.threads,
             "version": ort.__version__,
         }
@@ -55,5 +67,46 @@ def open(file: Path, options: BackendOptions) -> OnnxRuntimeBackend:
     return OnnxRuntimeBackend(file, options)
 
 
-def _first_line(error: Exception) -> str:
+def _providers(file: Path, wanted: str) -> List[Provider]:
+    """The provider asked for with its options, then what takes the nodes that it can't run."""
+    available = ort.get_available_providers()
+    if wanted not in available:
+        mend = "pip install 'edgeau[gpu]' for those of NVIDIA GPUs" if wanted in (CUDA, TENSORRT) else None
+        raise InputError("ONNX Runtime provider", got=wanted, expected=f"one of {', '.join(available)}", mend=mend)
+    options = _tensorrt_options(file) if wanted == TENSORRT else {}
+    rest = {TENSORRT: [CUDA, CPU], CPU: []}.get(wanted, [CPU])
+    return [(wanted, options), *((name, {}) for name in rest if name in available)]
+
+
+def _tensorrt_options(file: Path) -> Dict[str, str]:
+    folder = cache_folder() / "onnxruntime-tensorrt" / sha256_file(file)[:16]
+    _make_writable(folder)
+    if not any(folder.glob("*.engine")):
+        warnings.warn(
+            f"ONNX Runtime first builds an engine of {file.name}, which can take minutes; it is kept in {folder}",
+            EdgeauWarning,
+            stacklevel=2,
+        )
+    return {
+        "trt_engine_cache_enable": "True",
+        "trt_engine_cache_path": str(folder),
+        "trt_timing_cache_enable": "True",
+        "trt_timing_cache_path": str(folder),
+        # A file with Q/DQ nodes needs the flag; one without would ask for a calibration table.
+        "trt_int8_enable": str(b"QuantizeLinear" in file.read_bytes()),
+    }
+
+
+def _make_writable(folder: Path) -> None:
+    """Make a folder, or say before a build of minutes that its result could not be kept."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(folder, os.W_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        raise InputError(f"cache folder {folder}", got="not writable", mend="set EDGEAU_CACHE to a folder that is")
+
+
+def _first_line(error: Any) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]

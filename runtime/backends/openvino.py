@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any, Dict, Mapping
 
@@ -14,7 +15,7 @@ from .base import Backend, BackendOptions
 
 
 class OpenVinoBackend(Backend):
-    """An ONNX file compiled for the CPU. One infer request, so ``infer`` is for one thread at a time."""
+    """An ONNX file compiled for the CPU. ``infer`` may be called from several threads; calls take turns."""
 
     name = "openvino"
 
@@ -30,6 +31,7 @@ class OpenVinoBackend(Backend):
         except Exception as error:
             raise BackendError(f"OpenVINO can't load {file}: {_first_line(error)}") from error
         self._request = compiled.create_infer_request()
+        self._lock = threading.Lock()
         self.input_shapes = {
             port.get_any_name(): tuple(d.get_length() for d in list(port.get_partial_shape())[1:])
             for port in compiled.inputs
@@ -44,11 +46,12 @@ class OpenVinoBackend(Backend):
 
     def infer(self, inputs: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
         self.check(inputs)
-        try:
-            results = self._request.infer({name: inputs[name] for name in self.input_shapes}, share_inputs=True)
-        except Exception as error:
-            raise BackendError(f"OpenVINO failed: {_first_line(error)}") from error
-        return {name: np.array(results[name]) for name in self.output_names}
+        with self._lock:
+            try:
+                results = self._request.infer({name: inputs[name] for name in self.input_shapes}, share_inputs=True)
+            except Exception as error:
+                raise BackendError(f"OpenVINO failed: {_first_line(error)}") from error
+            return {name: np.array(results[name]) for name in self.output_names}
 
 
 def open(file: Path, options: BackendOptions) -> OpenVinoBackend:

@@ -509,3 +509,29 @@ def faces():
         return {"face": face, "neutral": np.full_like(face, 20)}
 
     return make
+
+
+@pytest.fixture(scope="session")
+def onnx_file(tmp_path_factory):
+    """A real ONNX file: the mean of ``face`` less that of ``neutral``, over 255, in both AUs; batch is dynamic."""
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed, and makes the test graph")
+    helper, kinds = onnx.helper, onnx.TensorProto
+    nodes = [
+        helper.make_node("Cast", ["face"], ["f"], to=kinds.FLOAT),
+        helper.make_node("Cast", ["neutral"], ["n"], to=kinds.FLOAT),
+        helper.make_node("Sub", ["f", "n"], ["d"]),
+        helper.make_node("ReduceMean", ["d"], ["m"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("Reshape", ["m", "column"], ["c"]),
+        helper.make_node("MatMul", ["c", "weights"], ["au"]),
+    ]
+    constants = {"column": np.array([-1, 1]), "weights": np.full((1, 2), 1 / 255, np.float32)}
+    image = ["N", SIDE, SIDE, 3]
+    graph = helper.make_graph(
+        nodes, "mean",
+        [helper.make_tensor_value_info(name, kinds.UINT8, image) for name in ("face", "neutral")],
+        [helper.make_tensor_value_info("au", kinds.FLOAT, ["N", 2])],
+        [onnx.numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )  # fmt: skip
+    path = tmp_path_factory.mktemp("onnx") / "mean.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
