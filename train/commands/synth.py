@@ -23,8 +23,8 @@ from pathlib import Path
 from edgeau.runtime.cli import emit_json, note, say
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.manifest import CropSpec
+from edgeau.train.faces.prototypes import RATES
 from edgeau.train.faces.report import base_rates, write_contact_sheet, write_csv
-from edgeau.train.faces.sampling import RATES
 from edgeau.train.faces.source import DOMAINS, SyntheticOptions, check
 from edgeau.train.faces.writer import Job, write_set
 

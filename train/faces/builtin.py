@@ -1,8 +1,8 @@
 """The built-in renderer: our own low-poly head, drawn with numpy and OpenCV alone.
 
 It needs no graphics driver and no torch, so that synthetic faces work wherever the runtime does. Triangles are painted
-into an index at one and a half times the crop's resolution; texture, light and creases are then looked up once a pixel, so that
-shading is smooth though the mesh is coarse.
+into an index at one and a half times the crop's resolution; texture, light and creases are then looked up once a
+pixel, so that shading is smooth though the mesh is coarse.
 """
 
 from __future__ import annotations
@@ -15,14 +15,24 @@ import numpy as np
 
 from edgeau.runtime.crop import crop_matrix, transform
 from edgeau.runtime.manifest import CropSpec
-from edgeau.train.faces import align, camera, complexion, raster
+from edgeau.train.faces import align, camera, complexion, creases, raster
 from edgeau.train.faces.base import FrameSpec, Rendered
-from edgeau.train.faces.head import EYE_RADIUS, EYE_X, EYE_Z, IDENTITY_SIZE, TOP, egg, hairline, head
+from edgeau.train.faces.head import IDENTITY_SIZE, hairline, head
+from edgeau.train.faces.head_layout import EYE_RADIUS, TOP, egg
 from edgeau.train.faces.shapes import close_gaps, expression_basis, identity_basis, weights
 
 SUPERSAMPLE = 1.5
 _CACHED_LOOKS = 4
-_PART_LIGHT = {"cavity": 0.45, "tongue": 0.75, "teeth_upper": 0.92, "teeth_lower": 0.8, "eye_r": 0.8, "eye_l": 0.8, "neck": 0.72, "curtain": 0.6}
+_PART_LIGHT = {
+    "cavity": 0.45,
+    "tongue": 0.75,
+    "teeth_upper": 0.92,
+    "teeth_lower": 0.8,
+    "eye_r": 0.8,
+    "eye_l": 0.8,
+    "neck": 0.72,
+    "curtain": 0.6,
+}
 
 
 @dataclass(frozen=True)
@@ -85,7 +95,12 @@ class BuiltinRenderer:
         return self._scenes[key]
 
     def _view(
-        self, spec: FrameSpec, look: complexion.Look, scene: camera.Surroundings, crop: CropSpec, rng: np.random.Generator
+        self,
+        spec: FrameSpec,
+        look: complexion.Look,
+        scene: camera.Surroundings,
+        crop: CropSpec,
+        rng: np.random.Generator,
     ) -> _View:
         points = self._shape(spec, look)
         normals = self._normals(points)
@@ -149,7 +164,13 @@ class BuiltinRenderer:
         return triangles, order
 
     def _shade(
-        self, spec: FrameSpec, look: complexion.Look, scene: camera.Surroundings, view: _View, index: np.ndarray, triangles: np.ndarray
+        self,
+        spec: FrameSpec,
+        look: complexion.Look,
+        scene: camera.Surroundings,
+        view: _View,
+        index: np.ndarray,
+        triangles: np.ndarray,
     ) -> np.ndarray:
         size = index.shape[0]
         light, shine = self._light(view, look, scene)
@@ -157,7 +178,7 @@ class BuiltinRenderer:
         covered, values = raster.interpolate(index, view.pixels, triangles, attributes)
         u, v = values[:, 0].reshape(1, -1), values[:, 1].reshape(1, -1)
         colour = _sample(look.atlas, u, v)
-        gain = _sample(complexion.crease_gain(dict(spec.au), look.creases), u, v)
+        gain = _sample(creases.crease_gain(dict(spec.au), look.creases), u, v)
         picture = cv2.resize(scene.background, (size, size), interpolation=cv2.INTER_LINEAR).astype(np.float32)
         lit = colour.astype(np.float32) * (np.maximum(values[:, 2:5], 0) * gain[:, None]) + values[:, 5:6]
         picture.reshape(-1, 3)[covered] = lit
@@ -241,8 +262,11 @@ def _sample(image: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     rows = -(-count // width)
     grid = np.zeros((2, rows * width), np.float32)
     grid[0, :count], grid[1, :count] = u[0], v[0]
-    sampled = cv2.remap(image, grid[0].reshape(rows, width), grid[1].reshape(rows, width), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    sampled = cv2.remap(
+        image,
+        grid[0].reshape(rows, width),
+        grid[1].reshape(rows, width),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
     return sampled.reshape(rows * width, -1)[:count].reshape(count, *image.shape[2:])
-
-
-__all__ = ["EYE_X", "EYE_Z", "BuiltinRenderer", "rotation"]

@@ -59,7 +59,7 @@ def surroundings(seed: int, size_px: int, heldout: bool) -> Surroundings:
         distance=float(rng.uniform(6, 9) if heldout else rng.uniform(9, 28)),
         blur_px=float(rng.choice([0.0, rng.uniform(0.2, 1.0)], p=[0.4, 0.6])),
         noise=float(rng.uniform(4, 9) if heldout else abs(rng.normal(0, 3.5))),
-        jpeg_quality=int(rng.choice([0, rng.integers(50, 95)], p=[0.4, 0.6])),
+        jpeg_quality=int(rng.integers(50, 95)) if rng.random() < 0.6 else 0,
     )
 
 
@@ -75,7 +75,7 @@ def _background(rng: np.random.Generator, size_px: int, heldout: bool) -> np.nda
     if not plain:
         for _ in range(int(rng.integers(3, 12))):
             x0, y0 = rng.integers(-size_px // 4, size_px, 2)
-            x1, y1 = (x0, y0) + rng.integers(size_px // 8, size_px, 2)
+            x1, y1 = np.array((x0, y0)) + rng.integers(size_px // 8, size_px, 2)
             colour = np.clip(rng.uniform(10, 240) + rng.normal(0, 18, 3), 0, 255)
             cv2.rectangle(picture, (int(x0), int(y0)), (int(x1), int(y1)), colour.tolist(), -1)
         picture = cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.01, 0.08)) * size_px)
@@ -105,4 +105,5 @@ def expose(image: np.ndarray, around: Surroundings, rng: np.random.Generator) ->
 
 def _jpeg(image_rgb: np.ndarray, quality: int) -> np.ndarray:
     _, data = cv2.imencode(".jpg", image_rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+    decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
+    return np.ascontiguousarray(decoded[..., ::-1])

@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import cv2
 import numpy as np
 
-from edgeau.train.faces.head import (
-    ATLAS_H,
-    ATLAS_W,
-    MOUTH_HALF,
-    MOUTH_Y,
-    SKIN_H,
-    TILE,
-    angle_of,
-    head,
-    skin_uv,
-)
+from edgeau.train.faces.head import ATLAS_H, ATLAS_W, SKIN_H, TILE, head, skin_uv
+from edgeau.train.faces.head_layout import angle_of
 
 # Skin tones from light to dark, sRGB. Our choice, spread over the range that photos show.
 _TONES = np.array(
-    [(244, 214, 196), (233, 193, 168), (218, 172, 142), (196, 147, 114), (168, 119, 88), (132, 90, 64), (98, 65, 47), (70, 47, 36)],
+    [
+        (244, 214, 196),
+        (233, 193, 168),
+        (218, 172, 142),
+        (196, 147, 114),
+        (168, 119, 88),
+        (132, 90, 64),
+        (98, 65, 47),
+        (70, 47, 36),
+    ],
     np.float32,
-)  # fmt: skip
-_HAIR = np.array([(30, 24, 22), (52, 36, 28), (84, 56, 38), (130, 92, 56), (176, 140, 92), (120, 56, 32), (150, 148, 146)], np.float32)
-_EYES = np.array([(72, 44, 26), (96, 64, 36), (104, 100, 62), (92, 116, 132), (110, 132, 120), (54, 36, 26)], np.float32)
+)
+_HAIR = np.array(
+    [(30, 24, 22), (52, 36, 28), (84, 56, 38), (130, 92, 56), (176, 140, 92), (120, 56, 32), (150, 148, 146)],
+    np.float32,
+)
+_EYES = np.array(
+    [(72, 44, 26), (96, 64, 36), (104, 100, 62), (92, 116, 132), (110, 132, 120), (54, 36, 26)], np.float32
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,8 @@ class Look:
         atlas: uint8 [ATLAS_H, ATLAS_W, 3], RGB without light.
         shine: strength of the skin's highlight, 0..1.
         creases: how deep this skin folds, about 0.4 (young) to 1.4.
-        hair: ``none``, ``short``, ``fringe`` or ``long``; hair_lift its thickness, hair_drop how far the edge comes down.
+        hair: ``none``, ``short``, ``fringe`` or ``long``.
+        hair_lift, hair_drop: its thickness, and how far its edge comes down.
         glasses: RGB of a frame, or None.
     """
 
@@ -147,7 +152,22 @@ def _freckles(skin: np.ndarray, rng: np.random.Generator) -> None:
 
 def _beard(skin: np.ndarray, rng: np.random.Generator, hair: np.ndarray) -> None:
     """Stubble to a full beard on jaw, chin and upper lip."""
-    outer = place(np.array([(-1.05, -0.75), (-0.66, -1.0), (-0.5, -0.92), (-0.25, -0.86), (0.25, -0.86), (0.5, -0.92), (0.66, -1.0), (1.05, -0.75), (0.95, -1.85), (-0.95, -1.85)]))  # fmt: skip
+    outer = place(
+        np.array(
+            [
+                (-1.05, -0.75),
+                (-0.66, -1.0),
+                (-0.5, -0.92),
+                (-0.25, -0.86),
+                (0.25, -0.86),
+                (0.5, -0.92),
+                (0.66, -1.0),
+                (1.05, -0.75),
+                (0.95, -1.85),
+                (-0.95, -1.85),
+            ]
+        )
+    )
     area = _mask(outer, 6)
     grain = np.clip(0.75 + 0.35 * _noise(rng, 2), 0, 1)
     strength = rng.choice([rng.uniform(0.1, 0.35), rng.uniform(0.6, 0.9)], p=[0.7, 0.3])
@@ -179,7 +199,9 @@ def _eye_lines(skin: np.ndarray, rng: np.random.Generator, base: np.ndarray) -> 
     for name in ("lid_r", "lid_l"):
         upper, lower = uv[groups[name][0]], uv[groups[name][1]]
         cv2.polylines(lash, [np.round((upper - (0, 1.5)) * 16).astype(np.int32)], False, made_up, 4, cv2.LINE_AA, 4)
-        cv2.polylines(lash, [np.round((lower + (0, 1)) * 16).astype(np.int32)], False, made_up * 0.35, 2, cv2.LINE_AA, 4)
+        cv2.polylines(
+            lash, [np.round((lower + np.array((0, 1))) * 16).astype(np.int32)], False, made_up * 0.35, 2, cv2.LINE_AA, 4
+        )
         cv2.polylines(crease, [np.round((upper - (0, 9)) * 16).astype(np.int32)], False, fold, 3, cv2.LINE_AA, 4)
     skin *= 1 - cv2.GaussianBlur(crease, (0, 0), 2.0)[..., None] * np.array([0.7, 0.85, 0.9], np.float32)
     dark = np.minimum(base * 0.25, 40).astype(np.float32)
@@ -196,9 +218,18 @@ def _brows(skin: np.ndarray, rng: np.random.Generator, hair: np.ndarray) -> None
         for s in np.repeat(np.linspace(0, 1, 46), 3):
             at = np.array([np.interp(s * 4, range(5), top[:, axis]) for axis in (0, 1)])
             height = 13 * thickness * (1 - 0.65 * s**2)
-            start = at + (rng.normal(0, 1.5), 12 * (1 - 0.7 * s**2) * 0.5 + rng.uniform(-0.5, 0.5) * height + 2)
-            end = start + (outward * rng.uniform(4, 9), -rng.uniform(2, 6) * (1 - 1.2 * s))
-            cv2.line(mask, tuple(np.round(start * 16).astype(int)), tuple(np.round(end * 16).astype(int)), density, 1, cv2.LINE_AA, 4)
+            rise = 6 * (1 - 0.7 * s**2) + rng.uniform(-0.5, 0.5) * height + 2
+            start = at + np.array((rng.normal(0, 1.5), rise))
+            end = start + np.array((outward * rng.uniform(4, 9), -rng.uniform(2, 6) * (1 - 1.2 * s)))
+            cv2.line(
+                mask,
+                tuple(np.round(start * 16).astype(int)),
+                tuple(np.round(end * 16).astype(int)),
+                density,
+                1,
+                cv2.LINE_AA,
+                4,
+            )
     mask = cv2.GaussianBlur(mask, (0, 0), 1.3)[..., None] * 1.3
     skin += (np.minimum(hair, skin.mean((0, 1)) * 0.75).astype(np.float32) - skin) * np.clip(mask, 0, 1)
 
@@ -240,67 +271,3 @@ def _teeth_tile(rng: np.random.Generator) -> np.ndarray:
             tile[:, int(edge) : int(edge) + 1] *= 0.8
     tile[: TILE // 8] *= (0.75, 0.5, 0.5)
     return tile
-
-
-# Creases: lines in x and y of the head at rest for the subject's left side (mirrored for the right), the line's
-# width in atlas pixels, and how much light it takes at intensity 5.
-_CREASES: dict[str, list[tuple[list[tuple[float, float]], int, float]]] = {
-    "AU01": [([(0.0, 0.62), (0.22, 0.63), (0.42, 0.60)], 4, 0.42), ([(0.0, 0.76), (0.25, 0.77), (0.45, 0.74)], 4, 0.42), ([(0.0, 0.90), (0.22, 0.90), (0.40, 0.87)], 4, 0.32)],
-    "AU02": [([(0.42, 0.64), (0.62, 0.66), (0.84, 0.60)], 4, 0.42), ([(0.42, 0.78), (0.62, 0.80), (0.84, 0.73)], 4, 0.38), ([(0.4, 0.91), (0.6, 0.92), (0.78, 0.86)], 4, 0.28)],
-    "AU04": [([(0.09, 0.18), (0.075, 0.34), (0.11, 0.50)], 5, 0.62), ([(0.0, 0.22), (0.0, 0.40)], 3, 0.22), ([(0.14, 0.20), (0.32, 0.19), (0.55, 0.24)], 9, 0.30)],
-    "AU06": [([(0.80, -0.02), (0.95, 0.02)], 4, 0.45), ([(0.79, -0.08), (0.95, -0.11)], 4, 0.45), ([(0.77, -0.13), (0.91, -0.22)], 4, 0.4), ([(0.28, -0.15), (0.50, -0.20), (0.74, -0.13)], 6, 0.42)],
-    "AU07": [([(0.30, -0.10), (0.50, -0.125), (0.70, -0.09)], 5, 0.40)],
-    "AU09": [([(0.0, 0.0), (0.10, 0.03), (0.16, 0.10)], 4, 0.5), ([(0.0, -0.09), (0.10, -0.07), (0.19, 0.0)], 4, 0.5), ([(0.09, -0.20), (0.17, -0.12), (0.24, -0.10)], 4, 0.42), ([(0.30, -0.50), (0.36, -0.64), (0.42, -0.80)], 6, 0.42)],
-    "AU10": [([(0.28, -0.56), (0.38, -0.70), (0.44, -0.86)], 7, 0.55), ([(0.26, -0.20), (0.45, -0.26), (0.62, -0.22)], 5, 0.15)],
-    "AU12": [([(0.30, -0.60), (0.44, -0.76), (0.55, -0.96), (0.58, -1.08)], 5, 0.45), ([(0.48, -1.02), (0.53, -1.10), (0.52, -1.18)], 5, 0.38)],
-    "AU14": [([(0.45, -1.02), (0.50, -1.13), (0.47, -1.24)], 6, 0.75), ([(0.40, -1.14), (0.46, -1.14)], 6, 0.4)],
-    "AU15": [([(0.42, -1.17), (0.47, -1.30), (0.46, -1.42)], 6, 0.55), ([(0.15, -1.42), (0.32, -1.38)], 5, 0.22)],
-    "AU17": [([(0.0, -1.41), (0.14, -1.42), (0.28, -1.48)], 6, 0.45), ([(0.03, -1.55), (0.09, -1.58)], 6, 0.42), ([(0.12, -1.52), (0.19, -1.55)], 6, 0.42), ([(0.04, -1.66), (0.12, -1.68)], 6, 0.42), ([(0.17, -1.63), (0.22, -1.66)], 5, 0.36)],
-    "AU20": [([(0.60, -0.98), (0.66, -1.14), (0.64, -1.30)], 6, 0.40), ([(0.58, -1.4), (0.68, -1.3)], 5, 0.15)],
-    "AU23": [([(0.10, -0.97), (0.09, -1.06)], 3, 0.40), ([(0.22, -1.0), (0.20, -1.08)], 3, 0.40), ([(0.08, -1.18), (0.09, -1.28)], 3, 0.40), ([(0.2, -1.17), (0.22, -1.26)], 3, 0.38)],
-    "AU24": [([(0.0, -1.37), (0.2, -1.355), (0.33, -1.30)], 5, 0.38), ([(0.03, -0.93), (0.2, -0.95), (0.36, -1.02)], 4, 0.22), ([(0.43, -1.10), (0.45, -1.19)], 4, 0.30)],
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Crease:
-    """How one action unit darkens one side of the skin: float32 ``change`` at rows and columns of the atlas."""
-
-    rows: slice
-    columns: slice
-    change: np.ndarray
-
-
-@lru_cache(maxsize=1)
-def creases() -> dict[str, tuple[Crease, Crease]]:
-    """For each action unit that folds skin, its change of brightness (right, left) at intensity 5."""
-    return {au: (_crease(strokes, -1), _crease(strokes, 1)) for au, strokes in _CREASES.items()}
-
-
-def _crease(strokes: list[tuple[list[tuple[float, float]], int, float]], side: int) -> Crease:
-    total = np.zeros((SKIN_H, ATLAS_W), np.float32)
-    for line, width, depth in strokes:
-        knots = np.array(line)
-        smooth = np.stack([np.interp(np.linspace(0, 1, 24), np.linspace(0, 1, len(knots)), knots[:, k]) for k in (0, 1)], -1)
-        path = np.round(place(smooth * (side, 1)) * 16).astype(np.int32)
-        groove = np.zeros_like(total)
-        cv2.polylines(groove, [path], False, 1.0, width, cv2.LINE_AA, 4)
-        groove = cv2.GaussianBlur(groove, (0, 0), 0.35 * width)
-        fold = cv2.GaussianBlur(groove, (0, 0), 1.1 * width)
-        total += depth * (0.55 * np.roll(fold, width + 2, axis=0) - groove - 0.35 * fold)
-    rows, columns = np.flatnonzero(np.abs(total).max(1) > 0.004), np.flatnonzero(np.abs(total).max(0) > 0.004)
-    box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-    return Crease(*box, total[box].copy())
-
-
-def crease_gain(au: dict[str, tuple[float, float]], depth: float) -> np.ndarray:
-    """What the creases of these intensities leave of the light: float32 [ATLAS_H, ATLAS_W], 1 on smooth skin."""
-    gain = np.ones((ATLAS_H, ATLAS_W), np.float32)
-    for name, sides in creases().items():
-        for crease, intensity in zip(sides, au.get(name, (0.0, 0.0)), strict=True):
-            if intensity > 0:
-                gain[crease.rows, crease.columns] += crease.change * (intensity / 5 * depth)
-    return np.maximum(gain, 0.15, out=gain)
-
-
-__all__ = ["MOUTH_HALF", "MOUTH_Y", "Crease", "Look", "crease_gain", "creases", "look", "place"]

@@ -22,7 +22,7 @@ def make_renderer(face: str) -> Renderer:
         from edgeau.train.faces.builtin import BuiltinRenderer
 
         return BuiltinRenderer()
-    from edgeau.train.faces import ict
+    from edgeau.train.faces.ict import make
 
-    renderer: Renderer = ict.make(None if face == "ict" else face)
+    renderer: Renderer = make(None if face == "ict" else face)
     return renderer

@@ -36,7 +36,12 @@ def write_csv(folder: Path, index: dict[str, Any]) -> None:
         for row in range(len(labels["au"])):
             number = int(labels["expression"][row])
             name = index["expressions"][number] if number >= 0 else ""
-            place = [shard["name"], row, shard["subject"], *(int(labels[key][row]) for key in ("sequence", "frame", "neutral"))]
+            place = [
+                shard["name"],
+                row,
+                shard["subject"],
+                *(int(labels[key][row]) for key in ("sequence", "frame", "neutral")),
+            ]
             table.writerow([*place, name, *(f"{float(value):.1f}" for value in labels["au"][row])])
     write_text(folder / "index.csv", buffer.getvalue())
 

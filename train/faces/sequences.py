@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edgeau.runtime.action_units import UNION
 from edgeau.train.faces.base import FrameSpec
-from edgeau.train.faces.sampling import AUS, Apex, draw_apex, label_of
+from edgeau.train.faces.prototypes import AUS
+from edgeau.train.faces.sampling import Apex, draw_apex, label_of
 
 SESSION_FRAMES = 34  # a session keeps its light, camera and background
 IDENTITY_COEFFICIENTS = 64  # a face model uses as many as it has
@@ -55,7 +55,7 @@ def plan_subject(seed: int, subject: int, frames: int, labels: str = "mix", doma
     Args:
         seed: of the whole set. subject: its number in the set.
         frames: how many pictures, at least 2.
-        labels: which base rates, a name in ``sampling.RATES``.
+        labels: which base rates, a name in ``prototypes.RATES``.
         domain: ``train`` or ``heldout``.
     """
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(subject,)))
@@ -129,7 +129,7 @@ def _finish(
 ) -> Sample:  # fmt: skip
     """Labels say what the face does; the picture shows it on top of how the face rests."""
     shown = {
-        name: tuple(min(5.0, a + b) for a, b in zip(au.get(name, (0, 0)), who.resting.get(name, (0, 0)), strict=True))
+        name: _on_top(au.get(name, (0.0, 0.0)), who.resting.get(name, (0.0, 0.0)))
         for name in sorted({*au, *who.resting})
     }
     label = label_of(au)
@@ -138,20 +138,25 @@ def _finish(
     return Sample(replace(spec, au=shown), label, expression, sequence, frame, is_neutral=is_neutral)
 
 
+def _on_top(action: tuple[float, float], resting: tuple[float, float]) -> tuple[float, float]:
+    return min(5.0, action[0] + resting[0]), min(5.0, action[1] + resting[1])
+
+
 def _sequence(
     rng: np.random.Generator, who: _Subject, base: FrameSpec, apex: Apex, length: int, sequence: int
 ) -> list[Sample]:
     """Neutral, onset, apex, offset, as a camera sees them a few frames apart; units start and end at their own time."""
     time = np.linspace(0, 1, length)
-    envelopes = {
-        au: _envelope(time, *(np.array([0.08, 0.30, 0.72, 0.95]) + rng.normal(0, 0.03, 4))) for au in apex.au
-    }
+    envelopes = {au: _envelope(time, *(np.array([0.08, 0.30, 0.72, 0.95]) + rng.normal(0, 0.03, 4))) for au in apex.au}
     drift = np.cumsum(rng.normal(0, (1.2, 0.8, 0.6), (length, 3)), axis=0) + rng.normal(0, (6, 4, 3))
     gaze = rng.normal(0, (7, 4))
     blinks = np.where(rng.random(length) < 0.06, rng.uniform(0.5, 1, length), rng.uniform(0, 0.1))
     samples = []
     for frame in range(length):
-        au = {name: (float(r * envelopes[name][frame]), float(le * envelopes[name][frame])) for name, (r, le) in apex.au.items()}
+        au = {
+            name: (float(r * envelopes[name][frame]), float(le * envelopes[name][frame]))
+            for name, (r, le) in apex.au.items()
+        }
         spec = replace(
             base,
             frame_seed=int(rng.integers(1 << 31)),
@@ -170,6 +175,3 @@ def _envelope(time: np.ndarray, start: float, peak: float, fall: float, end: flo
     rise = np.clip((time - start) / max(peak - start, 0.05), 0, 1)
     drop = np.clip((end - time) / max(end - fall, 0.05), 0, 1)
     return (0.5 - 0.5 * np.cos(np.pi * np.minimum(rise, 1))) * (0.5 - 0.5 * np.cos(np.pi * drop))
-
-
-LABELLED: tuple[str, ...] = UNION

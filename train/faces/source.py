@@ -10,8 +10,8 @@ from edgeau.runtime.action_units import UNION
 from edgeau.runtime.crops import CropSet, spread
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.manifest import CropSpec
+from edgeau.train.faces.prototypes import RATES
 from edgeau.train.faces.renderers import make_renderer
-from edgeau.train.faces.sampling import RATES
 from edgeau.train.faces.sequences import Sample, plan_subject
 
 DOMAINS = ("train", "heldout")
@@ -39,9 +39,8 @@ def parse(text: str, seed: int = 0) -> SyntheticOptions:
     for part in filter(None, (part.strip() for part in text.split(","))):
         key, equals, value = part.partition("=")
         if not equals or key not in SyntheticOptions.__dataclass_fields__:
-            raise InputError(
-                f"synthetic:{text}", got=part, expected="subjects=8,frames=16,seed=1,face=builtin,labels=mix,domain=train"
-            )
+            expected = "subjects=8,frames=16,seed=1,face=builtin,labels=mix,domain=train"
+            raise InputError(f"synthetic:{text}", got=part, expected=expected)
         given[key] = value
     numbers = {name: _number(name, given[name]) for name in ("subjects", "frames", "seed") if name in given}
     return check(

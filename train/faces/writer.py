@@ -55,7 +55,7 @@ def shard_name(subject: int) -> str:
     return f"s{subject:05d}"
 
 
-def write_set(job: Job, workers: int, progress: Callable[[int, int], None] = lambda done, total: None) -> dict[str, Any]:
+def write_set(job: Job, workers: int, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
     """Write what is missing of a set, then its index.
 
     Args:
@@ -75,7 +75,8 @@ def write_set(job: Job, workers: int, progress: Callable[[int, int], None] = lam
     missing = [subject for subject in range(job.options.subjects) if not is_complete(job, subject)]
     try:
         for done, _ in enumerate(_render(job, missing, workers), start=1):
-            progress(done, len(missing))
+            if progress is not None:
+                progress(done, len(missing))
     finally:
         for stray in shards.glob(".s*"):
             stray.unlink(missing_ok=True)
@@ -100,7 +101,7 @@ def _claim(job: Job) -> None:
             )  # fmt: skip
     elif (job.folder / "index.json").exists() or any((job.folder / "shards").glob("s*")):
         raise InputError(
-            f"folder {job.folder}", got="crops not made by edgeau synth", expected="a new folder", mend="give another --out"
+            f"folder {job.folder}", got="crops of another origin", expected="a new folder", mend="give another --out"
         )
     else:
         job.folder.mkdir(parents=True, exist_ok=True)
@@ -189,7 +190,7 @@ def _write_shard(job: Job, subject: int, renderer: Renderer) -> int:
     with atomic_path(base.with_suffix(".npy")) as file:
         np.save(file, np.stack([picture.face for picture in drawn]))
     with atomic_path(base.with_suffix(".npz")) as file:
-        np.savez(file, **labels)
+        np.savez(file, allow_pickle=False, **labels)
     return subject
 
 
