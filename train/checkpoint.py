@@ -11,7 +11,6 @@ import io
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +21,7 @@ from edgeau.runtime.files import PathLike, write_bytes
 from edgeau.runtime.manifest import CropSpec, NeutralSpec
 
 from .models import AuModel, build_model
+from .models.tensors_file import read_tensors
 
 FORMAT, VERSION = "edgeau-checkpoint", 1
 
@@ -77,14 +77,8 @@ def load_checkpoint(path: PathLike) -> Checkpoint:
     Raises:
         InputError: there is no such file, it is truncated, or something else wrote it.
     """
-    path = Path(path)
-    what, expected = f"checkpoint {path}", "a file written by `edgeau train`"
-    if not path.is_file():
-        raise InputError(what, got="no such file", expected=expected)
-    try:
-        values = torch.load(path, weights_only=True, map_location="cpu")
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError) as error:
-        raise InputError(what, got="a truncated or foreign file", expected=expected) from error
+    what = f"checkpoint {path}"
+    values = read_tensors(path, what, "a file written by `edgeau train`")
     if not isinstance(values, dict) or (values.pop("format", None), values.pop("version", None)) != (FORMAT, VERSION):
         raise InputError(what, got="another format or version", expected=f"{FORMAT} {VERSION}, as this edgeau writes")
     names = {f.name for f in dataclasses.fields(Checkpoint)}

@@ -8,11 +8,9 @@ and has to be told. Width, depth and stacks are parameters here, so that a small
 
 from __future__ import annotations
 
-import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +18,8 @@ from torch.nn import functional
 
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import PathLike
+
+from .tensors_file import read_tensors
 
 POOLINGS = ("max", "avg")
 
@@ -185,14 +185,8 @@ def load_fan_weights(path: PathLike, pooling: str) -> Fan:
     Raises:
         InputError: missing, unreadable, or not the weights of a FAN.
     """
-    path = Path(path)
     what, expected = f"FAN weights {path}", "a state dict of FAN, such as 2dfan2.pth"
-    if not path.is_file():
-        raise InputError(what, got="no such file", expected=expected)
-    try:
-        weights = torch.load(path, weights_only=True, map_location="cpu")
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError) as error:
-        raise InputError(what, got="a truncated or foreign file", expected=expected) from error
+    weights = read_tensors(path, what, expected)
     if isinstance(weights, Mapping) and isinstance(weights.get("state_dict"), Mapping):
         weights = weights["state_dict"]
     try:
