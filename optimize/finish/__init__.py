@@ -22,7 +22,7 @@ from .residual import ResidualAdds
 from .sensitive import FloatSensitive
 from .signed import SignedActivations, SignedWeights
 from .small_layers import FloatSmallLayers
-from .unsigned import UnsignedActivations
+from .unsigned import OneIntegerType, UnsignedActivations
 from .weights import FoldWeights, OutputChannelAxis, UnfoldWeights
 
 __all__ = ["FinishError", "FinishResult", "PassReport", "finish", "passes_for"]
@@ -39,7 +39,14 @@ _TENSORRT: tuple[FinishingPass, ...] = (
     ResidualAdds(),
     UnbrokenFusions(),
 )
-_ONNXRUNTIME: tuple[FinishingPass, ...] = (DirectConstants(), UnbrokenFusions(), UnsignedActivations(), FoldWeights())
+_ONNXRUNTIME: tuple[FinishingPass, ...] = (
+    DirectConstants(),
+    PerTensorActivations(),
+    UnbrokenFusions(),
+    UnsignedActivations(),
+    OneIntegerType(),
+    FoldWeights(),
+)
 _OPENVINO: tuple[FinishingPass, ...] = (DirectConstants(),)
 
 

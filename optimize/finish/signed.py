@@ -20,6 +20,7 @@ from .qdq import (
     set_parameters,
     zero_point_of,
 )
+from .signs import is_never_negative
 
 HIGHEST = 127  # of INT8; a symmetric range uses -127..127
 
@@ -30,6 +31,9 @@ class SignedActivations(FinishingPass):
     Unsigned with zero point 0 and scale s covers 0..255 s; signed with scale s * 255 / 127 covers it too, at half the
     resolution. With another zero point the symmetric range is that of the larger end. TensorRT itself would take
     unsigned integers for signed ones with scale s, and cut the range in half.
+
+    An unsigned Q also cuts negative values off, and some quantizers (ONNX Runtime's) drop the ReLU in front of it for
+    that reason. Where the tensor may be negative, the ReLU is put back.
 
     After: every activation's zero point is INT8 0.
     Left: integers that reach or come from a graph's input or output or an integer operator, and 16-bit ones.
@@ -49,6 +53,8 @@ class SignedActivations(FinishingPass):
             elif not linked(graph, node)[1]:
                 notes.left.append(f"{node.name}: its integers leave the Q/DQ pairs, so their meaning can't change")
             else:
+                if node.op_type == QUANTIZE and (zero_point == np.iinfo(zero_point.dtype).min).all():
+                    _keep_cut(graph, node, notes)
                 set_parameters(graph, node, symmetric_scale(scale, zero_point), np.zeros(scale.shape, np.int8))
                 was = f"{zero_point.dtype} with zero point {int(zero_point.ravel()[0])}"
                 notes.changed.append(f"{node.name}: {was} to int8 with zero point 0")
@@ -73,6 +79,12 @@ class SignedWeights(FinishingPass):
                 continue
             if _requantize(graph, node, zero_point) if source is None else _rescale(graph, source):
                 notes.changed.append(f"{node.name}: {zero_point.dtype} weights to int8 with zero point 0")
+
+
+def _keep_cut(graph: Graph, node: onnx.NodeProto, notes: Notes) -> None:
+    if not is_never_negative(graph, node.input[0]):
+        graph.set_input(node, 0, graph.insert("Relu", [node.input[0]], f"{node.name}_never_negative"))
+        notes.changed.append(f"{node.name}: ReLU in front, which the unsigned integers stood for")
 
 
 def symmetric_scale(scale: np.ndarray, zero_point: np.ndarray) -> np.ndarray:

@@ -5,14 +5,11 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
-from edgeau.optimize.graph import MOVING_OPS, Graph
+from edgeau.optimize.graph import Graph
 
 from .base import FinishingPass, Notes
-from .qdq import DEQUANTIZE, QUANTIZE, is_weight, linked, scale_of, set_parameters, zero_point_of
-
-NEVER_NEGATIVE = frozenset({"Relu", "Sigmoid", "HardSigmoid", "Softmax", "Abs", "Softplus", "ReduceL2"})
-KEEPS_SIGN = MOVING_OPS | {"AveragePool", "GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "ReduceMax"}
-JOINS = frozenset({"Concat", "Add", "Mul"})
+from .qdq import QUANTIZE, is_weight, linked, scale_of, set_parameters, zero_point_of
+from .signs import is_never_negative
 
 
 class UnsignedActivations(FinishingPass):
@@ -41,20 +38,31 @@ class UnsignedActivations(FinishingPass):
             notes.changed.append(f"{node.name}: int8 to uint8 with zero point 0, at twice the resolution")
 
 
-def is_never_negative(graph: Graph, name: str) -> bool:
-    """Whether a tensor can't hold a negative value, by the operators that made it."""
-    node = graph.producer(name)
-    if node is None:
-        value = graph.constant(name)
-        return value is not None and value.dtype.kind == "f" and bool((value >= 0).all())
-    if node.op_type in NEVER_NEGATIVE:
-        return True
-    if node.op_type == "Clip":
-        lowest = graph.constant(node.input[1]) if len(node.input) > 1 and node.input[1] else None
-        return lowest is not None and bool((lowest >= 0).all())
-    if node.op_type in (QUANTIZE, DEQUANTIZE) or node.op_type in KEEPS_SIGN:
-        return is_never_negative(graph, node.input[0])
-    return node.op_type in JOINS and all(is_never_negative(graph, each) for each in node.input)
+class OneIntegerType(FinishingPass):
+    """Write the activations that are still signed as unsigned with zero point 128, where others are unsigned.
+
+    ONNX Runtime has no QLinearAdd, QLinearMul or QLinearConcat of signed with unsigned integers, and leaves such a sum
+    in float. On x86, unsigned activations with signed weights are also what the dot product instructions take.
+
+    After: activations are all signed or all unsigned. Every value is unchanged: an integer q is stored as q + 128.
+    """
+
+    name = "one-integer-type"
+
+    def call(self, graph: Graph, notes: Notes) -> None:
+        activations = [node for node in graph.of_type(QUANTIZE) if not is_weight(graph, node)]
+        kinds = {id(node): zero_point_of(graph, node) for node in activations}
+        if not any(zero_point is not None and zero_point.dtype == np.uint8 for zero_point in kinds.values()):
+            return
+        for node in activations:
+            zero_point = kinds[id(node)]
+            if zero_point is None or zero_point.dtype != np.int8:
+                continue
+            sharers, closed = linked(graph, node)
+            if closed and node is next(each for each in sharers if each.op_type == QUANTIZE):
+                for each in sharers:
+                    _shift(graph, each)
+                notes.changed.append(f"{node.name}: int8 to uint8 with zero point 128, values unchanged")
 
 
 def _make_unsigned(graph: Graph, node: onnx.NodeProto) -> None:
@@ -62,3 +70,10 @@ def _make_unsigned(graph: Graph, node: onnx.NodeProto) -> None:
     if scale is not None:
         rescaled = (scale.astype(np.float64) * 127 / 255).astype(scale.dtype)
         set_parameters(graph, node, rescaled, np.zeros(scale.shape, np.uint8))
+
+
+def _shift(graph: Graph, node: onnx.NodeProto) -> None:
+    scale, zero_point = scale_of(graph, node), zero_point_of(graph, node)
+    if scale is not None and zero_point is not None and zero_point.dtype == np.int8:
+        shifted = (zero_point.astype(np.int16) + 128).astype(np.uint8)
+        set_parameters(graph, node, scale, np.broadcast_to(shifted, scale.shape))

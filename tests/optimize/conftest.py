@@ -96,7 +96,7 @@ def net() -> Callable[..., NetBuilder]:
 
 @pytest.fixture(scope="session")
 def toy_cnn() -> onnx.ModelProto:
-    """float `x` [1, 3, 32, 32] -> `y` [1, 16]: residual, depthwise, grouped, squeeze-excitation, concat."""
+    """float `x` [1, 3, 32, 32], 0..1 -> `y` [1, 16], 0..1: residual, depthwise, grouped, squeeze-excitation, concat."""
     g = NetBuilder(0)
     x = g.op("Relu", g.conv("x", 3, 32, name="stem"))
     branch = g.op("Relu", g.conv(x, 32, 32, name="branch1"))
@@ -112,7 +112,8 @@ def toy_cnn() -> onnx.ModelProto:
     x = g.op("Relu", g.conv(g.op("Concat", left, right, axis=1), 64, 64, name="joined"))
     x = g.op("Flatten", g.op("GlobalAveragePool", x))
     head = [g.const(g.weight(16, 64)), g.const(np.zeros(16, np.float32))]
-    g.nodes.append(helper.make_node("Gemm", [x, *head], ["y"], name="head", transB=1))
+    logits = g.op("Gemm", x, *head, name="head", transB=1)
+    g.nodes.append(helper.make_node("Sigmoid", [logits], ["y"], name="to_probability"))
     model = g.model({"x": [1, 3, SIZE_PX, SIZE_PX]}, {"y": [1, 16]})
     onnx.checker.check_model(model, full_check=True)
     return onnx.shape_inference.infer_shapes(model)
@@ -124,7 +125,8 @@ def pictures() -> Callable[[int, int], list[dict[str, np.ndarray]]]:
 
     def make(count: int, seed: int) -> list[dict[str, np.ndarray]]:
         random = np.random.default_rng(seed)
-        return [{"x": random.normal(size=(1, 3, SIZE_PX, SIZE_PX)).astype(np.float32)} for _ in range(count)]
+        coarse = random.uniform(0, 1, size=(count, 1, 3, 8, 8)).astype(np.float32)
+        return [{"x": each.repeat(SIZE_PX // 8, axis=2).repeat(SIZE_PX // 8, axis=3)} for each in coarse]
 
     return make
 
