@@ -1,10 +1,10 @@
 """An accuracy budget for INT8: layers that cost most go back to float until the budget holds.
 
-NNCF has `quantize_with_accuracy_control` for this. It is not used here, because it ranks and reverts on the model as
-NNCF leaves it, calibrates anew for every target, and doesn't bound its time; what must hold the budget is the model as
-the target reads it. So: one calibration; for each layer, put that layer alone back, finish, and score; then put
-layers back in the order of what each regained, scoring each step, until the budget holds; then quantize again those
-that it holds without.
+NNCF's `quantize_with_accuracy_control` does this as well, and runs on its ONNX backend with finishing inside its
+validation function. It is not used here: it calibrates anew for every target, and never asks whether a layer that it
+put back early is still needed. So: one calibration for all targets; for each layer, put that layer alone back, finish,
+and score; then put layers back in the order of what each regained, scoring each step, until the budget holds; then
+quantize again those that it holds without.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edgeau.optimize.quantize import quantize_package
 from edgeau.runtime.files import sha256_file
 from edgeau.runtime.manifest import CropSpec, InputSpec, Manifest, NeutralSpec, Variant
 from edgeau.runtime.package import Package
@@ -85,6 +86,47 @@ def cednn_like(seed: int = 0, size_px: int = SIZE_PX) -> onnx.ModelProto:
     return onnx.shape_inference.infer_shapes(model)
 
 
+def hard_to_quantize() -> onnx.ModelProto:
+    """The same network with one feature so large that 8 bits leave nothing of the others; FP32 ignores it."""
+    model = cednn_like()
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    first, grouped, _, last = [node for node in model.graph.node if node.op_type == "Conv"]
+
+    def edit(name: str, where: object, value: float) -> None:
+        array = numpy_helper.to_array(tensors[name]).copy()
+        array[where] = value
+        tensors[name].CopyFrom(numpy_helper.from_array(array, name))
+
+    edit(first.input[2], 0, 600.0)
+    edit(grouped.input[1], np.s_[0:4, 0], 0.0)
+    edit(last.input[1], np.s_[:, 0], 0.0)
+    return model
+
+
+def foreign_model(
+    layout: str = "nchw", batch: int | str = 1, channels: int = 3, size: int | str = SIZE_PX, opset: int = 17
+) -> onnx.ModelProto:
+    """Somebody else's model: float input, logits out, a reshape that fixes the batch where ``batch`` is a number."""
+    g = Graph(seed=3)
+    x = "input"
+    if layout == "nhwc":
+        x = g.op("Transpose", x, perm=[0, 3, 1, 2])
+    x = g.op("Relu", g.conv(x, channels, 8, stride=2))
+    x = g.op("GlobalAveragePool", g.op("Relu", g.conv(x, 8, 16, stride=2)))
+    x = g.op("Reshape", x, g.const(np.array([batch if isinstance(batch, int) else -1, 16])))
+    g.op("Gemm", x, g.const(g.random.normal(size=(16, len(AUS))).astype(np.float32)))
+    g.nodes[-1].output[0] = "logits"
+    shape = [batch, channels, size, size] if layout == "nchw" else [batch, size, size, channels]
+    graph = helper.make_graph(
+        g.nodes,
+        "foreign",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [batch, len(AUS)])],
+        g.weights,
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
 def faces_and_labels(count: int, seed: int, size_px: int = SIZE_PX) -> dict[str, np.ndarray]:
     """Crop-like pictures: a smooth neutral, and the same with patches that AUs brighten; intensity 0..5 labels."""
     random = np.random.default_rng(seed)
@@ -105,7 +147,12 @@ def faces_and_labels(count: int, seed: int, size_px: int = SIZE_PX) -> dict[str,
     }
 
 
-def write_package(folder: Path, model: onnx.ModelProto, takes_neutral: bool = True) -> Package:
+def write_package(
+    folder: Path,
+    model: onnx.ModelProto,
+    takes_neutral: bool = True,
+    thresholds: tuple[float, ...] = (0.5,) * len(AUS),
+) -> Package:
     """A package with one variant, fp32."""
     names = ("face", "neutral") if takes_neutral else ("face",)
 
@@ -123,7 +170,7 @@ def write_package(folder: Path, model: onnx.ModelProto, takes_neutral: bool = Tr
             name=folder.stem,
             family="cednn",
             aus=AUS,
-            thresholds=(0.5,) * len(AUS),
+            thresholds=thresholds,
             inputs=tuple(InputSpec(name, SIZE_PX, SIZE_PX) for name in names),
             crop=CropSpec(size_px=SIZE_PX),
             neutral=NeutralSpec("first" if takes_neutral else "none"),
@@ -138,7 +185,7 @@ def model() -> onnx.ModelProto:
     return cednn_like()
 
 
-@pytest.fixture()
+@pytest.fixture
 def package(tmp_path: Path, model: onnx.ModelProto) -> Package:
     return write_package(tmp_path / "toy.edgeau", model)
 
@@ -160,3 +207,32 @@ def evaluation(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def make_package() -> Callable[..., Package]:
     return write_package
+
+
+@pytest.fixture(scope="session")
+def make_model() -> Callable[..., onnx.ModelProto]:
+    return cednn_like
+
+
+@pytest.fixture(scope="session")
+def make_data() -> Callable[..., dict[str, np.ndarray]]:
+    return faces_and_labels
+
+
+@pytest.fixture(scope="session")
+def outlier_model() -> onnx.ModelProto:
+    return hard_to_quantize()
+
+
+@pytest.fixture(scope="session")
+def make_foreign() -> Callable[..., onnx.ModelProto]:
+    return foreign_model
+
+
+@pytest.fixture(scope="session")
+def quantized(
+    tmp_path_factory: pytest.TempPathFactory, model: onnx.ModelProto, calibration: Path, evaluation: Path
+) -> Package:
+    """The toy package with an INT8 variant for each target. Shared: copy it before changing it."""
+    package = write_package(tmp_path_factory.mktemp("packages") / "quantized.edgeau", model)
+    return quantize_package(package.path, str(calibration), evaluation=str(evaluation))[0]

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+
+from edgeau.optimize.budget import revert
+from edgeau.optimize.calibration import graph_inputs, read_calibration
+from edgeau.optimize.nncf_quantize import prepared, quantize_model
+from edgeau.optimize.onnx_file import session
+from edgeau.optimize.quantize import QuantizeOptions, quantize_package
+from edgeau.optimize.scope import weighted_nodes
+from edgeau.runtime.cli import main
+from edgeau.runtime.manifest import CropSpec, InputSpec, Manifest
+
+
+@pytest.fixture(scope="module")
+def pair(model, calibration):
+    """The float model with named nodes, what NNCF makes of it, and inputs."""
+    inputs = (InputSpec("face", 48, 48), InputSpec("neutral", 48, 48))
+    manifest = Manifest("toy", "cednn", ("AU01",), (0.5,), inputs, crop=CropSpec(48))
+    crops, _ = read_calibration(str(calibration), manifest, samples=8, seed=0)
+    return prepared(model), quantize_model(model, graph_inputs(crops, manifest)), crops.inputs(True)
+
+
+def _count(model: onnx.ModelProto, kind: str) -> int:
+    return sum(node.op_type == kind for node in model.graph.node)
+
+
+def _run(model, inputs):
+    return session(model).run(["au"], inputs)[0]
+
+
+def test_reverting_every_layer_gives_the_float_model_back(pair):
+    model, quantized, inputs = pair
+    restored = revert(quantized, model, weighted_nodes(model))
+    assert _count(restored, "QuantizeLinear") == _count(restored, "DequantizeLinear") == 0
+    np.testing.assert_allclose(_run(restored, inputs), _run(model, inputs), atol=1e-5)
+
+
+def test_reverting_one_layer_restores_its_weights_and_leaves_the_others_quantized(pair):
+    model, quantized, inputs = pair
+    layers = [n.name for n in model.graph.node if n.op_type == "Conv"]
+    restored = revert(quantized, model, layers[1:2])
+    onnx.checker.check_model(restored)
+    nodes = {n.name: n for n in restored.graph.node}
+    dequantized = {out for n in restored.graph.node if n.op_type == "DequantizeLinear" for out in n.output}
+    assert not set(nodes[layers[1]].input) & dequantized
+    assert all(nodes[name].input[1] in dequantized for name in layers if name != layers[1])
+    assert np.abs(_run(restored, inputs) - _run(model, inputs)).max() < 0.08
+
+
+def test_reverting_nothing_changes_nothing(pair):
+    model, quantized, _ = pair
+    assert revert(quantized, model, ["no such layer"]) == quantized
+
+
+@pytest.fixture(scope="module")
+def truth(outlier_model, make_data):
+    """Labels by which FP32 is always right, so that every point lost is quantization's; and the thresholds for it."""
+    data = make_data(40, seed=2)
+    outputs = _run(outlier_model, {"face": data["faces"], "neutral": data["neutrals"]})
+    middle = np.sort(outputs, axis=0)[10:30]
+    gaps = np.diff(middle, axis=0).argmax(axis=0)
+    columns = np.arange(outputs.shape[1])
+    thresholds = (middle[gaps, columns] + middle[gaps + 1, columns]) / 2
+    return {**data, "au": np.where(outputs >= thresholds, 5, 0).astype(np.float32)}, thresholds
+
+
+@pytest.fixture(scope="module")
+def hard(tmp_path_factory, make_package, outlier_model, truth):
+    """A package that INT8 ruins."""
+    folder = tmp_path_factory.mktemp("hard") / "hard.edgeau"
+    return make_package(folder, outlier_model, thresholds=tuple(float(value) for value in truth[1]))
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory, truth):
+    file = tmp_path_factory.mktemp("labelled") / "eval.npz"
+    np.savez(file, **truth[0])
+    return file
+
+
+def test_without_a_budget_the_drop_is_reported_and_kept(hard, calibration, labelled, tmp_path):
+    options = QuantizeOptions(targets=("onnxruntime",))
+    package, _ = quantize_package(
+        hard.path, str(calibration), options, evaluation=str(labelled), out=tmp_path / "plain.edgeau"
+    )
+    assert package.variant("int8-ort").parity.decisions_flipped > 10
+
+
+@pytest.mark.parametrize("target", ["onnxruntime", "tensorrt"])
+def test_the_budget_holds_on_labels_by_putting_layers_back(hard, calibration, labelled, tmp_path, target):
+    options = QuantizeOptions(targets=(target,), max_drop=0.002)
+    package, (made,) = quantize_package(
+        hard.path, str(calibration), options, evaluation=str(labelled), out=tmp_path / "held.edgeau"
+    )
+    restored = made.restored
+    assert restored.metric == "mean AU F1"
+    assert restored.reference == 1.0
+    assert restored.before < 0.9
+    assert restored.held
+    assert restored.after >= restored.reference - 0.002
+    assert restored.reverted
+    notes = package.variant(made.variant.name).notes
+    assert set(restored.reverted) <= set(notes["float_layers"])
+    assert notes["accuracy"]["value"] == pytest.approx(restored.after)
+    assert (restored.latency_ms_after is None) == (target == "tensorrt")
+
+
+def test_without_labels_decisions_are_what_counts(hard, calibration, make_data, tmp_path, capsys):
+    data = {key: value for key, value in make_data(20, seed=2).items() if key in ("faces", "neutrals")}
+    np.savez(tmp_path / "eval.npz", **data)
+    arguments = ["quantize", str(hard.path), "--calib", str(calibration), "--eval", str(tmp_path / "eval.npz")]
+    out = ["--targets", "onnxruntime", "--max-drop", "0", "-o", str(tmp_path / "out.edgeau")]
+    assert main([*arguments, *out]) == 0
+    printed = capsys.readouterr().out
+    assert "decisions as FP32 made them" in printed
+    assert "back in float: " in printed
+    assert "and takes" in printed
+
+
+def test_a_budget_that_holds_at_once_leaves_every_layer_quantized(package, calibration, evaluation):
+    options = QuantizeOptions(targets=("onnxruntime",), max_drop=0.2)
+    _, (made,) = quantize_package(package.path, str(calibration), options, evaluation=str(evaluation))
+    assert made.restored.held
+    assert made.restored.reverted == ()

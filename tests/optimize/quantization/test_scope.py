@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+
+from edgeau.optimize.scope import float_nodes, has_attention, name_nodes, weighted_nodes
+
+
+def _model(nodes, weights=(), inputs=("face", "neutral")):
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 3, 8, 8]) for name in inputs]
+    output = helper.make_tensor_value_info("au", TensorProto.FLOAT, None)
+    tensors = [numpy_helper.from_array(np.ones(shape, np.float32), name) for name, shape in weights]
+    model = helper.make_model(helper.make_graph(nodes, "g", values, [output], tensors))
+    name_nodes(model)
+    return model
+
+
+def _names(model, kind):
+    return [node.name for node in model.graph.node if node.op_type == kind]
+
+
+def test_preparation_maps_classifier_and_sigmoid_stay_in_float(model):
+    kept = set(float_nodes(model))
+    kinds = {node.name: node.op_type for node in model.graph.node}
+    kept_kinds = {kinds[name] for name in kept}
+    assert {"Cast", "Transpose", "Sub", "Abs", "Greater", "AveragePool", "Gemm", "Sigmoid"} <= kept_kinds
+    assert not kept & set(_names(model, "Conv"))
+    assert not kept & set(_names(model, "Relu"))
+
+
+def test_the_sum_in_which_maps_meet_features_stays_in_float_and_residual_sums_do_not(model):
+    first, second = _names(model, "Add")
+    assert first in float_nodes(model)
+    assert second not in float_nodes(model)
+
+
+def test_a_grey_conversion_by_convolution_before_thresholds_stays_in_float():
+    nodes = [
+        helper.make_node("Sub", ["face", "neutral"], ["d"]),
+        helper.make_node("Conv", ["d", "luma"], ["grey"]),
+        helper.make_node("Greater", ["grey", "t"], ["b"]),
+        helper.make_node("Cast", ["b"], ["map"], to=TensorProto.FLOAT),
+        helper.make_node("Conv", ["map", "scale"], ["attention"]),
+        helper.make_node("Conv", ["face", "w"], ["f"]),
+        helper.make_node("Add", ["f", "attention"], ["x"]),
+        helper.make_node("Conv", ["x", "w2"], ["y"]),
+        helper.make_node("Conv", ["y", "w3"], ["au"]),
+    ]
+    shapes = [("luma", (1, 3, 1, 1)), ("t", ()), ("scale", (4, 1, 1, 1)), ("w", (4, 3, 1, 1))]
+    model = _model(nodes, [*shapes, ("w2", (4, 4, 1, 1)), ("w3", (2, 4, 1, 1))])
+    outputs = {node.output[0]: node.name for node in model.graph.node}
+    quantized = {outputs["f"], outputs["y"]}
+    assert set(weighted_nodes(model)) - set(float_nodes(model)) == quantized
+
+
+def test_every_output_keeps_its_own_classifier_in_float():
+    nodes = [
+        helper.make_node("Conv", ["face", "w"], ["x"]),
+        helper.make_node("Conv", ["x", "w2"], ["a"]),
+        helper.make_node("Conv", ["x", "w3"], ["b"]),
+        helper.make_node("Concat", ["a", "b"], ["au"], axis=1),
+    ]
+    model = _model(nodes, [("w", (4, 3, 1, 1)), ("w2", (1, 4, 1, 1)), ("w3", (1, 4, 1, 1))], inputs=("face",))
+    outputs = {node.output[0]: node.name for node in model.graph.node}
+    assert set(float_nodes(model)) == {outputs["a"], outputs["b"], outputs["au"]}
+
+
+def test_attention_is_a_softmax_that_feeds_a_matrix_product(model):
+    nodes = [
+        helper.make_node("MatMul", ["face", "neutral"], ["s"]),
+        helper.make_node("Softmax", ["s"], ["p"]),
+        helper.make_node("MatMul", ["p", "face"], ["au"]),
+    ]
+    assert has_attention(_model(nodes))
+    assert not has_attention(model)
+
+
+def test_nodes_get_names_of_their_own():
+    nodes = [helper.make_node("Abs", ["face"], ["x"], name="same"), helper.make_node("Abs", ["x"], ["au"], name="same")]
+    names = [node.name for node in _model(nodes, inputs=("face",)).graph.node]
+    assert len(set(names)) == 2
+    assert all(names)
