@@ -251,11 +251,21 @@ def test_a_binding_may_be_insisted_on(install, gpu):
         open_cuda("cuda-python")
 
 
-@pytest.mark.parametrize(("profile", "batch", "says"), [((1, 1, 4), 5, "1 to 4"), ((2, 2, 2), 1, "exactly 2")])
-def test_a_batch_outside_the_profile_names_the_mend(install, gpu, engine, faces, profile, batch, says):
+@pytest.mark.parametrize("profile", [(1, 1, 1), (1, 1, 4), (2, 2, 2), (3, 4, 4)])
+@pytest.mark.parametrize("batch", [1, 2, 5, 9])
+def test_any_number_of_faces_fits_any_profile(install, gpu, engine, faces, profile, batch):
     install(gpu, batch=profile)
-    with open_backend("tensorrt", engine) as backend, pytest.raises(InputError, match=f"{says}.*edgeau build"):
-        backend.infer(faces(batch))
+    with open_backend("tensorrt", engine) as backend:
+        for first in (10, 90):
+            inputs = faces(batch, first)
+            assert close_to(backend.infer(inputs), inputs)
+    assert gpu.left() == NOTHING_LEFT
+
+
+def test_gpu_time_of_a_batch_outside_the_profile_names_the_mend(install, gpu, engine):
+    install(gpu)
+    with open_backend("tensorrt", engine) as backend, pytest.raises(InputError, match=r"1 to 4.*edgeau build"):
+        backend.gpu_ms(batch=5)
 
 
 def test_a_static_engine_runs_at_its_batch(install, gpu, engine, faces):
