@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from edgeau.runtime.action_units import EXPRESSIONS
 from edgeau.runtime.crops import read_crops, read_index, read_shard
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.manifest import CropSpec
+
+from .faces.source import parse as synthetic_options
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,7 @@ def _open_folder(folder: Path) -> FaceData:
         own = label["neutral"].astype(np.int64)
         label["neutral"] = np.where(own >= 0, own + start, -1)
         labels.append(label)
-        subjects.append(str(entry["subject"]))
+        subjects.append(_person(str(entry["subject"]), index.get("generator")))
         start += len(pixels)
     if start == 0:
         raise InputError(f"crop set {folder}", got="no samples", expected="at least one")
@@ -170,6 +173,12 @@ def _open_folder(folder: Path) -> FaceData:
     )
 
 
+def _person(subject: str, generator: Any) -> str:
+    """A generator numbers its people alike for every seed; the seed tells them apart."""
+    seed = generator.get("seed") if isinstance(generator, dict) else None
+    return subject if seed is None else f"{subject}@{seed}"
+
+
 def _expression(label: dict[str, np.ndarray]) -> np.ndarray:
     missing = np.full(len(label["neutral"]), -1, np.int64)
     return label["expression"].astype(np.int64) if "expression" in label else missing
@@ -190,7 +199,10 @@ def _open_arrays(spec: str, crop: CropSpec, seed: int) -> FaceData:
     if not found.aus:
         raise InputError(f"data {spec}", got="no AU labels", expected="a labelled crop set to train on")
     count = len(found)
-    names = tuple(dict.fromkeys(found.subjects))
+    word, _, options = spec.partition(":")
+    people = {"seed": synthetic_options(options, seed).seed} if word == "synthetic" else None
+    subjects = [_person(subject, people) for subject in found.subjects]
+    names = tuple(dict.fromkeys(subjects))
     return FaceData(
         shards=(Shard(np.concatenate([found.faces, found.neutrals]), 0),),
         shard_of=np.zeros(2 * count, np.int32),
@@ -199,7 +211,7 @@ def _open_arrays(spec: str, crop: CropSpec, seed: int) -> FaceData:
         intensity=np.concatenate([found.intensity, np.full_like(found.intensity, np.nan)]),
         expressions=EXPRESSIONS,
         expression=np.full(2 * count, -1, np.int64),
-        subject=np.tile(np.array([names.index(s) for s in found.subjects], np.int32), 2),
+        subject=np.tile(np.array([names.index(s) for s in subjects], np.int32), 2),
         subjects=names,
         landmarks=None,
         crop=crop,

@@ -10,6 +10,12 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn import functional
 
+from edgeau.runtime.errors import InputError
+
+from .models.eau import smooth_class_weights
+
+CLASS_WEIGHTS = ("auto", "frequency", "smooth", "none")
+
 
 @dataclass(frozen=True)
 class LossOptions:
@@ -20,8 +26,10 @@ class LossOptions:
         softness: half-width, in intensity steps, of a linear ramp around the boundary in place of a hard step; 0 is
             the protocols' hard label, this project's option otherwise.
         smoothing: label smoothing, towards one half.
-        frequency_weights: weight each AU by its inverse frequency, normalised to mean 1
-            (as JAA-Net's and ME-GraphAU's published code does).
+        class_weights: ``frequency`` weighs each AU by its inverse frequency, normalised to mean 1 (as JAA-Net's and
+            ME-GraphAU's published code does); ``smooth`` weighs present and absent of each AU (EAU's smooth
+            class-weighted loss); ``none``; ``auto`` is ``smooth`` for EAU and ``frequency`` for the others.
+        smoothness: of ``smooth``, 0 balances classes fully, 1 not at all.
         pos_weight_power: positives of an AU count ``(negatives / positives) ** power``; 0 is off, 1 balances fully.
         expression_weight: of the expression head's cross-entropy, where a model has one and the data is labelled.
     """
@@ -29,9 +37,14 @@ class LossOptions:
     present_from: float = 2.0
     softness: float = 0.0
     smoothing: float = 0.0
-    frequency_weights: bool = True
+    class_weights: str = "auto"
+    smoothness: float = 0.5
     pos_weight_power: float = 0.0
     expression_weight: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.class_weights not in CLASS_WEIGHTS:
+            raise InputError("class weights", got=repr(self.class_weights), expected=", ".join(CLASS_WEIGHTS))
 
 
 def presence_target(intensity: Tensor, options: LossOptions) -> Tensor:
@@ -67,24 +80,28 @@ class AuLoss(nn.Module):
         options: see LossOptions.
     """
 
-    weight: Tensor
-    pos_weight: Tensor
+    present: Tensor
+    absent: Tensor
 
     def __init__(self, frequency: np.ndarray, options: LossOptions) -> None:
         super().__init__()
         self.options = options
-        weight = inverse_frequency_weights(frequency) if options.frequency_weights else np.ones_like(frequency)
-        balance = ((1 - frequency) / frequency) ** options.pos_weight_power
-        self.register_buffer("weight", torch.tensor(weight, dtype=torch.float32), persistent=False)
-        self.register_buffer("pos_weight", torch.tensor(balance, dtype=torch.float32), persistent=False)
+        rate = torch.tensor(frequency, dtype=torch.float32)
+        present, absent = torch.ones_like(rate), torch.ones_like(rate)
+        if options.class_weights == "smooth":
+            present, absent = smooth_class_weights(rate, options.smoothness)
+        elif options.class_weights != "none":
+            present = absent = torch.tensor(inverse_frequency_weights(frequency), dtype=torch.float32)
+        self.register_buffer("present", present * ((1 - rate) / rate) ** options.pos_weight_power, persistent=False)
+        self.register_buffer("absent", absent, persistent=False)
 
     def forward(self, logits: Tensor, intensity: Tensor) -> Tensor:
         """Scalar loss of logits [N, A] against intensities [N, A] with NaN where not labelled."""
         target = presence_target(intensity, self.options)
         known = ~target.isnan()
-        each = functional.binary_cross_entropy_with_logits(
-            logits.float(), target.nan_to_num(0.0), weight=self.weight, pos_weight=self.pos_weight, reduction="none"
-        )
+        label, logits = target.nan_to_num(0.0), logits.float()
+        positive, negative = self.present * label, self.absent * (1 - label)
+        each = positive * functional.softplus(-logits) + negative * functional.softplus(logits)
         return masked_mean(each, known)
 
 

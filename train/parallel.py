@@ -8,7 +8,7 @@ numbers differ).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -80,6 +80,14 @@ def any_process(flag: bool, world: World) -> bool:
     votes = torch.tensor([float(flag)], device=world.device)
     dist.all_reduce(votes)
     return bool(votes.item() > 0)
+
+
+def mean_over_processes(values: Mapping[str, Tensor], world: World) -> dict[str, float]:
+    """Scalars averaged over the processes: what one process would have computed from the whole batch."""
+    stacked = torch.stack([value.float() for value in values.values()])
+    if world.size > 1:
+        dist.all_reduce(stacked)
+    return dict(zip(values, (stacked / world.size).tolist(), strict=True))
 
 
 class _SharedStatistics:

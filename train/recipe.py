@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -25,6 +26,8 @@ from .evaluate import evaluate, mean_f1, model_predictor
 from .log import RunLog
 from .losses import AuLoss, LossOptions, frequencies
 from .models import AuModel, build_model, resolve_model
+from .models.fan import Fan, load_fan_weights
+from .models.fan_trans import FanTrans
 from .objectives import Objective, Supervised
 from .parallel import World
 from .provenance import provenance
@@ -50,6 +53,7 @@ class Recipe:
         split: the subjects of another run, such as the teacher's, to keep to; subjects new to it are trained on.
         neutral_unknown: how often training replaces the neutral by the face.
         init: checkpoint to start the weights from.
+        fan, fan_pooling: a FAN's weights for models built on one, and how it pools (``max`` or ``avg``).
     """
 
     models: tuple[str, ...]
@@ -65,6 +69,8 @@ class Recipe:
     split: Split | None = None
     neutral_unknown: float = 0.25
     init: str | None = None
+    fan: str | None = None
+    fan_pooling: str = "max"
     seed: int = 0
     workers: int = field(default_factory=default_workers)
     train: TrainOptions = field(default_factory=TrainOptions)
@@ -102,14 +108,14 @@ def run_recipe(
     """
     torch.manual_seed(recipe.seed)
     data = open_data(recipe.data, recipe.aus or None, seed=recipe.seed)
-    split = _split(recipe, data)
+    split = split_of(recipe, data)
     rows = data.rows_of(split.train)
     models = make_models(recipe, data)
     frequency = frequencies(data.intensity[rows], recipe.loss.present_from)
-    objective = make_objective(models, AuLoss(frequency, recipe.loss)).to(world.device)
+    objective = make_objective(models, AuLoss(frequency, _loss_options(recipe.loss, models))).to(world.device)
     batches = Batches(data, rows, batch_options(recipe, models, world), recipe.seed)
-    options = _with_epochs(recipe, batches.per_epoch)
-    made = provenance(data, split, recipe.seed, _plain(recipe)) | dict(notes or {})
+    options = with_epochs(recipe, batches.per_epoch)
+    made = provenance(data, split, recipe.seed, plain_recipe(recipe)) | dict(notes or {})
     files = RunFiles(recipe.out, models, data.crop, made)
     val_rows = data.rows_of(split.val)
 
@@ -119,10 +125,11 @@ def run_recipe(
     with RunLog(recipe.out, options.steps, enabled=world.first) as log:
         trainer = Trainer(
             objective, batches, options, world,
-            score=score if len(val_rows) else None, keep=files.keep, save=files.save, log=log,
+            score=score if len(val_rows) else None, keep=files.keep,
+            save=lambda state: write_state(recipe.out, state), log=log,
         )  # fmt: skip
         if resume:
-            trainer.load(files.resume_state())
+            trainer.load(read_state(recipe.out))
         began = time.monotonic()
         trainer.fit()
         spent_s = time.monotonic() - began
@@ -159,6 +166,8 @@ def make_models(recipe: Recipe, data: FaceData) -> dict[str, AuModel]:
     if recipe.init is not None:
         for model in models.values():
             _initialise(model, recipe.init)
+    if recipe.fan is not None:
+        _give_fan(models, load_fan_weights(recipe.fan, recipe.fan_pooling))
     return models
 
 
@@ -208,19 +217,6 @@ class RunFiles:
         kept = load_checkpoint(self.path(name))
         save_checkpoint(self.path(name), replace(kept, provenance={**kept.provenance, "metrics": metrics}))
 
-    def save(self, state: dict[str, Any]) -> None:
-        """Write what resuming needs."""
-        with atomic_path(self.out / "last.pt") as temporary:
-            torch.save(state, temporary)
-
-    def resume_state(self) -> dict[str, Any]:
-        """What ``save`` wrote. Raises InputError where there is nothing."""
-        file = self.out / "last.pt"
-        if not file.is_file():
-            raise InputError(f"run {self.out}", got="no last.pt", expected="a run that was interrupted")
-        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-        return state
-
     def _checkpoint(self, model: AuModel, made: dict[str, Any]) -> Checkpoint:
         return Checkpoint(
             family=model.family,
@@ -233,7 +229,32 @@ class RunFiles:
         )
 
 
-def _split(recipe: Recipe, data: FaceData) -> Split:
+def write_state(out: Path, state: dict[str, Any]) -> None:
+    """Write what resuming needs."""
+    with atomic_path(out / "last.pt") as temporary:
+        torch.save(state, temporary)
+
+
+def read_state(out: Path) -> dict[str, Any]:
+    """What ``write_state`` wrote. Raises InputError where there is nothing, or nothing whole."""
+    file = out / "last.pt"
+    if not file.is_file():
+        raise InputError(f"run {out}", got="no last.pt", expected="a run that was interrupted")
+    try:
+        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise InputError(f"{file}", got="a truncated or foreign file", mend="start the run again") from error
+    return state
+
+
+def _loss_options(options: LossOptions, models: Mapping[str, AuModel]) -> LossOptions:
+    if options.class_weights != "auto":
+        return options
+    return replace(options, class_weights="smooth" if {m.family for m in models.values()} == {"eau"} else "frequency")
+
+
+def split_of(recipe: Recipe, data: FaceData) -> Split:
+    """Who is trained on and who is held out. Raises InputError where nobody is left."""
     if recipe.split is not None and {*recipe.split.val, *recipe.split.test} & set(data.subjects):
         return _narrowed(recipe.split, data.subjects)
     if not recipe.held_out:
@@ -254,7 +275,8 @@ def _narrowed(split: Split, subjects: Sequence[str]) -> Split:
     return Split(train, val, test)
 
 
-def _with_epochs(recipe: Recipe, per_epoch: int) -> TrainOptions:
+def with_epochs(recipe: Recipe, per_epoch: int) -> TrainOptions:
+    """The trainer's options, steps counted from epochs where the recipe gives those."""
     if recipe.epochs is None:
         return recipe.train
     return replace(recipe.train, steps=max(1, round(recipe.epochs * per_epoch)))
@@ -277,6 +299,14 @@ def _examine(
     return found
 
 
+def _give_fan(models: Mapping[str, AuModel], fan: Fan) -> None:
+    takers = [model for model in models.values() if isinstance(model, FanTrans)]
+    if not takers:
+        raise InputError("--fan", got=f"models {', '.join(models)}", expected="a FAN-Trans, which is built on a FAN")
+    for model in takers:
+        model.load_fan(fan)
+
+
 def _initialise(model: AuModel, init: str) -> None:
     """Take over the weights of a checkpoint that fit; a classifier for other AUs starts anew."""
     given = load_checkpoint(init).state_dict
@@ -287,6 +317,7 @@ def _initialise(model: AuModel, init: str) -> None:
     model.load_state_dict(fitting, strict=False)
 
 
-def _plain(recipe: Recipe) -> dict[str, Any]:
+def plain_recipe(recipe: Recipe) -> dict[str, Any]:
+    """Plain JSON values of a recipe, for provenance."""
     values: dict[str, Any] = json.loads(json.dumps({**asdict(recipe), "out": str(recipe.out)}))
     return values

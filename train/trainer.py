@@ -23,7 +23,7 @@ from edgeau.runtime.errors import EdgeauError, InputError
 
 from .batches import Batches
 from .objectives import Objective
-from .parallel import World, any_process, distribute
+from .parallel import World, any_process, distribute, mean_over_processes
 
 M = TypeVar("M", bound=nn.Module)
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
@@ -212,7 +212,7 @@ class Trainer:
         return {"loss": total.detach(), **{name: value.detach() for name, value in losses.items()}}
 
     def _report(self, losses: Mapping[str, Tensor]) -> None:
-        values = {name: float(value) for name, value in losses.items()}
+        values = mean_over_processes(losses, self.world)
         if not math.isfinite(values["loss"]):
             raise EdgeauError(f"the loss is {values['loss']} at step {self.progress.step}; train with a smaller --lr")
         values["lr"] = learning_rate(self.progress.step - 1, self.options)

@@ -41,7 +41,7 @@ def test_a_checkpoint_is_evaluated_on_the_subjects_it_never_saw(checkpoint, crop
 
 
 def test_named_subjects_and_limits(checkpoint, crop_set, capsys):
-    found = evaluated(capsys, checkpoint, "--data", crop_set, "--subjects", "p1,p3", "--limit", "10")
+    found = evaluated(capsys, checkpoint, "--data", crop_set, "--subjects", "p1@0,p3@0", "--limit", "10")
     assert (found["subject_count"], found["samples"]) == (2, 10)
 
 
@@ -58,7 +58,7 @@ def test_people_whom_training_saw_are_not_evaluated_by_mistake(checkpoint, crop_
     only = tmp_path / "seen"
     (only / "shards").mkdir(parents=True)
     index = json.loads((crop_set / "index.json").read_text())
-    index["shards"] = [entry for entry in index["shards"] if entry["subject"] in made["train"]]
+    index["shards"] = [entry for entry in index["shards"] if f"{entry['subject']}@0" in made["train"]]
     (only / "index.json").write_text(json.dumps(index))
     for entry in index["shards"]:
         for suffix in ("npy", "npz"):

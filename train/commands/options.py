@@ -14,7 +14,9 @@ from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import write_json
 from edgeau.train.augment import AugmentOptions
 from edgeau.train.batches import default_workers
-from edgeau.train.losses import LossOptions
+from edgeau.train.landmarks import weights_file
+from edgeau.train.losses import CLASS_WEIGHTS, LossOptions
+from edgeau.train.models.fan import POOLINGS
 from edgeau.train.recipe import Recipe
 from edgeau.train.trainer import PRECISIONS, TrainOptions
 
@@ -33,6 +35,8 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
         "--config", action="append", default=[], metavar="NAME=VALUE", help="a model's configuration value"
     )
     parser.add_argument("--init", metavar="CKPT", help="start from these weights, where they fit")
+    parser.add_argument("--fan", metavar="WEIGHTS", help="of a FAN, for FAN-Trans: a run of `--model fan-s`, or a file")
+    parser.add_argument("--fan-pooling", choices=POOLINGS, default="max", help="max (ibug 2dfan2) or avg (2DFAN4)")
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--steps", type=int, default=_TRAIN.steps, help="optimiser steps (default %(default)s)")
     length.add_argument("--epochs", type=float, help="passes over the data, in place of --steps")
@@ -50,6 +54,7 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--val", type=float, default=0.1, help="share of subjects that decide when to stop")
     parser.add_argument("--test", type=float, default=0.1, help="share of subjects for the final figures only")
     parser.add_argument("--eval-every", type=int, default=_TRAIN.eval_every, help="steps (default %(default)s)")
+    parser.add_argument("--log-every", type=int, default=_TRAIN.log_every, help="steps (default %(default)s)")
     parser.add_argument("--patience", type=int, default=0, help="validations without improvement that end it, 0 never")
     parser.add_argument("--workers", type=int, default=default_workers(), help="threads that make batches")
     parser.add_argument("--no-augment", action="store_true", help="crops as they are")
@@ -64,7 +69,7 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--smoothing", type=float, default=0.0, help="label smoothing")
     parser.add_argument("--pos-weight-power", type=float, default=0.0, help="0 none .. 1 balance positives fully")
-    parser.add_argument("--no-frequency-weights", action="store_true", help="all AUs weigh the same")
+    parser.add_argument("--class-weights", choices=CLASS_WEIGHTS, default="auto", help="of the AU loss")
     parser.add_argument("--expression-weight", type=float, default=_LOSS.expression_weight, help="default %(default)s")
     parser.add_argument("--json", action="store_true", help="print the metrics as JSON")
 
@@ -77,7 +82,7 @@ def recipe_of(args: argparse.Namespace, models: tuple[str, ...]) -> Recipe:
         present_from=args.present_from,
         softness=args.softness,
         smoothing=args.smoothing,
-        frequency_weights=not args.no_frequency_weights,
+        class_weights=args.class_weights,
         pos_weight_power=args.pos_weight_power,
         expression_weight=args.expression_weight,
     )
@@ -90,6 +95,7 @@ def recipe_of(args: argparse.Namespace, models: tuple[str, ...]) -> Recipe:
         ema_decay=args.ema,
         precision=args.precision,
         eval_every=args.eval_every,
+        log_every=args.log_every,
         patience=args.patience,
     )
     return Recipe(
@@ -104,6 +110,8 @@ def recipe_of(args: argparse.Namespace, models: tuple[str, ...]) -> Recipe:
         test=args.test,
         neutral_unknown=args.neutral_unknown,
         init=args.init,
+        fan=str(weights_file(args.fan)) if args.fan else None,
+        fan_pooling=args.fan_pooling,
         seed=args.seed,
         workers=args.workers,
         train=train,
@@ -156,6 +164,10 @@ def report(results: dict[str, Any], out: Path, *, as_json: bool) -> None:
     """Print held-out figures: a table, or metrics.json as it is."""
     if as_json:
         emit_json(results)
+        return
+    if "mean_error_eye_distances" in results:
+        error = results["mean_error_eye_distances"]
+        say(f"{out / 'fan.pth'}: mean landmark error {_figure(error['test'] or error['val'])} of the eyes' distance")
         return
     for name, member in results["members"].items():
         test = member["test"] or member["val"]

@@ -4,6 +4,8 @@
     edgeau train --model cednn-m --data faces --out runs/cednn --steps 4000
     edgeau train --resume runs/cednn                     after Ctrl-C: goes on to the same numbers
     torchrun --nproc-per-node 2 -m edgeau.train.commands.train --model cednn-m --data faces --out runs/two
+    edgeau train --model fan-s --data faces --out runs/fan            a FAN learns the 68 landmarks, and then
+    edgeau train --model fan-trans-s --fan runs/fan --data faces --out runs/teacher
 
 The run's folder gets best.pt (averaged weights, best on the validation subjects), last.pt (to resume from),
 metrics.json (per-AU F1 on subjects never trained on), history.jsonl and TensorBoard logs.
@@ -14,6 +16,7 @@ from __future__ import annotations
 import argparse
 
 from edgeau.runtime.errors import InputError
+from edgeau.train.landmarks import FANS, run_landmarks
 from edgeau.train.parallel import joined_world
 from edgeau.train.recipe import run_recipe
 
@@ -36,7 +39,10 @@ def run(args: argparse.Namespace) -> int:
         if world.first:
             remember_arguments(args, "train")
         try:
-            results = run_recipe(recipe, world, resume=bool(args.resume))
+            if args.model in FANS:
+                results = run_landmarks(recipe, world, resume=bool(args.resume))
+            else:
+                results = run_recipe(recipe, world, resume=bool(args.resume))
         except KeyboardInterrupt:
             if world.first:
                 advise_resume(args.out, "train")

@@ -1,0 +1,67 @@
+"""A FAN trained on landmarks, and a FAN-Trans built on it."""
+
+import json
+
+import torch
+
+from edgeau.runtime.cli import main
+from edgeau.train.checkpoint import load_checkpoint
+from edgeau.train.models.fan import load_fan_weights
+
+SMALL = ["size_px=32", "fan_width=16", "fan_depth=1", "fan_stacks=1"]
+
+
+def words(crop_set, out, config, *more):
+    pairs = [word for value in config for word in ("--config", value)]
+    plain = [
+        "train",
+        "--data",
+        str(crop_set),
+        "--out",
+        str(out),
+        "--device",
+        "cpu",
+        "--batch",
+        "16",
+        "--eval-every",
+        "20",
+    ]
+    return [*plain, *pairs, *more]
+
+
+def test_a_fan_learns_points_and_a_fan_trans_takes_it_over(crop_set, tmp_path, capsys):
+    fan = tmp_path / "fan"
+    more = ["--model", "fan-s", "--steps", "80", "--lr", "0.01", "--no-augment"]
+    assert main(words(crop_set, fan, SMALL, *more)) == 0
+    assert "landmark error" in capsys.readouterr().out
+    scores = [json.loads(line) for line in (fan / "history.jsonl").read_text().splitlines()]
+    errors = [-line["fan"] for line in scores if line["kind"] == "val"]
+    assert errors[-1] < 0.7 * errors[0]
+    found = json.loads((fan / "metrics.json").read_text())
+    assert found["mean_error_eye_distances"]["test"] < errors[0]
+
+    weights = load_fan_weights(fan / "fan.pth", "max").state_dict()
+    teacher = tmp_path / "teacher"
+    sizes = [*SMALL, "width=16", "heads=2", "addon_blocks=1"]
+    more = ["--model", "fan-trans-s", "--fan", str(fan), "--steps", "2"]
+    assert main(words(crop_set, teacher, sizes, *more)) == 0
+    kept = load_checkpoint(teacher / "best.pt").state_dict
+    assert all(torch.equal(kept[f"fan.{name}"], value) for name, value in weights.items())
+
+
+def test_a_fan_is_for_models_built_on_one(crop_set, tmp_path, tiny_config, capsys):
+    assert main(words(crop_set, tmp_path / "fan", SMALL, "--model", "fan-s", "--steps", "1")) == 0
+    more = ["--model", "cednn", "--fan", str(tmp_path / "fan")]
+    assert main(words(crop_set, tmp_path / "run", tiny_config, *more)) == 2
+    assert "FAN-Trans" in capsys.readouterr().err
+
+
+def test_a_fan_needs_landmarks(tmp_path, capsys):
+    import numpy as np
+
+    faces = np.zeros((6, 112, 112, 3), np.uint8)
+    np.savez(
+        tmp_path / "a.npz", faces=faces, au=np.zeros((6, 1)), aus=np.array(["AU12"]), subjects=np.array(list("abcdef"))
+    )
+    assert main(words(tmp_path / "a.npz", tmp_path / "run", SMALL, "--model", "fan-s")) == 2
+    assert "landmarks" in capsys.readouterr().err

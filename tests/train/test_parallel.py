@@ -1,0 +1,77 @@
+"""Two processes train as one does."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from edgeau.runtime.cli import main
+from edgeau.train.checkpoint import load_checkpoint
+
+
+def words(crop_set, out, config):
+    pairs = [word for value in config for word in ("--config", value)]
+    plain = [
+        "--data",
+        str(crop_set),
+        "--out",
+        str(out),
+        "--device",
+        "cpu",
+        "--batch",
+        "16",
+        "--steps",
+        "6",
+        "--seed",
+        "3",
+    ]
+    return ["--model", "cednn", *plain, "--log-every", "1", "--eval-every", "3", "--lr", "0.01", *pairs]
+
+
+def curve(out):
+    lines = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
+    return [line["loss"] for line in lines if line["kind"] == "train"], [
+        x["cednn"] for x in lines if x["kind"] == "val"
+    ]
+
+
+def test_two_processes_have_the_loss_curve_of_one_at_the_same_global_batch(crop_set, tmp_path, tiny_config):
+    """With batch normalisation, whose statistics they share; without dropout, whose random numbers differ."""
+    assert main(["train", *words(crop_set, tmp_path / "one", tiny_config)]) == 0
+    launch = [
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "edgeau.train.commands.train",
+    ]
+    done = subprocess.run(
+        [sys.executable, *launch, *words(crop_set, tmp_path / "two", tiny_config)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    losses, scores = curve(tmp_path / "one")
+    losses_two, scores_two = curve(tmp_path / "two")
+    assert len(losses) == 6
+    assert losses_two == pytest.approx(losses, rel=2e-3)
+    # The first steps agree to rounding; later ones amplify it.
+    assert losses_two[:3] == pytest.approx(losses[:3], rel=2e-5)
+    assert scores_two == pytest.approx(scores, abs=0.05)
+    one, two = (load_checkpoint(tmp_path / name / "best.pt").state_dict for name in ("one", "two"))
+    assert two["stem.1.running_mean"] == pytest.approx(one["stem.1.running_mean"], abs=2e-3)
+
+
+def test_a_batch_must_split_evenly_among_the_processes(crop_set, tmp_path):
+    from edgeau.runtime.errors import InputError
+    from edgeau.train.data import open_data
+    from edgeau.train.parallel import World, find_device
+    from edgeau.train.recipe import Recipe, batch_options, make_models
+
+    recipe = Recipe(("cednn-s",), (str(crop_set),), tmp_path, {"size_px": 32}, batch=15)
+    models = make_models(recipe, open_data(recipe.data))
+    with pytest.raises(InputError, match="multiple of the 2 processes"):
+        batch_options(recipe, models, World(0, 2, find_device("cpu")))

@@ -1,0 +1,167 @@
+"""Training a FAN on landmarks, where no pretrained weights are at hand: what FAN-Trans builds on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from edgeau.runtime.errors import InputError
+from edgeau.runtime.files import atomic_path, write_json
+
+from .batches import Batch, Batches, BatchOptions, plain_batches
+from .data import FaceData, open_data
+from .log import RunLog
+from .models import PRESETS
+from .models.base import to_planes
+from .models.fan import Fan, FanConfig, FanOutput
+from .models.fan_trans import FanTransConfig
+from .models.landmarks import heatmap_loss, points_of
+from .objectives import Objective
+from .parallel import World
+from .provenance import provenance
+from .recipe import Recipe, plain_recipe, read_state, split_of, with_epochs, write_state
+from .trainer import Trainer
+
+# Outer corners of the eyes among the 68 points; their distance is the usual unit of landmark errors.
+_RIGHT_EYE, _LEFT_EYE = 36, 45
+FANS = ("fan-s", "fan-m", "fan-full")
+
+
+@dataclass(frozen=True)
+class FanPlan:
+    """Which FAN to train on crops of which size."""
+
+    config: FanConfig
+    size_px: int
+
+
+def fan_plan(name: str, overrides: Mapping[str, Any]) -> FanPlan:
+    """The FAN inside the FAN-Trans preset of the same ending: ``fan-s`` is that of ``fan-trans-s``.
+
+    Raises:
+        InputError: another name, or an override that a FAN-Trans configuration lacks.
+    """
+    if name not in FANS:
+        raise InputError("FAN", got=repr(name), expected=", ".join(FANS))
+    _, values = PRESETS[name.replace("fan-", "fan-trans-")]
+    try:
+        config = FanTransConfig(**{"aus": ("AU01",), **values, **overrides})
+    except TypeError as error:
+        raise InputError(
+            f"configuration of {name}", got=str(error), expected="size_px, fan_width and the like"
+        ) from error
+    return FanPlan(config.fan, config.size_px)
+
+
+class Landmarks(Objective):
+    """Heatmaps of all stacks against the known points."""
+
+    def __init__(self, fan: Fan, size_px: int) -> None:
+        super().__init__({"fan": fan})
+        self.size_px = size_px
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        assert batch.landmarks is not None
+        heatmaps = [maps.float() for maps in see(cast(Fan, self.members["fan"]), batch.face).heatmaps]
+        return {"fan/heatmaps": heatmap_loss(heatmaps, batch.landmarks, self.size_px)}
+
+
+def see(fan: Fan, face: Tensor) -> FanOutput:
+    """A FAN's output for uint8 [N, H, W, 3] faces."""
+    output: FanOutput = fan(to_planes(face, mean=0.0, scale=1 / 255))
+    return output
+
+
+@torch.no_grad()
+def mean_error(fan: Fan, data: FaceData, rows: np.ndarray, size_px: int, device: torch.device) -> float:
+    """Mean distance of visible points from the truth, in distances between the outer eye corners."""
+    fan.eval()
+    errors = []
+    for batch in plain_batches(data, rows, BatchOptions(size_px=size_px, batch=64, landmarks=True)):
+        truth = batch.to(device).landmarks
+        assert truth is not None
+        found = points_of(see(fan, batch.face.to(device)).heatmaps[-1].float(), size_px)
+        unit = (truth[:, _RIGHT_EYE] - truth[:, _LEFT_EYE]).norm(dim=-1)
+        errors.append(((found - truth).norm(dim=-1) / unit[:, None]).flatten().cpu())
+    every = torch.cat(errors)
+    known = every[torch.isfinite(every)]
+    return float(known.mean()) if len(known) else float("inf")
+
+
+def run_landmarks(recipe: Recipe, world: World, *, resume: bool = False) -> dict[str, Any]:
+    """Train a FAN; write ``fan.pth`` (a plain state dict with the public weights' names) and ``metrics.json``.
+
+    Returns:
+        What metrics.json holds; empty in processes other than the first.
+
+    Raises:
+        InputError: data without landmarks, or sizes that don't fit.
+    """
+    torch.manual_seed(recipe.seed)
+    plan = fan_plan(recipe.models[0], recipe.config)
+    data = open_data(recipe.data, recipe.aus or None, seed=recipe.seed)
+    if data.landmarks is None:
+        raise InputError("training data", got="crops without landmarks", expected="68 points, as `edgeau synth` writes")
+    split = split_of(recipe, data)
+    rows, val_rows = data.rows_of(split.train), data.rows_of(split.val)
+    fan = Fan(plan.config).to(world.device)
+    batches = Batches(
+        data,
+        rows,
+        BatchOptions(
+            size_px=plan.size_px, batch=recipe.batch, landmarks=True, augment=recipe.augment, workers=recipe.workers,
+            rank=world.rank, world=world.size, pin=world.device.type == "cuda",
+        ),
+        recipe.seed,
+    )  # fmt: skip
+    options = with_epochs(recipe, batches.per_epoch)
+
+    def score(member: nn.Module) -> float:
+        return -mean_error(cast(Fan, member), data, val_rows, plan.size_px, world.device)
+
+    def keep(_name: str, member: nn.Module, _step: int) -> None:
+        with atomic_path(recipe.out / "fan.pth") as temporary:
+            torch.save({name: value.cpu() for name, value in member.state_dict().items()}, temporary)
+
+    with RunLog(recipe.out, options.steps, enabled=world.first) as log:
+        trainer = Trainer(
+            Landmarks(fan, plan.size_px), batches, options, world, score=score if len(val_rows) else None,
+            keep=keep, save=lambda state: write_state(recipe.out, state), log=log,
+        )  # fmt: skip
+        if resume:
+            trainer.load(read_state(recipe.out))
+        began = time.monotonic()
+        trainer.fit()
+        spent_s = time.monotonic() - began
+    if not world.first:
+        return {}
+    fan.load_state_dict(torch.load(recipe.out / "fan.pth", weights_only=True))
+    errors = {
+        part: mean_error(fan, data, data.rows_of(names), plan.size_px, world.device) if names else None
+        for part, names in (("val", split.val), ("test", split.test))
+    }
+    results = {
+        "steps": trainer.progress.step,
+        "train_s": round(spent_s, 1),
+        "train_samples": len(rows),
+        "parameters": sum(p.numel() for p in fan.parameters()),
+        "fan": asdict(plan.config),
+        "size_px": plan.size_px,
+        "mean_error_eye_distances": errors,
+        "provenance": provenance(data, split, recipe.seed, plain_recipe(replace(recipe))),
+    }
+    write_json(recipe.out / "metrics.json", results)
+    return results
+
+
+def weights_file(path: str) -> Path:
+    """The weights in a run's folder, or the file itself."""
+    file = Path(path)
+    return file / "fan.pth" if file.is_dir() else file
