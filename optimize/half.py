@@ -8,7 +8,6 @@ from edgeau.runtime.manifest import Variant
 from edgeau.runtime.package import Package
 
 from .accuracy import read_evaluation
-from .fp16 import to_fp16
 from .onnx_file import read_model, require_float
 from .parity import compare, predict_model
 from .quantize import float_variant, store
@@ -27,6 +26,8 @@ def add_fp16(package: Package, data: str, *, samples: int = 300, seed: int = 0) 
     Raises:
         InputError: the FP32 model or the data can't be used; nothing has been written then.
     """
+    from .fp16 import to_fp16
+
     source = float_variant(package.manifest)
     model = read_model(package.file(source))
     require_float(model, f"{package.path.name}: {source.file}")

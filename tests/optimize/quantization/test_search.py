@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from edgeau.optimize.search import SearchOptions, list_candidates, search
+from edgeau.runtime.choose import choose
+from edgeau.runtime.cli import main
+from edgeau.runtime.crops import read_crops
+from edgeau.runtime.device import fingerprint, usable_cores
+from edgeau.runtime.errors import InputError
+from edgeau.runtime.package import Package
+
+
+@pytest.fixture(scope="module")
+def crops(quantized, evaluation):
+    return read_crops(str(evaluation), quantized.manifest.crop)
+
+
+@pytest.fixture(scope="module")
+def found(quantized, crops, tmp_path_factory):
+    package = quantized.copy_to(tmp_path_factory.mktemp("search") / "found.edgeau")
+    return search(package, crops, SearchOptions(minutes=0.1, max_drop=0.2))
+
+
+def test_what_is_written_is_what_was_measured_and_never_slower_than_fp32(found):
+    chosen = found.chosen
+    measured = {entry["label"]: entry for entry in chosen["measured"]}
+    assert chosen["label"] in measured
+    assert chosen["times_fp32"] <= 1.0
+    assert chosen["objective"] == "latency"
+    assert chosen["rounds"] >= 1
+    assert Package.open(found.package.path).manifest.selection[fingerprint()] == json.loads(json.dumps(chosen))
+
+
+def test_everybody_else_lost_or_tied_for_a_reason(found):
+    chosen = found.chosen
+    others = {entry["label"] for entry in chosen["measured"]} - {chosen["label"]}
+    reasons = {**chosen["losers"], **chosen["ties"]}
+    assert others <= set(reasons)
+    assert all(reasons.values())
+
+
+def test_load_then_picks_it(found):
+    choice = choose(Package.open(found.package.path))
+    assert (choice.variant, choice.backend) == (found.chosen["variant"], found.chosen["backend"])
+    assert "measured best" in choice.reason
+
+
+def test_every_precision_backend_and_thread_count_is_a_candidate(quantized):
+    candidates, _ = list_candidates(quantized, "latency")
+    labels = {candidate.label for candidate in candidates}
+    for variant, backend in (("fp32", "openvino"), ("fp32", "onnxruntime"), ("int8-ort", "onnxruntime")):
+        assert f"{variant} on {backend}, 1 thread" in labels
+    assert {c.threads for c in candidates} >= {1, usable_cores(), None}
+    assert not any(c.variant.name == "int8-tensorrt" for c in candidates)
+    assert {c.batch for c in list_candidates(quantized, "throughput")[0]} == {1, 4, 16}
+
+
+def test_a_variant_beyond_the_budget_is_not_measured(make_package, quantized, crops, tmp_path):
+    package = quantized.copy_to(tmp_path / "strict.edgeau")
+    result = search(package, crops, SearchOptions(minutes=0.03, max_drop=0.0))
+    scores = result.chosen["accuracy"]
+    best = scores["fp32 on onnxruntime"]
+    for name, score in scores.items():
+        assert (name in result.chosen["losers"]) == (score < best - 1e-12)
+
+
+def test_size_takes_the_smallest_that_is_not_slower(quantized, crops, tmp_path):
+    package = quantized.copy_to(tmp_path / "small.edgeau")
+    chosen = search(package, crops, SearchOptions(objective="size", minutes=0.05, max_drop=0.5)).chosen
+    assert chosen["times_fp32"] <= 1.0
+    sizes = {v.name: v.size_bytes for v in package.manifest.variants}
+    start = np.array([e["ms_per_crop"] for e in chosen["measured"] if e["label"] == chosen["label"]])
+    assert start.size == 1
+    assert sizes[chosen["variant"]] == min(
+        sizes[e["variant"]] for e in chosen["measured"] if e["label"] not in chosen["losers"]
+    )
+
+
+def test_a_selection_of_another_device_stays(quantized, crops, tmp_path):
+    package = quantized.copy_to(tmp_path / "two.edgeau")
+    package = package.with_manifest(dataclasses.replace(package.manifest, selection={"elsewhere": {"variant": "fp32"}}))
+    result = search(package, crops, SearchOptions(minutes=0.02, max_drop=0.2))
+    assert set(result.package.manifest.selection) == {"elsewhere", fingerprint()}
+
+
+def test_energy_needs_a_counter(quantized, crops, tmp_path, monkeypatch):
+    monkeypatch.setattr("edgeau.optimize.search.find_meter", _no_meter)
+    package = quantized.copy_to(tmp_path / "energy.edgeau")
+    with pytest.raises(InputError, match="energy"):
+        search(package, crops, SearchOptions(objective="energy"))
+
+
+def _no_meter():
+    from pathlib import Path
+
+    from edgeau.optimize.energy import find_meter
+
+    return find_meter(Path("/nowhere"), Path("/nowhere"))
+
+
+def test_the_command_makes_what_is_missing_and_prints_the_choice(package, calibration, evaluation, tmp_path, capsys):
+    out = tmp_path / "tuned.edgeau"
+    arguments = ["optimize", str(package.path), "--calib", str(calibration), "--eval", str(evaluation)]
+    assert main([*arguments, "--max-drop", "0.2", "--minutes", "0.05", "-o", str(out), "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["device"] == fingerprint()
+    made = {v.name for v in Package.open(out).manifest.variants}
+    assert made == {"fp32", "fp16", "int8-ort", "int8-openvino"}
+    assert {v.name for v in Package.open(package.path).manifest.variants} == {"fp32"}
+
+
+@pytest.mark.parametrize(
+    "more", [["--minutes", "0"], ["--max-drop", "2"], ["--eval", "nowhere"]], ids=["no time", "drop", "no data"]
+)
+def test_bad_options_are_refused(quantized, evaluation, tmp_path, capsys, more):
+    package = quantized.copy_to(tmp_path / "kept.edgeau")
+    assert main(["optimize", str(package.path), "--eval", str(evaluation), *more]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert Package.open(package.path).manifest.selection == {}
+
+
+def test_data_to_judge_on_is_asked_for(quantized, capsys):
+    assert main(["optimize", str(quantized.path)]) == 2
+    assert "--eval" in capsys.readouterr().err
