@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import numpy as np
 
-# What a face detector's mouth corners lie above landmarks 48 and 54, in distances between the eyes.
-DETECTOR_MOUTH_RISE = 0.0
+# How far above the landmarks YuNet (2023mar) places right eye, left eye, nose tip, right and left mouth corner, in
+# distances between the eyes: medians over 80 renders of the built-in head, all of which it finds.
+DETECTOR_RISE = (0.01, 0.01, 0.09, 0.18, 0.18)
 
 
-def five_points(landmarks_xy: np.ndarray, mouth_rise: float = DETECTOR_MOUTH_RISE) -> np.ndarray:
+def five_points(landmarks_xy: np.ndarray, rise: tuple[float, ...] = DETECTOR_RISE) -> np.ndarray:
     """Right eye, left eye, nose tip, right and left mouth corner (the subject's right first).
 
     Args:
         landmarks_xy: float [68, 2], Multi-PIE order, y down.
-        mouth_rise: how far a detector places mouth corners above landmarks 48 and 54, in distances between the eyes.
+        rise: how far a detector places each point above the landmarks, in distances between the eyes.
 
     Returns:
         float64 [5, 2].
     """
     points = np.asarray(landmarks_xy, np.float64)
     right, left = points[36:42].mean(axis=0), points[42:48].mean(axis=0)
-    nose = points[30]
-    corners = points[[48, 54]]
-    up = -np.array([-(left - right)[1], (left - right)[0]])
-    return np.concatenate([np.stack([right, left, nose]), corners + mouth_rise * up])
+    across = left - right
+    up = np.array([across[1], -across[0]])
+    return np.stack([right, left, points[30], points[48], points[54]]) + np.array(rise)[:, None] * up
 
 
 def jitter(points_xy: np.ndarray, rng: np.random.Generator, spread: float = 0.025) -> np.ndarray:

@@ -65,8 +65,8 @@ class BuiltinRenderer:
         scene = self._scene(spec.scene_seed, crop.size_px, heldout)
         rng = np.random.default_rng([spec.frame_seed, 37])
         view = self._view(spec, look, scene, crop, rng)
-        triangles, order = self._visible(view, look)
         size = round(crop.size_px * SUPERSAMPLE)
+        triangles, order = self._visible(view, look, size)
         index = raster.paint_index(view.pixels, triangles, order, size)
         picture = self._shade(spec, look, scene, view, index, triangles)
         if look.glasses is not None:
@@ -147,21 +147,31 @@ class BuiltinRenderer:
         lift = look.hair_lift * (1 - 0.65 * depth**3) + 0.02
         points[rows] = base * (wide, 1, 1) + outward * lift[:, None]
 
-    def _visible(self, view: _View, look: complexion.Look) -> tuple[np.ndarray, np.ndarray]:
+    def _visible(self, view: _View, look: complexion.Look, size_px: int) -> tuple[np.ndarray, np.ndarray]:
         """The triangles worn by this subject, and which of them to paint in which order."""
         triangles = self._mesh.triangles
-        a, b, c = (view.pixels[triangles[:, i]] for i in range(3))
-        facing = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0]) < 0
+        corners = view.pixels[triangles]
+        edge_1, edge_2 = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+        chosen = edge_1[:, 0] * edge_2[:, 1] < edge_1[:, 1] * edge_2[:, 0]
+        low, high = corners.min(axis=1), corners.max(axis=1)
+        chosen &= (high > -1).all(axis=1) & (low < size_px).all(axis=1)
         first = triangles[:, 0]
-        hidden = [] if look.hair == "long" else ["curtain"]
-        hidden += ["hair"] if look.hair == "none" else ["ear"] if look.hair == "long" else []
-        for name in hidden:
+        for name in self._unworn(view, look):
             rows = self._mesh.groups[name]
-            facing &= (first < rows[0]) | (first > rows[-1])
-        depth = view.points[triangles, 2].sum(axis=1)
-        chosen = np.flatnonzero(facing)
-        order = chosen[np.lexsort((depth[chosen], self._mesh.layer[chosen]))]
-        return triangles, order
+            chosen &= (first < rows[0]) | (first > rows[-1])
+        shown = np.flatnonzero(chosen)
+        depth = view.points[:, 2][triangles[shown]].sum(axis=1)
+        return triangles, shown[np.lexsort((depth, self._mesh.layer[shown]))]
+
+    def _unworn(self, view: _View, look: complexion.Look) -> list[str]:
+        """Parts of the mesh that this picture does not show."""
+        hidden = ["ear"] if look.hair == "long" else ["curtain"]
+        if look.hair == "none":
+            hidden.append("hair")
+        upper, lower = view.pixels[self._mesh.groups["lip_inner"]]
+        if np.abs(upper - lower).max() < 0.5:
+            hidden += ["cavity", "tongue", "teeth_lower", "teeth_upper"]
+        return hidden
 
     def _shade(
         self,

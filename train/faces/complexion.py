@@ -77,7 +77,7 @@ def look(seed: int, heldout: bool) -> Look:
         creases=float(rng.uniform(0.45, 1.35)),
         hair=kind,
         hair_lift=float(rng.uniform(0.04, 0.2)) if kind != "none" else 0.0,
-        hair_drop=float(rng.uniform(0.35, 0.75)) if kind == "fringe" else float(rng.uniform(-0.15, 0.2)),
+        hair_drop=float(rng.uniform(0.30, 0.58)) if kind == "fringe" else float(rng.uniform(-0.15, 0.2)),
         glasses=(int(rng.integers(10, 90)), int(rng.integers(10, 80)), int(rng.integers(10, 80))) if framed else None,
     )
 

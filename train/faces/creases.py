@@ -61,10 +61,10 @@ _CREASES: dict[str, list[tuple[list[tuple[float, float]], int, float]]] = {
     ],
     "AU20": [([(0.60, -0.98), (0.66, -1.14), (0.64, -1.30)], 6, 0.40), ([(0.58, -1.4), (0.68, -1.3)], 5, 0.15)],
     "AU23": [
-        ([(0.10, -0.97), (0.09, -1.06)], 3, 0.40),
-        ([(0.22, -1.0), (0.20, -1.08)], 3, 0.40),
-        ([(0.08, -1.18), (0.09, -1.28)], 3, 0.40),
-        ([(0.2, -1.17), (0.22, -1.26)], 3, 0.38),
+        ([(0.10, -0.97), (0.09, -1.06)], 3, 0.26),
+        ([(0.22, -1.0), (0.20, -1.08)], 3, 0.26),
+        ([(0.08, -1.18), (0.09, -1.28)], 3, 0.26),
+        ([(0.2, -1.17), (0.22, -1.26)], 3, 0.26),
     ],
     "AU24": [
         ([(0.0, -1.37), (0.2, -1.355), (0.33, -1.30)], 5, 0.38),
@@ -99,8 +99,8 @@ def _crease(strokes: list[tuple[list[tuple[float, float]], int, float]], side: i
         path = np.round(place(smooth * (side, 1)) * 16).astype(np.int32)
         groove = np.zeros_like(total)
         cv2.polylines(groove, [path], False, 1.0, width, cv2.LINE_AA, 4)
-        groove = cv2.GaussianBlur(groove, (0, 0), 0.35 * width)
-        fold = cv2.GaussianBlur(groove, (0, 0), 1.1 * width)
+        groove = cv2.GaussianBlur(groove, (0, 0), 0.55 * width)
+        fold = cv2.GaussianBlur(groove, (0, 0), 1.3 * width)
         total += depth * (0.55 * np.roll(fold, width + 2, axis=0) - groove - 0.35 * fold)
     rows, columns = np.flatnonzero(np.abs(total).max(1) > 0.004), np.flatnonzero(np.abs(total).max(0) > 0.004)
     box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)

@@ -165,8 +165,8 @@ def _wrap_lids(rest: np.ndarray, names: dict[str, np.ndarray], side: str, sign: 
 
 
 def _add_eye(builder: _Builder, side: str, sign: int) -> None:
-    rings, spokes = 7, 20
-    polar = np.linspace(0, 1.25, rings)
+    rings, spokes = 5, 16
+    polar = np.linspace(0, 0.95, rings)
     turn = np.linspace(0, 2 * np.pi, spokes, endpoint=False)
     out, around = np.meshgrid(polar, turn, indexing="ij")
     direction = np.stack([np.sin(out) * np.cos(around), np.sin(out) * np.sin(around), np.cos(out)], -1).reshape(-1, 3)
