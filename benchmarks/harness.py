@@ -96,6 +96,7 @@ class Measurement:
         latency: wall time of one call with ``batch`` faces.
         throughput_per_s: faces a second, calls one after the other.
         load_ms, first_ms: time to open the backend, and of its first call.
+        gpu_p50_ms: median time of the network alone on the GPU, by its own clock; None for backends without one.
         samples_ms: every timed call, in order.
         facts, memory, energy: None where not measured.
         accuracy: figures on labelled data, empty where none was given.
@@ -123,6 +124,7 @@ class Measurement:
     state_after: MachineState
     provenance: Provenance
     options: BenchOptions
+    gpu_p50_ms: float | None = None
     facts: ModelFacts | None = None
     memory: Memory | None = None
     energy: Energy | None = None
@@ -266,6 +268,7 @@ class _Opened:
             state_after=self.state_after,
             provenance=provenance(),
             options=options,
+            gpu_p50_ms=_gpu_p50_ms(self.backend, batch),
             facts=_facts(candidate),
             memory=_memory(candidate) if candidate and options.memory else None,
             energy=self._energy(len(samples)),
@@ -278,6 +281,11 @@ class _Opened:
         if isinstance(self.meter, Meter):
             return energy_of(self.meter, self.idle_w, self.joules, self.seconds, calls)
         return Energy(source=None, reason=self.meter)
+
+
+def _gpu_p50_ms(backend: Backend, batch: int) -> float | None:
+    clock = getattr(backend, "gpu_ms", None)
+    return None if clock is None else float(np.median(clock(batch)))
 
 
 def _facts(candidate: Candidate | None) -> ModelFacts | None:

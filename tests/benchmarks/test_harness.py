@@ -24,6 +24,14 @@ def test_one_backend_gives_a_record_with_every_sample():
     assert json.loads(json.dumps(record.to_json(), allow_nan=False))["protocol"] == "edgeau-bench-1"
 
 
+def test_a_backend_with_a_gpu_clock_has_its_time_in_the_record():
+    backend = FakeBackend({"face": (8, 8, 3)}, 1)
+    inputs = {"face": np.zeros((2, 8, 8, 3), np.uint8)}
+    assert measure(backend, inputs, QUICK).gpu_p50_ms is None
+    backend.gpu_ms = lambda batch: np.array([batch, batch, 9.0])
+    assert measure(backend, inputs, QUICK).gpu_p50_ms == 2.0
+
+
 def test_energy_is_a_figure_or_a_reason_and_never_zero():
     record = measure(FakeBackend({"face": (8, 8, 3)}, 1), {"face": np.zeros((1, 8, 8, 3), np.uint8)}, QUICK)
     assert record.energy.energy_mj or record.energy.reason
