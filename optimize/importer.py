@@ -143,7 +143,7 @@ def _by_hand(model: onnx.ModelProto, images: np.ndarray, wrapping: Wrapping, nam
 def activate(raw: np.ndarray, wrapping: Wrapping) -> np.ndarray:
     """Probabilities float32 [N, A] of a model's raw output, in numpy."""
     if wrapping.activation == "sigmoid":
-        raw = 1 / (1 + np.exp(-raw))
+        raw = 1 / (1 + np.exp(-np.clip(raw, -80, 80)))
     elif wrapping.activation == "softmax":
         axis = 2 if raw.ndim == 3 else 1
         shifted = np.exp(raw - raw.max(axis=axis, keepdims=True))
