@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+
+from edgeau.runtime.crops import read_crops
+from edgeau.runtime.errors import InputError
+from edgeau.runtime.manifest import CropSpec
+from edgeau.train.faces.renderers import make_renderer
+from edgeau.train.faces.source import parse
+
+SMALL = CropSpec(size_px=64)
+
+
+def test_a_specification_draws_labelled_faces_with_their_neutrals():
+    found = read_crops("synthetic:subjects=3,frames=5,seed=2", SMALL)
+    assert found.faces.shape == found.neutrals.shape == (15, 64, 64, 3)
+    assert found.intensity.shape == (15, 15)
+    assert set(found.subjects) == {"S00000", "S00001", "S00002"}
+    assert found.intensity.max() > 2
+    assert (found.faces != found.neutrals).any(axis=(1, 2, 3)).all()
+
+
+def test_a_limit_draws_some_of_the_same_set():
+    whole, some = (read_crops("synthetic:subjects=3,frames=5,seed=2", SMALL, limit=limit) for limit in (None, 4))
+    assert len(some) == 4
+    rows = np.linspace(0, 14, 4).round().astype(int)
+    np.testing.assert_array_equal(some.faces, whole.faces[rows])
+    np.testing.assert_array_equal(some.neutrals, whole.neutrals[rows])
+
+
+def test_another_seed_gives_other_faces():
+    assert read_crops("synthetic:subjects=1,frames=2", SMALL, seed=1).sha256 != (
+        read_crops("synthetic:subjects=1,frames=2", SMALL, seed=2).sha256
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [("subjects=0", "at least 1"), ("subject=3", "subject=3"), ("frames=x", "whole number"), ("labels=ck", "bp4d"),
+     ("domain=night", "heldout"), ("frames=1", "2 frames"), ("seed", "seed")],
+)  # fmt: skip
+def test_a_wrong_option_is_named(options, word):
+    with pytest.raises(InputError, match=word):
+        parse(options)
+
+
+def test_an_unknown_face_model_is_named():
+    with pytest.raises(InputError, match="no-such-face"):
+        make_renderer("no-such-face.npz")

@@ -1,0 +1,117 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from edgeau.runtime.crops import read_crops, read_index, read_shard
+from edgeau.runtime.errors import InputError
+from edgeau.runtime.manifest import CropSpec
+from edgeau.train.faces.source import SyntheticOptions
+from edgeau.train.faces.writer import Job, is_complete, shard_name, write_set
+
+CROP = CropSpec(size_px=48)
+OPTIONS = SyntheticOptions(subjects=3, frames=6, seed=4)
+
+
+def job(folder, **changes):
+    return Job(folder, SyntheticOptions(**{**vars(OPTIONS), **changes}), CROP)
+
+
+def files(folder):
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("set") / "faces"
+    write_set(job(folder), workers=1)
+    return folder
+
+
+def test_two_workers_write_the_same_bytes_as_one(made, tmp_path):
+    write_set(job(tmp_path / "faces"), workers=2)
+    assert files(tmp_path / "faces") == files(made)
+
+
+def test_a_removed_or_cut_shard_comes_back_the_same(made, tmp_path):
+    folder = tmp_path / "faces"
+    drawn = []
+    write_set(job(folder), 1)
+    before = files(folder)
+    (folder / "shards" / "s00001.npz").unlink()
+    (folder / "shards" / "s00002.npy").write_bytes(b"cut")
+    (folder / "shards" / ".s00002-tmp.npy").write_bytes(b"left by a killed process")
+    write_set(job(folder), 1, lambda done, total: drawn.append((done, total)))
+    assert drawn == [(1, 2), (2, 2)]
+    assert files(folder) == before == files(made)
+
+
+def test_a_set_may_grow_and_keeps_what_it_has(made, tmp_path):
+    folder = tmp_path / "faces"
+    drawn = []
+    write_set(job(folder, subjects=2), 1)
+    index = write_set(job(folder, subjects=3), 1, lambda done, total: drawn.append(total))
+    assert drawn == [1]
+    assert len(index["shards"]) == 3
+    shards = {name: data for name, data in files(made).items() if name.startswith("shards")}
+    assert {name: data for name, data in files(folder).items() if name.startswith("shards")} == shards
+
+
+def test_a_folder_with_another_set_is_refused_and_left_alone(made):
+    before = files(made)
+    with pytest.raises(InputError, match=r"seed=4.*seed=5.*--out"):
+        write_set(job(made, seed=5), 1)
+    assert files(made) == before
+
+
+def test_crops_of_another_origin_are_refused(tmp_path):
+    (tmp_path / "index.json").write_text("{}")
+    with pytest.raises(InputError, match="another origin"):
+        write_set(job(tmp_path), 1)
+
+
+def test_the_set_reads_as_the_crop_set_format_says(made):
+    index = read_index(made)
+    assert [shard["name"] for shard in index["shards"]] == [shard_name(k) for k in range(3)]
+    pixels, labels = read_shard(made, "s00000")
+    assert pixels.shape == (6, 48, 48, 3)
+    assert pixels.dtype == np.uint8
+    kinds = {"au": "f2", "neutral": "i4", "expression": "i1", "sequence": "i4", "frame": "i4", "landmarks": "f2"}
+    assert {name: labels[name].dtype.str[1:] for name in kinds} == kinds
+    assert labels["visible"].shape == (6, 68)
+    assert labels["is_neutral"][labels["neutral"]].all()
+    found = read_crops(str(made), CROP)
+    assert len(found) == 18
+    np.testing.assert_array_equal(found.neutrals[5], pixels[labels["neutral"][5]])
+
+
+def test_faces_on_disk_are_those_drawn_in_memory(made):
+    on_disk = read_crops(str(made), CROP)
+    in_memory = read_crops("synthetic:subjects=3,frames=6,seed=4,face=builtin", CROP)
+    assert on_disk.sha256 == in_memory.sha256
+
+
+def test_an_interrupted_run_leaves_only_whole_shards_and_can_go_on(tmp_path):
+    folder = tmp_path / "faces"
+    code = "import sys; from edgeau.runtime.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "synth", "--out", str(folder), "--subjects", "40", "--frames", "6"]
+    command += ["--size", "48", "--workers", "2"]
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not list(folder.glob("shards/s*.npz")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(running.pid, signal.SIGINT)  # as a terminal does: to the parent and its workers
+    errors = running.communicate(timeout=30)[1]
+    assert running.returncode == 2
+    assert "interrupted" in errors
+    assert "Traceback" not in errors
+    assert not (folder / "index.json").exists()
+    names = sorted(p.name for p in (folder / "shards").iterdir())
+    assert not [name for name in names if name.startswith(".")]
+    left = Job(folder, SyntheticOptions(subjects=40, frames=6), CROP)
+    for name in (n for n in names if n.endswith(".npz")):
+        assert is_complete(left, int(name[1:6]))
