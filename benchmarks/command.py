@@ -162,6 +162,8 @@ def _file(package: Package, variant: Variant, backend: str) -> Path:
     reason = missing(backend)
     if reason is not None:
         raise EdgeauError(reason)
+    if backend == "tensorrt" and variant.file.endswith(".onnx"):
+        raise EdgeauError(f"no engine yet; type: edgeau build {package.path}")
     return package.file(variant)
 
 
@@ -214,8 +216,8 @@ def _print_table(values: list[dict[str, Any]], failures: list[Failure]) -> None:
         for line in table(values):
             say(line)
     for value in values:
-        for warning in value["warnings"]:
-            note(f"{value['variant']} on {value['backend']}: {warning}")
+        if value["warnings"]:
+            note(f"{value['variant']} on {value['backend']}: {'; '.join(value['warnings'])}")
     reasons = {value["energy"]["reason"] for value in values if value["energy"]} - {""}
     for reason in sorted(reasons):
         note(f"energy unavailable: {reason}")

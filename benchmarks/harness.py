@@ -202,7 +202,7 @@ def _open(candidate: Candidate, stack: contextlib.ExitStack) -> _Opened:
     load_ms = (time.perf_counter() - start) * 1e3
     stack.enter_context(backend)
     # A first call shows whether it runs at all, before the others are kept waiting for it.
-    opened = _Opened(backend, candidate.inputs, load_ms)
+    opened = _Opened(backend, candidate.inputs, load_ms, f"{candidate.variant} on {candidate.backend}")
     opened.first_ms = warm_up(opened.call, 0)
     return opened
 
@@ -215,14 +215,17 @@ def _run_rounds(opened: Sequence[_Opened], options: BenchOptions, progress: Call
         one.state_before = read_state()
     for number in range(options.rounds):
         for one in opened:
-            progress(f"round {number + 1} of {options.rounds}: {one.backend.name}")
+            progress(f"round {number + 1} of {options.rounds}: {one.label}")
             one.round(options)
 
 
 class _Opened:
     """A backend that is being measured, with what was gathered so far."""
 
-    def __init__(self, backend: Backend, inputs: Mapping[str, np.ndarray], load_ms: float | None) -> None:
+    def __init__(
+        self, backend: Backend, inputs: Mapping[str, np.ndarray], load_ms: float | None, label: str = ""
+    ) -> None:
+        self.label = label or backend.name
         self.backend, self.inputs, self.load_ms = backend, inputs, load_ms
         self.first_ms: float | None = None
         self.samples: list[np.ndarray] = []

@@ -39,6 +39,9 @@ _STICKY_TEXTS = (
 )
 
 
+BINDING_VARIABLE = "EDGEAU_CUDA"
+
+
 class CudaError(BackendError):
     """A CUDA call failed.
 
@@ -174,7 +177,7 @@ def open_cuda(binding: Optional[str] = None) -> Cuda:
     """Open the first GPU through the binding that is installed.
 
     Args:
-        binding: ``cuda-python`` or ``pycuda`` to insist on one.
+        binding: ``cuda-python`` or ``pycuda`` to insist on one, as the environment variable EDGEAU_CUDA does.
 
     Raises:
         MissingExtraError: no binding is installed.
@@ -182,6 +185,7 @@ def open_cuda(binding: Optional[str] = None) -> Cuda:
     """
     # Kernels are loaded when they are first used: less memory and a quicker start. CUDA reads this once, at its own.
     os.environ.setdefault("CUDA_MODULE_LOADING", "LAZY")
+    binding = binding or os.environ.get(BINDING_VARIABLE) or None
     if binding in (None, "cuda-python"):
         runtime = _import("cuda.bindings.runtime", "cuda.cudart")
         if runtime is not None:
@@ -191,6 +195,13 @@ def open_cuda(binding: Optional[str] = None) -> Cuda:
         if driver is not None:
             return PyCuda(driver)
     raise MissingExtraError(binding or "cuda-python (or pycuda)", "jetson", "the tensorrt backend")
+
+
+def installed_binding() -> Optional[str]:
+    """Name of the binding that ``open_cuda`` would take, without asking the GPU; None where there is none."""
+    if _import("cuda.bindings.runtime", "cuda.cudart") is not None:
+        return "cuda-python"
+    return "pycuda" if _import("pycuda.driver") is not None else None
 
 
 def _import(*names: str) -> Any:

@@ -343,8 +343,9 @@ class TensorRtBackend(Backend):
                 self._submit(cuda, buffers, batch)
             except BackendError as error:
                 refused = error
-            # The stream leaves its recording mode in any case; what a refused call recorded is thrown away.
-            graph = cuda.end_capture(stream)
+            finally:
+                # The stream leaves its recording mode in any case; what a refused call recorded is thrown away.
+                graph = cuda.end_capture(stream)
             if refused is None:
                 self._graph = graph
             else:

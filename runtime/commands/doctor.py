@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Set
 
 from edgeau.runtime.backends import BACKEND_NAMES, missing
+from edgeau.runtime.backends.cuda import installed_binding
 from edgeau.runtime.choose import choose
 from edgeau.runtime.cli import EXIT_FAILED, EXIT_OK, emit_json, note, say
 from edgeau.runtime.detect import detector_status, fetch_yunet
@@ -94,6 +95,8 @@ def examine_software(machine: Machine) -> List[Check]:
     """Python, backends, detector, the shipped package and the extras of this installation."""
     found = [_python()]
     found += [_backend(name, machine) for name in BACKEND_NAMES]
+    if machine.gpu or machine.is_jetson:
+        found.append(_binding())
     found.append(_detector())
     found.append(_package())
     return found + _extras(machine)
@@ -124,6 +127,14 @@ def _tensorrt_mend(machine: Machine) -> str:
     if machine.tensorrt is None:
         return "sudo apt-get install nvidia-jetpack"
     return "sudo apt-get install python3-libnvinfer, and make the environment with --system-site-packages"
+
+
+def _binding() -> Check:
+    name = installed_binding()
+    if name is None:
+        return Check("CUDA binding", False, "neither cuda-python nor pycuda", "pip install 'edgeau[jetson]'")
+    graphs = "" if name == "cuda-python" else "; CUDA graphs need cuda-python"
+    return Check("CUDA binding", True, name + graphs)
 
 
 def _detector() -> Check:

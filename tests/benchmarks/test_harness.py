@@ -54,8 +54,8 @@ def test_rounds_are_interleaved(package):
     candidates, _ = candidates_of(package)
     measure_all(candidates, QUICK, lines.append)
     assert [line for line in lines if line.startswith("round")] == [
-        "round 1 of 2: onnxruntime", "round 1 of 2: openvino", "round 2 of 2: onnxruntime", "round 2 of 2: openvino",
-    ]  # fmt: skip
+        f"round {number} of 2: fp32 on {name}" for number in (1, 2) for name in ("onnxruntime", "openvino")
+    ]
 
 
 def test_a_candidate_that_fails_does_not_stop_the_others(package, tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgeau.runtime.backends import BackendOptions, open_backend
-from edgeau.runtime.backends.cuda import CudaError, open_cuda
+from edgeau.runtime.backends.cuda import CudaError, installed_binding, open_cuda
 from edgeau.runtime.errors import BackendError, EngineError, InputError, MissingExtraError
 
 VERSIONS = ("8.5", "8.6", "10.3", "10.16", "11.1")
@@ -244,11 +244,15 @@ def test_without_a_binding_the_command_is_named(install, gpu, engine):
         open_backend("tensorrt", engine)
 
 
-def test_a_binding_may_be_insisted_on(install, gpu):
+def test_a_binding_may_be_insisted_on(install, gpu, monkeypatch):
     install(gpu, binding="pycuda")
+    assert installed_binding() == "pycuda"
     assert open_cuda("pycuda").binding.startswith("pycuda")
     with pytest.raises(MissingExtraError, match="cuda-python"):
         open_cuda("cuda-python")
+    monkeypatch.setenv("EDGEAU_CUDA", "cuda-python")
+    with pytest.raises(MissingExtraError, match="cuda-python"):
+        open_cuda()
 
 
 @pytest.mark.parametrize("profile", [(1, 1, 1), (1, 1, 4), (2, 2, 2), (3, 4, 4)])
