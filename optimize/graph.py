@@ -29,6 +29,14 @@ def opset_of(model: onnx.ModelProto) -> int:
     return next((entry.version for entry in model.opset_import if entry.domain in DEFAULT_DOMAINS), 0)
 
 
+def with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy with the shapes and types that can be inferred; the model itself where it is too odd or too large."""
+    try:
+        return onnx.shape_inference.infer_shapes(model)
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
+        return model
+
+
 class Graph:
     """A model's main graph. Tensors that subgraphs read count as outputs: nothing behind them is removed.
 
@@ -108,6 +116,11 @@ class Graph:
         self._consumers[old] = [(n, i) for n, i in self._consumers.get(old, ()) if n is not node or i != index]
         self._consumers.setdefault(name, []).append((node, index))
         node.input[index] = name
+
+    def replace(self, old: str, new: str) -> None:
+        """Let every node that reads a tensor read another. Graph outputs keep their names."""
+        for node, index in self.consumers(old):
+            self.set_input(node, index, new)
 
     def insert(self, kind: str, inputs: Iterable[str], wish: str, **attributes: Any) -> str:
         """Add a node with one output and return the output's name. The order of nodes is mended by `write`."""

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 
 import onnx
 
+from edgeau.optimize.graph import with_shapes
 from edgeau.runtime.errors import InputError
 
-from .base import FinishError, FinishingPass, PassReport
+from .base import FinishError, FinishingPass, Note, PassReport
 from .bias import FloatBias
+from .casts import CastBeforeMoving
 from .constants import DirectConstants
 from .fusions import UnbrokenFusions
+from .parameters import MatchingParameters
 from .per_tensor import PerTensorActivations
 from .residual import ResidualAdds
 from .sensitive import FloatSensitive
@@ -25,10 +28,12 @@ from .small_layers import FloatSmallLayers
 from .unsigned import OneIntegerType, UnsignedActivations
 from .weights import FoldWeights, OutputChannelAxis, UnfoldWeights
 
-__all__ = ["FinishError", "FinishResult", "PassReport", "finish", "passes_for"]
+__all__ = ["FinishError", "FinishResult", "Note", "PassReport", "finish", "passes_for"]
 
 _TENSORRT: tuple[FinishingPass, ...] = (
+    CastBeforeMoving(),
     DirectConstants(),
+    MatchingParameters(),
     SignedActivations(),
     SignedWeights(),
     PerTensorActivations(),
@@ -41,13 +46,14 @@ _TENSORRT: tuple[FinishingPass, ...] = (
 )
 _ONNXRUNTIME: tuple[FinishingPass, ...] = (
     DirectConstants(),
+    MatchingParameters(),
     PerTensorActivations(),
     UnbrokenFusions(),
     UnsignedActivations(),
     OneIntegerType(),
     FoldWeights(),
 )
-_OPENVINO: tuple[FinishingPass, ...] = (DirectConstants(),)
+_OPENVINO: tuple[FinishingPass, ...] = (DirectConstants(), MatchingParameters())
 
 
 @dataclass(frozen=True)
@@ -68,8 +74,8 @@ class FinishResult:
 
     @property
     def left(self) -> tuple[str, ...]:
-        """What no pass could mend, one line each."""
-        return tuple(line for report in self.passes for line in report.left)
+        """What no pass could mend and why, one line each."""
+        return tuple(str(note) for report in self.passes for note in report.left)
 
 
 def finish(model: onnx.ModelProto, target: str) -> FinishResult:
@@ -85,7 +91,7 @@ def finish(model: onnx.ModelProto, target: str) -> FinishResult:
         FinishError: a pass did not keep its promise, or the result is not valid ONNX.
     """
     reports = []
-    current = onnx.shape_inference.infer_shapes(model)
+    current = with_shapes(model)
     for step in passes_for(target):
         current, report = step(current)
         reports.append(report)

@@ -15,17 +15,29 @@ class FinishError(EdgeauError):
     """A finishing pass did not establish what it promises. The model it was given is unchanged."""
 
 
+@dataclass(frozen=True)
+class Note:
+    """One thing that a pass changed or had to leave: the node, and what or why."""
+
+    node: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.node}: {self.text}"
+
+
 @dataclass
 class Notes:
-    """What a pass did, collected while it works.
+    """What a pass changed, and what it should change and can't; collected while it works."""
 
-    Attributes:
-        changed: one line for each thing changed, naming the node.
-        left: one line for each thing it should change and can't, naming the node and why.
-    """
+    changed: list[Note] = field(default_factory=list)
+    left: list[Note] = field(default_factory=list)
 
-    changed: list[str] = field(default_factory=list)
-    left: list[str] = field(default_factory=list)
+    def change(self, node: onnx.NodeProto, text: str) -> None:
+        self.changed.append(Note(node.name or node.output[0], text))
+
+    def leave(self, node: onnx.NodeProto, text: str) -> None:
+        self.left.append(Note(node.name or node.output[0], text))
 
 
 @dataclass(frozen=True)
@@ -34,13 +46,13 @@ class PassReport:
 
     Attributes:
         name: of the pass.
-        changed: one line for each thing changed.
-        left: one line for each thing that could not be mended, with the reason.
+        changed: what it changed.
+        left: what it could not mend, and why.
     """
 
     name: str
-    changed: tuple[str, ...]
-    left: tuple[str, ...]
+    changed: tuple[Note, ...]
+    left: tuple[Note, ...]
 
     @property
     def modified(self) -> bool:

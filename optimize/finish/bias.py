@@ -32,4 +32,4 @@ class FloatBias(FinishingPass):
             stored = graph.constant(pair.input[0])
             kind = np.dtype(np.float32) if stored is None else stored.dtype
             if bypass(graph, node, BIAS_INPUT):
-                notes.changed.append(f"{node.name}: {kind} bias to float")
+                notes.change(node, f"{kind} bias to float")

@@ -30,6 +30,6 @@ class DirectConstants(FinishingPass):
                     if name not in direct:
                         direct[name] = graph.add_constant(f"{name}_value", value)
                     graph.set_input(node, index, direct[name])
-                    notes.changed.append(f"{node.name}: input {index} read directly instead of through {name}")
+                    notes.change(node, f"input {index} read directly instead of through {name}")
                 elif index > 0:
-                    notes.left.append(f"{node.name}: {name} is computed, and nothing here can know its value")
+                    notes.leave(node, f"{name} is computed, and nothing here can know its value")

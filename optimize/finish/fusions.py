@@ -29,4 +29,4 @@ class UnbrokenFusions(FinishingPass):
             if maker is None or maker.op_type not in WEIGHTED_OPS | {"Add", "BatchNormalization"}:
                 continue
             if bypass(graph, node, 0):
-                notes.changed.append(f"{node.name}: fused with {maker.name} again")
+                notes.change(node, f"fused with {maker.name} again")

@@ -27,9 +27,9 @@ class PerTensorActivations(FinishingPass):
             if is_weight(graph, node) or scale is None or zero_point is None or scale.size == 1:
                 continue
             if np.unique(zero_point).size > 1:
-                notes.left.append(f"{node.name}: channels have different zero points")
+                notes.leave(node, "channels have different zero points")
                 continue
             set_parameters(graph, node, scale.max(), zero_point.ravel()[0])
             for entry in [each for each in node.attribute if each.name == "axis"]:
                 node.attribute.remove(entry)
-            notes.changed.append(f"{node.name}: {scale.size} scales to one, the largest")
+            notes.change(node, f"{scale.size} scales to one, the largest")

@@ -33,9 +33,9 @@ class ResidualAdds(FinishingPass):
             if index is None or dequantize_of(graph, add.input[index]) is None:
                 continue
             if bypass(graph, add, index):
-                notes.changed.append(f"{add.name}: reads its convolution in float")
+                notes.change(add, "reads its convolution in float")
             else:
-                notes.left.append(f"{add.name}: integers between it and its convolution are moved")
+                notes.leave(add, "integers between it and its convolution are moved")
 
 
 def branch_input(graph: Graph, add: onnx.NodeProto) -> int | None:

@@ -38,11 +38,11 @@ class FloatSensitive(FinishingPass):
             for node, index in graph.consumers(pair.output[0]):
                 reason = _reason(graph, node, before, behind)
                 if reason and bypass(graph, node, index):
-                    notes.changed.append(f"{node.name}: {reason}, reads float")
+                    notes.change(node, f"{reason}, reads float")
                 elif reason:
-                    notes.left.append(f"{node.name}: {reason}, but its integers are moved before they are dequantized")
+                    notes.leave(node, f"{reason}, but its integers are moved before they are dequantized")
             if behind and pair.output[0] in graph.pinned:
-                notes.left.append(f"{pair.name}: makes a graph's output from integers")
+                notes.leave(pair, "makes a graph's output from integers")
 
 
 def _reason(graph: Graph, node: onnx.NodeProto, before: bool, behind: bool) -> str:

@@ -49,15 +49,15 @@ class SignedActivations(FinishingPass):
             if zero_point is None or scale is None or _is_signed_symmetric(node, zero_point):
                 continue
             if zero_point.dtype not in (np.int8, np.uint8):
-                notes.left.append(f"{node.name}: {zero_point.dtype} integers, which TensorRT has not")
+                notes.leave(node, f"{zero_point.dtype} integers, which TensorRT has not")
             elif not linked(graph, node)[1]:
-                notes.left.append(f"{node.name}: its integers leave the Q/DQ pairs, so their meaning can't change")
+                notes.leave(node, "its integers leave the Q/DQ pairs, so their meaning can't change")
             else:
                 if node.op_type == QUANTIZE and (zero_point == np.iinfo(zero_point.dtype).min).all():
                     _keep_cut(graph, node, notes)
                 set_parameters(graph, node, symmetric_scale(scale, zero_point), np.zeros(scale.shape, np.int8))
                 was = f"{zero_point.dtype} with zero point {int(zero_point.ravel()[0])}"
-                notes.changed.append(f"{node.name}: {was} to int8 with zero point 0")
+                notes.change(node, f"{was} to int8 with zero point 0")
 
 
 class SignedWeights(FinishingPass):
@@ -78,13 +78,13 @@ class SignedWeights(FinishingPass):
             if _is_signed_symmetric(node, zero_point) and (source is None or len(source.input) > 2):
                 continue
             if _requantize(graph, node, zero_point) if source is None else _rescale(graph, source):
-                notes.changed.append(f"{node.name}: {zero_point.dtype} weights to int8 with zero point 0")
+                notes.change(node, f"{zero_point.dtype} weights to int8 with zero point 0")
 
 
 def _keep_cut(graph: Graph, node: onnx.NodeProto, notes: Notes) -> None:
     if not is_never_negative(graph, node.input[0]):
         graph.set_input(node, 0, graph.insert("Relu", [node.input[0]], f"{node.name}_never_negative"))
-        notes.changed.append(f"{node.name}: ReLU in front, which the unsigned integers stood for")
+        notes.change(node, "ReLU in front, which the unsigned integers stood for")
 
 
 def symmetric_scale(scale: np.ndarray, zero_point: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ class FloatSmallLayers(FinishingPass):
             reason = reason_for_float(graph, node, node.input[0] not in convolved)
             bypassed = [bypass(graph, node, index) for index in range(len(node.input))] if reason else []
             if any(bypassed):
-                notes.changed.append(f"{node.name}: {reason}, stays in float")
+                notes.change(node, f"{reason}, stays in float")
 
 
 def reason_for_float(graph: Graph, node: onnx.NodeProto, first: bool) -> str:

@@ -35,7 +35,7 @@ class UnsignedActivations(FinishingPass):
                 continue
             for each in sharers:
                 _make_unsigned(graph, each)
-            notes.changed.append(f"{node.name}: int8 to uint8 with zero point 0, at twice the resolution")
+            notes.change(node, "int8 to uint8 with zero point 0, at twice the resolution")
 
 
 class OneIntegerType(FinishingPass):
@@ -62,7 +62,7 @@ class OneIntegerType(FinishingPass):
             if closed and node is next(each for each in sharers if each.op_type == QUANTIZE):
                 for each in sharers:
                     _shift(graph, each)
-                notes.changed.append(f"{node.name}: int8 to uint8 with zero point 128, values unchanged")
+                notes.change(node, "int8 to uint8 with zero point 128, values unchanged")
 
 
 def _make_unsigned(graph: Graph, node: onnx.NodeProto) -> None:

@@ -31,7 +31,7 @@ class FoldWeights(FinishingPass):
                 continue
             integers = quantized(value, scale, attribute(source, "axis", 1))
             graph.set_input(node, 0, graph.add_constant(f"{source.input[0]}_int8", integers))
-            notes.changed.append(f"{node.name}: weights stored as INT8")
+            notes.change(node, "weights stored as INT8")
 
 
 class UnfoldWeights(FinishingPass):
@@ -52,7 +52,7 @@ class UnfoldWeights(FinishingPass):
             inputs = [floats, *node.input[1:]]
             name = graph.insert("QuantizeLinear", inputs, f"{node.name}_quantized", axis=attribute(node, "axis", 1))
             graph.set_input(node, 0, name)
-            notes.changed.append(f"{node.name}: weights stored as FP32 with Q and DQ")
+            notes.change(node, "weights stored as FP32 with Q and DQ")
 
 
 class OutputChannelAxis(FinishingPass):
@@ -80,7 +80,7 @@ class OutputChannelAxis(FinishingPass):
             if attribute(pair, "axis", 1) % value.ndim == axis:
                 continue
             _requantize(graph, node, value, axis)
-            notes.changed.append(f"{node.name}: weights' scales along axis {axis}")
+            notes.change(node, f"weights' scales along axis {axis}")
 
 
 def output_axis(node: onnx.NodeProto, ndim: int) -> int:

@@ -81,7 +81,7 @@ def test_signed_activations_leave_what_an_integer_operator_reads(net):
     y = g.op("Cast", q, to=TensorProto.FLOAT)
     _, report = SignedActivations()(finished(g, y, SHAPE))
     assert not report.modified
-    assert "leave the Q/DQ pairs" in report.left[0]
+    assert "leave the Q/DQ pairs" in str(report.left[0])
 
 
 @pytest.mark.parametrize(("zero", "least_db"), [(128, 200), (100, 40)])
