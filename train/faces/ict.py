@@ -25,9 +25,12 @@ from .photo import background, develop
 
 _OVERSAMPLING = 1.5
 _PIVOT = np.array([0.0, 0.0, 3.0], np.float32)  # the head turns about its neck's top, roughly
-# Where YuNet sees the five points, beside ours: (sideways outwards, up) in eye distances. Measured on renders.
-_DETECTOR_OFFSET = np.array([(0.0, 0.0), (0.0, 0.0), (0.0, 0.0), (0.0, 0.12), (0.0, 0.12)])
+# Where YuNet sees the five points beside ours, measured on renders in eye distances: (sideways outwards, up).
+_DETECTOR_OFFSET = np.array([(0.01, 0.05), (0.01, 0.05), (0.0, -0.02), (0.05, 0.125), (0.05, 0.125)])
+_CORNERS_FOLLOW = 0.3  # of a mouth corner's way from neutral, what YuNet's corner goes too
+_NOSE_LAG = 0.2  # eye distances by which YuNet's nose stays behind in profile
 _VERGENCE_DEG = 2.5  # both eyes look at something a metre or so away
+_LIPS_PART_CM = 0.12  # from landmark 62 to 66; below it nothing inside the mouth shows
 _HIDDEN_BEHIND_CM = 0.7
 
 
@@ -64,6 +67,7 @@ class IctRenderer:
         shapes[len(mesh.shapes) :, mesh.part != SKIN] = 0
         self._shapes = shapes.reshape(len(shapes), -1)
         self._surface = _Surface(mesh.neutral, mesh.triangles, bends=mesh.part[mesh.triangles[:, 0]] <= EYE)
+        self._outside = int((mesh.part[mesh.triangles[:, 0]] <= EYE).sum())
         self._directions = _hemisphere(90)
         opaque = mesh.triangles[mesh.part[mesh.triangles[:, 0]] != SOCKET]
         self._seen = visibility(context, mesh.neutral, opaque, self._directions)
@@ -90,7 +94,9 @@ class IctRenderer:
         rotation = head_rotation(spec.yaw_deg, spec.pitch_deg, spec.roll_deg).astype(np.float32)
         seen = (points - _PIVOT) @ rotation.T
         camera = _Camera(scene.distance_cm)
-        matrix = crop_matrix(_detected(camera.project(seen[self._mesh.landmarks]), shot), crop)
+        found = self._seen_by_detector(points, subject.neutral)
+        five = camera.project((found - _PIVOT) @ rotation.T)
+        matrix = crop_matrix(_detected(five, spec.yaw_deg, shot), crop)
         matrix = _jittered(matrix, shot, crop.size_px)
 
         open_cm = float(np.linalg.norm(points[self._mesh.landmarks[62]] - points[self._mesh.landmarks[66]]))
@@ -106,6 +112,7 @@ class IctRenderer:
             {**subject.textures, "background_map": self._background_of(scene, spec.domain, canvas)},
             uniforms,
             self._strands(subject, points, scene, uniforms["gain"], rotation),
+            len(self._mesh.triangles) if open_cm > _LIPS_PART_CM else self._outside,
         )
         landmarks = seen[self._mesh.landmarks]
         places = transform(camera.project(landmarks), matrix)
@@ -118,6 +125,12 @@ class IctRenderer:
     def close(self) -> None:
         """Free the graphics context."""
         self._context.release()
+
+    def _seen_by_detector(self, points: np.ndarray, neutral: np.ndarray) -> np.ndarray:
+        """[5, 3]: the five points on the head, as far as a detector follows them."""
+        five, rest = (five_points(p[self._mesh.landmarks]) for p in (points, neutral))
+        five[3:] = rest[3:] + _CORNERS_FOLLOW * (five[3:] - rest[3:])
+        return five
 
     def _canvas(self, size_px: int) -> Canvas:
         if size_px not in self._canvases:
@@ -346,18 +359,19 @@ def head_rotation(yaw_deg: float, pitch_deg: float, roll_deg: float) -> np.ndarr
 
 
 def five_points(landmarks: np.ndarray) -> np.ndarray:
-    """[5, 2]: right and left eye, nose tip, right and left mouth corner, of 68 points [68, 2]."""
+    """[5, D]: right and left eye, nose tip, right and left mouth corner, of 68 points [68, D]."""
     return np.stack([landmarks[36:42].mean(axis=0), landmarks[42:48].mean(axis=0), *landmarks[[30, 48, 54]]])
 
 
-def _detected(landmarks: np.ndarray, shot: Shot) -> np.ndarray:
-    points = five_points(landmarks)
+def _detected(points: np.ndarray, yaw_deg: float, shot: Shot) -> np.ndarray:
+    """Five image points [5, 2] moved to where a detector would report them this time."""
     across = points[1] - points[0]
-    size = float(np.linalg.norm(across))
-    up = points[:2].mean(axis=0) - points[3:].mean(axis=0)
-    up *= size / max(float(np.linalg.norm(up)), 1e-6)
-    outward = np.array([-1.0, 1.0, 0.0, -1.0, 1.0])[:, None] * across
-    return points + _DETECTOR_OFFSET[:, :1] * outward + _DETECTOR_OFFSET[:, 1:] * up + shot.point_jitter * size
+    up = np.array([across[1], -across[0]])
+    sideways = np.array([-1.0, 1.0, 0.0, -1.0, 1.0]) * _DETECTOR_OFFSET[:, 0]
+    sideways[2] -= _NOSE_LAG * np.sin(np.radians(yaw_deg))
+    offset = sideways[:, None] * across + _DETECTOR_OFFSET[:, 1:] * up
+    found: np.ndarray = points + offset + shot.point_jitter * np.linalg.norm(across)
+    return found
 
 
 def _jittered(matrix: np.ndarray, shot: Shot, size_px: int) -> np.ndarray:
