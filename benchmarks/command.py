@@ -12,10 +12,9 @@ example:
 from __future__ import annotations
 
 import argparse
-import functools
 import importlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +107,7 @@ def candidates_of(
             except EdgeauError as error:
                 failures.append(Failure(manifest.name, variant.name, backend, str(error)))
                 continue
+            scorer = _Scorer(labelled, manifest, batches[0]) if labelled is not None else None
             for count, batch in ((t, b) for t in (threads if backend != "tensorrt" else (1,)) for b in batches):
                 inputs, data = _inputs(manifest, batch, crops)
                 found.append(
@@ -121,7 +121,7 @@ def candidates_of(
                         inputs=inputs,
                         onnx_file=_onnx_file(package, variant),
                         data=data,
-                        accuracy=_scorer(labelled, manifest, batch),
+                        accuracy=scorer,
                     )
                 )
     return found, failures
@@ -151,11 +151,20 @@ def _candidates(args: argparse.Namespace) -> tuple[list[Candidate], list[Failure
     return found, failures
 
 
-def _scorer(crops: CropSet | None, manifest: Manifest, batch: int) -> Callable[[Backend], dict[str, Any]] | None:
-    if crops is None:
-        return None
-    # In the batch that is timed: an engine takes no larger one than its profile allows.
-    return functools.partial(accuracy, crops=crops, manifest=manifest, batch=batch)
+class _Scorer:
+    """Accuracy of a variant on a backend, computed once however many threads and batches are timed.
+
+    It runs in the batch that is timed first: an engine takes no larger one than its profile allows.
+    """
+
+    def __init__(self, crops: CropSet, manifest: Manifest, batch: int) -> None:
+        self._crops, self._manifest, self._batch = crops, manifest, batch
+        self._found: dict[str, Any] | None = None
+
+    def __call__(self, backend: Backend) -> dict[str, Any]:
+        if self._found is None:
+            self._found = accuracy(backend, self._crops, self._manifest, self._batch)
+        return self._found
 
 
 def _file(package: Package, variant: Variant, backend: str) -> Path:

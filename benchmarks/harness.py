@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from edgeau.runtime.backends import Backend, BackendOptions, open_backend
+from edgeau.runtime.device import fingerprint
 from edgeau.runtime.errors import EdgeauError
 from edgeau.runtime.machine import Machine, read_machine
 from edgeau.runtime.machine_state import MachineState, read_state
@@ -100,6 +101,7 @@ class Measurement:
         samples_ms: every timed call, in order.
         facts, memory, energy: None where not measured.
         accuracy: figures on labelled data, empty where none was given.
+        device: its fingerprint, by which packages remember what measured best there.
         machine, state_before, state_after: of the device.
         provenance: versions, commit, date.
         warnings: what makes the figures doubtful.
@@ -119,6 +121,7 @@ class Measurement:
     load_ms: float | None
     first_ms: float
     samples_ms: tuple[float, ...]
+    device: str
     machine: Machine
     state_before: MachineState
     state_after: MachineState
@@ -266,6 +269,7 @@ class _Opened:
             load_ms=self.load_ms,
             first_ms=self.first_ms or 0.0,
             samples_ms=tuple(samples.tolist()),
+            device=fingerprint(),
             machine=machine,
             state_before=self.state_before,
             state_after=self.state_after,
