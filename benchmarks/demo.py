@@ -11,20 +11,20 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from edgeau.optimize.engine.make import MakeOptions, make_engine
 from edgeau.optimize.quantize import QuantizeOptions, quantize_package
+from edgeau.optimize.search import SearchOptions, search
 from edgeau.runtime.analyzer import Face
 from edgeau.runtime.choose import load
 from edgeau.runtime.cli import note, say
 from edgeau.runtime.crops import read_crops
-from edgeau.runtime.device import fingerprint
 from edgeau.runtime.draw import annotate
-from edgeau.runtime.errors import EdgeauError, MissingExtraError
+from edgeau.runtime.errors import EngineError, MissingExtraError
 from edgeau.runtime.files import atomic_path, write_json
 from edgeau.runtime.package import Package, shipped_package
 from edgeau.runtime.records import rows_of
@@ -35,7 +35,7 @@ from .report import Extras, with_speedups, write_html
 
 CALIBRATION = "synthetic:subjects=20,frames=12,seed=71"
 EVALUATION = "synthetic:subjects=20,frames=12,seed=72"
-MAX_FLIPPED = 0.01  # a variant that changes more AU decisions than this share is measured but not chosen
+MAX_DROP = 0.01  # a variant whose mean F1 falls by more than this is measured but not chosen
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     note("3/6 measure every variant on every backend of this machine")
     values, failures = _measure(package, args.seconds)
     note("4/6 choose the fastest within the accuracy budget")
-    package, chosen = _choose(package, values)
+    package, chosen = _choose(package, args.seconds)
     note("5/6 run it on a photo")
     faces, photo = _photo(package, out)
     note("6/6 write the report")
@@ -83,14 +83,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _build_engine(package: Package) -> tuple[Package, str | None]:
     """Build where TensorRT and a GPU are; elsewhere the one line that says it was skipped and how to do it."""
-    from edgeau.optimize.engine.library import load_tensorrt
-
     try:
-        load_tensorrt()
-        from edgeau.optimize.commands.build import build_here
-
-        return build_here(package, "int8"), None
-    except EdgeauError as error:
+        return make_engine(package.path, MakeOptions(crops=EVALUATION), report=note).package, None
+    except EngineError as error:
         return package, f"TensorRT engine skipped: {error}"
 
 
@@ -104,35 +99,18 @@ def _measure(package: Package, seconds: float) -> tuple[list[dict[str, Any]], li
     return with_speedups([m.to_json() for m in measured]), failures
 
 
-def _choose(package: Package, values: Sequence[dict[str, Any]]) -> tuple[Package, dict[str, Any]]:
-    """Keep the fastest whose decisions hold, and write it where ``load`` looks."""
-    allowed = [v for v in values if _flipped_share(package, v["variant"]) <= MAX_FLIPPED]
-    best = min(allowed, key=lambda v: v["latency"]["p50_ms"])
-    base = min((v for v in values if v["variant"] == "fp32"), key=lambda v: v["latency"]["p50_ms"])
-    ratio = base["latency"]["p50_ms"] / best["latency"]["p50_ms"]
-    chosen = {
-        "variant": best["variant"],
-        "backend": best["backend"],
-        "threads": best["threads"],
-        "batch": best["batch"],
-        "objective": "latency",
-        "p50_ms": best["latency"]["p50_ms"],
-    }
-    selection = {**package.manifest.selection, fingerprint(): chosen}
-    package = package.with_manifest(dataclasses.replace(package.manifest, selection=selection))
+def _choose(package: Package, seconds: float) -> tuple[Package, dict[str, Any]]:
+    """Let `edgeau optimize` race the variants that keep the accuracy budget, and say in a sentence what won."""
+    crops = read_crops(EVALUATION, package.manifest.crop)
+    selection = search(package, crops, SearchOptions(max_drop=MAX_DROP, minutes=seconds * 10 / 60), note)
+    chosen = selection.chosen
+    ties = f" It is a tie with {', '.join(chosen['ties'])}." if chosen["ties"] else ""
     why = (
-        f"On this machine {best['variant']} on {best['backend']} (threads: {best['threads']}) is the fastest "
-        f"variant that flips at most {MAX_FLIPPED:.0%} of AU decisions: p50 {best['latency']['p50_ms']:.2f} ms, "
-        f"{ratio:.2f} times as fast as the best FP32 ({base['latency']['p50_ms']:.2f} ms on {base['backend']})."
+        f"Chosen for this machine: {chosen['label']}. It took {chosen['ms_per_crop']:.2f} ms a face where FP32 took "
+        f"{chosen['fp32_ms_per_crop']:.2f} ms, measured in turns, among variants whose mean F1 falls by at most "
+        f"{MAX_DROP:g}.{ties}"
     )
-    return package, {**chosen, "why": why}
-
-
-def _flipped_share(package: Package, name: str) -> float:
-    parity = package.variant(name).parity
-    if parity is None or package.variant(name).made_from is None:
-        return 0.0
-    return parity.decisions_flipped / max(1, parity.decisions)
+    return selection.package, {**chosen, "why": why}
 
 
 def _photo(package: Package, out: Path) -> tuple[list[Face], Path]:
