@@ -1,0 +1,152 @@
+"""What an ONNX file is: a report as JSON values, and the same for a person."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import TensorProto
+
+from edgeau.optimize.finish.qdq import DEQUANTIZE, QUANTIZE, is_weight, zero_point_of
+from edgeau.optimize.graph import Graph, opset_of
+from edgeau.runtime.errors import InputError
+from edgeau.runtime.files import write_bytes
+
+from .mend import fix, lint
+
+MOST_LINES_A_RULE = 4
+
+
+def report(path: Path, target: str | None = None, fix_to: Path | None = None) -> dict[str, Any]:
+    """Describe an ONNX file, lint it for a target, and write a mended copy where one is wanted.
+
+    Args:
+        path: the ONNX file.
+        target: as `lint` takes it.
+        fix_to: where the mended copy goes; needs a target.
+
+    Returns:
+        JSON values. ``ok`` is False where an error remains: in the mended copy if there is one, else in the file.
+
+    Raises:
+        InputError: not an ONNX file, unknown target, or ``fix_to`` without a target. Nothing is written then.
+    """
+    if fix_to is not None and target is None:
+        raise InputError("--fix needs a target", mend="add --target tensorrt-10.3, onnxruntime or openvino")
+    model = read_onnx(path)
+    findings = lint(model, target)
+    result = {"path": str(path), "kind": "onnx", **describe(model)}
+    result["size_bytes"] = path.stat().st_size
+    result["target"] = target
+    result["findings"] = [dataclasses.asdict(finding) for finding in findings]
+    remaining = findings
+    if fix_to is not None and target is not None:
+        mended = fix(model, target)
+        write_bytes(fix_to, mended.model.SerializeToString())
+        remaining = mended.left
+        left = [dataclasses.asdict(finding) for finding in remaining]
+        result["fixed"] = {"path": str(fix_to), "done": list(mended.done), "left": left}
+    result["ok"] = not any(finding.severity == "error" for finding in remaining)
+    return result
+
+
+def read_onnx(path: Path) -> onnx.ModelProto:
+    """Read an ONNX file, however odd its graph. Raises InputError where it is missing, truncated or something else."""
+    try:
+        model = onnx.load(str(path))
+    except FileNotFoundError as error:
+        missing = error.filename or path
+        raise InputError(f"ONNX {path}", got=f"no file {missing}", expected="an .onnx file and its weights") from error
+    except (DecodeError, onnx.checker.ValidationError, OSError) as error:
+        raise InputError(
+            f"ONNX {path}", got="damaged, truncated or not ONNX", mend="export or copy it again"
+        ) from error
+    if not model.graph.node or not model.graph.output:
+        raise InputError(f"ONNX {path}", got="no operators or no outputs", expected="a model")
+    return model
+
+
+def describe(model: onnx.ModelProto) -> dict[str, Any]:
+    """What a model is made of, as JSON values."""
+    graph = Graph(model)
+    weights = list(graph.tensors.values())
+    return {
+        "producer": " ".join(filter(None, (model.producer_name, model.producer_version))),
+        "ir_version": model.ir_version,
+        "opset": opset_of(model),
+        "domains": sorted({node.domain for node in model.graph.node if node.domain}),
+        "inputs": [_value(value) for value in model.graph.input if value.name in graph.inputs],
+        "outputs": [_value(value) for value in model.graph.output],
+        "operators": dict(Counter(node.op_type for node in model.graph.node).most_common()),
+        "parameters": int(sum(np.prod(tensor.dims, dtype=np.int64) for tensor in weights)),
+        "weight_types": dict(Counter(TensorProto.DataType.Name(tensor.data_type).lower() for tensor in weights)),
+        "quantization": _quantization(graph),
+    }
+
+
+def render(report: dict[str, Any]) -> list[str]:
+    """A report for a person: what the file is, then each rule broken with its first places, why, and the mend."""
+    quantization = report["quantization"]
+    lines = [
+        f"onnx      {report['path']}",
+        f"written   {report['producer'] or 'by an unnamed producer'}, opset {report['opset']}, "
+        f"IR {report['ir_version']}" + "".join(f", {domain}" for domain in report["domains"]),
+        f"size      {report['size_bytes'] / 1e3:.0f} kB, {report['parameters']:,} parameters",
+        *(f"input     {_value_line(value)}" for value in report["inputs"]),
+        *(f"output    {_value_line(value)}" for value in report["outputs"]),
+        "operators " + ", ".join(f"{count} {kind}" for kind, count in report["operators"].items()),
+    ]
+    kinds = ", ".join(f"{count} {kind}" for kind, count in quantization["activations"].items())
+    lines.append(
+        f"quantized activations {kinds or 'none'}; weights {quantization['weights']}"
+        if quantization["quantized"]
+        else "quantized no"
+    )
+    lines += ["", *_finding_lines(report["findings"], report["target"])]
+    if "fixed" in report:
+        fixed = report["fixed"]
+        lines += ["", f"wrote     {fixed['path']}: {len(fixed['done'])} changes, {len(fixed['left'])} findings left"]
+        lines += [f"  left    {item['code']} {item['node']}: {item['message']}" for item in fixed["left"]]
+    return lines
+
+
+def _finding_lines(findings: list[dict[str, Any]], target: str | None) -> list[str]:
+    if not findings:
+        return [f"nothing to mend for {target}" if target else "nothing wrong in general; --target looks closer"]
+    lines = []
+    for code in dict.fromkeys(item["code"] for item in findings):
+        places = [item for item in findings if item["code"] == code]
+        shown = places[:MOST_LINES_A_RULE]
+        lines += [f"{code} {item['node']}: {item['message']}" for item in shown]
+        if len(places) > len(shown):
+            lines.append(f"{code} and {len(places) - len(shown)} more")
+        lines += [f"     why:  {places[0]['why']}", f"     mend: {places[0]['mend']}"]
+    errors = sum(item["severity"] == "error" for item in findings)
+    return [*lines, f"{errors} errors, {len(findings) - errors} warnings for {target or 'any reader'}"]
+
+
+def _quantization(graph: Graph) -> dict[str, Any]:
+    activations: Counter[str] = Counter()
+    for node in graph.of_type(QUANTIZE):
+        if not is_weight(graph, node):
+            zero_point = zero_point_of(graph, node)
+            kind = "computed" if zero_point is None else str(zero_point.dtype)
+            shifted = zero_point is not None and bool(zero_point.any())
+            activations[f"{kind} with shifted zero" if shifted else kind] += 1
+    weights = sum(is_weight(graph, node) for node in graph.of_type(DEQUANTIZE))
+    return {"quantized": bool(activations or weights), "activations": dict(activations), "weights": weights}
+
+
+def _value(value: onnx.ValueInfoProto) -> dict[str, Any]:
+    kind = value.type.tensor_type
+    shape = [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or "?" for dim in kind.shape.dim]
+    return {"name": value.name, "type": TensorProto.DataType.Name(kind.elem_type).lower(), "shape": shape}
+
+
+def _value_line(value: dict[str, Any]) -> str:
+    return f"{value['name']} {value['type']} [{', '.join(map(str, value['shape']))}]"

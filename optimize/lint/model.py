@@ -1,0 +1,165 @@
+"""Rules on everything but Q and DQ: operator sets, operators, types, weights, inputs and outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+from onnx import TensorProto, numpy_helper
+
+from edgeau.optimize.finish.base import Note
+from edgeau.optimize.finish.casts import CastBeforeMoving
+from edgeau.optimize.graph import DEFAULT_DOMAINS, WEIGHTED_OPS
+
+from .rules import EVERYWHERE, ONNXRUNTIME, OPENVINO, TENSORRT, Case, rule, rule_of_pass
+from .support import (
+    INTEGER_OPERATORS,
+    OLDEST_OPSET,
+    OPERATORS_NEVER,
+    OPERATORS_SINCE,
+    UNSUPPORTED_TYPES,
+    newest_opset,
+)
+
+FAKE_QUANTIZE_DOMAIN = "org.openvinotoolkit"
+# Of other domains, what TensorRT imports natively or as one of its own plugins is not known to a file alone.
+QUIET_DOMAINS = (*DEFAULT_DOMAINS, FAKE_QUANTIZE_DOMAIN)
+
+
+@rule(
+    "E113", "operator set that the target doesn't know", EVERYWHERE,
+    mend="--fix converts it where ONNX's version converter can; else export again with an opset in this range",
+    why="operators may mean something else in another set, and the reader may refuse it",
+)  # fmt: skip
+def _opset(case: Case) -> Iterator[Note]:
+    lowest, highest = opset_range(case)
+    opset = case.graph.opset
+    if not lowest <= opset <= highest:
+        yield Note("opset", f"{opset}, the target takes {lowest} to {highest}" if opset else "the model names none")
+
+
+def opset_range(case: Case) -> tuple[int, int]:
+    """Oldest and newest opset that the target takes."""
+    if case.target is not None and case.target.reader == TENSORRT:
+        return OLDEST_OPSET, newest_opset(case.target.version)
+    return 7, onnx.defs.onnx_opset_version()
+
+
+@rule(
+    "E114", "operator that this TensorRT has not", (TENSORRT,),
+    mend="export with an older opset, which writes it as simpler operators, or build with a newer TensorRT",
+    why="the importer refuses it",
+)  # fmt: skip
+def _operators(case: Case) -> Iterator[Note]:
+    for node in case.graph.nodes:
+        if node.domain not in DEFAULT_DOMAINS:
+            continue
+        since = OPERATORS_SINCE.get(node.op_type)
+        if node.op_type in OPERATORS_NEVER:
+            yield Note(node.name, f"{node.op_type} is not supported")
+        elif since is not None and case.before(*since):
+            yield Note(node.name, f"{node.op_type} came with TensorRT {'.'.join(map(str, since))}")
+
+
+@rule(
+    "E115", "FakeQuantize", (TENSORRT, ONNXRUNTIME),
+    mend="call nncf.strip(model, example_input=...) before torch.onnx.export(dynamo=False), which writes Q and DQ",
+    why="FakeQuantize is an OpenVINO operator; others report a missing plugin",
+)  # fmt: skip
+def _fake_quantize(case: Case) -> Iterator[Note]:
+    for node in case.graph.nodes:
+        if node.op_type == "FakeQuantize" or node.domain == FAKE_QUANTIZE_DOMAIN:
+            yield Note(node.name, f"{node.op_type} of {node.domain or 'no domain'}")
+
+
+@rule(
+    "W216", "operator of another domain", (TENSORRT, OPENVINO),
+    mend="export it as standard operators, or bring the plugin that computes it",
+    why="outside the ONNX standard each reader knows a few of its own; others are refused",
+)  # fmt: skip
+def _domains(case: Case) -> Iterator[Note]:
+    for node in case.graph.nodes:
+        if node.domain not in QUIET_DOMAINS:
+            yield Note(node.name, f"{node.op_type} of {node.domain}")
+
+
+@rule(
+    "E116", "type that TensorRT has not", (TENSORRT,), mend="cast to a 32-bit type, or export again without it",
+    why="the importer refuses tensors of this type",
+)  # fmt: skip
+def _types(case: Case) -> Iterator[Note]:
+    declared = [*case.model.graph.input, *case.model.graph.value_info, *case.model.graph.output]
+    kinds = {value.name: value.type.tensor_type.elem_type for value in declared}
+    kinds.update((tensor.name, tensor.data_type) for tensor in case.graph.tensors.values())
+    for name, kind in kinds.items():
+        if kind in UNSUPPORTED_TYPES:
+            yield Note(name, TensorProto.DataType.Name(kind).lower())
+
+
+rule_of_pass(
+    "E117", "bytes moved before they are cast", CastBeforeMoving(), (TENSORRT,),
+    why="TensorRT takes UINT8 only for inputs and outputs of the network, and can't transpose it",
+)  # fmt: skip
+
+
+@rule(
+    "E118", "operator that computes with integers", (TENSORRT,),
+    mend="quantize the float model again, in QDQ format",
+    why="TensorRT reads quantization from QuantizeLinear and DequantizeLinear alone",
+)  # fmt: skip
+def _integer_operators(case: Case) -> Iterator[Note]:
+    for node in case.graph.of_type(*INTEGER_OPERATORS):
+        yield Note(node.name, node.op_type)
+
+
+@rule(
+    "E119", "weights with NaN or infinity", EVERYWHERE, mend="the training diverged; export an earlier checkpoint",
+    why="everything computed from them is NaN",
+)  # fmt: skip
+def _not_finite(case: Case) -> Iterator[Note]:
+    for tensor in case.graph.tensors.values():
+        if tensor.data_type in (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16):
+            values = numpy_helper.to_array(tensor)
+            wrong = int(np.count_nonzero(~np.isfinite(values)))
+            # Masks of attention are -inf on purpose.
+            if wrong and not (np.isnan(values).sum() == 0 and _only_added(case, tensor.name)):
+                yield Note(tensor.name, f"{wrong} of {values.size} values")
+
+
+def _only_added(case: Case, name: str) -> bool:
+    return all(node.op_type in ("Add", "Where", "Clip", "Max", "Min") for node, _ in case.graph.consumers(name))
+
+
+@rule(
+    "E121", "bytes computed in the middle of the graph", (TENSORRT,), mend="cast to int32 or float instead",
+    why="TensorRT supports UINT8 only for network inputs and outputs (legalUINT8)",
+)  # fmt: skip
+def _inner_bytes(case: Case) -> Iterator[Note]:
+    for node in case.graph.of_type("Cast"):
+        to = next((entry.i for entry in node.attribute if entry.name == "to"), 0)
+        if to == TensorProto.UINT8 and node.output[0] not in case.graph.outputs:
+            yield Note(node.name, "Cast to uint8")
+
+
+@rule(
+    "W211", "FP16 inputs or outputs", EVERYWHERE,
+    mend="keep float32 at the edges and cast inside (edgeau's FP16 conversion does)",
+    why="callers must convert to half precision themselves; edgeau's runtime feeds uint8 and reads float32",
+)  # fmt: skip
+def _half_interface(case: Case) -> Iterator[Note]:
+    for value in (*case.model.graph.input, *case.model.graph.output):
+        if value.type.tensor_type.elem_type == TensorProto.FLOAT16:
+            yield Note(value.name, "float16")
+
+
+@rule(
+    "W212", "FP32 alone, for TensorRT 11", (TENSORRT,), mend="make an FP16 or INT8 variant of it",
+    why="TensorRT 11 has no precision flags: it computes in the types that the file has",
+)  # fmt: skip
+def _float_only(case: Case) -> Iterator[Note]:
+    kinds = {tensor.data_type for tensor in case.graph.tensors.values()}
+    quantized = case.graph.of_type("QuantizeLinear", "DequantizeLinear")
+    half = {TensorProto.FLOAT16, TensorProto.BFLOAT16} & kinds
+    if not case.before(11, 0) and not quantized and not half and case.graph.of_type(*WEIGHTED_OPS):
+        yield Note("model", "every weight is float32")
