@@ -2,7 +2,8 @@
 
 Each subject has several neutral images, stills and continuous sequences, labelled with FACS intensities 0..5 of the
 units of BP4D and DISFA, expression classes, 68 landmarks and head pose. The same options give the same bytes with any
-number of workers. A set that was interrupted is completed by the same command.
+number of workers. A set that was interrupted is completed by the same command. Beside the crops lie index.csv (a line a
+picture), cooccurrence.csv (which units go together) and contact-sheet.png.
 
 Face models: builtin (a low-poly head of our own; needs no graphics driver), ict (ICT-FaceKit, found by EDGEAU_ICT), or
 the path of an ICT-FaceKit .npz or of a checkout of its OBJ files.
@@ -24,7 +25,7 @@ from edgeau.runtime.cli import emit_json, note, say
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.manifest import CropSpec
 from edgeau.train.faces.prototypes import RATES
-from edgeau.train.faces.report import base_rates, write_contact_sheet, write_csv
+from edgeau.train.faces.report import together, write_contact_sheet, write_cooccurrence, write_csv
 from edgeau.train.faces.source import DOMAINS, SyntheticOptions, check
 from edgeau.train.faces.writer import Job, write_set
 
@@ -61,7 +62,9 @@ def run(args: argparse.Namespace) -> int:
     index = write_set(Job(args.out, options, CropSpec(size_px=args.size)), workers, _reporter(args.frames, started))
     write_csv(args.out, index)
     sheet = write_contact_sheet(args.out, index)
-    rates = base_rates(args.out, index)
+    joint = together(args.out, index)
+    write_cooccurrence(args.out, index, joint)
+    rates = dict(zip(index["aus"], joint.diagonal().tolist(), strict=True))
     if args.json:
         emit_json(
             {

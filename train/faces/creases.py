@@ -90,21 +90,25 @@ def creases() -> dict[str, tuple[Crease, Crease]]:
 
 
 def _crease(strokes: list[tuple[list[tuple[float, float]], int, float]], side: int) -> Crease:
-    total = np.zeros((SKIN_H, ATLAS_W), np.float32)
-    for line, width, depth in strokes:
-        knots = np.array(line)
-        smooth = np.stack(
-            [np.interp(np.linspace(0, 1, 24), np.linspace(0, 1, len(knots)), knots[:, k]) for k in (0, 1)], -1
-        )
-        path = np.round(place(smooth * (side, 1)) * 16).astype(np.int32)
+    paths = [place(_resample(np.array(line)) * (side, 1)) for line, _, _ in strokes]
+    margin = 6 * max(width for _, width, _ in strokes)
+    every = np.concatenate(paths)
+    low = np.maximum(every.min(axis=0).astype(int) - margin, 0)
+    high = np.minimum(every.max(axis=0).astype(int) + margin, (ATLAS_W, SKIN_H))
+    total = np.zeros((high[1] - low[1], high[0] - low[0]), np.float32)
+    for path, (_, width, depth) in zip(paths, strokes, strict=True):
         groove = np.zeros_like(total)
-        cv2.polylines(groove, [path], False, 1.0, width, cv2.LINE_AA, 4)
+        cv2.polylines(groove, [np.round((path - low) * 16).astype(np.int32)], False, 1.0, width, cv2.LINE_AA, 4)
         groove = cv2.GaussianBlur(groove, (0, 0), 0.55 * width)
         fold = cv2.GaussianBlur(groove, (0, 0), 1.3 * width)
         total += depth * (0.55 * np.roll(fold, width + 2, axis=0) - groove - 0.35 * fold)
-    rows, columns = np.flatnonzero(np.abs(total).max(1) > 0.004), np.flatnonzero(np.abs(total).max(0) > 0.004)
-    box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-    return Crease(*box, total[box].copy())
+    return Crease(slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0])), total)
+
+
+def _resample(knots: np.ndarray, count: int = 24) -> np.ndarray:
+    """Points [count, 2] along a line through knots [K, 2]."""
+    at, given = np.linspace(0, 1, count), np.linspace(0, 1, len(knots))
+    return np.stack([np.interp(at, given, knots[:, axis]) for axis in (0, 1)], -1)
 
 
 def crease_gain(au: dict[str, tuple[float, float]], depth: float) -> np.ndarray:

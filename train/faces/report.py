@@ -1,4 +1,4 @@
-"""What a person looks at in a crop set: ``index.csv``, ``contact-sheet.png``, and how often each unit occurs."""
+"""What a person looks at in a crop set: ``index.csv``, ``contact-sheet.png``, and how often units occur together."""
 
 from __future__ import annotations
 
@@ -16,14 +16,31 @@ from edgeau.runtime.files import atomic_path, write_text
 CAPTION_PX = 16
 
 
-def base_rates(folder: Path, index: dict[str, Any], present_from: float = 2.0) -> dict[str, float]:
-    """The part of all samples in which each unit has at least this intensity."""
-    counts, total = np.zeros(len(index["aus"])), 0
+def together(folder: Path, index: dict[str, Any], present_from: float = 2.0) -> np.ndarray:
+    """How often each pair of units is present at once, as a part of all samples; the diagonal has the base rates.
+
+    Returns:
+        float64 [A, A].
+    """
+    counts, total = np.zeros((len(index["aus"]),) * 2), 0
     for shard in index["shards"]:
         _, labels = read_shard(folder, shard["name"])
-        counts += (labels["au"] >= present_from).sum(axis=0)
-        total += len(labels["au"])
-    return {au: float(count / total) for au, count in zip(index["aus"], counts, strict=True)}
+        present = (labels["au"] >= present_from).astype(np.float64)
+        counts += present.T @ present
+        total += len(present)
+    return counts / max(total, 1)
+
+
+def write_cooccurrence(folder: Path, index: dict[str, Any], joint: np.ndarray) -> None:
+    """``cooccurrence.csv``: a row for each unit, with its base rate and how likely each other unit is beside it."""
+    buffer = io.StringIO()
+    table = csv.writer(buffer, lineterminator="\n")
+    table.writerow(["given", "rate", *index["aus"]])
+    for row, au in enumerate(index["aus"]):
+        rate = joint[row, row]
+        beside = joint[row] / rate if rate > 0 else np.zeros(len(joint))
+        table.writerow([au, f"{rate:.3f}", *(f"{value:.3f}" for value in beside)])
+    write_text(folder / "cooccurrence.csv", buffer.getvalue())
 
 
 def write_csv(folder: Path, index: dict[str, Any]) -> None:
@@ -72,6 +89,7 @@ def write_contact_sheet(folder: Path, index: dict[str, Any], rows: int = 12, col
 
 def _cell(face: np.ndarray, text: str) -> np.ndarray:
     band = np.full((CAPTION_PX, face.shape[1], 3), 255, np.uint8)
-    scale = min(0.38, 0.38 * face.shape[1] / max(1, cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.38, 1)[0][0]))
+    width = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 1.0, 1)[0][0]
+    scale = min(0.38, (face.shape[1] - 6) / width)
     cv2.putText(band, text, (2, CAPTION_PX - 5), cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), 1, cv2.LINE_AA)
     return np.vstack([face, band])
