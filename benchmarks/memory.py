@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeau.runtime.backends import BackendOptions, missing, open_backend
+from edgeau.runtime.backends.cuda import open_cuda
 from edgeau.runtime.errors import BackendError
 
 RUNS = 5
@@ -35,6 +36,8 @@ class Memory:
         loaded_mib: after the model was loaded.
         peak_mib: the highest the process ever had.
         model_mib: ``peak_mib - imports_mib``, what the model adds.
+        gpu_mib: what the GPU had less free at the end than before, for TensorRT; on a GPU that shares the CPU's memory
+            other processes count along. None elsewhere.
     """
 
     python_mib: float
@@ -42,6 +45,7 @@ class Memory:
     loaded_mib: float
     peak_mib: float
     model_mib: float
+    gpu_mib: float | None = None
 
 
 def measure_memory(backend: str, file: Path, options: BackendOptions, inputs: Mapping[str, np.ndarray]) -> Memory:
@@ -70,12 +74,28 @@ def run_and_weigh(backend: str, file: Path, options: BackendOptions, inputs: Map
     if reason:
         raise BackendError(f"the {backend} backend can't run here: {reason}")
     imports = _status("VmRSS")
+    gpu_before = _gpu_free(backend)
     with open_backend(backend, file, options) as model:
         loaded = _status("VmRSS")
         for _ in range(RUNS):
             model.infer(inputs)
         peak = _status("VmHWM")
-    return Memory(python, imports, loaded, peak, model_mib=round(peak - imports, 2))
+        gpu_after = _gpu_free(backend)
+    used = None if gpu_before is None or gpu_after is None else round(gpu_before - gpu_after, 2)
+    return Memory(python, imports, loaded, peak, model_mib=round(peak - imports, 2), gpu_mib=used)
+
+
+def _gpu_free(backend: str) -> float | None:
+    """Free memory of the GPU in MiB, for the backend that has it to itself. The first call makes the CUDA context,
+    which is the price of any GPU program and not counted as the model's."""
+    if backend != "tensorrt":
+        return None
+    cuda = open_cuda()
+    try:
+        with cuda.activate():
+            return round(cuda.memory_info()[0] / 2**20, 2)
+    finally:
+        cuda.release()
 
 
 def _status(key: str) -> float:

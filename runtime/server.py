@@ -1,7 +1,7 @@
 """Action units over HTTP, with the standard library alone.
 
     POST /analyze   the bytes of a picture -> {"faces": [{"box_xyxy": ..., "au": {...}, "present": {...}}], "ms": ...}
-    GET  /health    what runs: package, variant, backend
+    GET  /health    what runs: package, variant, backend; 503 once the backend failed, until it works again
     GET  /metrics   counters in Prometheus' text format
 
 There is no authentication: it is meant for this machine, or for a network behind something that has it.
@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -54,6 +54,7 @@ class AnalysisServer(ThreadingHTTPServer):
     def __init__(self, address: Tuple[str, int], analyzer: Analyzer, options: ServerOptions = ServerOptions()) -> None:
         self.analyzer, self.options = analyzer, options
         self.counters = Counters()
+        self.failure: Optional[str] = None
         super().__init__(address, _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the base class's signature
@@ -109,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         if path == "/health":
-            self._answer(_json(HTTPStatus.OK, _health(self.server.analyzer)))
+            self._answer(_health(self.server.analyzer, self.server.failure))
         elif path == "/metrics":
             text = self.server.counters.text().encode()
             self._answer((HTTPStatus.OK, "text/plain; version=0.0.4", text))
@@ -160,8 +161,10 @@ class _Handler(BaseHTTPRequestHandler):
             return _error(HTTPStatus.BAD_REQUEST, str(error))
         except EdgeauError as error:
             note(f"edgeau: {error}")
+            self.server.failure = str(error)
             return _error(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
         seconds = time.perf_counter() - start
+        self.server.failure = None
         self.server.counters.analysed(len(faces), seconds)
         return _json(HTTPStatus.OK, {"faces": faces_json(faces), "ms": round(seconds * 1e3, 2)})
 
@@ -210,16 +213,17 @@ def faces_json(faces: List[Face]) -> List[Dict[str, Any]]:
     ]
 
 
-def _health(analyzer: Analyzer) -> Dict[str, Any]:
+def _health(analyzer: Analyzer, failure: Optional[str]) -> Body:
     choice = analyzer.choice
-    return {
-        "status": "ok",
+    value = {
+        "status": failure or "ok",
         "package": analyzer.manifest.name,
         "aus": list(analyzer.manifest.aus),
         "variant": getattr(choice, "variant", None),
         "backend": getattr(choice, "backend", None),
         "detector": analyzer.detector.name,
     }
+    return _json(HTTPStatus.SERVICE_UNAVAILABLE if failure else HTTPStatus.OK, value)
 
 
 def _json(status: HTTPStatus, value: Dict[str, Any]) -> Body:

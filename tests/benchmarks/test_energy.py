@@ -78,3 +78,20 @@ def test_idle_power_is_taken_off_the_net_energy():
     meter = Meter("ina3221", ("VDD_IN",), lambda: (0.0,))
     energy = energy_of(meter, idle_w=3.0, joules=10.0, seconds=2.0, calls=1000)
     assert (energy.active_w, energy.energy_mj, energy.net_energy_mj) == pytest.approx((5.0, 10.0, 4.0))
+
+
+MACHINES = Path(__file__).parents[1] / "runtime" / "machines"
+
+
+@pytest.mark.parametrize(
+    ("board", "rails", "watts"),
+    [
+        ("orin-nano-jp6.2", ("VDD_IN",), 5.299),
+        ("agx-orin-jp6.0", ("VDD_CPU_CV", "VDD_GPU_SOC", "VIN_SYS_5V0"), 10.704),
+        ("xavier-nx-jp5.1.2", ("VDD_IN",), 3.588),
+    ],
+)
+def test_boards_are_measured_at_the_rails_that_they_have(board, rails, watts):
+    meter = find_meter(MACHINES / board)
+    assert meter.rails == rails
+    assert sum(meter.read()) == pytest.approx(watts, abs=1e-3)

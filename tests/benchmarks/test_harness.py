@@ -5,9 +5,7 @@ import pytest
 
 from edgeau.benchmarks.command import candidates_of
 from edgeau.benchmarks.harness import BenchOptions, Candidate, measure, measure_all
-from edgeau.benchmarks.memory import measure_memory
 from edgeau.runtime.backends import BackendOptions, FakeBackend
-from edgeau.runtime.errors import BackendError
 
 QUICK = BenchOptions(warmup_s=0, seconds=0, rounds=2, min_samples=6, memory=False)
 
@@ -67,16 +65,3 @@ def test_a_candidate_that_fails_does_not_stop_the_others(package, tmp_path):
     assert [r.variant for r in records] == ["fp32"]
     assert [f.variant for f in failures] == ["broken"]
     assert "\n" not in failures[0].reason
-
-
-def test_memory_comes_from_a_process_of_its_own(package):
-    candidate = candidates_of(package, backends=["onnxruntime"])[0][0]
-    memory = measure_memory("onnxruntime", candidate.file, candidate.options, candidate.inputs)
-    assert 5 < memory.python_mib <= memory.imports_mib <= memory.loaded_mib <= memory.peak_mib < 1000
-    assert memory.model_mib == pytest.approx(memory.peak_mib - memory.imports_mib, abs=0.02)
-
-
-def test_a_model_that_fails_in_its_process_is_one_line(package, tmp_path):
-    candidate = candidates_of(package, backends=["onnxruntime"])[0][0]
-    with pytest.raises(BackendError, match="failed while its memory was measured"):
-        measure_memory("onnxruntime", tmp_path / "nothing.onnx", candidate.options, candidate.inputs)

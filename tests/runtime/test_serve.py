@@ -173,9 +173,15 @@ def test_a_backend_that_fails_is_500_with_one_line(serve, photo):
     def fail(inputs):
         raise BackendError("the GPU is lost to this process; start a new process")
 
-    analyzer.backend.infer = fail
-    status, answer = ask(serve(analyzer), "POST", "/analyze", photo)
+    infer, analyzer.backend.infer = analyzer.backend.infer, fail
+    port = serve(analyzer)
+    status, answer = ask(port, "POST", "/analyze", photo)
     assert (status, answer["error"]) == (500, "the GPU is lost to this process; start a new process")
+    # Whoever watches over the process sees it, until the backend works again.
+    assert ask(port, "GET", "/health")[0] == 503
+    analyzer.backend.infer = infer
+    assert ask(port, "POST", "/analyze", photo)[0] == 200
+    assert ask(port, "GET", "/health")[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -196,9 +202,9 @@ PROGRAM = """
 import sys
 import edgeau.runtime, edgeau.runtime.choose
 from types import SimpleNamespace
-sys.path.insert(0, {folder!r})
-from test_serve import make_analyzer
 def load(*a, **k):
+    sys.path.insert(0, {folder!r})
+    from test_serve import make_analyzer
     analyzer = make_analyzer()
     analyzer.choice = SimpleNamespace(variant="fp32", backend="fake")
     return analyzer
@@ -217,6 +223,9 @@ def test_a_signal_ends_it_with_exit_code_0(photo, number):
         lines = iter(process.stderr.readline, "")
         port = next(int(m.group(1)) for m in (re.search(r"http://127\.0\.0\.1:(\d+)", line) for line in lines) if m)
         assert ask(port, "POST", "/analyze", photo)[0] == 200
+        # Small to send and large to hold: refused before it is unpacked.
+        vast = cv2.imencode(".png", np.zeros((8200, 8200), np.uint8))[1].tobytes()
+        assert ask(port, "POST", "/analyze", vast)[0] == 400
         process.send_signal(number)
         assert process.wait(timeout=20) == 0
         assert "Traceback" not in process.stderr.read()

@@ -1,0 +1,46 @@
+import contextlib
+
+import numpy as np
+import pytest
+
+from edgeau.benchmarks import memory
+from edgeau.benchmarks.command import candidates_of
+from edgeau.benchmarks.memory import measure_memory, run_and_weigh
+from edgeau.runtime.backends import BackendOptions, FakeBackend
+from edgeau.runtime.errors import BackendError
+
+
+def test_memory_comes_from_a_process_of_its_own(package):
+    candidate = candidates_of(package, backends=["onnxruntime"])[0][0]
+    found = measure_memory("onnxruntime", candidate.file, candidate.options, candidate.inputs)
+    assert 5 < found.python_mib <= found.imports_mib <= found.loaded_mib <= found.peak_mib < 1000
+    assert found.model_mib == pytest.approx(found.peak_mib - found.imports_mib, abs=0.02)
+    assert found.gpu_mib is None
+
+
+def test_a_model_that_fails_in_its_process_is_one_line(package, tmp_path):
+    candidate = candidates_of(package, backends=["onnxruntime"])[0][0]
+    with pytest.raises(BackendError, match="failed while its memory was measured"):
+        measure_memory("onnxruntime", tmp_path / "nothing.onnx", candidate.options, candidate.inputs)
+
+
+def test_an_engine_also_has_its_gpu_memory(monkeypatch, tmp_path):
+    free = iter([4 << 30, (4 << 30) - (96 << 20)])
+
+    class Cuda:
+        released = 0
+        activate = staticmethod(contextlib.nullcontext)
+
+        def memory_info(self):
+            return next(free), 8 << 30
+
+        def release(self):
+            Cuda.released += 1
+
+    monkeypatch.setattr(memory, "open_cuda", Cuda)
+    monkeypatch.setattr(memory, "missing", lambda name: None)
+    monkeypatch.setattr(memory, "open_backend", lambda *_: FakeBackend({"face": (8, 8, 3)}, 1))
+    inputs = {"face": np.zeros((1, 8, 8, 3), np.uint8)}
+    found = run_and_weigh("tensorrt", tmp_path / "net.engine", BackendOptions(), inputs)
+    assert found.gpu_mib == 96
+    assert Cuda.released == 2
