@@ -76,6 +76,8 @@ def dequantized(graph: Graph, dequantize: onnx.NodeProto) -> np.ndarray | None:
     if integers is None or scale is None or zero_point is None:
         return None
     axis = attribute(dequantize, "axis", 1)
+    if not (fits(scale, axis, integers.shape) and fits(zero_point, axis, integers.shape)):
+        return None
     shifted = integers.astype(np.int64) - along(zero_point, axis, integers.ndim).astype(np.int64)
     return (shifted.astype(np.float64) * along(scale, axis, integers.ndim)).astype(scale.dtype)
 
@@ -84,6 +86,13 @@ def quantized(value: np.ndarray, scale: np.ndarray, axis: int) -> np.ndarray:
     """clip(round half to even(value / scale), -128, 127) as int8: QuantizeLinear with zero point 0."""
     divided = np.rint(value.astype(np.float32) / along(scale, axis, value.ndim).astype(np.float32))
     return np.clip(divided, -128, 127).astype(np.int8)
+
+
+def fits(parameter: np.ndarray, axis: int, shape: tuple[int, ...]) -> bool:
+    """Whether a scale or zero point is one for all, or one for each channel along an axis."""
+    return parameter.size == 1 or (
+        parameter.ndim == 1 and -len(shape) <= axis < len(shape) and shape[axis] == parameter.size
+    )
 
 
 def along(parameter: np.ndarray, axis: int, ndim: int) -> np.ndarray:

@@ -8,7 +8,7 @@ import onnx
 from edgeau.optimize.graph import Graph, attribute
 
 from .base import FinishingPass, Notes
-from .qdq import DEQUANTIZE, dequantize_of, dequantized, quantized, quantizer_of, scale_of, zero_point_of
+from .qdq import DEQUANTIZE, dequantize_of, dequantized, fits, quantized, quantizer_of, scale_of, zero_point_of
 from .signed import weight_scale
 
 
@@ -27,9 +27,10 @@ class FoldWeights(FinishingPass):
             if source is None or value is None or not _is_int8_symmetric(zero_point_of(graph, source)):
                 continue
             scale = scale_of(graph, source)
-            if scale is None or scale.ndim > 1:
+            axis = attribute(source, "axis", 1)
+            if scale is None or not fits(scale, axis, value.shape) or not (scale > 0).all():
                 continue
-            integers = quantized(value, scale, attribute(source, "axis", 1))
+            integers = quantized(value, scale, axis)
             graph.set_input(node, 0, graph.add_constant(f"{source.input[0]}_int8", integers))
             notes.change(node, "weights stored as INT8")
 

@@ -49,7 +49,7 @@ def opset_range(case: Case) -> tuple[int, int]:
 @rule(
     "E114", "operator that this TensorRT has not", (TENSORRT,),
     mend="export with an older opset, which writes it as simpler operators, or build with a newer TensorRT",
-    why="the importer refuses it",
+    why="the importer refuses it, and the build never starts",
 )  # fmt: skip
 def _operators(case: Case) -> Iterator[Note]:
     for node in case.graph.nodes:
