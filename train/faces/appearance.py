@@ -15,7 +15,7 @@ from edgeau.runtime.errors import InputError
 
 # sRGB of human skin from light to dark, by eye along published tone scales.
 SKIN_SRGB = np.array(
-    [(243, 212, 196), (232, 192, 171), (218, 171, 146), (197, 147, 118), (160, 112, 87), (120, 82, 64), (86, 60, 49)]
+    [(243, 212, 196), (232, 192, 171), (219, 175, 152), (198, 152, 127), (159, 116, 95), (120, 85, 69), (86, 62, 52)]
 )  # fmt: skip
 _HELDOUT_TONE = (0.42, 0.58)
 _HAIR_SRGB = np.array(
@@ -153,7 +153,7 @@ def draw_look(seed: int, domain: str) -> Look:
         hair_colour=linear(np.clip(hair, 8, 235)),
         hair_style=str(rng.choice(styles)),
         iris=linear(_along(_IRIS_SRGB, rng.random() * (1 - 0.7 * tone))),
-        iris_radius=rng.uniform(0.35, 0.39),
+        iris_radius=rng.uniform(0.37, 0.41),
         teeth=linear(rng.uniform([205, 195, 170], [245, 240, 228])),
         glasses=str(rng.choice(["none", "thin", "thick"], p=[0.84, 0.08, 0.08])),
         glasses_colour=linear(rng.uniform([10, 10, 10], [70, 55, 50])),
@@ -177,13 +177,13 @@ def draw_scene(seed: int, domain: str) -> Scene:
         key_colour=key,
         fill_direction=_direction(fill_azimuth, rng.uniform(-0.2, 0.5)),
         fill_colour=_tint(rng, 0.07) * rng.uniform(0.05, 0.55),
-        sky_colour=_tint(rng, 0.06) * rng.uniform(0.45, 1.1),
-        ground_colour=_tint(rng, 0.05) * [1.05, 1.0, 0.95] * rng.uniform(0.2, 0.6),
+        sky_colour=_tint(rng, 0.06) * rng.uniform(0.25, 0.95),
+        ground_colour=_tint(rng, 0.05) * [1.05, 1.0, 0.95] * rng.uniform(0.1, 0.5),
         distance_cm=rng.uniform(33, 42) if heldout else rng.uniform(45, 200),
         exposure=float(np.exp(rng.normal(0, 0.22))),
         white_balance=_tint(rng, 0.03),
         gamma=rng.uniform(0.88, 1.15),
-        contrast=rng.uniform(0.9, 1.15),
+        contrast=rng.uniform(0.92, 1.25),
         grey=bool(rng.random() < 0.06),
         softness=rng.uniform(0.0, 0.9) ** 2,
         quality=int(rng.uniform(28, 42)) if heldout else int(rng.uniform(50, 98)),

@@ -94,7 +94,8 @@ class Canvas:
         projection: np.ndarray,
         textures: Mapping[str, Any],
         uniforms: Mapping[str, Any],
-        strands: tuple[np.ndarray, np.ndarray] | None = None,
+        strands: tuple[np.ndarray, np.ndarray],
+        triangle_count: int,
     ) -> np.ndarray:
         """One picture.
 
@@ -106,6 +107,7 @@ class Canvas:
             uniforms: floats, vectors and matrices by the shader's names.
             strands: float32 [N, 7] of position and display RGB with opacity, and int32 [M, 3] triangles over them, drawn
                 in that order over the lit picture.
+            triangle_count: how many of the surface's triangles to draw, from the first.
 
         Returns:
             uint8 [size_px, size_px, 3], RGB, top row first.
@@ -119,7 +121,7 @@ class Canvas:
         context.disable(gl.BLEND)
         context.enable(gl.DEPTH_TEST | gl.CULL_FACE)
         context.front_face = "cw"  # the picture is drawn upside down, so that it is read top row first
-        self._mesh.render()
+        self._mesh.render(vertices=3 * triangle_count)
         context.disable(gl.DEPTH_TEST | gl.CULL_FACE)
         self._second.use()
         for unit, name in enumerate(_UNITS):
@@ -128,8 +130,7 @@ class Canvas:
             if name in self._light_program:
                 self._light_program[name].write(np.ascontiguousarray(value, "f4").tobytes())
         self._screen.render(gl.TRIANGLES, vertices=3)
-        if strands is not None and len(strands[1]):
-            self._draw_strands(matrix, *strands)
+        self._draw_strands(matrix, *strands)
         pixels = np.frombuffer(self._second.read(components=3, alignment=1), np.uint8)
         return pixels.reshape(self.size_px, self.size_px, 3)
 

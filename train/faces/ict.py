@@ -19,7 +19,7 @@ from . import skin, strands, wrinkles
 from .appearance import Look, Scene, Shot, draw_look, draw_scene, draw_shot
 from .base import FrameSpec, Rendered, Renderer
 from .gl import Canvas, open_context, visibility
-from .ict_mesh import EYE, GUMS, SKIN, SOCKET, TEETH, FaceMesh, prepare
+from .ict_mesh import EYE, SKIN, SOCKET, TEETH, FaceMesh, prepare
 from .ict_shapes import dense_weights, extra_shapes, shape_weights
 from .photo import background, develop
 
@@ -72,6 +72,8 @@ class IctRenderer:
         opaque = mesh.triangles[mesh.part[mesh.triangles[:, 0]] != SOCKET]
         self._seen = visibility(context, mesh.neutral, opaque, self._directions)
         self._ambient = _ambient(self._seen, self._directions, self._surface.normals(mesh.neutral))
+        self._inside = mesh.part >= TEETH
+        self._inside_light = _light_in_mouth(mesh)
         self._wrinkles = wrinkles.WrinkleStrength(mesh.neutral)
         self._skin_map = skin.SkinMap(mesh.position_map, mesh.uv[mesh.landmarks])
         self._furrows: Any = None
@@ -196,13 +198,13 @@ class IctRenderer:
         mesh = self._mesh
         folded = self._surface.concavity(points, normals) - subject.concavity
         ambient = self._ambient * np.exp(-np.clip(folded * 1.6, -0.2, 1.0))
-        ambient[(mesh.part == TEETH) | (mesh.part == GUMS) | (mesh.part == SOCKET)] = 0.9
+        ambient[self._inside] = self._inside_light
         lids = points[mesh.landmarks]
         for upper, left in (((37, 38), False), ((43, 44), True)):
             eye = (mesh.part == EYE) & ((mesh.neutral[:, 0] > 0) == left)
             below = lids[list(upper), 1].mean() - points[eye, 1]
             inner = np.abs(points[eye, 0] - lids[list(upper), 0].mean()) / 1.5
-            ambient[eye] = np.clip(0.25 + 1.0 * below, 0.2, 0.95) * np.clip(1.15 - 0.35 * inner**2, 0.3, 1)
+            ambient[eye] = np.clip(0.10 + 0.9 * below, 0.1, 0.8) * np.clip(1.1 - 0.4 * inner**2, 0.3, 1)
         return np.clip(ambient, 0.05, 1.0)
 
     def _directional(self, direction: np.ndarray) -> np.ndarray:
@@ -210,9 +212,9 @@ class IctRenderer:
         weight = np.exp(25.0 * (self._directions @ direction - 1))
         near = np.argpartition(weight, -8)[-8:]
         found: np.ndarray = (weight[near] / weight[near].sum()).astype(np.float32) @ self._seen[near]
-        inside = (self._mesh.part == TEETH) | (self._mesh.part == GUMS) | (self._mesh.part == SOCKET)
-        found[inside] = 0.8
-        found[self._mesh.part == EYE] = np.maximum(found[self._mesh.part == EYE], 0.35)
+        found[self._inside] = self._inside_light
+        eyes = self._mesh.part == EYE
+        found[eyes] = 0.15 + 0.6 * found[eyes]
         return found
 
     def _hair_volume(self, look: Look) -> np.ndarray:
@@ -401,6 +403,16 @@ def _ambient(seen: np.ndarray, directions: np.ndarray, normals: np.ndarray) -> n
     return found.astype(np.float32)
 
 
+def _light_in_mouth(mesh: FaceMesh) -> np.ndarray:
+    """float32 [vertices from TEETH on]: gums near the teeth are lit like them, the tongue behind less."""
+    from scipy.spatial import cKDTree
+
+    inside = mesh.neutral[mesh.part >= TEETH]
+    distance, _ = cKDTree(mesh.neutral[mesh.part == TEETH]).query(inside)
+    found: np.ndarray = np.clip(1.0 - 0.8 * distance, 0.35, 0.9).astype(np.float32)
+    return found
+
+
 def _uniforms(scene: Scene, shot: Shot, look: Look, rotation: np.ndarray, open_cm: float) -> dict[str, Any]:
     brightness = float(
         np.mean(scene.key_colour * 0.6 + scene.fill_colour * 0.5 + scene.sky_colour * 0.7 + scene.ground_colour * 0.2)
@@ -416,5 +428,5 @@ def _uniforms(scene: Scene, shot: Shot, look: Look, rotation: np.ndarray, open_c
         "sky_colour": scene.sky_colour, "ground_colour": scene.ground_colour,
         "gain": metered * scene.exposure * shot.exposure * scene.white_balance / light**0.7,
         "iris_colour": look.iris, "teeth_colour": look.teeth, "iris_radius": look.iris_radius,
-        "mouth_light": np.clip(0.22 + 0.4 * open_cm, 0.22, 0.8), "wrinkle_gain": 0.55 + 0.75 * look.age,
+        "mouth_light": np.clip(0.45 + 0.25 * open_cm, 0.45, 0.85), "wrinkle_gain": 0.55 + 0.75 * look.age,
     }  # fmt: skip

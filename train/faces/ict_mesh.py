@@ -15,7 +15,7 @@ from edgeau.runtime.files import atomic_path, sha256_file
 from .decimate import decimate
 from .ict_load import IctArrays, find, load
 
-VERSION = 5  # of what is cached; raise it when anything below changes
+VERSION = 6  # of what is cached; raise it when anything below changes
 SKIN, EYE, TEETH, GUMS, SOCKET = range(5)
 POSITION_MAP_PX = 256
 _POSES = (
@@ -35,7 +35,7 @@ class FaceMesh:
 
     Attributes:
         neutral: float32 [V, 3], centimetres; x to the head's left, y up, z to the front.
-        triangles: int32 [T, 3], outward counter-clockwise; part by part, the skin first.
+        triangles: int32 [T, 3], outward counter-clockwise; part by part in their order.
         part: uint8 [V], SKIN to SOCKET.
         uv: float32 [V, 2]: on the skin texture coordinates (v upwards); on an eye x and y of the direction from its
             centre while it looks ahead.
@@ -161,9 +161,9 @@ def _parts(arrays: IctArrays, centres: np.ndarray) -> list[tuple[int, np.ndarray
     outside = back & (triangles.max(axis=1) < _MOUTH_INSIDE)
     front_of_eye = arrays.vertices[triangles].mean(axis=1)[:, 2] > centres[0, 2] + 0.2
     chosen: list[tuple[int, np.ndarray, int]] = [
-        (SKIN, material == "M_Face", 6400), (SKIN, outside, 700), (SOCKET, mouth, 300),
-        (TEETH, material == "M_Teeth", 1300), (GUMS, material == "M_GumsTongue", 500),
-        (EYE, (material == "M_ScleraLeft") & front_of_eye, 260), (EYE, (material == "M_ScleraRight") & front_of_eye, 260),
+        (SKIN, material == "M_Face", 5800), (SKIN, outside, 600),
+        (EYE, (material == "M_ScleraLeft") & front_of_eye, 240), (EYE, (material == "M_ScleraRight") & front_of_eye, 240),
+        (TEETH, material == "M_Teeth", 1200), (GUMS, material == "M_GumsTongue", 400), (SOCKET, mouth, 260),
     ]  # fmt: skip
     return [(part, triangles[mask], target) for part, mask, target in chosen]
 

@@ -103,6 +103,12 @@ def shape_weights(
             for side, intensity in (("_R", right), ("_L", left)):
                 grade = (min(max(float(intensity), 0.0), 5.0) / 5.0) ** _CURVE
                 weights[shape + side] = weights.get(shape + side, 0.0) + gain * grade
+    for side, index in (("_R", 0), ("_L", 1)):
+        smile, parted = (min(au.get(name, (0.0, 0.0))[index], 5.0) / 5 for name in ("AU12", "AU25"))
+        together = smile * parted  # an open smile bares the upper teeth: the upper lip rises, the lower stays
+        weights["mouthUpperUp" + side] = weights.get("mouthUpperUp" + side, 0.0) + 0.35 * together
+        weights["mouthLowerDown" + side] = weights.get("mouthLowerDown" + side, 0.0) - 0.35 * together
+        weights["jawOpen" + side] = weights.get("jawOpen" + side, 0.0) + 0.09 * together
     jaw = _mean(weights, "jawOpen")
     opened = max(au.get("AU25", (0.0, 0.0))) + max(au.get("AU22", (0.0, 0.0))) + max(au.get("AU27", (0.0, 0.0)))
     weights["mouthClose_R"] = weights["mouthClose_L"] = jaw * (1 - min(opened / 2.0, 1.0))

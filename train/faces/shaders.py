@@ -91,7 +91,7 @@ void main() {
             vec2 p = place - vec2(1.0);
             float r = length(p) / iris_radius;
             float streak = 0.85 + 1.2 * (detail.x + detail.y - 1.0);
-            vec3 sclera = vec3(0.54, 0.49, 0.47) - vec3(0.02, 0.12, 0.12) * smoothstep(0.5, 0.95, abs(p.x));
+            vec3 sclera = vec3(0.47, 0.42, 0.40) - vec3(0.02, 0.12, 0.12) * smoothstep(0.5, 0.95, abs(p.x));
             vec3 iris = iris_colour * streak * mix(1.25, 0.45, smoothstep(0.6, 1.0, r)) * (0.8 - 0.9 * p.y / iris_radius * 0.3);
             iris *= smoothstep(0.36, 0.46, r);
             albedo = mix(iris, sclera, smoothstep(0.93, 1.07, r));
@@ -103,8 +103,8 @@ void main() {
             albedo = teeth_colour * 0.85; gloss = 0.7; sharpness = 60.0;
             open *= mouth_light; key_seen *= mouth_light; wrap = vec3(0.4);
         } else if (part < 3.5) {
-            albedo = vec3(0.38, 0.10, 0.10); gloss = 0.6; sharpness = 40.0;
-            open *= mouth_light * 0.7; key_seen *= mouth_light * 0.6;
+            albedo = vec3(0.30, 0.085, 0.085); gloss = 0.4; sharpness = 40.0;
+            open *= mouth_light * 0.8; key_seen *= mouth_light * 0.5;
         } else {
             albedo = vec3(0.16, 0.03, 0.03); open *= mouth_light * 0.35; key_seen *= mouth_light * 0.2; gloss = 0.0;
         }

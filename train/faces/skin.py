@@ -93,6 +93,7 @@ def paint(skin: SkinMap, look: Look) -> tuple[np.ndarray, np.ndarray]:
     colour = _blend(colour, look.lip_colour, lips * 0.85)
     colour *= 1 + 0.10 * lips[..., None] * _noise(rng, 64)[..., None]
     colour = _blend(colour, look.lip_colour * 0.4, 0.5 * skin.near(0, -3.4, 2.3, 0.12))
+    colour = _lid_lines(skin, look, colour)
     colour = _facial_hair(skin, look, colour, rng)
     colour = _brows(skin, look, colour, rng)
     colour = _scalp(skin, look, colour, rng)
@@ -146,6 +147,17 @@ def _lips(skin: SkinMap) -> np.ndarray:
     return cv2.GaussianBlur(mask, (0, 0), 2.2)
 
 
+def _lid_lines(skin: SkinMap, look: Look, colour: np.ndarray) -> np.ndarray:
+    """The dark rims where lashes stand, heavier above, and the fold of the upper lid."""
+    lines = np.zeros(colour.shape[:2], np.float32)
+    for upper, lower in (((36, 37, 38, 39), (39, 40, 41, 36)), ((42, 43, 44, 45), (45, 46, 47, 42))):
+        for indices, weight, thickness in ((upper, 1.0, 4), (lower, 0.45, 3)):
+            points = skin.outline(list(indices))
+            cv2.polylines(lines, [(points * 16).astype(np.int32)], False, weight, thickness, cv2.LINE_AA, 4)
+    rim = cv2.GaussianBlur(lines, (0, 0), 1.5) * (0.45 + 0.5 * look.lashes)
+    return _blend(colour, look.skin * [0.12, 0.08, 0.08], rim)
+
+
 def _smooth_loop(points: np.ndarray) -> np.ndarray:
     """A closed Catmull-Rom curve through points [N, 2], 8 steps a segment."""
     steps = np.linspace(0, 1, 8, endpoint=False)[:, None]
@@ -173,13 +185,13 @@ _BROW = np.array([(0.95, 5.2), (1.9, 5.45), (3.0, 5.68), (4.1, 5.72), (5.0, 5.4)
 
 def _brows(skin: SkinMap, look: Look, colour: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Hairs along each brow: upright at the inner end, lying outwards further on, thin at the tail."""
-    count = int(90 + 170 * look.brow_density)
+    count = int(70 + 150 * look.brow_density)
     image = np.ascontiguousarray(colour, np.float32)
     under = 0.0 * image[..., 0]
     for side in (-1, 1):
         along = rng.beta(1.0, 1.15, count)
         place = np.stack([np.interp(along, np.linspace(0, 1, len(_BROW)), _BROW[:, k]) for k in (0, 1)], axis=1)
-        width = look.brow_thickness * np.interp(along, [0, 0.15, 0.6, 1], [0.36, 0.46, 0.40, 0.12])
+        width = look.brow_thickness * np.interp(along, [0, 0.15, 0.6, 1], [0.30, 0.40, 0.36, 0.10])
         offset = rng.uniform(-1, 1, count)
         place[:, 1] += look.brow_rise + offset * width
         angle = (
@@ -193,10 +205,10 @@ def _brows(skin: SkinMap, look: Look, colour: np.ndarray, rng: np.random.Generat
         mirror = np.array([side, 1.0])
         _strokes(skin, image, place * mirror, tip * mirror, shade)
         _strokes(skin, under, place * mirror, tip * mirror, np.ones((count, 1)), 3)
-    soft = cv2.GaussianBlur(under, (0, 0), 3.0)
-    tinted = _blend(colour, look.brow_colour, 0.55 * look.brow_density * soft)
+    soft = cv2.GaussianBlur(under, (0, 0), 2.0)
+    tinted = _blend(colour, look.brow_colour, 0.5 * look.brow_density * soft)
     hair = np.abs(image - colour).max(axis=2) > 0.004
-    return np.where(hair[..., None], 0.35 * tinted + 0.65 * image, tinted).astype(np.float32)
+    return np.where(hair[..., None], 0.25 * tinted + 0.75 * image, tinted).astype(np.float32)
 
 
 def _beard_area(skin: SkinMap) -> np.ndarray:

@@ -153,7 +153,7 @@ def glasses(look: Look, eyes: np.ndarray, front_cm: float, half_width_cm: float)
     if look.glasses == "none":
         return None
     rng = np.random.default_rng([9, look.seed])
-    thickness = 0.12 if look.glasses == "thin" else rng.uniform(0.28, 0.5)
+    thickness = 0.2 if look.glasses == "thin" else rng.uniform(0.3, 0.5)
     half = np.array([rng.uniform(2.1, 2.7), rng.uniform(1.5, 2.2)])
     roundness = rng.uniform(2.0, 5.0)
     angle = np.linspace(0, 2 * np.pi, _LENS_STEPS + 1)
@@ -164,7 +164,7 @@ def glasses(look: Look, eyes: np.ndarray, front_cm: float, half_width_cm: float)
     for sign, eye in ((-1, eyes[0]), (1, eyes[1])):
         centre = np.array([eye[0] + sign * 0.1, middle[1] - 0.35, front_cm + 0.4])
         rim = centre + np.concatenate([shape * half, -0.25 * np.abs(shape[:, :1])], axis=1)
-        lenses.append(_lens(centre, rim, rng.uniform(0.02, 0.10)))
+        lenses.append(_lens(centre, rim, rng.uniform(0.01, 0.06)))
         parts.append(_band(rim, thickness, look))
         corner = centre + [sign * half[0], half[1] * 0.4, -0.25]
         ear = np.array([sign * (half_width_cm + 0.2), corner[1], 1.0])
@@ -191,7 +191,7 @@ def _lens(centre: np.ndarray, rim: np.ndarray, opacity: float) -> Strands:
     points = np.concatenate([centre[None], rim]).astype(np.float32)
     normals = np.broadcast_to(np.array([0.0, 0.2, 0.98], np.float32), points.shape)
     paint = np.full((len(points), 4), [0.8, 0.82, 0.85, opacity], np.float32)
-    paint[1 : len(rim) // 2, 3] *= 3.0  # light from above shows in a lens's upper half
+    paint[1 : len(rim) // 2, 3] *= 2.5  # light from above shows in a lens's upper half
     fan = [(0, k, k + 1) for k in range(1, len(rim))]
     return Strands(points, normals, paint, np.array(fan, np.int32))
 
