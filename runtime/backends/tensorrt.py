@@ -10,6 +10,7 @@ before.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import threading
 import time
 from pathlib import Path
@@ -42,7 +43,8 @@ class TensorRtBackend(Backend):
     def __init__(self, file: Path, options: BackendOptions) -> None:
         if not hasattr(trt.ICudaEngine, "num_io_tensors"):
             raise EngineError(f"TensorRT {trt.__version__} has no named tensors; edgeau needs TensorRT 8.5 or newer")
-        sidecar = preflight(file, read_machine())
+        # The library that was imported decides, whatever else is installed.
+        sidecar = preflight(file, dataclasses.replace(read_machine(), tensorrt=str(trt.__version__)))
         self._file, self._lock = file, threading.Lock()
         self._lost: Optional[str] = None
         self._graph: Any = None

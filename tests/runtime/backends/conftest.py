@@ -17,10 +17,15 @@ import numpy as np
 import pytest
 
 from edgeau.runtime.engine_file import EngineSidecar, write_sidecar
+from edgeau.runtime.machine import Machine
 
 NAMES = json.loads((Path(__file__).parent / "tensorrt_api_names.json").read_text())
 SIDE, AUS = 8, 3
-PLAN = b"ftrt" + bytes(20) + bytes((10, 3, 0, 30)) + b"plan"
+
+
+def plan_of(version):
+    """Bytes of a plan as that version writes its header: tag, and from byte 24 on major, minor, patch, build."""
+    return b"ftrt" + bytes(20) + bytes((*map(int, version.split(".")), 0, 30)) + b"plan"
 
 
 class FailureError(Exception):
@@ -352,7 +357,7 @@ def fake_tensorrt(version, gpu, batch=(1, 1, 4), order=None):
             self._logger = logger
 
         def deserialize_cuda_engine(self, plan):
-            if module.behaviour.refuse_plan or plan != PLAN:
+            if module.behaviour.refuse_plan or plan != plan_of(version):
                 self._logger.log(ILogger.ERROR, "Serialization assertion failed\nversion tag does not match")
                 return None
             return ICudaEngine()
@@ -441,29 +446,42 @@ def gpu():
 
 
 @pytest.fixture
-def engine(tmp_path):
-    """An engine with a sidecar that fits a machine of which nothing is known."""
-    path = tmp_path / "engines" / "net.engine"
-    path.parent.mkdir()
-    path.write_bytes(PLAN)
-    write_sidecar(
-        path,
-        EngineSidecar(
-            engine_sha256=hashlib.sha256(PLAN).hexdigest(),
-            engine_size_bytes=len(PLAN),
-            onnx_file="fp32.onnx",
-            onnx_sha256="0" * 64,
-            made_from="fp32",
-            package="net",
-            flavour="tensorrt",
-            tensorrt="10.3.0.30",
-            precision="fp16",
-            asked_precision="int8",
-            batch=(1, 1, 4),
-            inputs={"face": [SIDE, SIDE, 3], "neutral": [SIDE, SIDE, 3]},
-        ),
+def make_engine(tmp_path):
+    """A function: TensorRT's version -> an engine of it, whose sidecar fits a machine of which nothing is known."""
+
+    def make(version):
+        plan = plan_of(version)
+        path = tmp_path / "engines" / "net.engine"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(plan)
+        write_sidecar(path, sidecar_of(plan, version))
+        return path
+
+    return make
+
+
+@pytest.fixture
+def engine(make_engine):
+    """An engine of TensorRT 10.3."""
+    return make_engine("10.3")
+
+
+def sidecar_of(plan, version):
+    """What `edgeau build` would write beside the plan."""
+    return EngineSidecar(
+        engine_sha256=hashlib.sha256(plan).hexdigest(),
+        engine_size_bytes=len(plan),
+        onnx_file="fp32.onnx",
+        onnx_sha256="0" * 64,
+        made_from="fp32",
+        package="net",
+        flavour="tensorrt",
+        tensorrt=f"{version}.0.30",
+        precision="fp16",
+        asked_precision="int8",
+        batch=(1, 1, 4),
+        inputs={"face": [SIDE, SIDE, 3], "neutral": [SIDE, SIDE, 3]},
     )
-    return path
 
 
 @pytest.fixture
@@ -490,8 +508,7 @@ def install(monkeypatch):
             monkeypatch.setitem(sys.modules, "pycuda.driver", driver)
         monkeypatch.delitem(sys.modules, "edgeau.runtime.backends.tensorrt", raising=False)
         module = importlib.import_module("edgeau.runtime.backends.tensorrt")
-        monkeypatch.setattr(module, "read_machine", lambda: types.SimpleNamespace(
-            tensorrt=None, compute_capability=None, model=None, driver=None))  # fmt: skip
+        monkeypatch.setattr(module, "read_machine", Machine)
         module.fake = tensorrt
         return module
 

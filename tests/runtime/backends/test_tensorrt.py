@@ -22,9 +22,9 @@ def close_to(outputs, inputs):
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("binding", ["cuda-python", "pycuda"])
-def test_every_version_and_binding_runs_and_gives_everything_back(install, gpu, engine, faces, version, binding):
+def test_every_version_and_binding_runs_and_gives_everything_back(install, gpu, make_engine, faces, version, binding):
     install(gpu, version, binding)
-    with open_backend("tensorrt", engine) as backend:
+    with open_backend("tensorrt", make_engine(version)) as backend:
         assert dict(backend.input_shapes) == {"neutral": (8, 8, 3), "face": (8, 8, 3)}
         assert backend.output_names == ("au",)
         for batch in (1, 4, 1, 1, 1, 2, 2):
@@ -205,6 +205,14 @@ def test_a_plan_that_tensorrt_refuses_names_its_reason_and_the_mend(install, gpu
     with pytest.raises(EngineError, match=r"version tag does not match.*edgeau build"):
         open_backend("tensorrt", engine)
     assert gpu.left() == NOTHING_LEFT
+
+
+@pytest.mark.parametrize(("built", "here"), [("10.3", "10.16"), ("11.1", "10.3"), ("8.5", "8.6")])
+def test_an_engine_of_another_tensorrt_is_never_deserialized(install, gpu, make_engine, built, here):
+    install(gpu, here)
+    with pytest.raises(EngineError, match=rf"built with TensorRT {built}.*this machine has {here}.*edgeau build"):
+        open_backend("tensorrt", make_engine(built))
+    assert gpu.log == []
 
 
 def test_an_altered_plan_is_never_deserialized(install, gpu, engine):
