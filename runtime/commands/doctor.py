@@ -97,7 +97,7 @@ def examine_software(machine: Machine) -> List[Check]:
     found += [_backend(name, machine) for name in BACKEND_NAMES]
     if machine.gpu or machine.is_jetson:
         found.append(_binding())
-    found.append(_detector())
+    found.append(_detector(machine))
     found.append(_package())
     return found + _extras(machine)
 
@@ -137,7 +137,10 @@ def _binding() -> Check:
     return Check("CUDA binding", True, name + graphs)
 
 
-def _detector() -> Check:
+def _detector(machine: Machine) -> Check:
+    if find_spec("cv2") is None:
+        mend = "sudo apt-get install python3-opencv" if machine.is_jetson else "pip install 'edgeau[cpu]'"
+        return Check("face detector", False, "OpenCV is not installed", mend)
     status = detector_status()
     found, _, mend = status.partition("; the better YuNet: ")
     if found.startswith("yunet"):

@@ -71,6 +71,22 @@ def test_a_missing_library_names_the_command(monkeypatch, capsys):
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(("machine", "mend"), [(Machine(), "pip install"), (Machine(soc="tegra234"), "apt-get")])
+def test_without_opencv_there_is_no_detector(monkeypatch, machine, mend):
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None)
+    checks = {check.name: check for check in doctor.examine_software(machine)}
+    assert checks["face detector"].ok is False
+    assert mend in checks["face detector"].mend
+
+
+def test_a_jetson_gets_tensorrt_from_jetpack_and_not_from_pip():
+    checks = {check.name: check for check in doctor.examine_software(read_machine(MACHINES / "orin-nano-jp6.2"))}
+    if checks["tensorrt"].ok:
+        pytest.skip("TensorRT is installed here")
+    assert "python3-libnvinfer" in checks["tensorrt"].mend
+    assert checks["CUDA binding"].ok or "edgeau[jetson]" in checks["CUDA binding"].mend
+
+
 def test_this_machine_is_described(capsys):
     main(["doctor"])
     out = capsys.readouterr().out
