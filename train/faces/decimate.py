@@ -32,8 +32,8 @@ def decimate(
     quadrics = _quadrics(poses, triangles) * importance[None, :, None, None]
     fixed = locked | _on_border(triangles, len(importance))
     while len(triangles) > target:
-        source, goal, cost = _candidates(poses, triangles, quadrics, fixed, importance)
-        chosen = _independent(source, goal, cost, triangles, limit=(len(triangles) - target) // 2 + 1)
+        source, goal = _candidates(poses, triangles, quadrics, fixed, importance)
+        chosen = _independent(source, goal, triangles, limit=(len(triangles) - target) // 2 + 1)
         chosen = chosen[~_turns_over(poses[0], triangles, source[chosen], goal[chosen])]
         if len(chosen) == 0:
             break
@@ -78,8 +78,8 @@ def _on_border(triangles: np.ndarray, count: int) -> np.ndarray:
 
 def _candidates(
     poses: np.ndarray, triangles: np.ndarray, quadrics: np.ndarray, fixed: np.ndarray, importance: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Both directions of every edge whose source may go, with the error each would make; cheapest first."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Both directions of every edge whose source may go, that with the smallest error first."""
     edges, _ = _edges(triangles)
     source, goal = np.concatenate([edges, edges[:, ::-1]]).T
     free = ~fixed[source]
@@ -91,11 +91,11 @@ def _candidates(
     length = np.linalg.norm(poses[0][source] - poses[0][goal], axis=1)
     cost += 1e-4 * importance[source] * length**3  # on flat skin: short edges first, so that triangles stay even
     order = np.argsort(cost)[: max(64, int(_CHEAPEST * len(cost)))]
-    return source[order], goal[order], cost[order]
+    return source[order], goal[order]
 
 
 def _independent(
-    source: np.ndarray, goal: np.ndarray, cost: np.ndarray, triangles: np.ndarray, limit: int
+    source: np.ndarray, goal: np.ndarray, triangles: np.ndarray, limit: int
 ) -> np.ndarray:
     """Of candidates in order of cost, those that do not share a neighbourhood with one taken before."""
     neighbours: dict[int, set[int]] = {}

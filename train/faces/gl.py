@@ -35,8 +35,9 @@ def open_context() -> Any:
     except ModuleNotFoundError:
         raise MissingExtraError("moderngl", "train", "drawing ICT-FaceKit faces") from None
     try:
-        return moderngl.create_standalone_context(backend="egl", require=330)
-    except Exception as error:  # noqa: BLE001  moderngl and glcontext raise bare Exception
+        options: dict[str, Any] = {"backend": "egl"}
+        return moderngl.create_standalone_context(require=330, **options)
+    except Exception as error:  # moderngl and glcontext raise nothing narrower
         raise InputError(
             "graphics for face model ict", got=f"no EGL context ({error})", mend=f"{INSTALL}, or use --face builtin"
         ) from error
@@ -105,8 +106,8 @@ class Canvas:
             projection: float [4, 4], camera frame to clip coordinates.
             textures: by the shader's names, except what the first pass makes.
             uniforms: floats, vectors and matrices by the shader's names.
-            strands: float32 [N, 7] of position and display RGB with opacity, and int32 [M, 3] triangles over them, drawn
-                in that order over the lit picture.
+            strands: float32 [N, 7] of position and display RGB with opacity, and int32 [M, 3] triangles over
+                them, drawn in that order over the lit picture.
             triangle_count: how many of the surface's triangles to draw, from the first.
 
         Returns:
@@ -116,12 +117,7 @@ class Canvas:
         matrix = np.ascontiguousarray(projection.T, "f4").tobytes()
         self._vertices.write(np.ascontiguousarray(vertices, "f4"))
         self._surface_program["projection"].write(matrix)
-        self._first.use()
-        self._first.clear(0.0, 0.0, 0.0, 0.0, depth=1.0)
-        context.disable(gl.BLEND)
-        context.enable(gl.DEPTH_TEST | gl.CULL_FACE)
-        context.front_face = "cw"  # the picture is drawn upside down, so that it is read top row first
-        self._mesh.render(vertices=3 * triangle_count)
+        self.draw_surface(triangle_count)
         context.disable(gl.DEPTH_TEST | gl.CULL_FACE)
         self._second.use()
         for unit, name in enumerate(_UNITS):
@@ -133,6 +129,17 @@ class Canvas:
         self._draw_strands(matrix, *strands)
         pixels = np.frombuffer(self._second.read(components=3, alignment=1), np.uint8)
         return pixels.reshape(self.size_px, self.size_px, 3)
+
+    def draw_surface(self, triangle_count: int) -> None:
+        """The first pass, of the vertices written last."""
+        gl, context = self._gl, self._context
+        self._first.use()
+        self._first.clear(0.0, 0.0, 0.0, 0.0, depth=1.0)
+        context.disable(gl.BLEND)
+        context.enable(gl.DEPTH_TEST | gl.CULL_FACE)
+        context.front_face = "cw"  # the picture is drawn upside down, so that it is read top row first
+        self._mesh.render(vertices=3 * triangle_count)
+        context.finish()
 
     def _draw_strands(self, matrix: bytes, points: np.ndarray, triangles: np.ndarray) -> None:
         gl, context = self._gl, self._context

@@ -124,6 +124,15 @@ class IctRenderer:
             visible=self._visible(canvas.depth(), places, landmarks, camera, crop.size_px),
         )
 
+    @property
+    def triangle_count(self) -> int:
+        """Of the head, mouth open; hair and glasses come on top."""
+        return len(self._mesh.triangles)
+
+    def draw_surface_only(self, crop: CropSpec) -> None:
+        """The last frame's first pass alone, for measuring what geometry costs."""
+        self._canvas(crop.size_px).draw_surface(self._outside)
+
     def close(self) -> None:
         """Free the graphics context."""
         self._context.release()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
+from edgeau.runtime.detect import cache_folder
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import atomic_path, sha256_file
 
@@ -25,7 +25,7 @@ _POSES = (
     "browInnerUp_L+browInnerUp_R",
     "browDown_L+browDown_R+noseSneer_L+noseSneer_R",
 )
-# Vertex ranges of the published mesh: beyond the first bound the head's back turns into the mouth's inside, then the eyes'.
+# Vertices of the published mesh: from here on the material of the head's back lines the mouth, then the eyes' sockets.
 _MOUTH_INSIDE, _EYE_INSIDE = 11248, 13294
 
 
@@ -75,7 +75,7 @@ def prepare(path: str | None = None) -> FaceMesh:
             np.savez(stream, **{f.name: getattr(mesh, f.name) for f in fields(FaceMesh)})
     except OSError as error:
         raise InputError(
-            f"cache {cache}", got=str(error), mend="set XDG_CACHE_HOME to a folder that can be written"
+            f"cache {cache}", got=str(error), mend="set EDGEAU_CACHE to a folder that can be written"
         ) from error
     return mesh
 
@@ -84,8 +84,7 @@ def _cache_file(source: Path) -> Path:
     known = source if source.is_file() else next(iter(sorted(source.rglob("generic_neutral_mesh.obj"))), None)
     known = known or next(iter(sorted(source.glob("*.npz"))), None)
     key = sha256_file(known)[:16] if known else hashlib.sha256(str(source).encode()).hexdigest()[:16]
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return root / "edgeau" / f"ict-{key}-v{VERSION}.npz"
+    return cache_folder() / f"ict-{key}-v{VERSION}.npz"
 
 
 def build(arrays: IctArrays) -> FaceMesh:
@@ -162,7 +161,8 @@ def _parts(arrays: IctArrays, centres: np.ndarray) -> list[tuple[int, np.ndarray
     front_of_eye = arrays.vertices[triangles].mean(axis=1)[:, 2] > centres[0, 2] + 0.2
     chosen: list[tuple[int, np.ndarray, int]] = [
         (SKIN, material == "M_Face", 5800), (SKIN, outside, 600),
-        (EYE, (material == "M_ScleraLeft") & front_of_eye, 240), (EYE, (material == "M_ScleraRight") & front_of_eye, 240),
+        (EYE, (material == "M_ScleraLeft") & front_of_eye, 240),
+        (EYE, (material == "M_ScleraRight") & front_of_eye, 240),
         (TEETH, material == "M_Teeth", 1200), (GUMS, material == "M_GumsTongue", 400), (SOCKET, mouth, 260),
     ]  # fmt: skip
     return [(part, triangles[mask], target) for part, mask, target in chosen]

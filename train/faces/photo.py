@@ -31,8 +31,8 @@ def develop(picture: np.ndarray, size_px: int, scene: Scene, shot: Shot) -> np.n
     if shot.noise > 0.3:
         image = _add_noise(image, shot, scene.grey)
     _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, shot.quality])
-    decoded: np.ndarray = cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1]
-    return np.ascontiguousarray(decoded)
+    decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
+    return np.ascontiguousarray(decoded[..., ::-1])
 
 
 def _tone_curve(scene: Scene) -> np.ndarray:

@@ -92,7 +92,8 @@ void main() {
             float r = length(p) / iris_radius;
             float streak = 0.85 + 1.2 * (detail.x + detail.y - 1.0);
             vec3 sclera = vec3(0.47, 0.42, 0.40) - vec3(0.02, 0.12, 0.12) * smoothstep(0.5, 0.95, abs(p.x));
-            vec3 iris = iris_colour * streak * mix(1.25, 0.45, smoothstep(0.6, 1.0, r)) * (0.8 - 0.9 * p.y / iris_radius * 0.3);
+            float ring = mix(1.25, 0.45, smoothstep(0.6, 1.0, r));
+            vec3 iris = iris_colour * streak * ring * (0.8 - 0.27 * p.y / iris_radius);
             iris *= smoothstep(0.36, 0.46, r);
             albedo = mix(iris, sclera, smoothstep(0.93, 1.07, r));
             wrap = vec3(0.25);

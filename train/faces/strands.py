@@ -64,7 +64,7 @@ def ribbons(paths: np.ndarray, width_cm: np.ndarray, colours: np.ndarray, opacit
     outward = paths * [1.0, 0.6, 0.6] - [0.0, 1.5, 0.0]
     outward /= np.linalg.norm(outward, axis=2, keepdims=True)
     first = (np.arange(count)[:, None] * steps + np.arange(steps - 1))[..., None] * 2
-    quads = np.concatenate([first + [0, 1, 2], first + [1, 3, 2]], axis=-1).reshape(-1, 3)
+    quads = np.concatenate([first + np.array([0, 1, 2]), first + np.array([1, 3, 2])], axis=-1).reshape(-1, 3)
     paint = np.concatenate([np.repeat(colours, steps * 2, axis=0), np.full((count * steps * 2, 1), opacity)], axis=1)
     return Strands(
         sides.reshape(-1, 3).astype(np.float32),
@@ -166,7 +166,7 @@ def glasses(look: Look, eyes: np.ndarray, front_cm: float, half_width_cm: float)
         rim = centre + np.concatenate([shape * half, -0.25 * np.abs(shape[:, :1])], axis=1)
         lenses.append(_lens(centre, rim, rng.uniform(0.01, 0.06)))
         parts.append(_band(rim, thickness, look))
-        corner = centre + [sign * half[0], half[1] * 0.4, -0.25]
+        corner = centre + np.array([sign * half[0], half[1] * 0.4, -0.25])
         ear = np.array([sign * (half_width_cm + 0.2), corner[1], 1.0])
         parts.append(_band(np.linspace(corner, ear, 4), thickness * 0.9, look, upright=True))
     inner = half[0] - 0.1
