@@ -76,3 +76,49 @@ def test_something_else_than_onnx_is_refused_in_one_line(tmp_path):
     file.write_bytes(b"not a model")
     with pytest.raises(InputError, match="unreadable"):
         model_facts(file)
+
+
+def test_lenet5_has_its_known_cost(tmp_path):
+    """LeNet-5 on 32x32 with a fully connected second convolution: 61 706 parameters, 416 520 multiply-accumulates."""
+    shapes = {"w1": (6, 1, 5, 5), "b1": (6,), "w2": (16, 6, 5, 5), "b2": (16,), "w3": (400, 120), "b3": (120,),
+              "w4": (120, 84), "b4": (84,), "w5": (84, 10), "b5": (10,)}  # fmt: skip
+    pool = {"kernel_shape": [2, 2], "strides": [2, 2]}
+    nodes = [
+        helper.make_node("Conv", ["x", "w1", "b1"], ["c1"]),
+        helper.make_node("AveragePool", ["c1"], ["p1"], **pool),
+        helper.make_node("Conv", ["p1", "w2", "b2"], ["c2"]),
+        helper.make_node("AveragePool", ["c2"], ["p2"], **pool),
+        helper.make_node("Flatten", ["p2"], ["f"]),
+        helper.make_node("Gemm", ["f", "w3", "b3"], ["g1"]),
+        helper.make_node("Gemm", ["g1", "w4", "b4"], ["g2"]),
+        helper.make_node("Gemm", ["g2", "w5", "b5"], ["y"]),
+    ]
+    constants = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    facts = model_facts(saved(tmp_path / "lenet.onnx", nodes, {"x": ["N", 1, 32, 32]}, ["y"], constants))
+    assert (facts.parameters, facts.macs) == (61_706, 416_520)
+
+
+def test_mobilenet_v1_has_its_published_cost(tmp_path):
+    """Howard et al., 2017, table 4: 569 million multiply-accumulates and 4.2 million parameters at 224x224."""
+    blocks = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1)]
+    nodes, constants, channels, x = [], {}, 32, "stem"
+
+    def convolution(source, name, shape, stride, groups=1):
+        constants[f"{name}_w"] = np.zeros(shape, np.float32)
+        pads = [shape[2] // 2] * 4
+        inputs = [source, f"{name}_w"]
+        nodes.append(helper.make_node("Conv", inputs, [name], strides=[stride, stride], pads=pads, group=groups))
+        return name
+
+    convolution("x", "stem", (32, 3, 3, 3), 2)
+    for number, (wider, stride) in enumerate(blocks):
+        x = convolution(x, f"depth{number}", (channels, 1, 3, 3), stride, channels)
+        x = convolution(x, f"point{number}", (wider, channels, 1, 1), 1)
+        channels = wider
+    nodes.append(helper.make_node("GlobalAveragePool", [x], ["pooled"]))
+    nodes.append(helper.make_node("Flatten", ["pooled"], ["flat"]))
+    nodes.append(helper.make_node("Gemm", ["flat", "fc_w", "fc_b"], ["y"]))
+    constants |= {"fc_w": np.zeros((1024, 1000), np.float32), "fc_b": np.zeros(1000, np.float32)}
+    facts = model_facts(saved(tmp_path / "mobilenet.onnx", nodes, {"x": ["N", 3, 224, 224]}, ["y"], constants))
+    assert facts.macs == pytest.approx(569e6, rel=0.001)
+    assert facts.parameters == pytest.approx(4.2e6, rel=0.01)
