@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import onnx
 
-from edgeau.optimize.graph import Graph, attribute
+from edgeau.optimize.graph import MOVING_OPS, Graph, attribute
 
 from .base import FinishingPass, Notes
 from .qdq import DEQUANTIZE, bypass, dequantize_of, quantizer_of
@@ -30,9 +30,18 @@ class FloatSmallLayers(FinishingPass):
         convolved = graph.behind({"Conv"})
         for node in graph.of_type("Conv", "Gemm", "MatMul"):
             reason = reason_for_float(graph, node, node.input[0] not in convolved)
-            bypassed = [bypass(graph, node, index) for index in range(len(node.input))] if reason else []
+            bypassed = [_bypass_behind_moves(graph, node, index) for index in range(len(node.input))] if reason else []
             if any(bypassed):
                 notes.change(node, f"{reason}, stays in float")
+
+
+def _bypass_behind_moves(graph: Graph, node: onnx.NodeProto, index: int) -> bool:
+    """Bypass the pair at an input, also where data is moved between the pair and the layer, for it alone."""
+    producer = graph.producer(node.input[index])
+    alone = len(graph.consumers(node.input[index])) == 1 and node.input[index] not in graph.pinned
+    if producer is not None and producer.op_type in MOVING_OPS and alone:
+        return _bypass_behind_moves(graph, producer, 0)
+    return bypass(graph, node, index)
 
 
 def reason_for_float(graph: Graph, node: onnx.NodeProto, first: bool) -> str:
