@@ -109,6 +109,7 @@ def _unused(name: str, taken: set[str]) -> str:
 def strip_metadata(model: ir.Model) -> None:
     """Drop documentation strings and properties of the model, the graph, its nodes and its values."""
     ClearMetadataAndDocStringPass()(model)
+    model.metadata_props.clear()
     graph = model.graph
     values = [*graph.inputs, *graph.initializers.values(), *(value for node in graph for value in node.outputs)]
     for value in values:

@@ -170,9 +170,8 @@ class FanTrans(AuModel):
         return self
 
     def forward(self, face: Tensor, neutral: Tensor | None = None) -> ModelOutput:  # noqa: ARG002
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.config.freeze_fan):
-            seen = self.landmark_maps(face).features()
-        features = self.addon(seen)
+        # A frozen FAN needs no `no_grad`: neither its weights nor pixels want gradients, so none are kept for it.
+        features = self.addon(self.landmark_maps(face).features())
         every_au = self.dropout(self.norm(self.blocks(self.per_au(features))).flatten(1))
         expression = self.expression_classifier(every_au) if self.expression_classifier is not None else None
         return ModelOutput(self.classifier(every_au), features, expression)

@@ -1,0 +1,135 @@
+"""The exported graph: its contract, its operators, its names, and what TensorRT's parser says."""
+
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from edgeau.export.graph import OPSETS, Probabilities, to_onnx
+from edgeau.runtime.errors import InputError
+
+FAMILIES = ("cednn", "fan-trans", "sma-net", "eau")
+
+
+def dims(value):
+    return [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_inputs_and_outputs_are_the_contract(graph_of, family):
+    graph = graph_of(family).graph
+    names = ["face", "neutral"] if family == "cednn" else ["face"]
+    assert [value.name for value in graph.input] == names
+    assert all(value.type.tensor_type.elem_type == onnx.TensorProto.UINT8 for value in graph.input)
+    assert all(dims(value) == ["N", 64, 64, 3] for value in graph.input)
+    assert [(value.name, dims(value)) for value in graph.output] == [("au", ["N", 3]), ("expression", ["N", 2])]
+    assert all(value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT for value in graph.output)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_any_batch_gives_what_single_crops_give(graph_of, family):
+    session = onnxruntime.InferenceSession(graph_of(family).SerializeToString())
+    generator = torch.Generator().manual_seed(1)
+    feed = {
+        item.name: torch.randint(0, 256, (5, 64, 64, 3), dtype=torch.uint8, generator=generator).numpy()
+        for item in session.get_inputs()
+    }
+    whole = session.run(None, feed)
+    for row in range(5):
+        single = session.run(None, {name: array[row : row + 1] for name, array in feed.items()})
+        for output, part in zip(whole, single, strict=True):
+            assert part[0] == pytest.approx(output[row], abs=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_values_are_those_of_the_torch_model(graph_of, model_of, family):
+    session = onnxruntime.InferenceSession(graph_of(family).SerializeToString())
+    generator = torch.Generator().manual_seed(2)
+    inputs = [torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8, generator=generator) for _ in range(2)]
+    inputs = inputs[: len(session.get_inputs())]
+    with torch.no_grad():
+        expected = Probabilities(model_of(family)).eval()(*inputs)
+    got = session.run(None, {i.name: t.numpy() for i, t in zip(session.get_inputs(), inputs, strict=True)})
+    for wanted, output in zip(expected, got, strict=True):
+        torch.testing.assert_close(torch.from_numpy(output), wanted, atol=1e-5, rtol=0)
+    assert got[1].sum(axis=1) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("family", ["cednn", "sma-net", "eau"])
+def test_batch_norm_and_scale_are_folded_into_convolutions(graph_of, family):
+    graph = graph_of(family).graph
+    operators = {node.op_type for node in graph.node}
+    assert "BatchNormalization" not in operators
+    first = next(node for node in graph.node if node.op_type == "Conv" and not node.name.startswith("difference"))
+    producer = next(node for node in graph.node if first.input[0] in node.output)
+    assert producer.op_type == "Transpose"  # nothing scales the image on its way to the first convolution
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_cast_comes_before_the_transpose(graph_of, family):
+    graph = graph_of(family).graph
+    for value in graph.input:
+        assert [node.op_type for node in graph.node if value.name in node.input] == ["Cast"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_no_shape_is_computed_at_run_time(graph_of, family):
+    assert not {node.op_type for node in graph_of(family).graph.node} & {"Shape", "Size", "NonZero", "Loop", "If"}
+
+
+def test_difference_maps_are_comparisons(graph_of):
+    nodes = [node for node in graph_of("cednn").graph.node if node.name.startswith("difference/")]
+    assert [node.op_type for node in nodes] == ["Sub", "Conv", "Abs", "Greater", "Cast"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_names_are_those_of_modules_and_unique(graph_of, family):
+    graph = graph_of(family).graph
+    names = [node.name for node in graph.node]
+    assert len(set(names)) == len(names)
+    assert any(name.startswith("planes/Cast") for name in names)
+    assert all(
+        name.rsplit("/", 1)[-1].split("_")[0] == node.op_type for name, node in zip(names, graph.node, strict=True)
+    )
+    assert not [item.name for item in graph.initializer if item.name.startswith(("val_", "model."))]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_nothing_of_the_exporting_machine_is_in_the_file(graph_of, family):
+    data = graph_of(family).SerializeToString()
+    assert not any(word in data for word in (b"/train/models/", b"stack_trace", b"pkg.torch", b"site-packages", b"Traceback"))
+    assert not any(initializer.external_data for initializer in graph_of(family).graph.initializer)
+
+
+@pytest.mark.parametrize("opset", [min(OPSETS), max(OPSETS)])
+def test_the_operator_set_is_the_one_asked_for(model_of, opset):
+    graph = to_onnx(model_of("cednn", ()), opset)
+    assert [(item.domain, item.version) for item in graph.opset_import] == [("", opset)]
+    session = onnxruntime.InferenceSession(graph.SerializeToString())
+    assert [output.name for output in session.get_outputs()] == ["au"]  # this one has no expression head
+
+
+def test_another_operator_set_is_refused(model_of):
+    with pytest.raises(InputError, match="opset: got 16, expected one of 17, 18, 19, 20"):
+        to_onnx(model_of("cednn"), 16)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_tensorrt_parses_it_without_a_warning(graph_of, family):
+    tensorrt = pytest.importorskip("tensorrt_rtx")
+    messages = []
+
+    class Logger(tensorrt.ILogger):
+        def log(self, severity, message):
+            if severity <= tensorrt.ILogger.WARNING:
+                messages.append(message)
+
+    logger = Logger()
+    builder = tensorrt.Builder(logger)
+    network = builder.create_network(0)
+    parser = tensorrt.OnnxParser(network, logger)
+    assert parser.parse(graph_of(family).SerializeToString()), [
+        parser.get_error(i).desc() for i in range(parser.num_errors)
+    ]
+    assert messages == []
+    assert network.get_input(0).shape[0] == -1
