@@ -1,0 +1,248 @@
+"""What quantization costs and gains: accuracy, size and time of each package, before and after finishing, and rivals.
+
+For FP32, FP16, NNCF's INT8 before finishing, the finished INT8 of each target, and other tools' INT8 of the same ONNX
+on the same calibration crops: F1, AU decisions flipped and SQNR against FP32 on ONNX Runtime, on OpenVINO and as
+TensorRT reads it (emulated); size; p50 at 1 and 2 threads, measured in turns; what TensorRT-RTX's importer says.
+
+    python -m edgeau.benchmarks.quantization_table cednn.edgeau --calib crops/train --eval crops/test -o results/int8
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from edgeau.optimize.accuracy import Judge, make_judge, read_evaluation
+from edgeau.optimize.calibration import graph_inputs, read_calibration
+from edgeau.optimize.nncf_quantize import quantize_model
+from edgeau.optimize.onnx_file import read_model
+from edgeau.optimize.parity import predict_model
+from edgeau.optimize.quantize import float_variant
+from edgeau.optimize.targets import TARGETS, Finished, finish_for, predict_finished
+from edgeau.runtime.backends import Backend, BackendOptions, open_backend
+from edgeau.runtime.cli import note, say
+from edgeau.runtime.device import fingerprint
+from edgeau.runtime.errors import EdgeauError
+from edgeau.runtime.files import write_json, write_text
+from edgeau.runtime.manifest import Manifest
+from edgeau.runtime.package import Package
+from edgeau.runtime.parity import decisions_flipped, sqnr_db
+
+from .provenance import provenance
+from .rival_quantizers import RIVALS
+from .timing import latency, time_calls, warm_up
+
+ROUNDS, SLICE_S, WARM_UP_S = 8, 0.15, 0.05
+READERS = ("onnxruntime", "openvino", "tensorrt (emulated)")
+THREADS = (1, 2)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, print the table, write JSON and Markdown."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("packages", nargs="+")
+    parser.add_argument("--calib", required=True)
+    parser.add_argument("--eval", required=True)
+    parser.add_argument("--samples", type=int, default=128, help="calibration crops")
+    parser.add_argument("--eval-samples", type=int, default=256)
+    parser.add_argument("-o", "--out", required=True, help="path without suffix; .json and .md are written")
+    args = parser.parse_args(arguments)
+    try:
+        tables = [measure_package(Path(path), args) for path in args.packages]
+    except EdgeauError as error:
+        note(f"quantization_table: {error}")
+        return 2
+    value = {
+        "device": fingerprint(),
+        "provenance": dataclasses.asdict(provenance()),
+        "protocol": f"{ROUNDS} rounds in turns, {SLICE_S} s each after {WARM_UP_S} s of warm-up, batch 1, wall time",
+        "calibration": args.calib,
+        "evaluation": args.eval,
+        "packages": tables,
+    }
+    write_json(Path(args.out).with_suffix(".json"), value)
+    text = markdown(value)
+    write_text(Path(args.out).with_suffix(".md"), text)
+    say(text)
+    return 0
+
+
+def measure_package(path: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """Everything about one package, as plain values."""
+    package = Package.open(path)
+    manifest = package.manifest
+    model = read_model(package.file(float_variant(manifest)))
+    crops, calibration = read_calibration(args.calib, manifest, samples=args.samples, seed=0)
+    test = read_evaluation(args.eval, manifest, samples=args.eval_samples)
+    judge = make_judge(test, manifest, predict_model(model, "onnxruntime", test, manifest))
+    files, failures = make_files(model, graph_inputs(crops, manifest))
+    rows = []
+    for name, file in files.items():
+        note(f"{path.name}: accuracy of {name}")
+        rows.append(
+            {
+                "file": name,
+                "size_bytes": len(file.SerializeToString()),
+                "read_by": {reader: _accuracy(file, reader, judge, manifest) for reader in READERS},
+                "importer": importer_warnings(file),
+            }
+        )
+    note(f"{path.name}: latency of {len(files)} files")
+    times = latencies(files, {name: array[:1] for name, array in test.inputs(manifest.takes_neutral).items()})
+    for row in rows:
+        row["p50_ms"] = times[str(row["file"])]
+    return {
+        "package": path.name,
+        "family": manifest.family,
+        "training": manifest.provenance.get("command", "unknown"),
+        "calibration": calibration,
+        "rows": rows,
+        "failures": failures,
+    }
+
+
+def make_files(
+    model: onnx.ModelProto, samples: list[dict[str, np.ndarray]]
+) -> tuple[dict[str, onnx.ModelProto], dict[str, str]]:
+    """Every file that is compared, by name, and why others could not be made."""
+    note("quantizing")
+    unfinished = quantize_model(model, samples)
+    makers: dict[str, Callable[[], onnx.ModelProto]] = {
+        "fp32": lambda: model,
+        "fp16": lambda: _fp16(model),
+        "NNCF, not finished": lambda: unfinished,
+        **{t.variant: lambda t=t: finish_for(unfinished, t).model for t in TARGETS.values() if t.name != "tensorrt-8"},  # type: ignore[misc]
+        **{name: lambda make=make: make(model, samples) for name, make in RIVALS.items()},  # type: ignore[misc]
+    }
+    files: dict[str, onnx.ModelProto] = {}
+    failures: dict[str, str] = {}
+    for name, make in makers.items():
+        try:
+            files[name] = make()
+        except Exception as error:  # noqa: BLE001 - a rival that fails is a result, whatever it raises
+            failures[name] = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:200]}"
+            note(f"{name}: {failures[name]}")
+    return files, failures
+
+
+def _fp16(model: onnx.ModelProto) -> onnx.ModelProto:
+    from edgeau.optimize.fp16 import to_fp16
+
+    return to_fp16(model)
+
+
+def _accuracy(file: onnx.ModelProto, reader: str, judge: Judge, manifest: Manifest) -> dict[str, Any]:
+    """Score, flips and SQNR of a file on one reader; the reason where that reader refuses it."""
+    try:
+        if reader.startswith("tensorrt"):
+            outputs = predict_finished(Finished(TARGETS["tensorrt"], file, ()), judge.crops, manifest)
+        else:
+            outputs = predict_model(file, reader, judge.crops, manifest)
+    except EdgeauError as error:
+        return {"refused": str(error)}
+    return {
+        "metric": judge.metric,
+        "score": judge.score(outputs).value,
+        "flipped": decisions_flipped(judge.reference, outputs, manifest.thresholds),
+        "decisions": int(outputs.size),
+        "sqnr_db": sqnr_db(judge.reference, outputs),
+    }
+
+
+def latencies(files: dict[str, onnx.ModelProto], inputs: dict[str, np.ndarray]) -> dict[str, dict[str, float | None]]:
+    """p50 in milliseconds of one crop by file, then by backend and threads, measured in turns."""
+    samples: dict[tuple[str, str], list[np.ndarray]] = {}
+    runners: dict[tuple[str, str], Backend] = {}
+    table: dict[str, dict[str, float | None]] = {name: {} for name in files}
+    with tempfile.TemporaryDirectory(prefix="edgeau-") as folder:
+        for number, (name, file) in enumerate(files.items()):
+            path = Path(folder) / f"{number}.onnx"
+            onnx.save(file, str(path))
+            for backend in ("onnxruntime", "openvino"):
+                for threads in THREADS:
+                    key = f"{backend}, {threads} thread{'s' * (threads > 1)}"
+                    table[name][key] = None
+                    try:
+                        runners[name, key] = open_backend(backend, path, BackendOptions(threads=threads))
+                        runners[name, key].infer(inputs)
+                    except EdgeauError:
+                        runners.pop((name, key), None)
+        for _ in range(ROUNDS):
+            for at, runner in runners.items():
+                warm_up(lambda runner=runner: runner.infer(inputs), WARM_UP_S)  # type: ignore[misc]
+                taken = time_calls(lambda runner=runner: runner.infer(inputs), SLICE_S)  # type: ignore[misc]
+                samples.setdefault(at, []).append(taken)
+        for runner in runners.values():
+            runner.close()
+    for (name, key), parts in samples.items():
+        table[name][key] = latency(np.concatenate(parts)).p50_ms
+    return table
+
+
+def importer_warnings(model: onnx.ModelProto) -> dict[str, Any]:
+    """What TensorRT-RTX's importer says of a file: whether it parses, its warnings (repeated ones once) and errors."""
+    try:
+        import tensorrt_rtx as trt
+    except ImportError:
+        return {"parsed": None, "warnings": 0, "texts": ["tensorrt-rtx is not installed"]}
+
+    class Collector(trt.ILogger):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.lines: list[str] = []
+
+        def log(self, severity: Any, text: str) -> None:
+            if severity <= trt.ILogger.Severity.WARNING:
+                self.lines.append(text)
+
+    collector = Collector()
+    network = trt.Builder(collector).create_network(0)
+    parser = trt.OnnxParser(network, collector)
+    parsed = bool(parser.parse(model.SerializeToString()))
+    errors = [parser.get_error(i).desc() for i in range(parser.num_errors)]
+    texts = sorted({text.strip().splitlines()[0][:200] for text in (*collector.lines, *errors)})
+    uint8 = sum("UINT8" in text for text in collector.lines)
+    return {"parsed": parsed, "warnings": len(collector.lines), "uint8_warnings": uint8, "texts": texts}
+
+
+def markdown(value: dict[str, Any]) -> str:
+    """The tables for a person."""
+    lines = ["# INT8: accuracy, size and time", "", f"Device: {value['device']}. {value['protocol']}.", ""]
+    lines += [f"Calibrated on `{value['calibration']}`, judged on `{value['evaluation']}`.", ""]
+    for table in value["packages"]:
+        metric = table["rows"][0]["read_by"]["onnxruntime"].get("metric", "score")
+        lines += [f"## {table['package']} ({table['family']})", ""]
+        lines += [
+            f"Each reader: {metric} / decisions flipped / SQNR in dB, against FP32 on ONNX Runtime. Times: p50, ms."
+        ]
+        columns = [*READERS, *table["rows"][0]["p50_ms"], "importer warnings"]
+        lines += ["", "| file | kB | " + " | ".join(columns) + " |", "|" + " --- |" * (len(columns) + 2)]
+        lines += [_row(row) for row in table["rows"]]
+        lines += ["", *(f"- {name}: {reason}" for name, reason in table["failures"].items()), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _row(row: dict[str, Any]) -> str:
+    cells = [row["file"], f"{row['size_bytes'] / 1e3:.0f}"]
+    for found in row["read_by"].values():
+        if "refused" in found:
+            cells.append("refused")
+            continue
+        ratio = "exact" if found["sqnr_db"] is None else f"{found['sqnr_db']:.1f}"
+        cells.append(f"{found['score']:.4f} / {found['flipped']} / {ratio}")
+    cells += ["-" if time is None else f"{time:.2f}" for time in row["p50_ms"].values()]
+    said = row["importer"]
+    cells.append("does not parse" if said["parsed"] is False else str(said["warnings"]))
+    return "| " + " | ".join(cells) + " |"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
