@@ -97,7 +97,9 @@ def test_names_are_those_of_modules_and_unique(graph_of, family):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_nothing_of_the_exporting_machine_is_in_the_file(graph_of, family):
     data = graph_of(family).SerializeToString()
-    assert not any(word in data for word in (b"/train/models/", b"stack_trace", b"pkg.torch", b"site-packages", b"Traceback"))
+    assert not any(
+        word in data for word in (b"/train/models/", b"stack_trace", b"pkg.torch", b"site-packages", b"Traceback")
+    )
     assert not any(initializer.external_data for initializer in graph_of(family).graph.initializer)
 
 
