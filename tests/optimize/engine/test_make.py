@@ -56,6 +56,7 @@ def engine_says(monkeypatch, package):
             return RunsTheOnnx(package.path / "fp32.onnx", error)
 
         monkeypatch.setattr(make, "open_backend", opened)
+        monkeypatch.setattr(make, "find_spec", lambda name: object())
 
     return replace
 
