@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import skimage.data
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -22,6 +21,8 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 @pytest.fixture(scope="session")
 def photo_bgr() -> np.ndarray:
     """uint8 [512, 512, 3], BGR: one frontal, smiling woman (NASA, public domain)."""
+    import skimage.data
+
     return np.ascontiguousarray(skimage.data.astronaut()[:, :, ::-1])
 
 

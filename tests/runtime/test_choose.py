@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeau.runtime import choose as module
+from edgeau.runtime import load
+from edgeau.runtime.choose import choose
+from edgeau.runtime.device import fingerprint
+from edgeau.runtime.errors import BackendError, InputError, PackageError
+from edgeau.runtime.package import Package, shipped_package
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Package:
+    shutil.copytree(shipped_package(), tmp_path / "copy.edgeau")
+    return Package.open(tmp_path / "copy.edgeau")
+
+
+def test_unmeasured_fp32_is_chosen_and_the_reason_says_so(package: Package) -> None:
+    choice = choose(package)
+    assert (choice.variant, choice.backend) == ("fp32", "onnxruntime")
+    assert "not measured" in choice.reason
+
+
+def test_what_measured_best_on_this_device_is_chosen(package: Package) -> None:
+    best = {"variant": "fp32", "backend": "openvino", "threads": 2, "objective": "latency"}
+    package = package.with_manifest(dataclasses.replace(package.manifest, selection={fingerprint(): best}))
+    choice = choose(package)
+    assert (choice.backend, choice.threads) == ("openvino", 2)
+    assert "measured best" in choice.reason
+
+
+def test_a_measurement_of_another_device_counts_for_nothing(package: Package) -> None:
+    best = {"variant": "fp32", "backend": "openvino", "threads": 2}
+    package = package.with_manifest(dataclasses.replace(package.manifest, selection={"elsewhere": best}))
+    assert choose(package).backend == "onnxruntime"
+
+
+def test_when_nothing_runs_the_error_says_why_for_each(package: Package, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "missing", lambda name: f"{name} is away")
+    with pytest.raises(BackendError, match=r"onnxruntime is away.*openvino is away"):
+        choose(package)
+
+
+def test_a_variant_on_a_backend_that_may_not_run_it_is_refused(package: Package) -> None:
+    with pytest.raises(InputError, match="variant fp32 on tensorrt"):
+        choose(package, "fp32", "tensorrt")
+
+
+def test_a_flipped_byte_keeps_a_package_from_loading(package: Package) -> None:
+    file = package.path / "fp32.onnx"
+    data = bytearray(file.read_bytes())
+    data[100] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(PackageError, match="SHA-256"):
+        load(package.path)
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_both_cpu_backends_give_the_same_values(photo_bgr: np.ndarray, backend: str) -> None:
+    with load() as reference, load(backend=backend, threads=1) as analyzer:
+        expected, found = reference.still(photo_bgr)[0].au, analyzer.still(photo_bgr)[0].au
+    assert found == pytest.approx(expected, abs=1e-4)
