@@ -5,6 +5,7 @@ Threads make them (OpenCV frees the interpreter while it works), each batch from
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from collections import deque
@@ -63,6 +64,7 @@ class BatchOptions:
         landmarks: whether to give landmarks.
         augment: None gives the crops as they are.
         workers: threads; ``ahead``: batches made in advance.
+        one_batch: give the first batch over and over: what a step costs without data, or whether a model can learn.
         rank, world: which share of each batch this process takes.
     """
 
@@ -74,6 +76,7 @@ class BatchOptions:
     augment: AugmentOptions | None = field(default_factory=AugmentOptions)
     workers: int = 1
     ahead: int = 3
+    one_batch: bool = False
     rank: int = 0
     world: int = 1
     pin: bool = False
@@ -103,6 +106,8 @@ class Batches:
     def start(self, step: int) -> Generator[Batch, None, None]:
         """Batches from ``step`` on, made ahead in threads until the iterator is closed."""
         options = self.options
+        if options.one_batch:
+            yield from itertools.repeat(self.make(0))
         with ThreadPoolExecutor(options.workers, thread_name_prefix="batches") as pool:
             waiting: deque[Future[Batch]] = deque()
             try:

@@ -16,6 +16,8 @@ from edgeau.runtime.crops import read_crops, read_index, read_shard
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.manifest import CropSpec
 
+from .convert import cached_crop_set
+from .datasets import READERS
 from .faces.source import parse as synthetic_options
 
 
@@ -90,7 +92,8 @@ def open_data(
     """Open crop sets for training.
 
     Args:
-        specs: folders written by ``edgeau synth``, or anything else that ``read_crops`` takes, which is read whole.
+        specs: folders written by ``edgeau synth``; licensed data such as ``disfa:ROOT`` (see READERS), cropped on first
+            use; or anything else that ``read_crops`` takes, which is read whole.
         aus: the AUs to learn; None takes all that the sources label, in numerical order.
         seed: for sources that draw.
         crop: the rule for sources that are cropped when read; crop sets have their own.
@@ -135,7 +138,8 @@ def split_subjects(subjects: Sequence[str], val: float, test: float, seed: int) 
 
 
 def _open(spec: str, crop: CropSpec, seed: int) -> FaceData:
-    folder = Path(spec)
+    word, _, root = spec.partition(":")
+    folder = cached_crop_set(word, root, crop) if word in READERS else Path(spec)
     return _open_folder(folder) if (folder / "index.json").is_file() else _open_arrays(spec, crop, seed)
 
 

@@ -52,6 +52,7 @@ class Recipe:
         held_out: subjects of the test part by name, in place of the share ``test``.
         split: the subjects of another run, such as the teacher's, to keep to; subjects new to it are trained on.
         neutral_unknown: how often training replaces the neutral by the face.
+        one_batch: train on the first batch alone, see BatchOptions.
         init: checkpoint to start the weights from.
         fan, fan_pooling: a FAN's weights for models built on one, and how it pools (``max`` or ``avg``).
     """
@@ -72,6 +73,7 @@ class Recipe:
     fan: str | None = None
     fan_pooling: str = "max"
     seed: int = 0
+    one_batch: bool = False
     workers: int = field(default_factory=default_workers)
     train: TrainOptions = field(default_factory=TrainOptions)
     loss: LossOptions = field(default_factory=LossOptions)
@@ -183,6 +185,7 @@ def batch_options(recipe: Recipe, models: Mapping[str, AuModel], world: World) -
         augment=recipe.augment,
         workers=recipe.workers,
         ahead=recipe.workers + 2,
+        one_batch=recipe.one_batch,
         rank=world.rank,
         world=world.size,
         pin=world.device.type == "cuda",

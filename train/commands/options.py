@@ -17,6 +17,7 @@ from edgeau.train.batches import default_workers
 from edgeau.train.landmarks import weights_file
 from edgeau.train.losses import CLASS_WEIGHTS, LossOptions
 from edgeau.train.models.fan import POOLINGS
+from edgeau.train.protocols import held_out_by
 from edgeau.train.recipe import Recipe
 from edgeau.train.trainer import PRECISIONS, TrainOptions
 
@@ -25,7 +26,13 @@ _TRAIN, _LOSS = TrainOptions(), LossOptions()
 
 def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of any training run."""
-    parser.add_argument("--data", action="append", default=[], metavar="SPEC", help="crop set; may be repeated")
+    parser.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="SPEC",
+        help="crop set, or bp4d:ROOT, disfa:ROOT; may be repeated",
+    )
     parser.add_argument("--out", metavar="RUN", help="folder of the run")
     parser.add_argument("--resume", metavar="RUN", help="go on with an interrupted run; other options are its own")
     parser.add_argument(
@@ -53,11 +60,13 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--val", type=float, default=0.1, help="share of subjects that decide when to stop")
     parser.add_argument("--test", type=float, default=0.1, help="share of subjects for the final figures only")
+    parser.add_argument("--fold", help="hold out a protocol's part, such as part3 with --data bp4d:ROOT")
     parser.add_argument("--eval-every", type=int, default=_TRAIN.eval_every, help="steps (default %(default)s)")
     parser.add_argument("--log-every", type=int, default=_TRAIN.log_every, help="steps (default %(default)s)")
     parser.add_argument("--patience", type=int, default=0, help="validations without improvement that end it, 0 never")
     parser.add_argument("--workers", type=int, default=default_workers(), help="threads that make batches")
     parser.add_argument("--no-augment", action="store_true", help="crops as they are")
+    parser.add_argument("--one-batch", action="store_true", help="learn the first batch alone, to check or to time")
     parser.add_argument(
         "--neutral-unknown", type=float, default=0.25, help="how often the face stands in for its neutral"
     )
@@ -98,12 +107,18 @@ def recipe_of(args: argparse.Namespace, models: tuple[str, ...]) -> Recipe:
         log_every=args.log_every,
         patience=args.patience,
     )
+    aus = parse_aus(args.aus) if args.aus else ()
+    held_out: tuple[str, ...] = ()
+    if args.fold:
+        protocol, held_out = held_out_by(args.fold, tuple(args.data))
+        aus = aus or protocol.aus
     return Recipe(
         models=models,
         data=tuple(args.data),
         out=Path(args.out),
         config=parse_config(args.config),
-        aus=parse_aus(args.aus) if args.aus else (),
+        aus=aus,
+        held_out=held_out,
         batch=args.batch,
         epochs=args.epochs,
         val=args.val,
@@ -114,6 +129,7 @@ def recipe_of(args: argparse.Namespace, models: tuple[str, ...]) -> Recipe:
         fan_pooling=args.fan_pooling,
         seed=args.seed,
         workers=args.workers,
+        one_batch=args.one_batch,
         train=train,
         loss=loss,
         augment=None if args.no_augment else AugmentOptions(),

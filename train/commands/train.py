@@ -3,6 +3,7 @@
     edgeau synth --subjects 100 --out faces
     edgeau train --model cednn-m --data faces --out runs/cednn --steps 4000
     edgeau train --resume runs/cednn                     after Ctrl-C: goes on to the same numbers
+    edgeau train --model cednn-m --data disfa:/data/DISFA --fold part3 --out runs/disfa-part3
     torchrun --nproc-per-node 2 -m edgeau.train.commands.train --model cednn-m --data faces --out runs/two
     edgeau train --model fan-s --data faces --out runs/fan            a FAN learns the 68 landmarks, and then
     edgeau train --model fan-trans-s --fan runs/fan --data faces --out runs/teacher

@@ -1,0 +1,178 @@
+"""Folds and readers of licensed data sets, on made-up trees of their public layouts."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from edgeau.runtime.action_units import BP4D, DISFA
+from edgeau.runtime.cli import main
+from edgeau.runtime.crops import read_crops
+from edgeau.runtime.detect import Detection
+from edgeau.runtime.errors import InputError
+from edgeau.runtime.manifest import CropSpec
+from edgeau.train.convert import to_crop_set
+from edgeau.train.data import open_data
+from edgeau.train.datasets import PRESENT, READERS
+from edgeau.train.protocols import PROTOCOLS, held_out_by
+
+
+class Middle:
+    """Finds one face in the middle of every picture that is not black."""
+
+    name = "middle"
+
+    def detect(self, image_bgr):
+        if image_bgr.max() < 30:
+            return []
+        side = image_bgr.shape[0]
+        points = np.array(CropSpec().template, np.float32) * side - 0.5
+        return [Detection(np.array([0, 0, side, side], np.float32), points, 1.0)]
+
+
+def picture(grey, side=64):
+    return np.full((side, side, 3), grey, np.uint8)
+
+
+def save(file, image):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(file), image)
+
+
+@pytest.fixture
+def bp4d(tmp_path):
+    root = tmp_path / "BP4D"
+    (root / "AUCoding" / "AU_OCC").mkdir(parents=True)
+    for subject, task in (("F001", "T1"), ("F001", "T2"), ("F003", "T1"), ("F004", "T1")):
+        lines = [",".join(["0", *map(str, range(1, 29))])]
+        for number in (2440, 2441, 2442):
+            row = [0] * 29
+            row[0], row[12], row[4] = number, int(number != 2441), 9 if number == 2442 else 0
+            lines.append(",".join(map(str, row)))
+            save(root / "img" / subject / task / f"{number:05d}.jpg", picture(number - 2300))
+        (root / "AUCoding" / "AU_OCC" / f"{subject}_{task}.csv").write_text("\n".join(lines) + "\n")
+    return root
+
+
+@pytest.fixture
+def disfa(tmp_path):
+    root = tmp_path / "DISFA"
+    for subject in ("SN001", "SN003", "SN006"):
+        labels = root / "ActionUnit_Labels" / subject
+        labels.mkdir(parents=True)
+        for au in (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26):
+            levels = [0, 2, 5] if au == 12 else [0, 0, 1]
+            text = "\n".join(f"{n},{level}" for n, level in enumerate(levels, start=1))
+            (labels / f"{subject}_au{au}.txt").write_text(text)
+    writer = cv2.VideoWriter(str(root / "LeftVideoSN001_comp.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 20, (64, 64))
+    for grey in (60, 120, 180):
+        writer.write(picture(grey))
+    writer.release()
+    for subject in ("SN003", "SN006"):
+        for number, grey in ((1, 60), (2, 0), (3, 180)):
+            save(root / "frames" / f"LeftVideo{subject}_comp_{number:08d}.jpg", picture(grey))
+    return root
+
+
+def test_parts_are_the_published_ones():
+    sizes = {name: [len(part) for part in protocol.parts.values()] for name, protocol in PROTOCOLS.items()}
+    assert sizes == {"bp4d": [14, 14, 13], "disfa": [9, 9, 9]}
+    for protocol in PROTOCOLS.values():
+        everyone = [subject for part in protocol.parts.values() for subject in part]
+        assert len(set(everyone)) == len(everyone)
+    assert (PROTOCOLS["bp4d"].aus, PROTOCOLS["disfa"].aus) == (BP4D, DISFA)
+
+
+def test_a_fold_is_named_by_what_it_holds_out():
+    assert held_out_by("part3", ("bp4d:/data",))[1][:2] == ("F004", "F006")
+    assert held_out_by("disfa/part1", ("crops",))[1][0] == "SN001"
+    for fold, data in (("part4", ("bp4d:x",)), ("part1", ("crops",)), ("part1", ("bp4d:x", "disfa:y"))):
+        with pytest.raises(InputError, match="part1"):
+            held_out_by(fold, data)
+
+
+def test_bp4d_is_presence_with_gaps(bp4d, tmp_path):
+    assert to_crop_set("bp4d", bp4d, tmp_path / "crops", detector=Middle()) == 12
+    data = open_data([str(tmp_path / "crops")])
+    assert data.subjects == ("F001", "F003", "F004")
+    first = data.intensity[:3]
+    assert first[:, data.aus.index("AU12")].tolist() == [PRESENT, 0, PRESENT]
+    assert np.isnan(first[2, data.aus.index("AU04")])
+    # The frame without any AU is the neutral of its own task.
+    assert data.neutral[:6].tolist() == [1, 1, 1, 4, 4, 4]
+    assert abs(int(data.pixels(4).mean()) - 141) < 3
+
+
+def test_disfa_is_read_from_videos_and_from_frames(disfa, tmp_path):
+    assert to_crop_set("disfa", disfa, tmp_path / "crops", detector=Middle()) == 3 + 2 + 2
+    found = read_crops(str(tmp_path / "crops"), CropSpec())
+    assert found.subjects == ("SN001",) * 3 + ("SN003",) * 2 + ("SN006",) * 2
+    smile = found.intensity[:, found.aus.index("AU12")]
+    assert smile.tolist() == [0, 2, 5, 0, 5, 0, 5]
+    assert found.faces[:5].mean(axis=(1, 2, 3)) == pytest.approx([60, 120, 180, 60, 180], abs=4)
+    assert found.neutrals.mean(axis=(1, 2, 3)) == pytest.approx([60] * 7, abs=4)
+    assert found.presence(["AU12"])[:, 0].tolist() == [0, 1, 1, 0, 1, 0, 1]
+
+
+def test_disfaplus_starts_neutral(tmp_path):
+    root = tmp_path / "DISFAPlusDataset"
+    trial = "A1_AU1_TrailNo_1"
+    for au in (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26):
+        file = root / "Labels" / "SN001" / trial / f"AU{au}.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("# a header\nanother header\n" + "\n".join(f"{n:03d}.jpg   {n - 1}" for n in (1, 2, 3)))
+    for number in (1, 2, 3):
+        save(root / "Images" / "SN001" / trial / f"{number:03d}.jpg", picture(50 * number))
+    (recording,) = READERS["disfaplus"](root)
+    assert (recording.subject, recording.numbers, recording.starts_neutral) == ("SN001", (1, 2, 3), True)
+    assert recording.intensity[:, 0].tolist() == [0, 1, 2]
+    assert to_crop_set("disfaplus", root, tmp_path / "crops", detector=Middle()) == 3
+    assert open_data([str(tmp_path / "crops")]).neutral.tolist() == [0, 0, 0]
+
+
+def test_ckplus_codes_the_peak(tmp_path):
+    root = tmp_path / "CK+"
+    for number in (1, 2, 3):
+        save(root / "cohn-kanade-images" / "S005" / "001" / f"S005_001_{number:08d}.png", picture(50 * number))
+    facs = root / "FACS" / "S005" / "001" / "S005_001_00000003_facs.txt"
+    facs.parent.mkdir(parents=True)
+    facs.write_text("   1.2000000e+01   4.0000000e+00\n   2.5000000e+01   0.0000000e+00\n")
+    emotion = root / "Emotion" / "S005" / "001" / "S005_001_00000003_emotion.txt"
+    emotion.parent.mkdir(parents=True)
+    emotion.write_text("   5.0000000e+00\n")
+    assert to_crop_set("ckplus", root, tmp_path / "crops", detector=Middle()) == 2
+    data = open_data([str(tmp_path / "crops")])
+    assert data.aus == ("AU12", "AU25")
+    assert data.intensity.tolist() == [[0, 0], [4, PRESENT]]
+    assert [data.expressions[i] for i in data.expression] == ["neutral", "happiness"]
+    assert data.pixels(1).mean() == pytest.approx(150, abs=2)
+
+
+def test_a_fold_trains_on_the_other_parts(disfa, tmp_path, tiny_config, photo_bgr, capsys):
+    """From the data set as it lies on disk, with real faces found in it, by one command."""
+    for number in (1, 2, 3):
+        for subject in ("SN003", "SN006"):
+            save(disfa / "frames" / f"LeftVideo{subject}_comp_{number:08d}.jpg", photo_bgr)
+    (disfa / "LeftVideoSN001_comp.avi").unlink()
+    for number in (1, 2):
+        save(disfa / "frames" / f"LeftVideoSN001_comp_{number:08d}.jpg", photo_bgr[:, ::-1])
+    pairs = [word for value in tiny_config for word in ("--config", value)]
+    words = ["train", "--model", "cednn", "--data", f"disfa:{disfa}", "--fold", "part3", "--out", str(tmp_path / "run")]
+    assert main([*words, "--device", "cpu", "--val", "0", "--steps", "2", "--batch", "4", "--json", *pairs]) == 0
+    test = json.loads(capsys.readouterr().out)["members"]["cednn"]["test"]
+    assert tuple(test["per_au"]) == DISFA
+    assert test["samples"] == 3
+    assert test["per_au"]["AU12"]["positives"] == 2
+    assert "AU01" in test["without_positives"]
+
+
+def test_what_is_missing_is_named(tmp_path, disfa):
+    with pytest.raises(InputError, match="no such folder"):
+        to_crop_set("bp4d", tmp_path / "none", tmp_path / "out")
+    with pytest.raises(InputError, match="AU_OCC"):
+        to_crop_set("bp4d", disfa, tmp_path / "out")
+    (disfa / "ActionUnit_Labels" / "SN001" / "SN001_au26.txt").unlink()
+    with pytest.raises(InputError, match="au26"):
+        to_crop_set("disfa", disfa, tmp_path / "out", detector=Middle())
+    assert not (tmp_path / "out").exists()
