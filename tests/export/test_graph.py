@@ -116,8 +116,8 @@ def test_another_operator_set_is_refused(model_of):
         to_onnx(model_of("cednn"), 16)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_tensorrt_parses_it_without_a_warning(graph_of, family):
+def parse_by_tensorrt(graph):
+    """Warnings and errors of TensorRT-RTX's parser, which needs no GPU, and the first input's batch."""
     tensorrt = pytest.importorskip("tensorrt_rtx")
     messages = []
 
@@ -130,8 +130,23 @@ def test_tensorrt_parses_it_without_a_warning(graph_of, family):
     builder = tensorrt.Builder(logger)
     network = builder.create_network(0)
     parser = tensorrt.OnnxParser(network, logger)
-    assert parser.parse(graph_of(family).SerializeToString()), [
-        parser.get_error(i).desc() for i in range(parser.num_errors)
-    ]
-    assert messages == []
-    assert network.get_input(0).shape[0] == -1
+    if not parser.parse(graph.SerializeToString()):
+        return messages + [parser.get_error(number).desc() for number in range(parser.num_errors)], None
+    return messages, network.get_input(0).shape[0]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_tensorrt_parses_it_without_a_warning(graph_of, family):
+    assert parse_by_tensorrt(graph_of(family)) == ([], -1)
+
+
+def test_tensorrt_s_warnings_are_heard():
+    quantized = onnx.parser.parse_model("""
+        <ir_version: 8, opset_import: ["" : 18]>
+        unsigned (float[N, 4] x) => (float[N, 4] y) <float scale = {0.1}, uint8 zero = {0}> {
+            q = QuantizeLinear(x, scale, zero)
+            y = DequantizeLinear(q, scale, zero)
+        }
+    """)
+    messages, _ = parse_by_tensorrt(quantized)
+    assert any("UINT8" in message for message in messages)
