@@ -12,11 +12,12 @@ from functools import lru_cache
 
 import numpy as np
 
-from edgeau.runtime.action_units import UNION
+from edgeau.runtime.action_units import EXPRESSIONS, UNION
 from edgeau.train.faces.prototypes import AUS, PROTOTYPES, RATES
 
 PRESENT_FROM = 2.0
-RESERVED = 0.25  # of the faces, so many keep the prototypes' own shares, that none dies out
+UNSMILING = tuple(EXPRESSIONS.index(name) for name in ("sadness", "fear", "disgust", "anger"))
+RESERVED = 0.3  # of the faces, so many keep the prototypes' own shares, that none dies out
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def mixture(labels: str, apex_share: float = 1.0) -> Mixture:
     found = _fit(aim)
     for _ in range(4):
         shown = _shown(found, np.random.default_rng(0), 800)
-        aim = np.clip(aim * (target / np.maximum(shown, 0.01)) ** 0.8, 0.0, 0.9)
+        aim = np.clip(aim * (target / np.maximum(shown, 0.01)) ** 0.8, 0.0, 0.95)
         found = _fit(aim)
     return found
 
@@ -64,14 +65,14 @@ def _fit(target: np.ndarray) -> Mixture:
     prior = np.array([kind.share for kind in PROTOTYPES])
     prior /= prior.sum()
     share = prior.copy()
-    scale = 0.05 / np.maximum(target, 0.05) ** 2
+    scale = 0.06 / np.maximum(target, 0.05) ** 1.6
     for _ in range(600):  # exponentiated gradient: shares stay positive and sum to 1
         slope = chance @ (scale * (share @ chance - target)) + 0.04 * np.log(share / prior)
         share *= np.exp(-0.5 * slope)
         share /= share.sum()
     share = (1 - RESERVED) * share + RESERVED * prior
     shown = share @ chance
-    extra = np.clip((target - shown) / (1 - shown), 0, 0.6)
+    extra = np.clip((target - shown) / (1 - shown), 0, 0.85)
     soften = np.clip((shown - target) / np.maximum(shown, 0.01), 0, 0.95)
     return Mixture(tuple(np.cumsum(share).tolist()), tuple(extra.tolist()), tuple(soften.tolist()))
 
@@ -104,17 +105,16 @@ def _draw(rng: np.random.Generator, mix: Mixture) -> Apex:
         if rng.random() < probability:
             au[name] = low + (high - low) * (0.55 * strength + 0.45 * float(rng.random()))
     for name, extra, soften in zip(AUS, mix.extra, mix.soften, strict=True):
-        if name not in au and rng.random() < extra:
+        if name not in au and rng.random() < extra and not (name == "AU12" and kind.expression in UNSMILING):
             au[name] = float(rng.uniform(PRESENT_FROM, 4.5))
         elif au.get(name, 0.0) >= PRESENT_FROM and rng.random() < soften:
             au[name] = float(rng.uniform(0.5, PRESENT_FROM - 0.1))
     if kind.name == "one small thing" or rng.random() < 0.15:
         au.setdefault(str(rng.choice(AUS)), float(rng.uniform(0.4, 3.0)))
     limited = limit(au, rng)
-    masked = kind.expression > 1 and limited.get("AU12", 0.0) >= PRESENT_FROM  # a smile over it is another message
     return Apex(
         kind.name,
-        -1 if masked else kind.expression,
+        kind.expression,
         {name: two_sided(name, value, rng) for name, value in limited.items()},
     )
 
@@ -130,7 +130,7 @@ def limit(au: dict[str, float], rng: np.random.Generator) -> dict[str, float]:
         found["AU25"] = max(value("AU25"), 0.7 * value("AU26"))
     if value("AU25") >= 1:
         if value("AU24") > value("AU25") and value("AU26") < 1:
-            found["AU25"] = 0.0
+            found["AU25"] = found["AU26"] = 0.0
         else:
             found["AU24"] = 0.0
             found["AU23"] = min(value("AU23"), 1.5)

@@ -148,6 +148,8 @@ def _sequence(
     """Neutral, onset, apex, offset, as a camera sees them a few frames apart; units start and end at their own time."""
     time = np.linspace(0, 1, length)
     envelopes = {au: _envelope(time, *(np.array([0.08, 0.30, 0.72, 0.95]) + rng.normal(0, 0.03, 4))) for au in apex.au}
+    if "AU26" in envelopes:
+        envelopes["AU26"] = envelopes["AU25"]  # a dropping jaw parts the lips
     drift = np.cumsum(rng.normal(0, (1.2, 0.8, 0.6), (length, 3)), axis=0) + rng.normal(0, (6, 4, 3))
     gaze = rng.normal(0, (7, 4))
     blinks = np.where(rng.random(length) < 0.06, rng.uniform(0.5, 1, length), rng.uniform(0, 0.1))

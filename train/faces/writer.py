@@ -78,11 +78,20 @@ def write_set(job: Job, workers: int, progress: Callable[[int, int], None] | Non
             if progress is not None:
                 progress(done, len(missing))
     finally:
-        for stray in shards.glob(".s*"):
-            stray.unlink(missing_ok=True)
+        _tidy(job)
     index = _index(job)
     write_json(job.folder / "index.json", index)
     return index
+
+
+def _tidy(job: Job) -> None:
+    """Remove what a stopped process left, and the claim on a folder in which nothing came about."""
+    shards = job.folder / "shards"
+    for stray in shards.glob(".s*"):
+        stray.unlink(missing_ok=True)
+    if not any(shards.iterdir()):
+        shards.rmdir()
+        (job.folder / RECORD).unlink()
 
 
 def _claim(job: Job) -> None:
@@ -187,10 +196,14 @@ def _write_shard(job: Job, subject: int, renderer: Renderer) -> int:
     labels["landmarks"] = np.stack([picture.landmarks for picture in drawn]).astype(np.float16)
     labels["visible"] = np.stack([picture.visible for picture in drawn]).astype(bool)
     base = job.folder / "shards" / shard_name(subject)
-    with atomic_path(base.with_suffix(".npy")) as file:
-        np.save(file, np.stack([picture.face for picture in drawn]))
-    with atomic_path(base.with_suffix(".npz")) as file:
-        np.savez(file, allow_pickle=False, **labels)
+    try:
+        with atomic_path(base.with_suffix(".npy")) as file:
+            np.save(file, np.stack([picture.face for picture in drawn]))
+        with atomic_path(base.with_suffix(".npz")) as file:
+            np.savez(file, allow_pickle=False, **labels)
+    except OSError as error:
+        reason = f"could not be written ({error.strerror or error})"
+        raise InputError(f"shard {base}", got=reason, mend="free some space and run the same command again") from error
     return subject
 
 
