@@ -29,6 +29,7 @@ from .graph import DEFAULT_DOMAINS, WEIGHTED_OPS, Graph, opset_of, with_shapes
 from .onnx_file import require_finite, require_opset
 
 LARGEST = float(np.finfo(np.float16).max)
+SMALLEST_NORMAL = float(np.finfo(np.float16).smallest_normal)
 # Values seen on samples may grow by this much on other data before they overflow.
 HEADROOM = 2.0
 # Rounding to half precision loses about 2.8e-4 of a tensor's norm; more means values below its normal range.
@@ -87,7 +88,8 @@ def convert(model: onnx.ModelProto, samples: Sequence[dict[str, np.ndarray]] = (
 
     Args:
         model: left as it is.
-        samples: inputs by name; nodes whose values come within a factor of 2 of 65504 on them stay in float32.
+        samples: inputs by name; nodes whose values come within a factor of 2 of 65504 on them, or all stay below 6e-5,
+            stay in float32.
 
     Raises:
         InputError: half precision already, integer operators, unknown opset, NaN weights, nothing to convert.
@@ -95,9 +97,11 @@ def convert(model: onnx.ModelProto, samples: Sequence[dict[str, np.ndarray]] = (
     """
     _require_convertible(model)
     graph = Graph(_prepared(model))
-    plan = _Plan(graph, _too_large(graph.model, samples))
-    if not plan.half:
+    if not graph.of_type(*WEIGHTED_OPS):
         raise InputError("FP16", got="a model without convolution or matrix product", expected="something to convert")
+    plan = _Plan(graph, _out_of_range(graph.model, samples))
+    if not plan.half:
+        return HalfResult(model, plan.kept, 0)
     casts = _rewrite(graph, plan)
     result = graph.write()
     result.graph.ClearField("value_info")
@@ -109,11 +113,18 @@ def convert(model: onnx.ModelProto, samples: Sequence[dict[str, np.ndarray]] = (
 
 
 def compare_half(model: onnx.ModelProto, half: onnx.ModelProto, samples: Sequence[dict[str, np.ndarray]]) -> HalfParity:
-    """Run both on ONNX Runtime's CPU and compare all outputs. Raises InputError without samples."""
+    """Run both on ONNX Runtime's CPU and compare all outputs. Raises InputError without samples.
+
+    ONNX Runtime computes most FP16 layers in float32 there, and skips the rounding between two of them unless the
+    tensor between them is asked for; so all are asked for.
+    """
     if not samples:
         raise InputError("samples to compare on", got="none", expected="at least one")
+    count = len(model.graph.output)
+    rounding = _watched(with_shapes(half), TensorProto.FLOAT16)
     before, after = (
-        np.concatenate([output.ravel() for sample in samples for output in run(each, sample)]) for each in (model, half)
+        np.concatenate([output.ravel() for sample in samples for output in run(each, sample)[:count]])
+        for each in (model, rounding)
     )
     return HalfParity(sqnr_db(before, after), float(np.abs(before - after).max()))
 
@@ -300,15 +311,11 @@ def _require_convertible(model: onnx.ModelProto) -> None:
     require_finite(model, "FP16: the model")
 
 
-def _too_large(model: onnx.ModelProto, samples: Sequence[dict[str, np.ndarray]]) -> dict[str, str]:
-    """Nodes that read or make values too near the largest half, with the value seen, by name."""
+def _out_of_range(model: onnx.ModelProto, samples: Sequence[dict[str, np.ndarray]]) -> dict[str, str]:
+    """Nodes that read or make values too near the largest half, or only subnormal ones: the value seen, by name."""
     if not samples:
         return {}
-    watched = onnx.ModelProto()
-    watched.CopyFrom(model)
-    known = {value.name for value in watched.graph.output}
-    floats = [v for v in model.graph.value_info if v.type.tensor_type.elem_type == TensorProto.FLOAT]
-    watched.graph.output.extend(value for value in floats if value.name not in known)
+    watched = _watched(model, TensorProto.FLOAT)
     names = [value.name for value in watched.graph.output]
     largest = dict.fromkeys(names, 0.0)
     for sample in samples:
@@ -317,7 +324,18 @@ def _too_large(model: onnx.ModelProto, samples: Sequence[dict[str, np.ndarray]])
                 largest[name] = max(largest[name], float(np.abs(value).max()))
     found = {}
     for node in model.graph.node:
-        seen = max((largest.get(name, 0.0) for name in (*node.input, *node.output)), default=0.0)
-        if seen * HEADROOM > LARGEST:
-            found[node.name or node.output[0]] = f"values up to {seen:.3g} on the samples"
+        values = [largest[name] for name in (*node.input, *node.output) if largest.get(name)]
+        odd = [value for value in values if value * HEADROOM > LARGEST or value < SMALLEST_NORMAL]
+        if odd:
+            found[node.name or node.output[0]] = f"values up to {odd[0]:.3g} on the samples"
     return found
+
+
+def _watched(model: onnx.ModelProto, kind: int) -> onnx.ModelProto:
+    """A copy that has every inner tensor of a type as an output, behind the outputs that it had."""
+    watched = onnx.ModelProto()
+    watched.CopyFrom(model)
+    known = {value.name for value in model.graph.output}
+    inner = (v for v in model.graph.value_info if v.type.tensor_type.elem_type == kind and v.name not in known)
+    watched.graph.output.extend(inner)
+    return watched
