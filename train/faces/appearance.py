@@ -27,9 +27,10 @@ DOMAINS = ("train", "heldout")
 
 @dataclass(frozen=True)
 class Look:
-    """A subject's appearance. Colours are linear RGB 0..1; amounts are 0..1 unless said otherwise."""
+    """A subject's appearance. Colours are linear RGB 0..1; amounts and the tone of skin, light to dark, are 0..1."""
 
     seed: int
+    tone: float
     skin: np.ndarray
     redness: float
     mottling: float
@@ -135,6 +136,7 @@ def draw_look(seed: int, domain: str) -> Look:
     styles = ("bald", "short", "short", "fringe") if masculine else ("short", "long", "long", "fringe")
     return Look(
         seed=seed,
+        tone=tone,
         skin=linear(np.clip(srgb, 20, 250)),
         redness=rng.uniform(0.2, 1.0),
         mottling=rng.uniform(0.2, 1.0),

@@ -6,6 +6,7 @@ rendered = renderer.render(spec, CropSpec())
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -31,6 +32,8 @@ _CORNERS_FOLLOW = 0.3  # of a mouth corner's way from neutral, what YuNet's corn
 _NOSE_LAG = 0.2  # eye distances by which YuNet's nose stays behind in profile
 _VERGENCE_DEG = 2.5  # both eyes look at something a metre or so away
 _LIPS_PART_CM = 0.12  # from landmark 62 to 66; below it nothing inside the mouth shows
+_LIPS_TOUCH_CM = 0.03
+_PARTS_LIPS = ("AU16", "AU22", "AU25", "AU27")  # without these, whatever else moves, lips stay together
 _HIDDEN_BEHIND_CM = 0.7
 
 
@@ -87,10 +90,9 @@ class IctRenderer:
         shot = draw_shot(spec.frame_seed, scene, spec.domain)
         canvas = self._canvas(crop.size_px)
         subject = self._subject_of(spec, canvas)
-        weights = shape_weights(spec.au, spec.blink, spec.gaze_deg)
-        dense = dense_weights(weights, self._names)
-        active = np.flatnonzero(dense)
-        points = subject.neutral + (dense[active] @ self._shapes[active]).reshape(-1, 3)
+        points = subject.neutral + self.displacement(shape_weights(spec.au, spec.blink, spec.gaze_deg))
+        if not any(max(spec.au.get(name, (0.0, 0.0))) > 0 for name in _PARTS_LIPS):
+            points = self._lips_closed(points)
         self._turn_eyes(points, subject.neutral, spec.gaze_deg)
         normals = self._surface.normals(points)
         rotation = head_rotation(spec.yaw_deg, spec.pitch_deg, spec.roll_deg).astype(np.float32)
@@ -123,6 +125,18 @@ class IctRenderer:
             landmarks=places.astype(np.float32),
             visible=self._visible(canvas.depth(), places, landmarks, camera, crop.size_px),
         )
+
+    @property
+    def landmark_vertices(self) -> np.ndarray:
+        """int32 [68]: the vertices of the Multi-PIE points."""
+        return self._mesh.landmarks
+
+    def displacement(self, weights: Mapping[str, float]) -> np.ndarray:
+        """float32 [V, 3], centimetres: what shapes of these weights add to any identity."""
+        dense = dense_weights(weights, self._names)
+        active = np.flatnonzero(dense)
+        found: np.ndarray = (dense[active] @ self._shapes[active]).reshape(-1, 3)
+        return found
 
     @property
     def triangle_count(self) -> int:
@@ -166,6 +180,7 @@ class IctRenderer:
         coefficients = np.asarray(spec.identity, np.float32)[: len(self._mesh.identity)]
         neutral = self._mesh.neutral + np.tensordot(coefficients, self._mesh.identity[: len(coefficients)], axes=1)
         neutral = (neutral + look.eye_depth * self._brow_ridge).astype(np.float32)
+        neutral = self._lips_closed(neutral)
         if self._furrows is None:
             self._furrows = canvas.texture(wrinkles.texture(self._skin_map))
         albedo, detail = skin.paint(self._skin_map, look)
@@ -177,6 +192,16 @@ class IctRenderer:
         concavity = self._surface.concavity(neutral, normals)
         neutral = neutral + self._hair_volume(look)[:, None] * normals
         return _Subject(look, neutral, concavity, self._worn(look, neutral), textures)
+
+    def _lips_closed(self, points: np.ndarray) -> np.ndarray:
+        """The lower lip raised until it touches. Some identities and AU10 part lips, which would be AU25 unlabelled."""
+        close = self._shapes[self._names.index("mouthClose")].reshape(-1, 3)
+        upper, lower = (self._mesh.landmarks[list(range(*span))] for span in ((61, 64), (67, 64, -1)))
+        gap = points[upper, 1] - points[lower, 1]
+        rise = close[lower, 1] - close[upper, 1]
+        weight = max(float(np.max((gap - _LIPS_TOUCH_CM) / rise)), 0.0)
+        closed: np.ndarray = (points + weight * close).astype(np.float32)
+        return closed
 
     @property
     def _brow_ridge(self) -> np.ndarray:

@@ -1,12 +1,12 @@
 """A subject's skin, painted once into textures: colour, fine relief, brows, lips, beard, freckles.
 
-Painting costs some 50 ms a subject and nothing a frame; every picture only looks the textures up. Places are given in
+Painting is paid for once a subject; every picture only looks the textures up. Places are given in
 centimetres on the neutral head (x to its left, y up), so that the same brush serves any identity.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import cv2
@@ -14,7 +14,7 @@ import numpy as np
 
 from .appearance import Look
 
-SIZE_PX = 512
+SIZE_PX = 384
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,11 @@ class SkinMap:
 
     position: np.ndarray
     landmarks_uv: np.ndarray
+    _spots: dict[tuple[float, ...], np.ndarray] = field(default_factory=dict, repr=False)
 
     @cached_property
     def points(self) -> np.ndarray:
-        """float32 [512, 512, 3]: the position of each texel of a painted texture."""
+        """float32 [N, N, 3]: the position of each texel of a painted texture."""
         smooth: np.ndarray = cv2.resize(self.position, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_LINEAR)
         return smooth
 
@@ -48,9 +49,9 @@ class SkinMap:
     def _front(self) -> tuple[object, np.ndarray]:
         from scipy.spatial import cKDTree
 
-        rows, columns = np.nonzero(self.points[::2, ::2, 2] > 4.0)
-        places = self.points[::2, ::2][rows, columns, :2]
-        return cKDTree(places), np.stack([columns, rows], axis=1) * 2.0 + 0.5
+        rows, columns = np.nonzero(self.points[..., 2] > 4.0)
+        places = self.points[rows, columns, :2]
+        return cKDTree(places), np.stack([columns, rows], axis=1) + 0.0
 
     def texels(self, places: np.ndarray) -> np.ndarray:
         """float [..., 2], texel (x, y) of places (x, y) in centimetres seen from the front."""
@@ -61,14 +62,20 @@ class SkinMap:
         return found
 
     def near(self, x: float, y: float, radius_x: float, radius_y: float | None = None) -> np.ndarray:
-        """float32 [512, 512]: a soft spot on both sides of the face, 1 at (+-x, y)."""
+        """float32 [N, N]: a soft spot on both sides of the face, 1 at (+-x, y). The same for every subject: kept."""
+        key = (x, y, radius_x, radius_y or radius_x)
+        if key not in self._spots:
+            self._spots[key] = self._spot(*key)
+        return self._spots[key]
+
+    def _spot(self, x: float, y: float, radius_x: float, radius_y: float) -> np.ndarray:
         points = self.points
-        spread = ((np.abs(points[..., 0]) - x) / radius_x) ** 2 + ((points[..., 1] - y) / (radius_y or radius_x)) ** 2
+        spread = ((np.abs(points[..., 0]) - x) / radius_x) ** 2 + ((points[..., 1] - y) / radius_y) ** 2
         spot: np.ndarray = np.exp(-spread) * (points[..., 2] > 2)
-        return spot
+        return spot.astype(np.float32)
 
     def relief(self, height_cm: np.ndarray) -> np.ndarray:
-        """float32 [512, 512, 3]: what a height does to the normal, in the head's frame."""
+        """float32 [N, N, 3]: what a height does to the normal, in the head's frame."""
         x, y = self._tangents
         dx, dy = np.gradient(height_cm, axis=1), np.gradient(height_cm, axis=0)
         return -(dx[..., None] * x + dy[..., None] * y).astype(np.float32)
@@ -79,14 +86,14 @@ class SkinMap:
 
 
 def encode(relief: np.ndarray, cavity: np.ndarray) -> np.ndarray:
-    """uint8 [512, 512, 4]: a normal offset (-1..1 each) and how dark the place is (0..1), as the shader reads them."""
+    """uint8 [N, N, 4]: a normal offset (-1..1 each) and how dark the place is (0..1), as the shader reads them."""
     packed = np.concatenate([relief * 0.5 + 0.5, cavity[..., None]], axis=2)
     found: np.ndarray = (np.clip(packed, 0, 1) * 255 + 0.5).astype(np.uint8)
     return found
 
 
 def paint(skin: SkinMap, look: Look) -> tuple[np.ndarray, np.ndarray]:
-    """Two textures, uint8 [512, 512, 4]: square root of linear RGB with gloss; fine relief with cavity."""
+    """Two textures, uint8 [N, N, 4]: square root of linear RGB with gloss; fine relief with cavity."""
     rng = np.random.default_rng([6, look.seed])
     colour = _complexion(skin, look, rng)
     lips = _lips(skin)
@@ -105,19 +112,19 @@ def paint(skin: SkinMap, look: Look) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _noise(rng: np.random.Generator, cells: int) -> np.ndarray:
-    """float32 [512, 512], smooth, deviation near 1, with features of 512 / cells texels."""
+    """float32 [N, N], smooth, deviation near 1, with features of N / cells texels."""
     grid = rng.standard_normal((cells, cells)).astype(np.float32)
     smooth: np.ndarray = cv2.resize(grid, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_CUBIC)
     return smooth
 
 
 def _blend(colour: np.ndarray, other: np.ndarray, amount: np.ndarray) -> np.ndarray:
-    mixed: np.ndarray = colour + (other - colour) * np.clip(amount, 0, 1)[..., None]
+    mixed: np.ndarray = colour + (np.asarray(other, np.float32) - colour) * np.clip(amount, 0, 1)[..., None]
     return mixed
 
 
 def _complexion(skin: SkinMap, look: Look, rng: np.random.Generator) -> np.ndarray:
-    colour = np.broadcast_to(look.skin, (SIZE_PX, SIZE_PX, 3)).astype(np.float32)
+    colour = np.broadcast_to(look.skin.astype(np.float32), (SIZE_PX, SIZE_PX, 3))
     blood = (
         0.55 * skin.near(4.0, 0.6, 1.9, 1.7) + 0.6 * skin.near(0, 0.4, 1.4, 1.3) + 0.25 * skin.near(0, -6.3, 1.6, 1.0)
     )
@@ -133,28 +140,26 @@ def _complexion(skin: SkinMap, look: Look, rng: np.random.Generator) -> np.ndarr
     colour = colour * np.exp(-look.freckles * 1.6 * spots[..., None] * np.array([0.5, 1.0, 1.2], np.float32))
     for _ in range(int(rng.integers(0, 5))):
         mole = skin.texels(np.array([rng.uniform(-5.5, 5.5), rng.uniform(-6, 8)]))
-        cv2.circle(
-            colour, tuple(int(c) for c in mole), int(rng.integers(1, 3)), (look.skin * 0.3).tolist(), -1, cv2.LINE_AA
-        )
+        cv2.circle(colour, tuple(int(c) for c in mole), 1, (look.skin * 0.3).tolist(), -1, cv2.LINE_AA)
     return colour
 
 
 def _lips(skin: SkinMap) -> np.ndarray:
-    """float32 [512, 512]: 1 on the red of the lips, soft at its edge."""
+    """float32 [N, N]: 1 on the red of the lips, soft at its edge."""
     mask = np.zeros((SIZE_PX, SIZE_PX), np.float32)
     outer = _smooth_loop(skin.outline(list(range(48, 60))))
     cv2.fillPoly(mask, [(outer * 16).astype(np.int32)], 1.0, cv2.LINE_AA, 4)
-    return cv2.GaussianBlur(mask, (0, 0), 2.2)
+    return cv2.GaussianBlur(mask, (0, 0), 1.7)
 
 
 def _lid_lines(skin: SkinMap, look: Look, colour: np.ndarray) -> np.ndarray:
     """The dark rims where lashes stand, heavier above, and the fold of the upper lid."""
     lines = np.zeros(colour.shape[:2], np.float32)
     for upper, lower in (((36, 37, 38, 39), (39, 40, 41, 36)), ((42, 43, 44, 45), (45, 46, 47, 42))):
-        for indices, weight, thickness in ((upper, 1.0, 4), (lower, 0.45, 3)):
+        for indices, weight, thickness in ((upper, 1.0, 3), (lower, 0.45, 2)):
             points = skin.outline(list(indices))
             cv2.polylines(lines, [(points * 16).astype(np.int32)], False, weight, thickness, cv2.LINE_AA, 4)
-    rim = cv2.GaussianBlur(lines, (0, 0), 1.5) * (0.45 + 0.5 * look.lashes)
+    rim = cv2.GaussianBlur(lines, (0, 0), 1.15) * (0.45 + 0.5 * look.lashes)
     return _blend(colour, look.skin * [0.12, 0.08, 0.08], rim)
 
 
@@ -201,14 +206,14 @@ def _brows(skin: SkinMap, look: Look, colour: np.ndarray, rng: np.random.Generat
         )
         length = rng.uniform(0.45, 0.8, count) * look.brow_thickness**0.5
         tip = place + length[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-        shade = look.brow_colour * np.exp(rng.normal(0, 0.25, (count, 1)))
+        shade = look.brow_colour * np.exp(rng.normal(0.15, 0.3, (count, 1)))
         mirror = np.array([side, 1.0])
         _strokes(skin, image, place * mirror, tip * mirror, shade)
-        _strokes(skin, under, place * mirror, tip * mirror, np.ones((count, 1)), 3)
-    soft = cv2.GaussianBlur(under, (0, 0), 2.0)
+        _strokes(skin, under, place * mirror, tip * mirror, np.ones((count, 1)), 2)
+    soft = cv2.GaussianBlur(under, (0, 0), 1.5)
     tinted = _blend(colour, look.brow_colour, 0.5 * look.brow_density * soft)
-    hair = np.abs(image - colour).max(axis=2) > 0.004
-    return np.where(hair[..., None], 0.25 * tinted + 0.75 * image, tinted).astype(np.float32)
+    hair = np.abs(image[..., 1] - colour[..., 1]) > 0.004
+    return np.where(hair[..., None], 0.42 * tinted + 0.58 * image, tinted).astype(np.float32)
 
 
 def _beard_area(skin: SkinMap) -> np.ndarray:
@@ -223,7 +228,7 @@ def _beard_area(skin: SkinMap) -> np.ndarray:
         * np.where(y > -2.4, 1.0, clear)
         * (points[..., 2] > 2)
     )
-    return cv2.GaussianBlur(area.astype(np.float32), (0, 0), 5.0)
+    return cv2.GaussianBlur(area.astype(np.float32), (0, 0), 3.8)
 
 
 def _facial_hair(skin: SkinMap, look: Look, colour: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -247,7 +252,7 @@ def _scalp(skin: SkinMap, look: Look, colour: np.ndarray, rng: np.random.Generat
     amount = np.maximum(np.clip((points[..., 1] - line) / 0.7, 0, 1), side.astype(np.float32))
     streaks = np.exp(0.3 * _noise(rng, 200))
     return _blend(
-        colour, (look.hair_colour * streaks[..., None]), cv2.GaussianBlur(amount.astype(np.float32), (0, 0), 2.0)
+        colour, (look.hair_colour * streaks[..., None]), cv2.GaussianBlur(amount.astype(np.float32), (0, 0), 1.5)
     )
 
 
@@ -255,4 +260,4 @@ def _fine_relief(skin: SkinMap, look: Look, lips: np.ndarray, rng: np.random.Gen
     pores = 0.0025 * _noise(rng, 256) + 0.004 * (0.4 + look.age) * _noise(rng, 90)
     folds = np.sin(skin.points[..., 0] * 19 + 1.5 * _noise(rng, 20))  # lips are lined from top to bottom
     height = pores * (1 - 0.7 * lips) + 0.006 * lips * folds
-    return encode(np.clip(skin.relief(cv2.GaussianBlur(height.astype(np.float32), (0, 0), 0.8)), -0.5, 0.5), 0 * lips)
+    return encode(np.clip(skin.relief(cv2.GaussianBlur(height.astype(np.float32), (0, 0), 0.6)), -0.5, 0.5), 0 * lips)

@@ -82,7 +82,7 @@ FURROWS = (
 
 
 def texture(skin: SkinMap) -> np.ndarray:
-    """The furrows, uint8 [512, 512, 4]: normal offset, darkness."""
+    """The furrows, uint8 [N, N, 4]: normal offset, darkness."""
     height = np.zeros((SIZE_PX, SIZE_PX), np.float32)
     darkness = np.zeros_like(height)
     scale = SIZE_PX / 19.0  # texels a centimetre, near enough in the middle of the face
