@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import shlex
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +27,7 @@ from edgeau.optimize.engine.ladder import LADDER, Missing, find_rung
 from edgeau.optimize.engine.library import load_tensorrt
 from edgeau.optimize.engine.make import Made, MakeOptions, make_engine, parity_line
 from edgeau.optimize.engine.parity import DEFAULT_CROPS
+from edgeau.optimize.engine.remote import build_on_host
 from edgeau.runtime.cli import EXIT_OK, emit_json, note, say
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.package import Package
@@ -54,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     boards = ", ".join(board.name for board in BOARDS)
     add("--target", metavar="BOARD[:JETPACK]", help=f"make a bundle for a board: {boards}")
     add("--host", metavar="USER@HOST", help="build there over ssh, and fetch engine, sidecar and report")
+    add("--ssh", default="ssh", metavar="COMMAND", help="ssh with options, such as 'ssh -p 2222 -i KEY' (%(default)s)")
     add("--wheel", metavar="FILE", help="edgeau wheel to put into a bundle (made from this installation)")
     add("-o", "--out", metavar="FILE", help="name of the bundle")
     add("--triton", metavar="DIR", help="write a Triton model repository from what the package has")
@@ -63,9 +66,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Build, print what was made."""
     options = read_options(args)
-    given = [name for name in ("host", "triton") if getattr(args, name)]
-    if len(given) > 1 or (args.target and args.triton):
+    if sum(map(bool, (args.target, args.host, args.triton))) > 1:
         raise InputError("--target, --host and --triton", got="more than one of them", expected="one at a time")
+    if args.host:
+        return _on_host(args, options)
     if args.target:
         return _bundle(args, options)
     _add_half(args.package, options)
@@ -90,6 +94,22 @@ def _bundle(args: argparse.Namespace, options: MakeOptions) -> int:
     for name in made.contents:
         say(f"  {name}")
     say(f"copy it to the device and type: sh {made.path.name}")
+    return EXIT_OK
+
+
+def _on_host(args: argparse.Namespace, options: MakeOptions) -> int:
+    package = Package.open(args.package)
+    with tempfile.TemporaryDirectory(prefix="edgeau-build-") as work:
+        source = _with_half(package, options, Path(work))
+        ssh = shlex.split(args.ssh)
+        made = build_on_host(package, args.host, options, source=source, wheel=args.wheel, ssh=ssh, report=note)
+    if args.json:
+        emit_json(made.report)
+        return EXIT_OK
+    _print(Made(made.package, made.variant, made.sidecar, tuple(made.report["skipped"])))
+    latency = made.report["latency"]
+    if latency:
+        say(f"  on {args.host}: p50 {latency['p50_ms']:.3f} ms, p99 {latency['p99_ms']:.3f} ms")
     return EXIT_OK
 
 

@@ -28,7 +28,7 @@ from edgeau.runtime.manifest import Manifest, Variant
 from edgeau.runtime.package import Package
 
 from .ladder import LADDER
-from .make import MakeOptions
+from .make import ENGINES, MakeOptions
 from .parity import DEFAULT_CROPS, REFERENCE_KEY, gather
 from .recipe import CROPS, make_recipe, write_recipe
 from .wheel import check_wheel, write_wheel
@@ -117,6 +117,10 @@ def _copy_package(package: Package, manifest: Manifest, target: Path) -> None:
         for variant in manifest.variants:
             (folder / variant.file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(package.file(variant), folder / variant.file)
+        # Timings of an earlier build on the same device make the next one short; other devices take no notice.
+        for cache in sorted((package.path / ENGINES).glob("*.timing")):
+            (folder / ENGINES).mkdir(exist_ok=True)
+            shutil.copyfile(cache, folder / ENGINES / cache.name)
         return manifest
 
     Package.create(target, manifest, files)

@@ -49,4 +49,4 @@ fi
 rm -rf "$here/lib"
 "$python" -m zipfile -e "$here/@WHEEL@" "$here/lib" || fail "could not unpack the wheel (is the disk full?)"
 PYTHONPATH="$here/lib${PYTHONPATH:+:$PYTHONPATH}" PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
-    "$python" -m edgeau.optimize.engine.install "$here"
+    exec "$python" -m edgeau.optimize.engine.install "$here"

@@ -120,7 +120,7 @@ def make_engine(
         if evidence is not None:
             report(f"comparing with FP32 on {len(evidence.reference)} crops")
             sidecar = _checked(package, rung, sidecar, plan, evidence, settings, trt)
-        package, variant = _store(package, rung, sidecar, plan)
+        package, variant = store_engine(package, sidecar, plan)
     return Made(package, variant, sidecar, tuple(skipped))
 
 
@@ -265,7 +265,7 @@ def _run_exposed(
         return predict(backend.infer, inputs, sidecar.batch)
 
 
-def _store(package: Package, rung: Rung, sidecar: EngineSidecar, plan: Path) -> Tuple[Package, Variant]:
+def store_engine(package: Package, sidecar: EngineSidecar, plan: Path) -> Tuple[Package, Variant]:
     """Put the finished engine into the package: sidecar, plan, manifest. Whatever fails, no new file is left alone."""
     target = package.path / ENGINES / plan.name
     fresh = not target.exists()
@@ -274,10 +274,10 @@ def _store(package: Package, rung: Rung, sidecar: EngineSidecar, plan: Path) -> 
         file=f"{ENGINES}/{plan.name}",
         sha256="",
         size_bytes=0,
-        precision=rung.precision,
+        precision=sidecar.precision,
         backends=("tensorrt",),
         made_by=f"edgeau build, TensorRT {sidecar.tensorrt}",
-        made_from=rung.variant,
+        made_from=sidecar.made_from,
         parity=sidecar.parity,
         notes=_variant_notes(sidecar),
     )

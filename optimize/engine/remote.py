@@ -1,0 +1,197 @@
+"""Building on a device over ssh: the bundle goes there, progress, engine, sidecar and report come back.
+
+One ssh session does all of it, with the system's ``ssh`` and therefore its keys, agent and configuration. The far side
+works in a folder of its own and removes it whatever happens: at the end, on an error, and when this side goes away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+import subprocess
+import tarfile
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Dict, List, Optional, Sequence, Tuple
+
+from edgeau.runtime.engine_file import EngineSidecar, read_sidecar, sidecar_path
+from edgeau.runtime.errors import EngineError, InputError
+from edgeau.runtime.files import PathLike, sha256_file, write_bytes, write_json
+from edgeau.runtime.manifest import Variant
+from edgeau.runtime.package import Package
+
+from .bundle import ANY, make_bundle
+from .make import ENGINES, MakeOptions, store_engine
+from .progress import Report, silent
+from .recipe import REPORT
+
+READY = "edgeau-remote-ready"
+_SSH_FAILED = 255
+_PATIENCE_S = 20.0
+_OPTIONS = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=15", "-o", "ServerAliveInterval=5", "-T")
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What came back.
+
+    Attributes:
+        package: the package here, which now has the engine.
+        variant, sidecar: of the engine.
+        report: the device's report, also beside the engine as ``NAME.report.json``.
+    """
+
+    package: Package
+    variant: Variant
+    sidecar: EngineSidecar
+    report: Dict[str, Any]
+
+
+def build_on_host(
+    package: Package,
+    host: str,
+    options: MakeOptions,
+    *,
+    source: Optional[Package] = None,
+    wheel: Optional[PathLike] = None,
+    ssh: Sequence[str] = ("ssh",),
+    report: Report = silent,
+) -> Fetched:
+    """Build an engine on another machine and fetch it into the package.
+
+    Args:
+        package: gets the engine.
+        host: as ssh takes it, such as ``user@jetson``.
+        options: what to build there.
+        source: where the ONNX variants are taken from; by default ``package``.
+        wheel: edgeau's wheel; by default one of the edgeau that is running.
+        ssh: the command, with options where ssh's own configuration doesn't have them.
+        report: gets lines of progress, the device's included.
+
+    Raises:
+        InputError: a host name that is none.
+        EngineError: no connection, a connection that was lost, a full disk there, or a build that failed there; one
+            line that says which. Nothing is left on the device.
+    """
+    if not host or host.startswith("-") or any(letter.isspace() for letter in host):
+        raise InputError("--host", got=repr(host), expected="user@jetson")
+    with tempfile.TemporaryDirectory(prefix="edgeau-remote-") as work:
+        folder = Path(work)
+        bundle = make_bundle(source or package, ANY, options, folder / "bundle.sh", wheel=wheel)
+        report(f"sending {bundle.size_bytes / 1e6:.1f} MB to {host}")
+        archive = folder / "made.tar"
+        _converse(host, ssh, bundle.path, archive, report)
+        return _take(package, host, archive, folder)
+
+
+def _converse(host: str, ssh: Sequence[str], bundle: Path, archive: Path, report: Report) -> None:
+    """The session: send the bundle, pass progress on, receive the archive. Raises EngineError."""
+    script = (Path(__file__).parent / "remote.sh").read_text(encoding="utf-8")
+    script = script.replace("@SIZE@", str(bundle.stat().st_size)).replace("@READY@", READY)
+    command = [*ssh, *_OPTIONS, "--", host, f"exec sh -c {shlex.quote(script)}"]
+    try:
+        with open(archive, "wb") as received:
+            # A session of its own, so that Ctrl-C reaches this process alone and ssh ends in order.
+            session = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=received, stderr=subprocess.PIPE, start_new_session=True
+            )
+    except OSError as error:
+        mend = "type: sudo apt-get install openssh-client"
+        raise EngineError(f"{ssh[0]} can't be started ({error.strerror}); {mend}") from error
+    assert session.stdin is not None
+    assert session.stderr is not None
+    sender = threading.Thread(target=_send, args=(bundle, session.stdin), daemon=True)
+    sender.start()
+    try:
+        ready, lines = _listen(session.stderr, report)
+        code = session.wait()
+    finally:
+        _end(session)
+    if code:
+        raise EngineError(_why(host, code, ready, lines))
+
+
+def _send(bundle: Path, pipe: IO[bytes]) -> None:
+    """Send the bundle and leave the pipe open: its end tells the far side that this side is gone."""
+    with contextlib.suppress(OSError, ValueError):
+        pipe.write(bundle.read_bytes())
+        pipe.flush()
+
+
+def _listen(pipe: IO[bytes], report: Report) -> Tuple[bool, List[str]]:
+    """Pass lines on until the session ends. Returns whether the far side's script began, and the lines."""
+    ready, lines = False, []
+    for raw in pipe:
+        line = raw.decode("utf-8", "replace").rstrip()
+        if line == READY:
+            ready = True
+        elif line:
+            lines.append(line)
+            report(f"  {line}")
+    return ready, lines
+
+
+def _end(session: Any) -> None:
+    """Close our end, which makes the far side clean up, and wait for ssh to go."""
+    with contextlib.suppress(OSError):
+        session.stdin.close()
+    try:
+        session.wait(_PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        session.kill()
+        session.wait()
+    session.stderr.close()
+
+
+def _why(host: str, code: int, ready: bool, lines: List[str]) -> str:
+    """What went wrong, in one line."""
+    last = lines[-1] if lines else "no reason given"
+    if code == _SSH_FAILED and not ready:
+        return f"no connection to {host}: {last}; `ssh {host}` must work without a password (ssh-copy-id {host})"
+    if code == _SSH_FAILED or code < 0:
+        return f"the connection to {host} was lost ({last}); the device removes what it was sent; run the command again"
+    reasons = [line for line in lines if line.startswith(("edgeau:", "install.sh:", "bundle.sh:"))]
+    reason = reasons[-1].split(":", 1)[1].strip() if reasons else last
+    return f"no engine was built on {host}: {reason}"
+
+
+def _take(package: Package, host: str, archive: Path, folder: Path) -> Fetched:
+    """Put what came back into the package, once it is whole. Raises EngineError."""
+    files = _unpack(host, archive, folder / "made")
+    try:
+        made: Dict[str, Any] = json.loads(files[REPORT].read_bytes().decode("utf-8"))
+        name = Path(made["engine"]).name
+        plan = files[name]
+    except (KeyError, TypeError, ValueError) as error:
+        raise EngineError(f"what came back from {host} is not complete ({error}); run the command again") from error
+    sidecar = read_sidecar(plan)
+    if sha256_file(plan) != sidecar.engine_sha256:
+        raise EngineError(f"the engine from {host} was altered on its way; run the command again")
+    for file in files.values():
+        if file.suffix == ".timing":
+            write_bytes(package.path / ENGINES / file.name, file.read_bytes())
+    stored, variant = store_engine(package, sidecar, plan)
+    write_json(package.path / ENGINES / f"{variant.name}.report.json", made)
+    return Fetched(stored, variant, sidecar, made)
+
+
+def _unpack(host: str, archive: Path, target: Path) -> Dict[str, Path]:
+    """Write the archive's plain files side by side, by their last names only, and return them by name."""
+    target.mkdir()
+    files: Dict[str, Path] = {}
+    try:
+        with tarfile.open(archive) as tar:
+            for member in tar:
+                data = tar.extractfile(member) if member.isfile() else None
+                if data is not None:
+                    path = target / Path(member.name).name
+                    path.write_bytes(data.read())
+                    files[path.name] = path
+    except tarfile.TarError as error:
+        raise EngineError(f"what came back from {host} is not complete ({error}); run the command again") from error
+    if not any(sidecar_path(path).name in files for path in files.values()):
+        raise EngineError(f"{host} sent no engine with a sidecar; run the command again")
+    return files

@@ -1,0 +1,209 @@
+"""Building over ssh, against a real sshd on this machine."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from edgeau.optimize.engine.make import MakeOptions
+from edgeau.optimize.engine.remote import build_on_host
+from edgeau.runtime.engine_file import describe_engine
+from edgeau.runtime.errors import EngineError, InputError
+
+
+class Server:
+    """An sshd of our own on a free port of 127.0.0.1, whose sessions live in the bare device's home.
+
+    Attributes:
+        ssh: the command that reaches it with the key that it knows.
+    """
+
+    def __init__(self, folder, device):
+        self.folder, self.device = folder, device
+        folder.mkdir()
+        for name in ("host", "user", "stranger"):
+            command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name]
+            subprocess.run(command, check=True)
+        shutil.copyfile(folder / "user.pub", folder / "authorized")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        host_key = (folder / "host.pub").read_text()
+        (folder / "known").write_text(f"[127.0.0.1]:{self.port} {host_key}")
+        self._write_config()
+        self.ssh = self.command_with("user")
+
+    def _write_config(self):
+        lines = (
+            f"Port {self.port}", "ListenAddress 127.0.0.1", f"HostKey {self.folder}/host", "UsePAM no",
+            f"AuthorizedKeysFile {self.folder}/authorized", "StrictModes no", "PasswordAuthentication no",
+            f"PidFile {self.folder}/pid", f"SetEnv HOME={self.device.home} PYTHON={self.device.python}",
+            "PermitRootLogin yes", "KbdInteractiveAuthentication no",
+        )  # fmt: skip
+        (self.folder / "config").write_text("\n".join(lines) + "\n")
+
+    def command_with(self, key):
+        return (
+            "ssh", "-F", "none", "-p", str(self.port), "-i", str(self.folder / key), "-o", "IdentitiesOnly=yes",
+            "-o", f"UserKnownHostsFile={self.folder}/known",
+        )  # fmt: skip
+
+    def start(self):
+        if os.geteuid() == 0:
+            Path("/run/sshd").mkdir(exist_ok=True)
+        program = shutil.which("sshd") or "/usr/sbin/sshd"
+        self._log = (self.folder / "log").open("wb")
+        self.process = subprocess.Popen([program, "-D", "-e", "-f", self.folder / "config"], stderr=self._log)
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            assert self.process.poll() is None, (self.folder / "log").read_text()
+            time.sleep(0.05)
+        raise AssertionError("sshd did not start")
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(10)
+        self._log.close()
+
+    def left_behind(self, within_s=10.0):
+        """Folders of builds on the device that are still there after a while."""
+        until = time.monotonic() + within_s
+        while time.monotonic() < until and list(self.device.home.glob(".edgeau-build-*")):
+            time.sleep(0.05)
+        return list(self.device.home.glob(".edgeau-build-*"))
+
+
+@pytest.fixture
+def server(tmp_path, device):
+    """A running sshd."""
+    if not (shutil.which("sshd") or Path("/usr/sbin/sshd").exists()) or not shutil.which("ssh"):
+        pytest.skip("no sshd here; type: sudo apt-get install openssh-server openssh-client")
+    made = Server(tmp_path / "sshd", device)
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def options(crops_file):
+    return MakeOptions(crops=str(crops_file), parity=False)
+
+
+def test_engine_sidecar_and_report_come_back_and_nothing_stays(server, device, package, options):
+    device.install_tensorrt("10.3")
+    said = []
+    made = build_on_host(package, "127.0.0.1", options, ssh=server.ssh, report=said.append)
+    engine = made.package.path / made.variant.file
+    assert describe_engine(engine)["intact"] is True
+    assert made.sidecar.tensorrt == "10.3.0.1"
+    assert made.package.manifest.variant(made.variant.name).backends == ("tensorrt",)
+    report = json.loads((engine.parent / f"{made.variant.name}.report.json").read_text())
+    assert report["sidecar"]["engine_sha256"] == made.sidecar.engine_sha256
+    assert any("building int8 from int8-tensorrt.onnx" in line for line in said)
+    assert server.left_behind() == []
+
+
+def test_without_tensorrt_there_the_error_says_so(server, package, options):
+    with pytest.raises(EngineError, match=r"no engine was built on 127\.0\.0\.1: .*no tensorrt.*python3-libnvinfer"):
+        build_on_host(package, "127.0.0.1", options, ssh=server.ssh)
+    assert server.left_behind() == []
+    assert not (package.path / "engines").exists()
+
+
+def test_a_key_that_is_not_known_is_one_line_with_the_mend(server, package, options):
+    with pytest.raises(EngineError, match=r"Permission denied.*ssh-copy-id 127\.0\.0\.1") as caught:
+        build_on_host(package, "127.0.0.1", options, ssh=server.command_with("stranger"))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_host_that_is_not_there_is_one_line(package, options):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with pytest.raises(EngineError, match=r"no connection to 127\.0\.0\.1: .*refused"):
+        build_on_host(package, "127.0.0.1", options, ssh=("ssh", "-F", "none", "-p", str(port)))
+
+
+@pytest.mark.parametrize("host", ["", "-oProxyCommand=touch x", "a b"])
+def test_a_host_that_is_no_name_is_refused(package, options, host):
+    with pytest.raises(InputError, match="--host"):
+        build_on_host(package, host, options)
+
+
+def slow_tensorrt(device, started):
+    """A TensorRT whose import takes a minute, and says that it has begun."""
+    device.install_tensorrt()
+    module = device.home / "deps" / "tensorrt.py"
+    wait = f"import pathlib, time; pathlib.Path({str(started)!r}).touch(); time.sleep(60)\n"
+    module.write_text(wait + module.read_text())
+
+
+def sessions_of(server):
+    """Process ids of the sshd's children."""
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    pairs = [tuple(map(int, line.split())) for line in listed.splitlines()]
+    return [pid for pid, parent in pairs if parent == server.process.pid]
+
+
+def test_a_lost_connection_is_told_and_the_device_cleans_up(server, device, package, options, tmp_path):
+    started = tmp_path / "started"
+    slow_tensorrt(device, started)
+
+    def cut():
+        while not started.exists():
+            time.sleep(0.05)
+        for pid in sessions_of(server):
+            os.kill(pid, signal.SIGKILL)
+
+    cutter = threading.Thread(target=cut, daemon=True)
+    cutter.start()
+    with pytest.raises(EngineError, match=r"connection to 127\.0\.0\.1 was lost"):
+        build_on_host(package, "127.0.0.1", options, ssh=server.ssh)
+    cutter.join(10)
+    assert server.left_behind() == []
+    assert not (package.path / "engines").exists()
+
+
+def test_ctrl_c_here_cleans_up_there(server, device, package, options, tmp_path):
+    started = tmp_path / "started"
+    slow_tensorrt(device, started)
+    code = "import sys; from edgeau.runtime.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [
+        sys.executable, "-c", code, "build", package.path, "--host", "127.0.0.1", "--ssh", " ".join(server.ssh),
+        "--crops", options.crops, "--skip-parity",
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 20
+    while not started.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 2
+    assert "interrupted; nothing half-written was left behind" in said
+    assert server.left_behind() == []
+
+
+def test_a_full_disk_there_is_told(server, device, package, options):
+    head = device.home / "bin" / "head"
+    head.parent.mkdir()
+    head.write_text("#!/bin/sh\necho 'head: write error: No space left on device' >&2\nexit 1\n")
+    head.chmod(0o755)
+    config = server.folder / "config"
+    lines = config.read_text().replace("SetEnv ", f"SetEnv PATH={head.parent}:{os.environ['PATH']} ")
+    config.write_text(lines)
+    server.stop()
+    server.start()
+    with pytest.raises(EngineError, match=r"did not arrive whole .*is the disk full\? \d+ KiB are free"):
+        build_on_host(package, "127.0.0.1", options, ssh=server.ssh)
+    assert server.left_behind() == []
