@@ -28,6 +28,7 @@ from edgeau.optimize.engine.library import load_tensorrt
 from edgeau.optimize.engine.make import Made, MakeOptions, make_engine, parity_line
 from edgeau.optimize.engine.parity import DEFAULT_CROPS
 from edgeau.optimize.engine.remote import build_on_host
+from edgeau.optimize.engine.triton import write_repository
 from edgeau.runtime.cli import EXIT_OK, emit_json, note, say
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.package import Package
@@ -68,6 +69,8 @@ def run(args: argparse.Namespace) -> int:
     options = read_options(args)
     if sum(map(bool, (args.target, args.host, args.triton))) > 1:
         raise InputError("--target, --host and --triton", got="more than one of them", expected="one at a time")
+    if args.triton:
+        return _triton(args)
     if args.host:
         return _on_host(args, options)
     if args.target:
@@ -110,6 +113,19 @@ def _on_host(args: argparse.Namespace, options: MakeOptions) -> int:
     latency = made.report["latency"]
     if latency:
         say(f"  on {args.host}: p50 {latency['p50_ms']:.3f} ms, p99 {latency['p99_ms']:.3f} ms")
+    return EXIT_OK
+
+
+def _triton(args: argparse.Namespace) -> int:
+    made = write_repository(Package.open(args.package), args.triton)
+    if args.json:
+        emit_json({"path": str(made.path), "models": list(made.models), "left_out": list(made.left_out)})
+        return EXIT_OK
+    for line in made.left_out:
+        note(f"left out {line}")
+    for name in made.models:
+        say(str(made.path / name))
+    say(f"serve them with: tritonserver --model-repository={shlex.quote(str(made.path.resolve()))}")
     return EXIT_OK
 
 

@@ -1,0 +1,108 @@
+"""Model repositories for Triton, read back with Triton's own protobuf."""
+
+import dataclasses
+import json
+
+import pytest
+
+from edgeau.optimize.engine.builder import BuildOptions
+from edgeau.optimize.engine.make import MakeOptions, make_engine
+from edgeau.optimize.engine.triton import Serving, model_config, write_repository
+from edgeau.runtime.cli import main
+from edgeau.runtime.engine_file import read_sidecar
+from edgeau.runtime.errors import InputError
+from edgeau.runtime.machine import Machine
+from edgeau.runtime.manifest import InputSpec
+
+UINT8 = 2  # of Triton's enumeration DataType
+
+
+@pytest.fixture
+def read_config():
+    """A function: text of a config.pbtxt -> Triton's ModelConfig; a field that it does not know is an error."""
+    reason = "tritonclient[grpc] is not installed, and has Triton's protobuf"
+    protobuf = pytest.importorskip("tritonclient.grpc.model_config_pb2", reason=reason)
+    from google.protobuf import text_format
+
+    return lambda text: text_format.Parse(text, protobuf.ModelConfig())
+
+
+def with_engine(package, trt, batch):
+    machine = Machine(model="NVIDIA Jetson AGX Orin", compute_capability="8.7", tensorrt=trt.__version__)
+    options = MakeOptions(build=BuildOptions(batch=batch), parity=False)
+    return make_engine(package.path, options, trt=trt, machine=machine).package
+
+
+def test_a_repository_has_the_onnx_and_the_engine(package, fake_tensorrt, read_config, tmp_path):
+    package = with_engine(package, fake_tensorrt("10.3"), (1, 4, 8))
+    made = write_repository(package, tmp_path / "models")
+    assert made.models == ("toy_fp32", "toy_agx-orin.trt10.3.0.int8")
+    assert [line.split(":")[0] for line in made.left_out] == ["int8-tensorrt", "fp16"]
+    onnx, plan = (read_config((tmp_path / "models" / name / "config.pbtxt").read_text()) for name in made.models)
+    assert (onnx.platform, plan.platform) == ("onnxruntime_onnx", "tensorrt_plan")
+    assert (onnx.max_batch_size, plan.max_batch_size) == (32, 8)
+    assert onnx.name == "toy_fp32"
+    for config in (onnx, plan):
+        assert [(i.name, i.data_type, list(i.dims)) for i in config.input] == [("face", UINT8, [32, 32, 3])]
+        assert [(o.name, list(o.dims), o.label_filename) for o in config.output] == [("au", [4], "aus.txt")]
+    assert list(plan.dynamic_batching.preferred_batch_size) == [4, 8]
+    assert plan.dynamic_batching.max_queue_delay_microseconds == 1000
+    assert plan.optimization.cuda.graphs
+    assert [warm.batch_size for warm in plan.model_warmup] == [1, 4]
+    assert plan.model_warmup[0].inputs["face"].random_data
+    folder = tmp_path / "models" / plan.name
+    assert (folder / "1" / "model.plan").read_bytes().startswith(b"ftrt")
+    assert (folder / "aus.txt").read_text() == "AU01\nAU02\nAU04\nAU12\n"
+    assert (tmp_path / "models" / "toy_fp32" / "1" / "model.onnx").read_bytes() == package.file(
+        package.variant("fp32")
+    ).read_bytes()
+
+
+@pytest.mark.parametrize(("batch", "lead"), [((4, 4, 4), [4]), ((2, 4, 8), [-1])])
+def test_an_engine_that_can_not_run_one_crop_is_not_batched_by_triton(
+    package, fake_tensorrt, read_config, tmp_path, batch, lead
+):
+    package = with_engine(package, fake_tensorrt("10.3"), batch)
+    config = read_config(
+        model_config("x", package.manifest, read_sidecar(package.path / package.manifest.variants[-1].file), Serving())
+    )
+    assert config.max_batch_size == 0
+    assert list(config.input[0].dims) == [*lead, 32, 32, 3]
+    assert not config.HasField("dynamic_batching")
+    assert list(config.model_warmup[0].inputs["face"].dims) == [4, 32, 32, 3]
+
+
+def test_an_engine_of_one_crop_has_nothing_to_batch(package, fake_tensorrt, read_config):
+    package = with_engine(package, fake_tensorrt("8.6"), (1, 1, 1))
+    sidecar = read_sidecar(package.path / package.manifest.variants[-1].file)
+    config = read_config(model_config("x", package.manifest, sidecar, Serving()))
+    assert config.max_batch_size == 1
+    assert not config.HasField("dynamic_batching")
+
+
+def test_neutral_and_expressions_are_served_as_well(package, read_config):
+    manifest = dataclasses.replace(
+        package.manifest,
+        inputs=(InputSpec("face", 32, 32), InputSpec("neutral", 32, 32)),
+        expressions=("calm", "happy"),
+    )
+    config = read_config(model_config("x", manifest, None, Serving(onnx_max_batch=16, instances=2)))
+    assert [i.name for i in config.input] == ["face", "neutral"]
+    assert [(o.name, o.label_filename) for o in config.output] == [("au", "aus.txt"), ("expression", "expressions.txt")]
+    assert set(config.model_warmup[0].inputs) == {"face", "neutral"}
+    assert config.instance_group[0].count == 2
+
+
+def test_a_package_with_nothing_to_serve_is_refused(package, tmp_path):
+    only = package.with_manifest(
+        dataclasses.replace(package.manifest, variants=(package.manifest.variant("int8-tensorrt"),))
+    )
+    with pytest.raises(InputError, match="nothing that Triton serves"):
+        write_repository(only, tmp_path / "models")
+
+
+def test_the_command_line_writes_a_repository(package, tmp_path, capsys):
+    assert main(["build", str(package.path), "--triton", str(tmp_path / "models"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["models"] == ["toy_fp32"]
+    assert main(["build", str(package.path), "--triton", "x", "--host", "y"]) == 2
+    assert "one at a time" in capsys.readouterr().err
