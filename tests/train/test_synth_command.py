@@ -23,6 +23,18 @@ def test_the_table_has_a_line_a_picture(folder):
     assert 0 <= float(rows[-1]["AU12"]) <= 5
 
 
+def test_the_table_of_pairs_says_how_likely_a_unit_is_beside_another(folder):
+    with open(folder / "cooccurrence.csv", newline="") as file:
+        rows = {row["given"]: row for row in csv.DictReader(file)}
+    with open(folder / "index.csv", newline="") as file:
+        pictures = list(csv.DictReader(file))
+    both = sum(float(p["AU12"]) >= 2 and float(p["AU25"]) >= 2 for p in pictures)
+    smiles = sum(float(p["AU12"]) >= 2 for p in pictures)
+    assert smiles > 0
+    assert float(rows["AU12"]["AU25"]) == pytest.approx(both / smiles, abs=0.002)
+    assert float(rows["AU12"]["rate"]) == pytest.approx(smiles / 24, abs=0.002)
+
+
 def test_the_contact_sheet_shows_a_row_a_subject(folder):
     sheet = cv2.imread(str(folder / "contact-sheet.png"))
     assert sheet.shape == (3 * (64 + 16), 10 * 64, 3)

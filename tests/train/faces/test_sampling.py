@@ -6,11 +6,11 @@ from edgeau.train.faces.prototypes import AUS, PROTOTYPES, RATES
 from edgeau.train.faces.sampling import draw_apex, label_of, limit
 from edgeau.train.faces.sequences import plan_subject
 
-RATE_MARGIN = 0.06  # of 1, over 60 subjects of 100 frames
-BP4D_SMILE_MARGIN = 0.12  # AU10 and AU12 are in most of BP4D; emotions that exclude a smile keep them rarer here
+RATE_MARGIN = 0.06  # of 1, over 40 subjects of 100 frames
+BP4D_SMILE_MARGIN = 0.10  # AU10 and AU12 are in most of BP4D; emotions that exclude a smile keep them rarer here
 
 
-def planned(labels, subjects=60, frames=100, seed=1):
+def planned(labels, subjects=40, frames=100, seed=1):
     return [sample for k in range(subjects) for sample in plan_subject(seed, k, frames, labels)]
 
 

@@ -95,6 +95,26 @@ def test_faces_on_disk_are_those_drawn_in_memory(made):
     assert on_disk.sha256 == in_memory.sha256
 
 
+def test_a_face_model_that_is_not_there_leaves_the_folder_free(tmp_path):
+    folder = tmp_path / "faces"
+    with pytest.raises(InputError, match="no-such-face"):
+        write_set(job(folder, face="no-such-face.npz"), 1)
+    assert not any(folder.iterdir())
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_half_shard(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    folder = tmp_path / "faces"
+    write_set(job(folder, subjects=1), 1)
+    before = files(folder)
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(InputError, match=r"s00001.*No space left on device.*free some space"):
+        write_set(job(folder), 1)
+    assert files(folder) == before
+
+
 def test_an_interrupted_run_leaves_only_whole_shards_and_can_go_on(tmp_path):
     folder = tmp_path / "faces"
     code = "import sys; from edgeau.runtime.cli import main; sys.exit(main(sys.argv[1:]))"
