@@ -194,7 +194,7 @@ def importer_warnings(model: onnx.ModelProto) -> dict[str, Any]:
     except ImportError:
         return {"parsed": None, "warnings": 0, "texts": ["tensorrt-rtx is not installed"]}
 
-    class Collector(trt.ILogger):  # type: ignore[misc]
+    class Collector(trt.ILogger):
         def __init__(self) -> None:
             super().__init__()
             self.lines: list[str] = []

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from edgeau.runtime.errors import MissingExtraError
+from edgeau.runtime.errors import EdgeauError
 
 Samples = list[dict[str, np.ndarray]]
 
@@ -24,7 +24,7 @@ def onnxruntime_static(model: onnx.ModelProto, samples: Samples) -> onnx.ModelPr
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
+    class Reader(CalibrationDataReader):
         def __init__(self) -> None:
             self._samples: Iterator[dict[str, np.ndarray]] = iter(samples)
 
@@ -41,7 +41,7 @@ def onnxruntime_static(model: onnx.ModelProto, samples: Samples) -> onnx.ModelPr
 
 
 def olive_static(model: onnx.ModelProto, samples: Samples) -> onnx.ModelProto:
-    """Olive's pass `OnnxStaticQuantization` with defaults. Raises MissingExtraError where olive-ai isn't installed."""
+    """Olive's pass `OnnxStaticQuantization` with defaults. Raises EdgeauError where olive-ai isn't installed."""
     try:
         from olive.data.config import DataComponentConfig, DataConfig
         from olive.data.registry import Registry
@@ -50,14 +50,14 @@ def olive_static(model: onnx.ModelProto, samples: Samples) -> onnx.ModelProto:
         from olive.passes.olive_pass import create_pass_from_dict
         from olive.passes.onnx.quantization import OnnxStaticQuantization
     except ImportError as error:
-        raise MissingExtraError("olive-ai", "bench", "comparing with Olive") from error
+        raise EdgeauError(f"comparing with Olive needs {error.name}; type: pip install olive-ai requests") from error
 
     class Crops:
         def __len__(self) -> int:
             return len(samples)
 
         def __getitem__(self, index: int) -> tuple[dict[str, np.ndarray], int]:
-            return {name: array[0] for name, array in samples[index].items()}, 0
+            return samples[index], 0
 
     Registry.register_dataset("edgeau_crops")(lambda **_: Crops())
     data = DataConfig(
@@ -70,7 +70,7 @@ def olive_static(model: onnx.ModelProto, samples: Samples) -> onnx.ModelProto:
         source = Path(folder) / "in.onnx"
         onnx.save(model, str(source))
         accelerator = AcceleratorSpec("cpu", "CPUExecutionProvider")
-        step = create_pass_from_dict(OnnxStaticQuantization, {"data_config": data}, accelerator_spec=accelerator)
+        step = create_pass_from_dict(OnnxStaticQuantization, {"data_config": data}, True, accelerator)
         made: Any = step.run(ONNXModelHandler(str(source)), str(Path(folder) / "out"))
         return onnx.load(made.model_path)
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import onnx
-
 from edgeau.runtime.manifest import Variant
 from edgeau.runtime.package import Package
 
 from .accuracy import read_evaluation
+from .calibration import graph_inputs
+from .fp16 import to_fp16
 from .onnx_file import read_model, require_float
 from .parity import compare, predict_model
 from .quantize import float_variant, store
 
 NAME = "fp16"
+_RANGE_CROPS = 32
 
 
 def add_fp16(package: Package, data: str, *, samples: int = 300, seed: int = 0) -> Package:
@@ -26,13 +27,11 @@ def add_fp16(package: Package, data: str, *, samples: int = 300, seed: int = 0) 
     Raises:
         InputError: the FP32 model or the data can't be used; nothing has been written then.
     """
-    from .fp16 import to_fp16
-
     source = float_variant(package.manifest)
     model = read_model(package.file(source))
     require_float(model, f"{package.path.name}: {source.file}")
-    half: onnx.ModelProto = to_fp16(model)
     crops = read_evaluation(data, package.manifest, samples=samples, seed=seed)
+    half = to_fp16(model, graph_inputs(crops, package.manifest)[:_RANGE_CROPS])
     reference, outputs = (predict_model(m, "onnxruntime", crops, package.manifest) for m in (model, half))
     variant = Variant(
         name=NAME,

@@ -18,6 +18,7 @@ from edgeau.optimize.targets import TARGETS
 from edgeau.runtime.cli import EXIT_FAILED, EXIT_OK, emit_json, note, say
 
 _DEFAULTS = QuantizeOptions()
+_MANY_FLIPS = 0.02
 _DATA = "crop set, folder of images, .npz, or synthetic:subjects=8,frames=16"
 
 
@@ -73,6 +74,12 @@ def _print(float_bytes: int, made: list[Made], written: list[Any]) -> None:
     for item in made:
         if item.restored is not None:
             _print_budget(item)
+    for variant in written:
+        if variant.parity.decisions_flipped > _MANY_FLIPS * variant.parity.decisions:
+            note(
+                f"{variant.name} decides otherwise than FP32 in {variant.parity.decisions_flipped} of "
+                f"{variant.parity.decisions} cases; give --eval DATA --max-drop 0.005 to put layers back to float"
+            )
 
 
 def _print_budget(item: Made) -> None:

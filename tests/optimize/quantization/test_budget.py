@@ -12,6 +12,7 @@ from edgeau.optimize.quantize import QuantizeOptions, quantize_package
 from edgeau.optimize.scope import weighted_nodes
 from edgeau.runtime.cli import main
 from edgeau.runtime.manifest import CropSpec, InputSpec, Manifest
+from edgeau.runtime.package import Package
 
 
 @pytest.fixture(scope="module")
@@ -81,12 +82,11 @@ def labelled(tmp_path_factory, truth):
     return file
 
 
-def test_without_a_budget_the_drop_is_reported_and_kept(hard, calibration, labelled, tmp_path):
-    options = QuantizeOptions(targets=("onnxruntime",))
-    package, _ = quantize_package(
-        hard.path, str(calibration), options, evaluation=str(labelled), out=tmp_path / "plain.edgeau"
-    )
-    assert package.variant("int8-ort").parity.decisions_flipped > 10
+def test_without_a_budget_the_drop_is_reported_and_the_mend_named(hard, calibration, labelled, tmp_path, capsys):
+    arguments = ["quantize", str(hard.path), "--calib", str(calibration), "--eval", str(labelled)]
+    assert main([*arguments, "--targets", "onnxruntime", "-o", str(tmp_path / "plain.edgeau")]) == 0
+    assert Package.open(tmp_path / "plain.edgeau").variant("int8-ort").parity.decisions_flipped > 10
+    assert "give --eval DATA --max-drop" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("target", ["onnxruntime", "tensorrt"])
