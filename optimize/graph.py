@@ -122,6 +122,16 @@ class Graph:
         for node, index in self.consumers(old):
             self.set_input(node, index, new)
 
+    def rename_output(self, old: onnx.NodeProto, made: str) -> None:
+        """Let the node that makes a tensor take over a node's first output, by name, and remove that node."""
+        name = old.output[0]
+        maker = self.producer(made)
+        if maker is None:
+            raise ValueError(f"no node makes {made}")
+        self.nodes = [node for node in self.nodes if node is not old]
+        maker.output[list(maker.output).index(made)] = name
+        self._stale = True
+
     def insert(self, kind: str, inputs: Iterable[str], wish: str, **attributes: Any) -> str:
         """Add a node with one output and return the output's name. The order of nodes is mended by `write`."""
         output = self.new_name(wish)

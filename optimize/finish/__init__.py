@@ -17,8 +17,10 @@ from edgeau.runtime.errors import InputError
 from .base import FinishError, FinishingPass, Note, PassReport
 from .bias import FloatBias
 from .casts import CastBeforeMoving
-from .constants import DirectConstants
+from .concat import SharedConcatScale
+from .constants import DirectConstants, OmittedInputs
 from .fusions import UnbrokenFusions
+from .layer_norm import PlainLayerNorm
 from .parameters import MatchingParameters
 from .per_tensor import PerTensorActivations
 from .residual import ResidualAdds
@@ -31,12 +33,14 @@ from .weights import FoldWeights, OutputChannelAxis, UnfoldWeights
 __all__ = ["FinishError", "FinishResult", "Note", "PassReport", "finish", "passes_for"]
 
 _TENSORRT: tuple[FinishingPass, ...] = (
+    OmittedInputs(),
     CastBeforeMoving(),
     DirectConstants(),
     MatchingParameters(),
     SignedActivations(),
     SignedWeights(),
     PerTensorActivations(),
+    SharedConcatScale(),
     OutputChannelAxis(),
     FloatBias(),
     FloatSensitive(),
@@ -106,10 +110,11 @@ def finish(model: onnx.ModelProto, target: str) -> FinishResult:
 
 def passes_for(target: str) -> tuple[FinishingPass, ...]:
     """The passes that finish for a target, in order. Raises InputError for an unknown target."""
-    match = re.fullmatch(r"tensorrt(?:-(\d+)(?:\.\d+)*)?", target)
+    match = re.fullmatch(r"tensorrt(?:-(\d+(?:\.\d+)*))?", target)
     if match:
-        old = match[1] is not None and int(match[1]) < 10
-        return (*_TENSORRT, UnfoldWeights() if old else FoldWeights())
+        version = tuple(int(part) for part in match[1].split(".")) if match[1] else (999,)
+        older = (PlainLayerNorm(),) if version < (8, 6) else ()
+        return (*older, *_TENSORRT, UnfoldWeights() if version < (10,) else FoldWeights())
     if target == "onnxruntime":
         return _ONNXRUNTIME
     if target == "openvino":

@@ -8,6 +8,32 @@ from .base import FinishingPass, Notes
 from .qdq import DEQUANTIZE, QUANTIZE
 
 
+FIRST_OPSET_OF_OPTIONAL_ROI = 13
+
+
+class OmittedInputs(FinishingPass):
+    """Leave out the optional inputs of Resize that are given as initializers of no elements.
+
+    PyTorch wrote an empty ``roi`` or ``scales`` so; TensorRT's importer warns of every initializer without elements.
+
+    After: no Resize reads an initializer without elements. Left: before opset 13, where ``roi`` had to be
+    given, and such initializers that other operators read.
+    """
+
+    name = "omitted-inputs"
+
+    def call(self, graph: Graph, notes: Notes) -> None:
+        for name, tensor in list(graph.tensors.items()):
+            if 0 not in tensor.dims:
+                continue
+            for node, index in graph.consumers(name):
+                if node.op_type == "Resize" and index > 0 and graph.opset >= FIRST_OPSET_OF_OPTIONAL_ROI:
+                    graph.set_input(node, index, "")
+                    notes.change(node, f"input {index} has no elements and is left out")
+                else:
+                    notes.leave(node, f"{name} has no elements")
+
+
 class DirectConstants(FinishingPass):
     """Let every Q and DQ read its constants as initializers.
 

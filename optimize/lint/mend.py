@@ -10,6 +10,7 @@ from edgeau.optimize.finish import finish
 from edgeau.optimize.graph import Graph, with_shapes
 
 from .model import opset_range
+from .relabel import relabel
 from .rules import RULES, Case, Finding, parse_target
 
 
@@ -71,9 +72,12 @@ def _case(model: onnx.ModelProto, target: str | None) -> Case:
 
 
 def _converted(model: onnx.ModelProto, opset: int) -> onnx.ModelProto | None:
-    """The model in another opset, None where ONNX's converter can't."""
+    """The model in another opset, None where neither relabelling nor ONNX's converter can do it."""
     from onnx import version_converter
 
+    relabelled = relabel(model, opset)
+    if relabelled is not None:
+        return relabelled
     try:
         converted = version_converter.convert_version(model, opset)
         onnx.checker.check_model(converted)

@@ -10,6 +10,7 @@ from onnx import TensorProto, numpy_helper
 
 from edgeau.optimize.finish.base import Note
 from edgeau.optimize.finish.casts import CastBeforeMoving
+from edgeau.optimize.finish.constants import OmittedInputs
 from edgeau.optimize.graph import DEFAULT_DOMAINS, WEIGHTED_OPS
 
 from .rules import EVERYWHERE, ONNXRUNTIME, OPENVINO, TENSORRT, Case, rule, rule_of_pass
@@ -48,7 +49,7 @@ def opset_range(case: Case) -> tuple[int, int]:
 
 @rule(
     "E114", "operator that this TensorRT has not", (TENSORRT,),
-    mend="export with an older opset, which writes it as simpler operators, or build with a newer TensorRT",
+    mend="--fix writes LayerNormalization out; for others export with an older opset, or build with a newer TensorRT",
     why="the importer refuses it, and the build never starts",
 )  # fmt: skip
 def _operators(case: Case) -> Iterator[Note]:
@@ -140,6 +141,12 @@ def _inner_bytes(case: Case) -> Iterator[Note]:
         to = next((entry.i for entry in node.attribute if entry.name == "to"), 0)
         if to == TensorProto.UINT8 and node.output[0] not in case.graph.outputs:
             yield Note(node.name, "Cast to uint8")
+
+
+rule_of_pass(
+    "W217", "initializer without elements", OmittedInputs(), (TENSORRT,),
+    why="the importer warns of each; an optional input is better left out",
+)  # fmt: skip
 
 
 @rule(

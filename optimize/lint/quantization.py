@@ -9,6 +9,7 @@ import onnx
 
 from edgeau.optimize.finish.base import Note
 from edgeau.optimize.finish.bias import FloatBias
+from edgeau.optimize.finish.concat import SharedConcatScale
 from edgeau.optimize.finish.fusions import UnbrokenFusions
 from edgeau.optimize.finish.parameters import MatchingParameters
 from edgeau.optimize.finish.per_tensor import PerTensorActivations
@@ -196,6 +197,10 @@ rule_of_pass(
 rule_of_pass(
     "W205", "sensitive operator quantized", FloatSensitive(), (TENSORRT,),
     why="8 bits before a sigmoid, softmax, normalisation, threshold or in the head move decisions and save no time",
+)  # fmt: skip
+rule_of_pass(
+    "W206", "Concat of different scales", SharedConcatScale(), (TENSORRT,),
+    why="TensorRT converts each input to one scale before it joins them; sharing the largest saves that",
 )  # fmt: skip
 rule_of_pass(
     "W208", "signed activation that is never negative", UnsignedActivations(), (ONNXRUNTIME,),

@@ -144,12 +144,17 @@ def _(g):
     return g.op("Relu", "x"), SHAPE
 
 
+@breaks("E113", OLD, opset=18)
+def _(g):
+    return g.op("ReduceMean", "x", g.const(np.array([2, 3], np.int64)), keepdims=1), [1, 16, 1, 1]
+
+
 @breaks("E113", None, opset=99, mended=False)
 def _(g):
     return g.op("Relu", "x"), SHAPE
 
 
-@breaks("E114", OLD, mended=False)
+@breaks("E114", OLD)
 def _(g):
     return g.op("LayerNormalization", "x", g.const(np.ones(8, np.float32))), SHAPE
 
@@ -225,6 +230,19 @@ def _(g):
 @breaks("W205")
 def _(g):
     return g.op("Sigmoid", g.pair(g.conv("x", 16, 16), 0.02, S8)), SHAPE
+
+
+@breaks("W206")
+def _(g):
+    left, right = (g.conv("x", 16, 16) for _ in range(2))
+    joined = g.op("Concat", g.pair(left, 0.02, S8), g.pair(right, 0.03, S8), axis=1)
+    return g.op("Conv", joined, g.int8_weight(g.weight(16, 32, 1, 1))), SHAPE
+
+
+@breaks("W217")
+def _(g):
+    none, scales = g.const(np.zeros(0, np.float32)), g.const(np.array([1, 1, 2, 2], np.float32))
+    return g.op("Resize", "x", none, scales, mode="nearest"), [1, 16, 16, 16]
 
 
 @breaks("W208", "onnxruntime")

@@ -7,13 +7,16 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from edgeau.optimize.emulate import emulate_tensorrt, run, sqnr_db
 from edgeau.optimize.finish.base import FinishError, FinishingPass
 from edgeau.optimize.finish.bias import FloatBias
-from edgeau.optimize.finish.constants import DirectConstants
+from edgeau.optimize.finish.casts import CastBeforeMoving
+from edgeau.optimize.finish.concat import SharedConcatScale
+from edgeau.optimize.finish.constants import DirectConstants, OmittedInputs
 from edgeau.optimize.finish.fusions import UnbrokenFusions
+from edgeau.optimize.finish.layer_norm import PlainLayerNorm
 from edgeau.optimize.finish.per_tensor import PerTensorActivations
 from edgeau.optimize.finish.residual import ResidualAdds
 from edgeau.optimize.finish.sensitive import FloatSensitive
@@ -243,6 +246,50 @@ def test_mixed_integers_become_unsigned_without_changing_a_value(net):
     after, _ = OneIntegerType()(before)
     assert {t.data_type for t in after.graph.initializer if t.data_type != TensorProto.FLOAT} == {TensorProto.UINT8}
     assert close_db(before, after) == np.inf
+
+
+def test_joined_activations_share_the_largest_scale(net):
+    g = net()
+    y = g.op("Concat", g.pair("x", 0.01, S8), g.pair(g.op("Neg", "x"), 0.02, S8), axis=1)
+    before = finished(g, y, [1, 32, 8, 8])
+    after, _ = SharedConcatScale()(before)
+    scales = {float(numpy_helper.to_array(t)) for t in after.graph.initializer if t.data_type == TensorProto.FLOAT}
+    assert scales == {np.float32(0.02)}
+    assert close_db(before, after) > 35
+
+
+@pytest.mark.parametrize("opset", [17, 18])
+@pytest.mark.parametrize("axis", [-1, 2])
+def test_layer_normalisation_written_out_computes_the_same(net, opset, axis):
+    g = net()
+    shape = SHAPE[axis:] if axis > 0 else SHAPE[-1:]
+    y = g.op(
+        "LayerNormalization", "x", *(g.const(g.random.normal(size=shape).astype(np.float32)) for _ in "sb"), axis=axis
+    )
+    before = finished(g, y, SHAPE, opset=opset)
+    after, _ = PlainLayerNorm()(before)
+    assert "LayerNormalization" not in ops(after)
+    assert close_db(before, after) > 100
+
+
+def test_resize_leaves_out_inputs_without_elements(net):
+    g = net()
+    none, scales = g.const(np.zeros(0, np.float32)), g.const(np.array([1, 1, 2, 2], np.float32))
+    before = finished(g, g.op("Resize", "x", none, scales, mode="nearest"), [1, 16, 16, 16])
+    after, _ = OmittedInputs()(before)
+    assert after.graph.node[0].input[1] == ""
+    assert close_db(before, after) == np.inf
+
+
+def test_bytes_are_cast_before_they_are_moved(net):
+    g = net()
+    moved = g.op("Reshape", g.op("Transpose", "x", perm=[0, 3, 1, 2]), g.const(np.array([1, 3, 64])))
+    g.nodes.append(helper.make_node("Cast", [moved], ["cast"], to=TensorProto.FLOAT, name="cast"))
+    model = finished(g, g.op("Neg", "cast"), [1, 3, 64], [1, 8, 8, 3], input_type=TensorProto.UINT8)
+    after, _ = CastBeforeMoving()(model)
+    assert ops(after) == ["Cast", "Transpose", "Reshape", "Neg", "Identity"]
+    x = {"x": np.random.default_rng(0).integers(0, 256, (1, 8, 8, 3)).astype(np.uint8)}
+    np.testing.assert_array_equal(run(model, x)[0], run(after, x)[0])
 
 
 def test_a_pass_that_leaves_work_undone_is_refused(net):
