@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
@@ -17,14 +18,36 @@ from edgeau.runtime.manifest import InputSpec
 UINT8 = 2  # of Triton's enumeration DataType
 
 
-@pytest.fixture
-def read_config():
-    """A function: text of a config.pbtxt -> Triton's ModelConfig; a field that it does not know is an error."""
-    reason = "tritonclient[grpc] is not installed, and has Triton's protobuf"
-    protobuf = pytest.importorskip("tritonclient.grpc.model_config_pb2", reason=reason)
-    from google.protobuf import text_format
+DESCRIPTOR = Path(__file__).parent / "triton_model_config.desc"
 
-    return lambda text: text_format.Parse(text, protobuf.ModelConfig())
+
+@pytest.fixture(scope="module")
+def read_config():
+    """A function: text of a config.pbtxt -> Triton's ModelConfig; a field that it does not know is an error.
+
+    The message type is that of Triton's model_config.proto, as tritonclient 2.73.0 carries it (BSD 3-Clause): its
+    descriptor is kept beside this file, so that protobuf alone can read it.
+    """
+    protobuf = pytest.importorskip("google.protobuf", reason="protobuf is not installed (it comes with onnx)")
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
+
+    assert protobuf
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(descriptor_pb2.FileDescriptorProto.FromString(DESCRIPTOR.read_bytes()))
+    config = message_factory.GetMessageClass(pool.FindMessageTypeByName("inference.ModelConfig"))
+    return lambda text: text_format.Parse(text, config())
+
+
+def test_the_kept_descriptor_is_tritons(read_config):
+    reason = "tritonclient[grpc] is not installed; the descriptor kept here is used alone"
+    theirs = pytest.importorskip("tritonclient.grpc.model_config_pb2", reason=reason)
+    ours = read_config("").DESCRIPTOR
+    assert {f.name: f.number for f in ours.fields} == {f.name: f.number for f in theirs.ModelConfig.DESCRIPTOR.fields}
+
+
+def test_a_field_that_triton_does_not_know_is_an_error(read_config):
+    with pytest.raises(Exception, match="no_such_field"):
+        read_config("no_such_field: 1")
 
 
 def with_engine(package, trt, batch):
