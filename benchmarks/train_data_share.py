@@ -1,15 +1,16 @@
-"""How much of a training step goes into making the data: augmented batches against one batch used over and over.
+"""How much of a training step goes into making the data: decoding nothing, augmenting everything.
 
     python benchmarks/train_data_share.py --data faces --model cednn-m --out benchmarks/results/train_data_share.json
 
-Each figure is the difference of a long and a short `edgeau train`, which leaves start-up and validation out. CPU time
-counts what all threads used (idle ones sleep: OMP_WAIT_POLICY), so it holds on a machine that others use too; wall time
-does not.
+A long and a short `edgeau train` give a step's CPU and wall time, start-up and validation left out; the run itself
+tells the CPU time of the threads that make batches, and how long training waited for them. CPU time counts all threads
+(idle ones sleep: OMP_WAIT_POLICY), so its share holds on a machine that others use too; wall time does not.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import resource
@@ -24,7 +25,7 @@ from typing import Any
 from edgeau.runtime.cli import emit_json
 from edgeau.runtime.files import write_json
 
-_SHORT, _LONG = 10, 70
+_SHORT, _LONG = 5, 35
 
 
 def main() -> None:
@@ -34,7 +35,7 @@ def main() -> None:
     parser.add_argument("--model", action="append", help="preset; may be repeated (default cednn-s, cednn-m)")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=1)
     parser.add_argument("--out", help="also write the JSON there")
     args = parser.parse_args()
     models = args.model or ["cednn-s", "cednn-m"]
@@ -52,33 +53,38 @@ def main() -> None:
 
 
 def _measure(model: str, args: argparse.Namespace) -> dict[str, Any]:
-    rounds = [
-        {name: _step(model, args, more) for name, more in (("data", []), ("one_batch", ["--one-batch"]))}
-        for _ in range(args.repeats)
-    ]
-    result: dict[str, Any] = {"rounds": rounds}
-    for clock in ("cpu_ms", "wall_ms"):
-        with_data, without = (statistics.median(r[name][clock] for r in rounds) for name in ("data", "one_batch"))
-        result[clock] = {"with_data": with_data, "one_batch": without, "share": round(1 - without / with_data, 4)}
-    return result
+    rounds = [_step(model, args) for _ in range(args.repeats)]
+    median = {name: statistics.median(r[name] for r in rounds) for name in rounds[0]}
+    return {
+        "rounds": rounds,
+        "cpu_share": round(median["data_cpu_ms"] / median["step_cpu_ms"], 4),
+        "waiting_share": round(median["waited_ms"] / median["step_wall_ms"], 4),
+    }
 
 
-def _step(model: str, args: argparse.Namespace, more: list[str]) -> dict[str, float]:
-    """CPU and wall time of one step in milliseconds, from a long run less a short one."""
-    short, long = (_run(model, args, steps, more) for steps in (_SHORT, _LONG))
-    steps = _LONG - _SHORT
-    return {name: round((long[name] - short[name]) / steps * 1000, 2) for name in long}
+def _step(model: str, args: argparse.Namespace) -> dict[str, float]:
+    """Times of one step in milliseconds."""
+    short, long = (_run(model, args, steps) for steps in (_SHORT, _LONG))
+    per_step = {name: round((long[name] - short[name]) / (_LONG - _SHORT) * 1000, 2) for name in ("cpu", "wall")}
+    return {
+        "step_cpu_ms": per_step["cpu"],
+        "step_wall_ms": per_step["wall"],
+        "data_cpu_ms": long["data_cpu_ms"],
+        "waited_ms": long["waited_ms"],
+    }
 
 
-def _run(model: str, args: argparse.Namespace, steps: int, more: list[str]) -> dict[str, float]:
+def _run(model: str, args: argparse.Namespace, steps: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
-        words = ["--model", model, "--data", args.data, "--out", str(Path(folder) / "run"), "--device", "cpu"]
+        words = ["--model", model, "--data", args.data, "--out", f"{folder}/run", "--device", "cpu", "--json"]
         words += ["--steps", str(steps), "--eval-every", "1000000", "--val", "0", "--test", "0.01"]
-        command = [sys.executable, "-m", "edgeau.train.commands.train", *words, "--batch", str(args.batch), *more]
+        command = [sys.executable, "-m", "edgeau.train.commands.train", *words, "--batch", str(args.batch)]
         environment = {**os.environ, "OMP_NUM_THREADS": str(args.threads), "OMP_WAIT_POLICY": "PASSIVE"}
         cpu, wall = _children_s(), time.perf_counter()
-        subprocess.run(command, env=environment, check=True, capture_output=True)
-        return {"cpu_ms": _children_s() - cpu, "wall_ms": time.perf_counter() - wall}
+        done = subprocess.run(command, env=environment, check=True, capture_output=True)
+        spent = {"cpu": _children_s() - cpu, "wall": time.perf_counter() - wall}
+        data = json.loads(done.stdout)["data_ms"]
+        return {**spent, "data_cpu_ms": data["cpu"], "waited_ms": data["waited"]}
 
 
 def _children_s() -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -84,17 +85,23 @@ class BatchOptions:
 
 @dataclass
 class Batches:
-    """An endless, reproducible sequence of training batches: ``make(step)`` depends on nothing but seed and step."""
+    """An endless, reproducible sequence of training batches: ``make(step)`` depends on nothing but seed and step.
+
+    Attributes:
+        made, spent_s: batches made so far, and the CPU time that they took.
+    """
 
     data: FaceData
     rows: np.ndarray
     options: BatchOptions
     seed: int
-    _augmenter: Augmenter = field(init=False)
+    made: int = field(init=False, default=0)
+    spent_s: float = field(init=False, default=0.0)
+    _augmenter: Augmenter | None = field(init=False)
     _orders: dict[int, np.ndarray] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._augmenter = Augmenter(self.options.size_px)
+        self._augmenter = Augmenter(self.options.size_px) if self.options.augment is not None else None
         # Threads of ours make whole batches; OpenCV's own would fight with them and with torch's.
         cv2.setNumThreads(1)
 
@@ -122,6 +129,12 @@ class Batches:
 
     def make(self, step: int) -> Batch:
         """This process's share of batch ``step``."""
+        began = time.thread_time()
+        batch = self._make(step)
+        self.made, self.spent_s = self.made + 1, self.spent_s + time.thread_time() - began
+        return batch
+
+    def _make(self, step: int) -> Batch:
         options = self.options
         rng = np.random.default_rng((self.seed, step, 1))
         mine = slice(options.rank, None, options.world)
@@ -147,6 +160,14 @@ class Batches:
         return order
 
     def gather(self, samples: np.ndarray, unknown: np.ndarray, drawn: Draw | None, mine: slice) -> Batch:
+        """The batch of these samples.
+
+        Args:
+            samples: sample numbers.
+            unknown: bool, where the face stands in for its neutral.
+            drawn: how to alter the whole batch; None leaves the crops as they are.
+            mine: which rows of the whole batch these samples are.
+        """
         data, size = self.data, self.options.size_px
         shape = (len(samples), size, size, 3)
         faces = np.empty(shape, np.uint8)
@@ -167,7 +188,7 @@ class Batches:
         )
 
     def _write(self, out: np.ndarray, image: np.ndarray, drawn: Draw | None, row: int, *, neutral: bool) -> None:
-        if drawn is None:
+        if drawn is None or self._augmenter is None:
             out[:] = fit(image[None], self.options.size_px)[0]
         elif neutral:
             self._augmenter.neutral(image, drawn, row, out)

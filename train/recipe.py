@@ -141,6 +141,7 @@ def run_recipe(
         "steps": trainer.progress.step,
         "train_s": round(spent_s, 1),
         "train_samples": len(rows),
+        "data_ms": data_cost(trainer, batches),
         "members": {},
     }
     for name in models:
@@ -230,6 +231,12 @@ class RunFiles:
             thresholds=(0.5,) * len(model.config.aus),
             provenance=made,
         )
+
+
+def data_cost(trainer: Trainer, batches: Batches) -> dict[str, float]:
+    """What data cost a step, in milliseconds: CPU time in the threads that made it, and time that training waited."""
+    made = max(1, batches.made)
+    return {"cpu": round(batches.spent_s / made * 1e3, 2), "waited": round(trainer.waited_s / made * 1e3, 2)}
 
 
 def write_state(out: Path, state: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ import copy
 import math
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 
 from edgeau.runtime.errors import EdgeauError, InputError
 
-from .batches import Batches
+from .batches import Batch, Batches
 from .objectives import Objective
 from .parallel import World, any_process, distribute, mean_over_processes
 
@@ -144,6 +145,7 @@ class Trainer:
         self.dtype = autocast_dtype(options.precision, world.device)
         self.scaler = torch.amp.GradScaler(world.device.type, enabled=self.dtype == torch.float16)
         self.progress = Progress()
+        self.waited_s = 0.0
 
     def fit(self) -> None:
         """Train to the last step, or until validation stops improving.
@@ -156,7 +158,7 @@ class Trainer:
         self.objective.train()
         with closing(self.batches.start(progress.step)) as batches, _interruption() as interrupted:
             while progress.step < options.steps and not self._stale():
-                losses = self._step(next(batches).to(self.world.device))
+                losses = self._step(self._next(batches))
                 progress.step += 1
                 self.ema.update(self.objective.members, progress.step)
                 if progress.step % options.log_every == 0 or progress.step == 1:
@@ -193,6 +195,12 @@ class Trainer:
         if state["random"]["cuda"] is not None and self.world.device.type == "cuda":
             torch.cuda.set_rng_state(state["random"]["cuda"])
         self.progress = Progress(**state["progress"])
+
+    def _next(self, batches: Iterator[Batch]) -> Batch:
+        began = time.perf_counter()
+        batch = next(batches)
+        self.waited_s += time.perf_counter() - began
+        return batch.to(self.world.device)
 
     def _step(self, batch: Any) -> dict[str, Tensor]:
         rate = learning_rate(self.progress.step, self.options)
