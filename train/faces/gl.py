@@ -139,7 +139,6 @@ class Canvas:
         context.enable(gl.DEPTH_TEST | gl.CULL_FACE)
         context.front_face = "cw"  # the picture is drawn upside down, so that it is read top row first
         self._mesh.render(vertices=3 * triangle_count)
-        context.finish()
 
     def _draw_strands(self, matrix: bytes, points: np.ndarray, triangles: np.ndarray) -> None:
         gl, context = self._gl, self._context

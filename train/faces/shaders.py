@@ -104,7 +104,7 @@ void main() {
             albedo = teeth_colour * 0.72; gloss = 0.7; sharpness = 60.0;
             open *= mouth_light; key_seen *= mouth_light; wrap = vec3(0.4);
         } else if (part < 3.5) {
-            albedo = vec3(0.30, 0.085, 0.085); gloss = 0.4; sharpness = 40.0;
+            albedo = vec3(0.40, 0.15, 0.14); gloss = 0.4; sharpness = 40.0;
             open *= mouth_light * 0.8; key_seen *= mouth_light * 0.5;
         } else {
             albedo = vec3(0.16, 0.03, 0.03); open *= mouth_light * 0.35; key_seen *= mouth_light * 0.2; gloss = 0.0;

@@ -206,14 +206,15 @@ def _brows(skin: SkinMap, look: Look, colour: np.ndarray, rng: np.random.Generat
         )
         length = rng.uniform(0.45, 0.8, count) * look.brow_thickness**0.5
         tip = place + length[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-        shade = look.brow_colour * np.exp(rng.normal(0.15, 0.3, (count, 1)))
+        shade = look.brow_colour * np.exp(rng.normal(0.3, 0.35, (count, 1)))
         mirror = np.array([side, 1.0])
         _strokes(skin, image, place * mirror, tip * mirror, shade)
         _strokes(skin, under, place * mirror, tip * mirror, np.ones((count, 1)), 2)
     soft = cv2.GaussianBlur(under, (0, 0), 1.5)
-    tinted = _blend(colour, look.brow_colour, 0.5 * look.brow_density * soft)
+    tinted = _blend(colour, look.brow_colour, (0.15 + 0.3 * look.brow_density) * soft)
     hair = np.abs(image[..., 1] - colour[..., 1]) > 0.004
-    return np.where(hair[..., None], 0.42 * tinted + 0.58 * image, tinted).astype(np.float32)
+    strength = 0.22 + 0.3 * look.brow_density
+    return np.where(hair[..., None], tinted + strength * (image - tinted), tinted).astype(np.float32)
 
 
 def _beard_area(skin: SkinMap) -> np.ndarray:
