@@ -127,10 +127,10 @@ def _as_json(value: Any) -> Dict[str, Any]:
 
 
 def _engine(path: Path) -> tuple[Dict[str, Any], List[str]]:
-    from edgeau.runtime.engine_file import describe_engine
+    from edgeau.runtime.engine_file import describe_engine, engine_lines
 
     report = describe_engine(path)
-    return report, [f"{key:22} {value}" for key, value in report.items()]
+    return report, engine_lines(report)
 
 
 def _onnx(path: Path, target: Optional[str], fix_to: Optional[Path]) -> tuple[Dict[str, Any], List[str]]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from edgeau.runtime.engine_file import (
     EngineSidecar,
     describe_engine,
+    engine_lines,
     preflight,
     read_header,
     read_sidecar,
@@ -169,6 +170,10 @@ def test_an_engine_is_described_anywhere(engine):
     assert found["sidecar"]["device"] == ORIN.model
     assert "needs an NVIDIA GPU" in describe_engine(engine, Machine())["here"]
     assert "this machine has 8.6.2" in describe_engine(engine, dataclasses.replace(ORIN, tensorrt="8.6.2"))["here"]
+    text = "\n".join(engine_lines(found))
+    assert "builder   tensorrt 10.3.0.30" in text
+    assert "parity    mean error 0.004, SQNR 41.0 dB, 3 of 768 decisions flipped" in text
+    assert "here      nothing speaks against running it here" in text
     engine.write_bytes(engine.read_bytes()[:-1])
     found = describe_engine(engine, ORIN)
     assert found["intact"] is found["ok"] is False
