@@ -129,6 +129,7 @@ class Graph:
         if maker is None:
             raise ValueError(f"no node makes {made}")
         self.nodes = [node for node in self.nodes if node is not old]
+        self.replace(made, name)
         maker.output[list(maker.output).index(made)] = name
         self._stale = True
 

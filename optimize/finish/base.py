@@ -15,6 +15,9 @@ class FinishError(EdgeauError):
     """A finishing pass did not establish what it promises. The model it was given is unchanged."""
 
 
+MOST_ROUNDS = 8
+
+
 @dataclass(frozen=True)
 class Note:
     """One thing that a pass changed or had to leave: the node, and what or why."""
@@ -68,18 +71,21 @@ class FinishingPass(ABC):
     name: str
 
     def __call__(self, model: onnx.ModelProto) -> tuple[onnx.ModelProto, PassReport]:
-        """Run the pass on a copy. Raises FinishError where its postcondition doesn't hold."""
-        graph, notes = Graph(model), Notes()
-        self.call(graph, notes)
-        if not notes.changed:
-            return model, PassReport(self.name, (), tuple(notes.left))
-        result = graph.write()
-        self._require_same_interface(model, result)
-        after = Notes()
-        self.call(Graph(result), after)
-        if after.changed:
-            raise FinishError(f"{self.name} left work undone: {after.changed[0]}")
-        return result, PassReport(self.name, tuple(notes.changed), tuple(notes.left))
+        """Run the pass on a copy until it changes nothing, since what it removes may uncover more of the same.
+
+        Raises FinishError where its postcondition doesn't hold: that running it again changes nothing.
+        """
+        changed: list[Note] = []
+        result = model
+        for _ in range(MOST_ROUNDS):
+            graph, notes = Graph(result), Notes()
+            self.call(graph, notes)
+            if not notes.changed:
+                self._require_same_interface(model, result)
+                return result, PassReport(self.name, tuple(changed), tuple(notes.left))
+            changed += notes.changed
+            result = graph.write()
+        raise FinishError(f"{self.name} left work undone: {changed[-1]}")
 
     @abstractmethod
     def call(self, graph: Graph, notes: Notes) -> None:

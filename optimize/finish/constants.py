@@ -7,7 +7,6 @@ from edgeau.optimize.graph import Graph
 from .base import FinishingPass, Notes
 from .qdq import DEQUANTIZE, QUANTIZE
 
-
 FIRST_OPSET_OF_OPTIONAL_ROI = 13
 
 

@@ -7,7 +7,7 @@ import onnx
 from edgeau.optimize.graph import MOVING_OPS, WEIGHTED_OPS, Graph
 
 from .base import FinishingPass, Notes
-from .qdq import DEQUANTIZE, bypass, is_weight
+from .qdq import DEQUANTIZE, bypass, is_weight, quantizer_of
 
 # Steep or normalising functions, and comparisons: a step of an 8-bit input is a jump of the output.
 SENSITIVE_OPS = frozenset(
@@ -41,8 +41,19 @@ class FloatSensitive(FinishingPass):
                     notes.change(node, f"{reason}, reads float")
                 elif reason:
                     notes.leave(node, f"{reason}, but its integers are moved before they are dequantized")
-            if behind and pair.output[0] in graph.pinned:
-                notes.leave(pair, "makes a graph's output from integers")
+            if behind and pair.output[0] in graph.outputs:
+                _give_output(graph, pair, notes)
+
+
+def _give_output(graph: Graph, pair: onnx.NodeProto, notes: Notes) -> None:
+    """Let what a pair at a graph's output quantizes be that output itself."""
+    source = quantizer_of(graph, pair)
+    name = "" if source is None else source.input[0]
+    if graph.producer(name) is None or name in graph.pinned:
+        notes.leave(pair, "makes a graph's output from integers")
+    else:
+        graph.rename_output(pair, name)
+        notes.change(pair, "output of the graph in float")
 
 
 def _reason(graph: Graph, node: onnx.NodeProto, before: bool, behind: bool) -> str:

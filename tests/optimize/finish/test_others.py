@@ -1,0 +1,66 @@
+"""Files by ONNX Runtime's own quantizer: integer biases, shifted zero points, activations without their ReLU."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+
+from edgeau.optimize.emulate import emulate_tensorrt, run, sqnr_db
+from edgeau.optimize.finish import finish
+from edgeau.optimize.lint import lint
+from edgeau.runtime.errors import InputError
+
+LEAST_DB = 40
+
+
+@pytest.fixture(scope="module", params=["uint8 weights", "int8 weights", "all per tensor"])
+def quantized(request, toy_cnn, pictures, tmp_path_factory) -> onnx.ModelProto:
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Reader(CalibrationDataReader):
+        def __init__(self) -> None:
+            self.samples = iter(pictures(16, 1))
+
+        def get_next(self):
+            return next(self.samples, None)
+
+    folder = tmp_path_factory.mktemp("ort")
+    onnx.save(toy_cnn, folder / "fp32.onnx")
+    quantize_static(
+        folder / "fp32.onnx",
+        folder / "int8.onnx",
+        Reader(),
+        quant_format=QuantFormat.QDQ,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QUInt8 if request.param == "uint8 weights" else QuantType.QInt8,
+        per_channel=request.param == "int8 weights",
+    )
+    return onnx.load(folder / "int8.onnx")
+
+
+@pytest.fixture(scope="module")
+def signal_db(toy_cnn, pictures):
+    inputs = pictures(20, 2)
+    reference = np.concatenate([run(toy_cnn, x)[0] for x in inputs])
+    return lambda model: sqnr_db(reference, np.concatenate([run(model, x)[0] for x in inputs]))
+
+
+def test_tensorrt_refuses_it_and_lint_says_why(quantized):
+    codes = {finding.code for finding in lint(quantized, "tensorrt")}
+    assert {"E101", "E102", "E109"} <= codes
+    with pytest.raises(InputError, match="zero point"):
+        emulate_tensorrt(quantized)
+
+
+@pytest.mark.parametrize("target", ["tensorrt-8.5", "tensorrt"])
+def test_finished_it_says_the_same_in_tensorrt(quantized, signal_db, target):
+    finished = finish(quantized, target).model
+    assert lint(finished, target) == ()
+    assert signal_db(emulate_tensorrt(finished)) > min(LEAST_DB, signal_db(quantized) - 3)
+    assert not finish(finished, target).modified
+
+
+@pytest.mark.parametrize("target", ["onnxruntime", "openvino"])
+def test_other_readers_keep_its_values(quantized, signal_db, target):
+    assert signal_db(finish(quantized, target).model) > signal_db(quantized) - 1
