@@ -33,10 +33,10 @@ def _one_thread():
     torch.set_num_threads(before)
 
 
-def small_model(family, expressions=EXPRESSIONS):
+def small_model(family, **overrides):
     """A model in eval mode whose batch norms do something."""
     torch.manual_seed(0)
-    model = build_model(family, {"aus": AUS, "expressions": expressions, **SMALL[family]})
+    model = build_model(family, {"aus": AUS, "expressions": EXPRESSIONS, **SMALL[family], **overrides})
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.running_mean, -0.3, 0.3)

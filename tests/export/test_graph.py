@@ -103,12 +103,18 @@ def test_nothing_of_the_exporting_machine_is_in_the_file(graph_of, family):
     assert not any(initializer.external_data for initializer in graph_of(family).graph.initializer)
 
 
-@pytest.mark.parametrize("opset", [min(OPSETS), max(OPSETS)])
-def test_the_operator_set_is_the_one_asked_for(model_of, opset):
-    graph = to_onnx(model_of("cednn", ()), opset)
+@pytest.mark.parametrize(
+    ("opset", "family", "overrides", "outputs"),
+    [
+        (min(OPSETS), "cednn", {"difference": "max", "expressions": ()}, ["au"]),
+        (max(OPSETS), "eau", {}, ["au", "expression"]),
+    ],
+)
+def test_the_operator_set_is_the_one_asked_for(model_of, opset, family, overrides, outputs):
+    graph = to_onnx(model_of(family, **overrides), opset)
     assert [(item.domain, item.version) for item in graph.opset_import] == [("", opset)]
     session = onnxruntime.InferenceSession(graph.SerializeToString())
-    assert [output.name for output in session.get_outputs()] == ["au"]  # this one has no expression head
+    assert [output.name for output in session.get_outputs()] == outputs
 
 
 def test_another_operator_set_is_refused(model_of):

@@ -114,7 +114,9 @@ class DifferenceMaps(nn.Module):
             return nn.functional.conv2d(signed, self.luma, stride=self.stride).abs()
         if self.stride > 1:
             signed = nn.functional.avg_pool2d(signed, self.stride)
-        return signed.abs().amax(dim=1, keepdim=True)
+        # Slices and Max rather than Split or ReduceMax, which operator sets 17 and 18 write differently.
+        each = signed.abs()
+        return torch.maximum(torch.maximum(each[:, 0:1], each[:, 1:2]), each[:, 2:3])
 
 
 class Block(nn.Module):

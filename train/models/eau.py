@@ -19,7 +19,7 @@ from edgeau.runtime.action_units import EXPRESSIONS
 from edgeau.runtime.errors import InputError
 
 from .base import AuModel, ModelConfig, ModelOutput, Planes
-from .trunk import ResidualBlock, Trunk
+from .trunk import ResidualBlock, Trunk, average
 
 
 @dataclass(frozen=True)
@@ -110,9 +110,9 @@ class Eau(AuModel):
         for exchange in self.exchanges:
             au, expression = exchange(au, expression)
         return ModelOutput(
-            self.au_head(self.dropout(au.mean(dim=(2, 3)))),
+            self.au_head(self.dropout(average(au))),
             features,
-            self.expression_head(self.dropout(expression.mean(dim=(2, 3)))),
+            self.expression_head(self.dropout(average(expression))),
         )
 
 

@@ -18,7 +18,7 @@ from torch.nn import functional
 from edgeau.runtime.errors import InputError
 
 from .base import AuModel, ModelConfig, ModelOutput, Planes
-from .trunk import Trunk
+from .trunk import Trunk, average
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class SmaNet(AuModel):
         au_logits = (self.dropout(seen.flatten(2)) * self.au_weight).sum(dim=-1) + self.au_bias
         output = ModelOutput(au_logits, features)
         if self.expression_head is not None:
-            whole = torch.cat([features.mean(dim=(2, 3)), seen.mean(dim=(1, 2))], dim=1)
+            whole = torch.cat([average(features), seen.sum(dim=(1, 2)) / maps[0, ..., 0].numel()], dim=1)
             output.expression_logits = self.expression_head(self.dropout(whole))
         if self.training and self.config.attention_channels > 1:
             output.losses["diversity"] = self.config.diversity_weight * diversity_loss(maps)

@@ -42,3 +42,8 @@ class Trunk(nn.Sequential):
                 layers.append(ResidualBlock(inside, width, 2 if index == 0 else 1))
                 inside = width
         super().__init__(*layers)
+
+
+def average(features: Tensor) -> Tensor:
+    """Average over the map, [N, C, h, h] to [N, C]: a pooling, which every operator set writes in the same way."""
+    return functional.avg_pool2d(features, features.shape[-1]).flatten(1)
