@@ -7,6 +7,8 @@ scale unchanged, which halves the range; any other zero point is refused.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 import onnx
 
@@ -52,6 +54,13 @@ def emulate_tensorrt(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def run(model: onnx.ModelProto, inputs: dict[str, np.ndarray], *, optimized: bool = False) -> list[np.ndarray]:
     """Outputs of a model on ONNX Runtime's CPU, in the graph's order; graph optimizations off unless asked for."""
+    return next(run_each(model, [inputs], optimized=optimized))
+
+
+def run_each(
+    model: onnx.ModelProto, samples: Iterable[dict[str, np.ndarray]], *, optimized: bool = False
+) -> Iterator[list[np.ndarray]]:
+    """`run` for each of several inputs, loading the model once."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -60,7 +69,8 @@ def run(model: onnx.ModelProto, inputs: dict[str, np.ndarray], *, optimized: boo
     level = onnxruntime.GraphOptimizationLevel
     options.graph_optimization_level = level.ORT_ENABLE_ALL if optimized else level.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return list(session.run(None, inputs))
+    for sample in samples:
+        yield list(session.run(None, sample))
 
 
 def sqnr_db(reference: np.ndarray, test: np.ndarray) -> float:

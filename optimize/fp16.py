@@ -22,7 +22,7 @@ from onnx import TensorProto, helper, version_converter
 
 from edgeau.runtime.errors import EdgeauError, InputError
 
-from .emulate import run, sqnr_db
+from .emulate import run_each, sqnr_db
 from .finish.qdq import DEQUANTIZE, QUANTIZE, is_weight
 from .finish.sensitive import SENSITIVE_OPS
 from .graph import DEFAULT_DOMAINS, WEIGHTED_OPS, Graph, opset_of, with_shapes
@@ -123,7 +123,7 @@ def compare_half(model: onnx.ModelProto, half: onnx.ModelProto, samples: Sequenc
     count = len(model.graph.output)
     rounding = _watched(with_shapes(half), TensorProto.FLOAT16)
     before, after = (
-        np.concatenate([output.ravel() for sample in samples for output in run(each, sample)[:count]])
+        np.concatenate([output.ravel() for outputs in run_each(each, samples) for output in outputs[:count]])
         for each in (model, rounding)
     )
     return HalfParity(sqnr_db(before, after), float(np.abs(before - after).max()))
@@ -318,8 +318,8 @@ def _out_of_range(model: onnx.ModelProto, samples: Sequence[dict[str, np.ndarray
     watched = _watched(model, TensorProto.FLOAT)
     names = [value.name for value in watched.graph.output]
     largest = dict.fromkeys(names, 0.0)
-    for sample in samples:
-        for name, value in zip(names, run(watched, sample), strict=True):
+    for outputs in run_each(watched, samples):
+        for name, value in zip(names, outputs, strict=True):
             if value.dtype == np.float32 and value.size:
                 largest[name] = max(largest[name], float(np.abs(value).max()))
     found = {}

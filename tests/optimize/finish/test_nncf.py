@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
-from edgeau.optimize.emulate import emulate_tensorrt, run, sqnr_db
+from edgeau.optimize.emulate import emulate_tensorrt, run_each, sqnr_db
 from edgeau.optimize.finish import finish
 from edgeau.runtime.errors import InputError
 
@@ -20,9 +20,9 @@ LEAST_DB = 45  # of an INT8 file that is read rightly; measured 51 to 52
 @pytest.fixture(scope="module")
 def signal_db(toy_cnn, pictures):
     inputs = pictures(30, 2)
-    reference = np.concatenate([run(toy_cnn, x)[0] for x in inputs])
+    reference = np.concatenate([outputs[0] for outputs in run_each(toy_cnn, inputs)])
     return lambda model, optimized=False: sqnr_db(
-        reference, np.concatenate([run(model, x, optimized=optimized)[0] for x in inputs])
+        reference, np.concatenate([outputs[0] for outputs in run_each(model, inputs, optimized=optimized)])
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
-from edgeau.optimize.emulate import emulate_tensorrt, run, sqnr_db
+from edgeau.optimize.emulate import emulate_tensorrt, run_each, sqnr_db
 from edgeau.optimize.finish import finish
 from edgeau.optimize.lint import lint
 from edgeau.runtime.errors import InputError
@@ -42,8 +42,8 @@ def quantized(request, toy_cnn, pictures, tmp_path_factory) -> onnx.ModelProto:
 @pytest.fixture(scope="module")
 def signal_db(toy_cnn, pictures):
     inputs = pictures(20, 2)
-    reference = np.concatenate([run(toy_cnn, x)[0] for x in inputs])
-    return lambda model: sqnr_db(reference, np.concatenate([run(model, x)[0] for x in inputs]))
+    reference = np.concatenate([outputs[0] for outputs in run_each(toy_cnn, inputs)])
+    return lambda model: sqnr_db(reference, np.concatenate([outputs[0] for outputs in run_each(model, inputs)]))
 
 
 def test_tensorrt_refuses_it_and_lint_says_why(quantized):
