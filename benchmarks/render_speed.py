@@ -2,7 +2,7 @@
 
     python -m edgeau.benchmarks.render_speed --face ../ICT-FaceKit --out benchmarks/results/render_speed.json
 
-Each worker is a process of one thread. Subjects of 20 frames each, so that painting a subject's skin is paid for as in
+Each worker is a process of one thread. Subjects of 100 frames each, so that painting a subject's skin is paid for as in
 a data set. CPU time an image is kept beside the wall time: on a busy machine it is the steadier of the two.
 """
 
@@ -23,7 +23,7 @@ from edgeau.runtime.manifest import CropSpec
 
 from .provenance import provenance
 
-FRAMES_A_SUBJECT = 20
+FRAMES_A_SUBJECT = 100
 _THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "LP_NUM_THREADS": "0"}
 
 

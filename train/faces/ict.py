@@ -76,7 +76,9 @@ class IctRenderer:
         opaque = mesh.triangles[mesh.part[mesh.triangles[:, 0]] != SOCKET]
         self._seen = visibility(context, mesh.neutral, opaque, self._directions)
         self._ambient = _ambient(self._seen, self._directions, self._surface.normals(mesh.neutral))
-        self._inside = mesh.part >= TEETH
+        self._inside = _span(mesh.part >= TEETH)
+        left = mesh.neutral[:, 0] > 0
+        self._eyes = (_span((mesh.part == EYE) & ~left), _span((mesh.part == EYE) & left))
         self._inside_light = _light_in_mouth(mesh)
         self._wrinkles = wrinkles.WrinkleStrength(mesh.neutral)
         self._skin_map = skin.SkinMap(mesh.position_map, mesh.uv[mesh.landmarks])
@@ -135,9 +137,10 @@ class IctRenderer:
     def displacement(self, weights: Mapping[str, float]) -> np.ndarray:
         """float32 [V, 3], centimetres: what shapes of these weights add to any identity."""
         dense = dense_weights(weights, self._names)
-        active = np.flatnonzero(dense)
-        found: np.ndarray = (dense[active] @ self._shapes[active]).reshape(-1, 3)
-        return found
+        found = np.zeros(self._shapes.shape[1], np.float32)
+        for index in np.flatnonzero(dense):
+            found += dense[index] * self._shapes[index]
+        return found.reshape(-1, 3)
 
     @property
     def triangle_count(self) -> int:
@@ -223,7 +226,7 @@ class IctRenderer:
 
     def _turn_eyes(self, points: np.ndarray, neutral: np.ndarray, gaze_deg: tuple[float, float]) -> None:
         for rest, left in ((self._mesh.eye_centres[0], False), (self._mesh.eye_centres[1], True)):
-            chosen = (self._mesh.part == EYE) & ((self._mesh.neutral[:, 0] > 0) == left)
+            chosen = self._eyes[left]
             inward = -_VERGENCE_DEG if left else _VERGENCE_DEG
             turn = head_rotation(inward - gaze_deg[0], gaze_deg[1], 0.0).astype(np.float32)
             centre = rest + (neutral[chosen] - self._mesh.neutral[chosen]).mean(axis=0)
@@ -237,7 +240,7 @@ class IctRenderer:
         ambient[self._inside] = self._inside_light
         lids = points[mesh.landmarks]
         for upper, left in (((37, 38), False), ((43, 44), True)):
-            eye = (mesh.part == EYE) & ((mesh.neutral[:, 0] > 0) == left)
+            eye = self._eyes[left]
             below = lids[list(upper), 1].mean() - points[eye, 1]
             inner = np.abs(points[eye, 0] - lids[list(upper), 0].mean()) / 1.5
             ambient[eye] = np.clip(0.10 + 0.9 * below, 0.1, 0.8) * np.clip(1.1 - 0.4 * inner**2, 0.3, 1)
@@ -249,8 +252,8 @@ class IctRenderer:
         near = np.argpartition(weight, -8)[-8:]
         found: np.ndarray = (weight[near] / weight[near].sum()).astype(np.float32) @ self._seen[near]
         found[self._inside] = self._inside_light
-        eyes = self._mesh.part == EYE
-        found[eyes] = 0.15 + 0.6 * found[eyes]
+        for eye in self._eyes:
+            found[eye] = 0.15 + 0.6 * found[eye]
         return found
 
     def _hair_volume(self, look: Look) -> np.ndarray:
@@ -437,6 +440,12 @@ def _ambient(seen: np.ndarray, directions: np.ndarray, normals: np.ndarray) -> n
     facing = np.maximum(directions @ normals.T, 0)
     found: np.ndarray = (facing * seen).sum(axis=0) / np.maximum(facing.sum(axis=0), 1e-3)
     return found.astype(np.float32)
+
+
+def _span(chosen: np.ndarray) -> slice:
+    """Vertices of one part lie together."""
+    where = np.flatnonzero(chosen)
+    return slice(int(where[0]), int(where[-1]) + 1)
 
 
 def _light_in_mouth(mesh: FaceMesh) -> np.ndarray:
