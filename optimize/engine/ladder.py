@@ -7,6 +7,7 @@ kept and the next rung is tried.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, List, Optional, Tuple
@@ -15,7 +16,7 @@ from edgeau.runtime.errors import EngineError, InputError
 from edgeau.runtime.manifest import Variant
 from edgeau.runtime.package import Package
 
-from .builder import BuildFailedError, BuiltEngine
+from .builder import BuildFailedError, BuildOptions, BuiltEngine
 from .capabilities import Capabilities
 from .progress import Report
 
@@ -112,6 +113,13 @@ def climb_down(
             continue
         return rung, built, tuple(failures)
     raise EngineError("no precision could be built: " + "; ".join(failures))
+
+
+def options_for(rung: Rung, settings: BuildOptions) -> BuildOptions:
+    """These settings, with the rung's precision and typing."""
+    return dataclasses.replace(
+        settings, precision=rung.precision, strongly_typed=rung.strongly_typed, float_grouped=rung.float_grouped
+    )
 
 
 def _quantized(package: Package, precision: str, able: Capabilities, *, float_grouped: bool) -> Rung | Missing:

@@ -20,20 +20,20 @@ from typing import Any, Dict, Optional, Tuple
 
 from edgeau.runtime.backends import open_backend
 from edgeau.runtime.engine_file import EngineSidecar, sidecar_path, write_sidecar
-from edgeau.runtime.errors import EdgeauError, EngineError, InputError, MissingExtraError
+from edgeau.runtime.errors import EngineError, InputError, MissingExtraError
 from edgeau.runtime.files import PathLike, sha256_file
 from edgeau.runtime.machine import Machine, read_machine
 from edgeau.runtime.manifest import Parity, Variant
 from edgeau.runtime.package import Package
 from edgeau.runtime.targets import slug_of
 
-from .builder import BuildOptions, BuiltEngine, build_engine, parsed
+from .builder import BuildOptions, BuiltEngine, build_engine
 from .capabilities import capabilities
-from .inner import quantizer_ranges, weighted_outputs
-from .ladder import LADDER, Missing, Rung, climb_down, find_rung, rungs_from
+from .ladder import LADDER, Rung, climb_down, options_for, rungs_from
 from .library import load_tensorrt, version
-from .parity import DEFAULT_CROPS, Evidence, bound_for, check_engine, gather, predict, suspect_range, widest_quantizers
+from .parity import DEFAULT_CROPS, Evidence, bound_for, check_engine, gather
 from .progress import Report, silent
+from .suspect import find_suspect
 from .timing_cache import cache_name
 
 ENGINES = "engines"
@@ -108,7 +108,7 @@ def make_engine(
     settings = dataclasses.replace(options.build, timing_cache=cache)
 
     def build(rung: Rung) -> BuiltEngine:
-        return build_engine(rung.file, _options_for(rung, settings), trt=trt, report=report)
+        return build_engine(rung.file, options_for(rung, settings), trt=trt, report=report)
 
     rung, built, failures = climb_down(rungs, build, report)
     name = f"{slug}.trt{'.'.join(built.tensorrt.split('.')[:3])}.{rung.precision}.engine"
@@ -140,12 +140,6 @@ def _evidence(package: Package, options: MakeOptions, trt: Any) -> Optional[Evid
     if fp32 is None:
         raise InputError(f"package {package.path}", got="no fp32 ONNX", expected="one to compare the engine with")
     return gather(package, fp32, options.crops or DEFAULT_CROPS)
-
-
-def _options_for(rung: Rung, settings: BuildOptions) -> BuildOptions:
-    return dataclasses.replace(
-        settings, precision=rung.precision, strongly_typed=rung.strongly_typed, float_grouped=rung.float_grouped
-    )
 
 
 def _describe(
@@ -212,57 +206,13 @@ def _checked(
         parity, angle = check_engine(backend, evidence, package.manifest, sidecar.batch)
     broken = bound_for(rung.precision, package.variant(rung.variant)).broken_by(parity)
     if broken:
-        where = _suspect(package, rung, sidecar, plan.parent, evidence, settings, trt)
+        where = find_suspect(package, rung, sidecar, plan.parent, evidence, settings, trt)
         lower = LADDER[min(LADDER.index(rung.precision) + 1, len(LADDER) - 1)]
         raise EngineError(
             f"the {rung.precision} engine does not say the same as FP32 on {parity.samples} crops: {broken}; suspect "
             f"{where}; build with --precision {lower}, or quantize again with more calibration data; nothing was kept"
         )
     return dataclasses.replace(sidecar, parity=parity, notes={**sidecar.notes, "cosine": angle})
-
-
-def _suspect(
-    package: Package,
-    rung: Rung,
-    sidecar: EngineSidecar,
-    folder: Path,
-    evidence: Evidence,
-    settings: BuildOptions,
-    trt: Any,
-) -> str:
-    """Which layers to suspect: by comparing inner tensors with an FP32 engine's; where that fails, by their ranges."""
-    network = parsed(rung.file, trt, strongly_typed=rung.strongly_typed).network
-    names = tuple(weighted_outputs(trt, network))
-    reason = ""
-    fp32 = find_rung(package, "fp32", capabilities(trt))
-    if not isinstance(fp32, Missing):
-        try:
-            few = {name: array[: sidecar.batch[1]] for name, array in evidence.inputs.items()}
-            runs = [_run_exposed(each, names, sidecar, folder, few, settings, trt) for each in (fp32, rung)]
-            return suspect_range(names, *runs)
-        except EdgeauError as error:
-            reason = f" (inner tensors could not be compared: {error})"
-    ranges = quantizer_ranges(trt, network)
-    return (f"the layers of widest range: {widest_quantizers(ranges)}" if ranges else "any layer") + reason
-
-
-def _run_exposed(
-    rung: Rung,
-    names: Tuple[str, ...],
-    sidecar: EngineSidecar,
-    folder: Path,
-    inputs: Dict[str, Any],
-    settings: BuildOptions,
-    trt: Any,
-) -> Dict[str, Any]:
-    options = dataclasses.replace(_options_for(rung, settings), expose=names, dla_core=None)
-    built = build_engine(rung.file, options, trt=trt)
-    plan = folder / f"exposed-{rung.precision}.engine"
-    plan.write_bytes(built.plan)
-    digest = hashlib.sha256(built.plan).hexdigest()
-    write_sidecar(plan, dataclasses.replace(sidecar, engine_sha256=digest, engine_size_bytes=len(built.plan)))
-    with open_backend("tensorrt", plan) as backend:
-        return predict(backend.infer, inputs, sidecar.batch)
 
 
 def store_engine(package: Package, sidecar: EngineSidecar, plan: Path) -> Tuple[Package, Variant]:

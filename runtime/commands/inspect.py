@@ -127,7 +127,8 @@ def _as_json(value: Any) -> Dict[str, Any]:
 
 
 def _engine(path: Path) -> tuple[Dict[str, Any], List[str]]:
-    from edgeau.runtime.engine_file import describe_engine, engine_lines
+    from edgeau.runtime.engine_file import describe_engine
+    from edgeau.runtime.engine_text import engine_lines
 
     report = describe_engine(path)
     return report, engine_lines(report)

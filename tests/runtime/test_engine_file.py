@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from edgeau.runtime.engine_file import (
     EngineSidecar,
     describe_engine,
-    engine_lines,
     preflight,
     read_header,
     read_sidecar,
     sidecar_path,
     write_sidecar,
 )
+from edgeau.runtime.engine_text import engine_lines
 from edgeau.runtime.errors import EdgeauWarning, EngineError, InputError
 from edgeau.runtime.machine import Machine
 from edgeau.runtime.manifest import Parity

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from edgeau.optimize.engine import make
+from edgeau.optimize.engine import make, suspect
 from edgeau.optimize.engine.builder import BuildOptions
 from edgeau.optimize.engine.capabilities import capabilities
 from edgeau.optimize.engine.ladder import find_rung
@@ -56,6 +56,7 @@ def engine_says(monkeypatch, package):
             return RunsTheOnnx(package.path / "fp32.onnx", error)
 
         monkeypatch.setattr(make, "open_backend", opened)
+        monkeypatch.setattr(suspect, "open_backend", opened)
         monkeypatch.setattr(make, "find_spec", lambda name: object())
 
     return replace
