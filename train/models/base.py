@@ -120,15 +120,5 @@ class Planes(nn.Module):
     """uint8 [N, H, W, 3] to float32 [N, 3, H, W], still 0..255. A module, so that exported nodes carry its name."""
 
     def forward(self, image: Tensor) -> Tensor:
-        return to_planes(image, mean=0.0, scale=1.0)
-
-
-def to_planes(image: Tensor, mean: float = 127.5, scale: float = 1 / 127.5) -> Tensor:
-    """uint8 [N, H, W, 3] to float32 [N, 3, H, W], ``(x - mean) * scale``.
-
-    The cast comes first: TensorRT can't transpose a UINT8 tensor.
-    """
-    planes = image.to(torch.float32).permute(0, 3, 1, 2)
-    if mean:
-        planes = planes - mean
-    return planes if scale == 1 else planes * scale
+        # The cast comes first: TensorRT can't transpose a UINT8 tensor.
+        return image.to(torch.float32).permute(0, 3, 1, 2)
