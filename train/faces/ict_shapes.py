@@ -15,7 +15,7 @@ import numpy as np
 AU_SHAPES: dict[str, tuple[tuple[str, float], ...]] = {
     "AU01": (("browInnerUp", 1.15), ("browInnerPeak", 0.7)),
     "AU02": (("browOuterUp", 1.15), ("browOuterArch", 0.4)),
-    "AU04": (("browDown", 0.95), ("browKnit", 1.0)),
+    "AU04": (("browDown", 1.2), ("browKnit", 1.1)),
     "AU05": (("eyeWide", 1.4),),
     "AU06": (("cheekSquint", 0.5), ("cheekRaiser", 0.55), ("eyeSquint", 0.5), ("cheekBunch", 0.7), ("eyeBlink", 0.07)),
     "AU07": (("eyeSquint", 1.2), ("eyeBlink", 0.25)),
@@ -33,7 +33,7 @@ AU_SHAPES: dict[str, tuple[tuple[str, float], ...]] = {
     "AU23": (("mouthPress", 0.35), ("mouthRollUpper", 0.28), ("mouthRollLower", 0.3), ("cornerIn", 1.0)),
     "AU24": (("mouthPress", 1.1), ("mouthRollUpper", 0.3), ("mouthRollLower", 0.38), ("mouthShrugLower", 0.12)),
     "AU25": (("mouthLowerDown", 0.95), ("mouthUpperUp", 0.28), ("jawOpen", 0.05)),
-    "AU26": (("jawOpen", 0.42),),
+    "AU26": (("jawOpen", 0.48),),
     "AU27": (("jawOpen", 0.95),),
     "AU28": (("mouthRollUpper", 0.8), ("mouthRollLower", 0.8)),
     "AU33": (("cheekPuff", 0.9),),
