@@ -167,6 +167,14 @@ def crops_file(tmp_path):
     return path
 
 
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory):
+    """A wheel of the edgeau under test."""
+    from edgeau.optimize.engine.wheel import write_wheel
+
+    return write_wheel(tmp_path_factory.mktemp("wheel"))
+
+
 @pytest.fixture
 def device(tmp_path):
     """A bare device: a folder of its own, a ``python3`` with numpy and nothing else, and perhaps a fake TensorRT."""

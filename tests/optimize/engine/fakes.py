@@ -12,7 +12,14 @@ class Behaviour(SimpleNamespace):
     """What a fake does: ``fail`` (flags set -> error or None), ``dla_cores``, ``off_dla`` (layer names), ``gpu``."""
 
     def __init__(self, **given):
-        defaults = {"fail": lambda flags, layers: None, "dla_cores": 0, "off_dla": (), "gpu": True, "parser_errors": ()}
+        defaults = {
+            "fail": lambda flags, layers: None,
+            "dla_cores": 0,
+            "off_dla": (),
+            "gpu": True,
+            "parser_errors": (),
+            "cache_fits": True,
+        }
         super().__init__(**{**defaults, **given})
 
 
@@ -116,9 +123,12 @@ def make_fake(version, names, behaviour):
 
     def set_timing_cache(self, cache, ignore_mismatch):
         record.cache_given = cache
-        return True
+        return behaviour.cache_fits or not cache._data
 
-    cache_class = strict("ITimingCache", serialize=lambda self: b"timings")
+    def cache_init(self, data):
+        self._data = data
+
+    cache_class = strict("ITimingCache", __init__=cache_init, serialize=lambda self: b"timings")
     config_class = strict(
         "IBuilderConfig",
         set_flag=lambda self, flag: record.flags.add(flag.name),
@@ -126,7 +136,7 @@ def make_fake(version, names, behaviour):
         set_memory_pool_limit=lambda self, pool, size: record.limits.update({pool.name: size}),
         set_tactic_sources=lambda self, word: record.limits.update(tactics=word),
         add_optimization_profile=lambda self, profile: record.profiles.append(profile._shapes),
-        create_timing_cache=lambda self, data: cache_class(),
+        create_timing_cache=lambda self, data: cache_class(data),
         set_timing_cache=set_timing_cache,
         get_timing_cache=lambda self: record.cache_given,
         builder_optimization_level=3,

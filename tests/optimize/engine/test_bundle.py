@@ -12,17 +12,17 @@ from edgeau.optimize.engine.builder import BuildOptions
 from edgeau.optimize.engine.bundle import make_bundle
 from edgeau.optimize.engine.make import MakeOptions
 from edgeau.optimize.engine.recipe import read_recipe
-from edgeau.optimize.engine.wheel import check_wheel, write_wheel
+from edgeau.optimize.engine.wheel import check_wheel
 from edgeau.runtime.cli import main
 from edgeau.runtime.engine_file import describe_engine
 from edgeau.runtime.errors import InputError
 
 
 @pytest.fixture
-def bundle(package, crops_file, tmp_path):
+def bundle(package, crops_file, tmp_path, wheel):
     """A bundle for an Orin Nano whose engine is kept without parity, which a device without a GPU can't measure."""
     options = MakeOptions(crops=str(crops_file), parity=False, build=BuildOptions(batch=(1, 1, 8), workspace_mib=64))
-    return make_bundle(package, "orin-nano:6.2", options, tmp_path / "toy-orin-nano.sh").path
+    return make_bundle(package, "orin-nano:6.2", options, tmp_path / "toy-orin-nano.sh", wheel=wheel).path
 
 
 def test_a_bundle_has_what_the_ladder_needs_and_says_so(bundle, device):
@@ -69,9 +69,13 @@ def test_with_tensorrt_it_builds_and_reports(bundle, device, version):
     assert describe_engine(engine)["intact"] is True
     assert report["sidecar"]["settings"]["workspace_mib"] == 64
     assert report["sidecar"]["batch"] == [1, 1, 8]
-    again = device.run("sh", bundle, "--into", "here", "--yes")
-    assert "exists; give --into another folder, or --again" in again.stderr
-    assert device.run("sh", bundle, "--into", "here", "--yes", "--again").returncode == 0
+
+
+def test_a_folder_that_is_there_is_only_used_again_when_told_to(bundle, device):
+    device.run("sh", bundle, "--into", "here", input="n\n")
+    done = device.run("sh", bundle, "--into", "here", "--yes")
+    assert "exists; give --into another folder, or --again" in done.stderr
+    assert "has no tensorrt" in device.run("sh", bundle, "--into", "here", "--yes", "--again").stderr
 
 
 def test_a_truncated_bundle_is_refused_before_anything_is_unpacked(bundle, device):
@@ -114,8 +118,8 @@ def test_the_crops_carry_what_fp32_says_of_them(package, crops_file, bundle, dev
     assert (recipe.target, recipe.precision, recipe.batch) == ("orin-nano:6.2", "int8", (1, 1, 8))
 
 
-def test_the_wheel_installs_and_runs_where_nothing_else_is(tmp_path, device):
-    wheel = check_wheel(write_wheel(tmp_path))
+def test_the_wheel_installs_and_runs_where_nothing_else_is(tmp_path, device, wheel):
+    check_wheel(wheel)
     subprocess.run(
         [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", tmp_path / "lib", wheel],
         check=True,
