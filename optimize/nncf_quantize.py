@@ -22,6 +22,10 @@ from .scope import float_nodes, has_attention, name_nodes
 os.environ.setdefault("NNCF_CI", "1")
 
 
+# Share of one crop's values that may lie outside the range; the range then holds for every crop.
+OUTLIERS = 1e-4
+
+
 def quantize_model(
     model: onnx.ModelProto, samples: list[dict[str, np.ndarray]], *, seed: int = 0, also_float: tuple[str, ...] = ()
 ) -> onnx.ModelProto:
@@ -48,12 +52,26 @@ def quantize_model(
             OverflowFix,
             QuantizationParameters,
         )
+        from nncf.quantization.range_estimator import (
+            AggregatorType,
+            RangeEstimatorParameters,
+            StatisticsCollectorParameters,
+            StatisticsType,
+        )
+
+        low, high = (
+            StatisticsCollectorParameters(StatisticsType.QUANTILE, kind, quantile_outlier_prob=OUTLIERS)
+            for kind in (AggregatorType.MIN, AggregatorType.MAX)
+        )
 
         advanced = AdvancedQuantizationParameters(
             # Overflow fixing halves the weights' range for AVX2 without VNNI; TensorRT has no such overflow.
             overflow_fix=OverflowFix.DISABLE,
             # Left to itself NNCF quantizes a depthwise layer's input per channel, which TensorRT can't read.
             activations_quantization_params=QuantizationParameters(per_channel=False),
+            # By default the range is the mean of each crop's extremes. Most crops show little expression, so that mean
+            # cuts off what the others show: on the shipped CEDNN 14.5 dB of signal to noise instead of 27.
+            activations_range_estimator_params=RangeEstimatorParameters(min=low, max=high),
         )
         random.seed(seed)
         np.random.seed(seed)
