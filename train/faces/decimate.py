@@ -94,9 +94,7 @@ def _candidates(
     return source[order], goal[order]
 
 
-def _independent(
-    source: np.ndarray, goal: np.ndarray, triangles: np.ndarray, limit: int
-) -> np.ndarray:
+def _independent(source: np.ndarray, goal: np.ndarray, triangles: np.ndarray, limit: int) -> np.ndarray:
     """Of candidates in order of cost, those that do not share a neighbourhood with one taken before."""
     neighbours: dict[int, set[int]] = {}
     for a, b, c in triangles.tolist():

@@ -101,7 +101,7 @@ void main() {
             vec3 bulge = head * vec3(p, 0.0);
             normal = normalize(normal + bulge * (1.0 - smoothstep(0.7, 1.1, r)) * 0.5);
         } else if (part < 2.5) {
-            albedo = teeth_colour * 0.72; gloss = 0.7; sharpness = 60.0;
+            albedo = teeth_colour * 0.6; gloss = 0.7; sharpness = 60.0;
             open *= mouth_light; key_seen *= mouth_light; wrap = vec3(0.4);
         } else if (part < 3.5) {
             albedo = vec3(0.40, 0.15, 0.14); gloss = 0.4; sharpness = 40.0;
