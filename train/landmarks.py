@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,20 +13,21 @@ import torch
 from torch import Tensor, nn
 
 from edgeau.runtime.errors import InputError
-from edgeau.runtime.files import atomic_path, write_json
+from edgeau.runtime.files import write_json
 
 from .batches import Batch, Batches, BatchOptions, plain_batches
 from .data import FaceData, open_data
 from .log import RunLog
 from .models import PRESETS
-from .models.base import to_planes
+from .models.base import Planes
 from .models.fan import Fan, FanConfig, FanOutput
 from .models.fan_trans import FanTransConfig
 from .models.landmarks import heatmap_loss, points_of
 from .objectives import Objective
 from .parallel import World
 from .provenance import provenance
-from .recipe import Recipe, plain_recipe, read_state, split_of, with_epochs, write_state
+from .recipe import Recipe, plain_recipe, split_of, with_epochs
+from .run_files import read_state, write_state, write_tensors
 from .trainer import Trainer
 
 # Outer corners of the eyes among the 68 points; their distance is the usual unit of landmark errors.
@@ -75,7 +76,7 @@ class Landmarks(Objective):
 
 def see(fan: Fan, face: Tensor) -> FanOutput:
     """A FAN's output for uint8 [N, H, W, 3] faces."""
-    output: FanOutput = fan(to_planes(face, mean=0.0, scale=1 / 255))
+    output: FanOutput = fan(Planes()(face) / 255)
     return output
 
 
@@ -127,10 +128,9 @@ def run_landmarks(recipe: Recipe, world: World, *, resume: bool = False) -> dict
         return -mean_error(cast(Fan, member), data, val_rows, plan.size_px, world.device)
 
     def keep(_name: str, member: nn.Module, _step: int) -> None:
-        with atomic_path(recipe.out / "fan.pth") as temporary:
-            torch.save({name: value.cpu() for name, value in member.state_dict().items()}, temporary)
+        write_tensors(recipe.out / "fan.pth", {name: value.cpu() for name, value in member.state_dict().items()})
 
-    with RunLog(recipe.out, options.steps, enabled=world.first) as log:
+    with RunLog(recipe.out, options.steps, resume=resume, enabled=world.first) as log:
         trainer = Trainer(
             Landmarks(fan, plan.size_px), batches, options, world, score=score if len(val_rows) else None,
             keep=keep, save=lambda state: write_state(recipe.out, state), log=log,
@@ -155,7 +155,7 @@ def run_landmarks(recipe: Recipe, world: World, *, resume: bool = False) -> dict
         "fan": asdict(plan.config),
         "size_px": plan.size_px,
         "mean_error_eye_distances": errors,
-        "provenance": provenance(data, split, recipe.seed, plain_recipe(replace(recipe))),
+        "provenance": provenance(data, split, recipe.seed, plain_recipe(recipe)),
     }
     write_json(recipe.out / "metrics.json", results)
     return results

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,18 +17,21 @@ class RunLog:
     """Log of one run.
 
     Args:
-        out: the run's folder; ``history.jsonl`` is appended to, TensorBoard's events go to ``tensorboard/``.
+        out: the run's folder; ``history.jsonl`` holds the figures, TensorBoard's events go to ``tensorboard/``.
         steps: how many there will be.
+        resume: add to the logs of an interrupted run instead of starting new ones.
         enabled: False in processes other than the first.
     """
 
-    def __init__(self, out: Path, steps: int, *, enabled: bool = True) -> None:
+    def __init__(self, out: Path, steps: int, *, resume: bool = False, enabled: bool = True) -> None:
         self._bar = tqdm(total=steps, unit="step", file=sys.stderr, disable=not enabled, mininterval=1.0)
         self._history = None
         self._board: Any = None
         if enabled:
             out.mkdir(parents=True, exist_ok=True)
-            self._history = (out / "history.jsonl").open("a", encoding="utf-8")
+            if not resume:
+                shutil.rmtree(out / "tensorboard", ignore_errors=True)
+            self._history = (out / "history.jsonl").open("a" if resume else "w", encoding="utf-8")
             self._board = _tensorboard(out / "tensorboard")
 
     def losses(self, step: int, values: Mapping[str, float]) -> None:

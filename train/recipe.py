@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -15,12 +14,11 @@ from torch import nn
 
 from edgeau.runtime.action_units import EXPRESSIONS
 from edgeau.runtime.errors import InputError
-from edgeau.runtime.files import atomic_path, write_json
-from edgeau.runtime.manifest import CropSpec, NeutralSpec
+from edgeau.runtime.files import write_json
 
 from .augment import AugmentOptions
 from .batches import Batches, BatchOptions, default_workers
-from .checkpoint import Checkpoint, load_checkpoint, model_from_checkpoint, save_checkpoint
+from .checkpoint import load_checkpoint, model_from_checkpoint
 from .data import FaceData, Split, open_data, split_subjects
 from .evaluate import evaluate, mean_f1, model_predictor
 from .log import RunLog
@@ -31,9 +29,8 @@ from .models.fan_trans import FanTrans
 from .objectives import Objective, Supervised
 from .parallel import World
 from .provenance import provenance
+from .run_files import RunFiles, read_state, write_state
 from .trainer import Trainer, TrainOptions
-
-_RUN_TIME_NEUTRAL = NeutralSpec(policy="running")
 
 
 @dataclass(frozen=True)
@@ -78,6 +75,15 @@ class Recipe:
     train: TrainOptions = field(default_factory=TrainOptions)
     loss: LossOptions = field(default_factory=LossOptions)
     augment: AugmentOptions | None = field(default_factory=AugmentOptions)
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or self.workers < 1 or (self.epochs is not None and self.epochs <= 0):
+            got = f"batch {self.batch}, workers {self.workers}, epochs {self.epochs}"
+            raise InputError("training options", got=got, expected="1 or more of each")
+        shares = (self.val, self.test, self.neutral_unknown)
+        if min(shares) < 0 or max(shares) > 1:
+            got = f"val {self.val}, test {self.test}, neutral-unknown {self.neutral_unknown}"
+            raise InputError("training options", got=got, expected="shares from 0 to 1")
 
 
 # Makes what is minimised from the models and the AU loss; online and offline distillation give their own.
@@ -124,7 +130,7 @@ def run_recipe(
     def score(member: nn.Module) -> float:
         return mean_f1(member, data, val_rows, world.device, recipe.loss.present_from)
 
-    with RunLog(recipe.out, options.steps, enabled=world.first) as log:
+    with RunLog(recipe.out, options.steps, resume=resume, enabled=world.first) as log:
         trainer = Trainer(
             objective, batches, options, world,
             score=score if len(val_rows) else None, keep=files.keep,
@@ -193,68 +199,10 @@ def batch_options(recipe: Recipe, models: Mapping[str, AuModel], world: World) -
     )
 
 
-class RunFiles:
-    """The checkpoints of a run's folder.
-
-    Args:
-        out: the folder.
-        models: by member name.
-        crop: the rule that made the crops, without a model's own size.
-        made: provenance common to all members.
-    """
-
-    def __init__(self, out: Path, models: Mapping[str, AuModel], crop: CropSpec, made: dict[str, Any]) -> None:
-        self.out, self.crop, self.made = out, crop, made
-        self.names = tuple(models)
-
-    def path(self, name: str) -> Path:
-        """The checkpoint of a member's best weights."""
-        return self.out / ("best.pt" if len(self.names) == 1 else f"best-{name}.pt")
-
-    def keep(self, name: str, member: nn.Module, step: int) -> None:
-        """Write a member's weights as its best."""
-        assert isinstance(member, AuModel)
-        save_checkpoint(self.path(name), self._checkpoint(member, {**self.made, "step": step}))
-
-    def add_metrics(self, name: str, metrics: dict[str, Any]) -> None:
-        """Write metrics into the provenance of a member's best checkpoint."""
-        kept = load_checkpoint(self.path(name))
-        save_checkpoint(self.path(name), replace(kept, provenance={**kept.provenance, "metrics": metrics}))
-
-    def _checkpoint(self, model: AuModel, made: dict[str, Any]) -> Checkpoint:
-        return Checkpoint(
-            family=model.family,
-            config=model.config.to_dict(),
-            state_dict=model.state_dict(),
-            crop=CropSpec(model.config.size_px, self.crop.template),
-            neutral=_RUN_TIME_NEUTRAL if model.takes_neutral else NeutralSpec(),
-            thresholds=(0.5,) * len(model.config.aus),
-            provenance=made,
-        )
-
-
 def data_cost(trainer: Trainer, batches: Batches) -> dict[str, float]:
     """What data cost a step, in milliseconds: CPU time in the threads that made it, and time that training waited."""
     made = max(1, batches.made)
     return {"cpu": round(batches.spent_s / made * 1e3, 2), "waited": round(trainer.waited_s / made * 1e3, 2)}
-
-
-def write_state(out: Path, state: dict[str, Any]) -> None:
-    """Write what resuming needs."""
-    with atomic_path(out / "last.pt") as temporary:
-        torch.save(state, temporary)
-
-
-def read_state(out: Path) -> dict[str, Any]:
-    """What ``write_state`` wrote. Raises InputError where there is nothing, or nothing whole."""
-    file = out / "last.pt"
-    if not file.is_file():
-        raise InputError(f"run {out}", got="no last.pt", expected="a run that was interrupted")
-    try:
-        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise InputError(f"{file}", got="a truncated or foreign file", mend="start the run again") from error
-    return state
 
 
 def _loss_options(options: LossOptions, models: Mapping[str, AuModel]) -> LossOptions:

@@ -147,7 +147,14 @@ def test_missing_options_are_one_line(words, fragment, capsys):
 
 
 def test_wrong_values_are_one_line(crop_set, tmp_path, tiny_config, capsys):
-    for more in (["--model", "cednm"], ["--aus", "99"], ["--val", "0.9"], ["--config", "width"], ["--device", "warp"]):
+    for more in (
+        ["--model", "cednm"],
+        ["--aus", "99"],
+        ["--val", "0.9"],
+        ["--config", "width"],
+        ["--device", "warp"],
+        ["--batch", "0"],
+    ):
         assert main(arguments(crop_set, tmp_path / "run", tiny_config, *more)) == 2
         assert len([line for line in capsys.readouterr().err.splitlines() if line.startswith("edgeau: ")]) == 1
 

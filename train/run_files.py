@@ -1,0 +1,86 @@
+"""What a run leaves in its folder: the best weights of each member, and the state to resume from."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from edgeau.runtime.errors import InputError
+from edgeau.runtime.files import write_bytes
+from edgeau.runtime.manifest import CropSpec, NeutralSpec
+
+from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from .models import AuModel
+
+_RUN_TIME_NEUTRAL = NeutralSpec(policy="running")
+
+
+class RunFiles:
+    """The checkpoints of a run's folder.
+
+    Args:
+        out: the folder.
+        models: by member name.
+        crop: the rule that made the crops, without a model's own size.
+        made: provenance common to all members.
+    """
+
+    def __init__(self, out: Path, models: Mapping[str, AuModel], crop: CropSpec, made: dict[str, Any]) -> None:
+        self.out, self.crop, self.made = out, crop, made
+        self.names = tuple(models)
+
+    def path(self, name: str) -> Path:
+        """The checkpoint of a member's best weights."""
+        return self.out / ("best.pt" if len(self.names) == 1 else f"best-{name}.pt")
+
+    def keep(self, name: str, member: nn.Module, step: int) -> None:
+        """Write a member's weights as its best."""
+        assert isinstance(member, AuModel)
+        save_checkpoint(self.path(name), self._checkpoint(member, {**self.made, "step": step}))
+
+    def add_metrics(self, name: str, metrics: dict[str, Any]) -> None:
+        """Write metrics into the provenance of a member's best checkpoint."""
+        kept = load_checkpoint(self.path(name))
+        save_checkpoint(self.path(name), replace(kept, provenance={**kept.provenance, "metrics": metrics}))
+
+    def _checkpoint(self, model: AuModel, made: dict[str, Any]) -> Checkpoint:
+        return Checkpoint(
+            family=model.family,
+            config=model.config.to_dict(),
+            state_dict=model.state_dict(),
+            crop=CropSpec(model.config.size_px, self.crop.template),
+            neutral=_RUN_TIME_NEUTRAL if model.takes_neutral else NeutralSpec(),
+            thresholds=(0.5,) * len(model.config.aus),
+            provenance=made,
+        )
+
+
+def write_tensors(path: Path, value: dict[str, Any]) -> None:
+    """Write what torch can pickle, whole or not at all. A full disk is an OSError, which torch itself would hide."""
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    write_bytes(path, buffer.getvalue())
+
+
+def write_state(out: Path, state: dict[str, Any]) -> None:
+    """Write what resuming needs."""
+    write_tensors(out / "last.pt", state)
+
+
+def read_state(out: Path) -> dict[str, Any]:
+    """What ``write_state`` wrote. Raises InputError where there is nothing, or nothing whole."""
+    file = out / "last.pt"
+    if not file.is_file():
+        raise InputError(f"run {out}", got="no last.pt", expected="a run that was interrupted")
+    try:
+        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise InputError(f"{file}", got="a truncated or foreign file", mend="start the run again") from error
+    return state
