@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -106,6 +107,9 @@ def search(
     judge = _judge(package, crops, baseline)
     candidates, scores, dropped = _within_budget(package, candidates, judge, options.max_drop, progress)
     losers.update(dropped)
+    load = os.getloadavg()[0]
+    if load > usable_cores() + 0.5:
+        progress(f"this machine is busy (load {load:.1f} on {usable_cores()} cores): measure again when it is not")
     with contextlib.ExitStack() as stack:
         runners: dict[str, _Runner] = {}
         for candidate in candidates:
@@ -122,6 +126,7 @@ def search(
     losers.update(result.losers)
     chosen = _decide(runners, result, baseline, losers, options)
     chosen |= {"objective": options.objective, "max_drop": options.max_drop, "accuracy": scores, "metric": judge.metric}
+    chosen["load_average"] = load
     if meter is not None:
         chosen["energy_source"] = meter.source
     device = fingerprint()

@@ -90,7 +90,7 @@ def _print(selection: Selection) -> None:
     for label, why in chosen["losers"].items():
         if label not in measured:
             say(f"{label:<50}{'-':>10}  {why}")
-    verdict = "settled" if chosen["settled"] else "time ran out before the order was settled"
+    verdict = "settled" if chosen["settled"] else "not settled"
     say(f"{chosen['label']}: {chosen['times_fp32']:.2f} times FP32's time; {verdict} after {chosen['rounds']} rounds")
 
 

@@ -242,3 +242,18 @@ def test_nothing_but_quantizing_loads_nncf():
         "import sys, edgeau.optimize.commands.quantize as q; sys.exit('nncf' in sys.modules or 'torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_range_learnt_mostly_from_calm_faces_still_holds_for_the_others(make_package, model, make_data, tmp_path):
+    """What few crops show must not be cut off: mostly neutral faces are what calibration data usually is."""
+    data = make_data(24, seed=6)
+    calm = data["faces"].copy()
+    calm[2:] = data["neutrals"][2:]
+    np.savez(tmp_path / "calm.npz", faces=calm, neutrals=data["neutrals"])
+    np.savez(tmp_path / "lively.npz", faces=data["faces"], neutrals=data["neutrals"])
+    package = make_package(tmp_path / "p.edgeau", model)
+    options = QuantizeOptions(targets=("onnxruntime",))
+    made, _ = quantize_package(
+        package.path, str(tmp_path / "calm.npz"), options, evaluation=str(tmp_path / "lively.npz")
+    )
+    assert made.variant("int8-ort").parity.sqnr_db > 30
