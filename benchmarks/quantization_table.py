@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -29,7 +30,7 @@ from edgeau.optimize.quantize import float_variant
 from edgeau.optimize.targets import TARGETS, Finished, finish_for, predict_finished
 from edgeau.runtime.backends import Backend, BackendOptions, open_backend
 from edgeau.runtime.cli import note, say
-from edgeau.runtime.device import fingerprint
+from edgeau.runtime.device import fingerprint, usable_cores
 from edgeau.runtime.errors import EdgeauError
 from edgeau.runtime.files import write_json, write_text
 from edgeau.runtime.manifest import Manifest
@@ -62,6 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     value = {
         "device": fingerprint(),
+        "load_average": os.getloadavg()[0],
         "provenance": dataclasses.asdict(provenance()),
         "protocol": f"{ROUNDS} rounds in turns, {SLICE_S} s each after {WARM_UP_S} s of warm-up, batch 1, wall time",
         "calibration": args.calib,
@@ -217,6 +219,8 @@ def markdown(value: dict[str, Any]) -> str:
     """The tables for a person."""
     lines = ["# INT8: accuracy, size and time", "", f"Device: {value['device']}. {value['protocol']}.", ""]
     lines += [f"Calibrated on `{value['calibration']}`, judged on `{value['evaluation']}`.", ""]
+    if value["load_average"] > usable_cores() + 1:
+        lines += [f"The machine was busy (load {value['load_average']:.1f}): these times are not to be compared.", ""]
     for table in value["packages"]:
         metric = table["rows"][0]["read_by"]["onnxruntime"].get("metric", "score")
         lines += [f"## {table['package']} ({table['family']})", ""]
