@@ -149,8 +149,6 @@ def _install_script(target: str, package: str, options: MakeOptions, wheel: str,
         "LADDER": falls,
         "PARITY": parity if options.parity else "keep it without comparing it with FP32, as was asked",
         "MEASURE": "measure its latency, and " if options.parity else "",
-        "BINDING": ", and cuda-python or pycuda to run the engine" if options.parity else "",
-        "RUNS": "yes" if options.parity else "no",
         "WHEEL": wheel,
     }
     return _filled("install.sh", words)

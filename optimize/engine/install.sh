@@ -20,7 +20,7 @@ This will, inside $here and nowhere else:
   2. build an engine with this machine's TensorRT: @PRECISION@, batch @BATCH@@LADDER@
   3. @PARITY@
   4. @MEASURE@write engine, sidecar and report.json
-It needs python3 (3.8 or later) with numpy and tensorrt, which come with JetPack@BINDING@. A build takes minutes.
+It needs python3 (3.8 or later) with numpy and tensorrt, which come with JetPack. A build takes minutes.
 PLAN
 
 if [ "$yes" = no ]; then
@@ -40,11 +40,6 @@ command -v "$python" >/dev/null 2>&1 || fail "no $python here; type: sudo apt-ge
     fail "$python has no numpy; type: sudo apt-get install python3-numpy"
 "$python" -c "import importlib, os; importlib.import_module(os.environ.get('EDGEAU_TENSORRT') or 'tensorrt')" 2>/dev/null ||
     fail "$python has no tensorrt; on a Jetson type: sudo apt-get install python3-libnvinfer (or nvidia-jetpack), and use the system's python3"
-
-if [ "@RUNS@" = yes ]; then
-    "$python" -c 'import importlib.util as u, sys; sys.exit(not (u.find_spec("cuda") or u.find_spec("pycuda")))' ||
-        fail "$python has neither cuda-python nor pycuda, which run the engine for the comparison; type: $python -m pip install cuda-python, or make the bundle with --skip-parity"
-fi
 
 rm -rf "$here/lib"
 "$python" -m zipfile -e "$here/@WHEEL@" "$here/lib" || fail "could not unpack the wheel (is the disk full?)"

@@ -14,11 +14,11 @@ import hashlib
 import shutil
 import tempfile
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
 from edgeau.runtime.backends import open_backend
+from edgeau.runtime.backends.cuda import installed_binding
 from edgeau.runtime.engine_file import EngineSidecar, sidecar_path, write_sidecar
 from edgeau.runtime.errors import EngineError, InputError, MissingExtraError
 from edgeau.runtime.files import PathLike, sha256_file
@@ -132,10 +132,8 @@ def _evidence(package: Package, options: MakeOptions, trt: Any) -> Optional[Evid
         raise InputError(
             "parity of a plan of TensorRT for RTX", got="no backend that runs it", mend="add --skip-parity"
         )
-    if find_spec("cuda") is None and find_spec("pycuda") is None:
-        raise MissingExtraError(
-            "cuda-python (or pycuda)", "jetson", "parity, which runs the engine (or --skip-parity),"
-        )
+    if installed_binding() is None:
+        raise MissingExtraError("libcudart, cuda-python or pycuda", "jetson", "running the engine for parity")
     fp32 = next((v for v in package.manifest.variants if v.precision == "fp32" and v.file.endswith(".onnx")), None)
     if fp32 is None:
         raise InputError(f"package {package.path}", got="no fp32 ONNX", expected="one to compare the engine with")

@@ -20,6 +20,8 @@ import numpy as np
 
 from edgeau.runtime.errors import BackendError, MissingExtraError
 
+from .cudart import load_cudart
+
 BINDING_VARIABLE = "EDGEAU_CUDA"
 
 
@@ -158,7 +160,8 @@ def open_cuda(binding: Optional[str] = None) -> Cuda:
     """Open the first GPU through the binding that is installed.
 
     Args:
-        binding: ``cuda-python`` or ``pycuda`` to insist on one, as the environment variable EDGEAU_CUDA does.
+        binding: ``cuda-python``, ``pycuda`` or ``cudart`` (the library itself, through ctypes) to insist on one, as the
+            environment variable EDGEAU_CUDA does.
 
     Raises:
         MissingExtraError: no binding is installed.
@@ -179,6 +182,12 @@ def open_cuda(binding: Optional[str] = None) -> Cuda:
             from .cuda_pycuda import PyCuda
 
             return PyCuda(driver)
+    if binding in (None, "cudart"):
+        library = load_cudart()
+        if library is not None:
+            from .cuda_python import CudaPython
+
+            return CudaPython(library)
     raise MissingExtraError(binding or "cuda-python (or pycuda)", "jetson", "the tensorrt backend")
 
 
@@ -186,7 +195,9 @@ def installed_binding() -> Optional[str]:
     """Name of the binding that ``open_cuda`` would take, without asking the GPU; None where there is none."""
     if _import("cuda.bindings.runtime", "cuda.cudart") is not None:
         return "cuda-python"
-    return "pycuda" if _import("pycuda.driver") is not None else None
+    if _import("pycuda.driver") is not None:
+        return "pycuda"
+    return "cudart" if load_cudart() is not None else None
 
 
 def _import(*names: str) -> Any:

@@ -24,7 +24,7 @@ class CudaPython(Cuda):
 
     def __init__(self, runtime: Any) -> None:
         self._rt = runtime
-        self.binding = f"cuda-python {version_of('cuda-bindings') if 'bindings' in runtime.__name__ else ''}".strip()
+        self.binding = _name_of(runtime)
         self._check("cudaSetDevice", runtime.cudaSetDevice(0))
         # The runtime makes the primary context with the first call that needs one.
         self._check("cudaFree", runtime.cudaFree(0))
@@ -126,3 +126,9 @@ class CudaPython(Cuda):
 
     def destroy_graph(self, graph: Any) -> None:
         self._call("cudaGraphExecDestroy", graph)
+
+
+def _name_of(runtime: Any) -> str:
+    if runtime.__name__ == "cudart":
+        return "cudart"
+    return f"cuda-python {version_of('cuda-bindings') if 'bindings' in runtime.__name__ else ''}".strip()

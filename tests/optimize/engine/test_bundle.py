@@ -47,16 +47,6 @@ def test_without_tensorrt_it_says_what_to_install(bundle, device):
     assert done.stderr.count("\n") == 1
 
 
-def test_without_a_binding_of_cuda_it_says_so_before_the_long_build(package, crops_file, tmp_path, device):
-    device.install_tensorrt()
-    bundle = make_bundle(package, "any", MakeOptions(crops=str(crops_file)), tmp_path / "toy.sh").path
-    done = device.run("sh", bundle, "--into", "here", "--yes")
-    assert done.returncode == 2
-    assert "compare it with FP32 on 12 crops" in done.stdout
-    assert "neither cuda-python nor pycuda" in done.stderr
-    assert not (device.home / "here" / "toy.edgeau" / "engines").exists()
-
-
 @pytest.mark.parametrize("version", ["8.5", "10.3", "11.1"])
 def test_with_tensorrt_it_builds_and_reports(bundle, device, version):
     device.install_tensorrt(version)

@@ -12,7 +12,7 @@ from edgeau.optimize.engine.ladder import find_rung
 from edgeau.optimize.engine.make import MakeOptions, make_engine
 from edgeau.runtime.backends import FakeBackend, open_backend
 from edgeau.runtime.engine_file import preflight, read_sidecar
-from edgeau.runtime.errors import EngineError, InputError
+from edgeau.runtime.errors import EngineError, InputError, MissingExtraError
 from edgeau.runtime.machine import Machine
 from edgeau.runtime.package import Package
 
@@ -57,7 +57,7 @@ def engine_says(monkeypatch, package):
 
         monkeypatch.setattr(make, "open_backend", opened)
         monkeypatch.setattr(suspect, "open_backend", opened)
-        monkeypatch.setattr(make, "find_spec", lambda name: object())
+        monkeypatch.setattr(make, "installed_binding", lambda: "cuda-python")
 
     return replace
 
@@ -156,6 +156,14 @@ def test_no_gpu_is_said_once_and_not_tried_at_every_precision(fake_tensorrt, pac
         )  # fmt: skip
     assert len(said) == 1
     assert not (package.path / "engines").exists()
+
+
+def test_without_a_way_to_run_the_engine_it_says_so_before_the_long_build(fake_tensorrt, package, monkeypatch):
+    monkeypatch.setattr(make, "installed_binding", lambda: None)
+    said = []
+    with pytest.raises(MissingExtraError, match="needs libcudart, cuda-python or pycuda"):
+        make_engine(package.path, MakeOptions(), trt=fake_tensorrt("10.3"), machine=ORIN, report=said.append)
+    assert said == []
 
 
 def test_a_missing_file_is_named_with_the_command_that_makes_it(fake_tensorrt, package):

@@ -246,8 +246,9 @@ def test_memory_that_runs_out_while_opening_leaks_nothing(install, gpu, engine):
     assert gpu.left() == NOTHING_LEFT
 
 
-def test_without_a_binding_the_command_is_named(install, gpu, engine):
+def test_without_a_binding_the_command_is_named(install, gpu, engine, monkeypatch):
     install(gpu, binding=None)
+    monkeypatch.setattr("edgeau.runtime.backends.cuda.load_cudart", lambda: None)
     with pytest.raises(MissingExtraError, match=r"edgeau\[jetson\]"):
         open_backend("tensorrt", engine)
 
