@@ -11,7 +11,7 @@ def make_renderer(face: str) -> Renderer:
     """A renderer by the name of its face model. Needs no graphics driver for ``builtin``.
 
     Args:
-        face: ``builtin``; ``ict`` for an ICT-FaceKit model found by ``EDGEAU_ICT`` or in the cache; or the path of an
+        face: ``builtin``; ``ict`` for an ICT-FaceKit model found by ``EDGEAU_ICT``; or the path of an
             ICT-FaceKit ``.npz`` or of a checkout of its OBJ files.
 
     Raises:
