@@ -19,13 +19,13 @@ from typing import Any
 
 import numpy as np
 
+from edgeau.optimize.energy import Energy, Meter, Sampler, energy_of, find_meter, idle_power_w
 from edgeau.runtime.backends import Backend, BackendOptions, open_backend
 from edgeau.runtime.device import fingerprint
 from edgeau.runtime.errors import EdgeauError
 from edgeau.runtime.machine import Machine, read_machine
 from edgeau.runtime.machine_state import MachineState, read_state
 
-from .energy import Energy, Meter, Sampler, energy_of, find_meter, idle_power_w
 from .macs import ModelFacts, model_facts
 from .memory import Memory, measure_memory
 from .provenance import Provenance, provenance

@@ -1,141 +1,166 @@
-"""Energy that this device has used, from what its kernel exposes: RAPL on Intel and AMD, INA3221 on a Jetson.
+"""Energy of an inference, from the counters that the kernel publishes.
 
-Energy is of the whole package or board, other processes and idle draw included.
-Sources: Linux's Documentation/power/powercap and hwmon/ina3221; on Jetsons the rail of the whole module is VDD_IN
-(Orin Nano, NX) or POM_5V_IN (Nano); boards without one are the sum of their rails.
+Two sources, both plain files:
+- RAPL of x86 (``/sys/class/powercap/intel-rapl:N/energy_uj``, microjoules, wraps at ``max_energy_range_uj``);
+- the INA3221 monitors of a Jetson (``/sys/bus/i2c/drivers/ina3221/*/hwmon/*``: ``inN_label``, ``inN_input`` in mV,
+  ``currN_input`` in mA). Boards with a rail for the whole module (``VDD_IN``, ``POM_5V_IN``) are measured there, others
+  by the sum of their rails.
+
+A thread samples while the work runs. Idle power is taken before, so that the net figure is what the work added. Where
+there is no counter, the result says so and why; it is never zero.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from edgeau.runtime.errors import InputError
-
-RAPL = Path("/sys/class/powercap")
-HWMON = Path("/sys/class/hwmon")
+INTERVAL_S = 0.02
 _TOTAL_RAILS = ("VDD_IN", "POM_5V_IN")
-_SAMPLE_SECONDS = 0.02
+_NO_RAIL = ("sum of shunt voltages", "NC")
 
 
 @dataclass(frozen=True)
-class Rail:
-    """One INA3221 channel: files with millivolts and milliamperes."""
-
-    label: str
-    voltage: Path
-    current: Path
-
-    def power_mw(self) -> float:
-        """Power now, in milliwatts."""
-        return int(self.voltage.read_text()) * int(self.current.read_text()) / 1e3
-
-
-class EnergyMeter:
-    """Measures the energy of a block: ``with meter: work()``, then ``meter.energy_mj``.
+class Energy:
+    """Energy of the measured calls, or why there is none.
 
     Attributes:
-        source: what is read, for the record.
-        energy_mj: millijoules of the last block.
+        source: ``rapl``, ``ina3221``, or None where nothing can be read.
+        reason: why it is unavailable; "" where it is.
+        rails: names of the counters that were summed.
+        idle_w, active_w: mean power before, and during the work.
+        energy_mj: energy of one call, in millijoules.
+        net_energy_mj: the same less idle power times the call's duration.
+    """
+
+    source: str | None
+    reason: str = ""
+    rails: tuple[str, ...] = ()
+    idle_w: float | None = None
+    active_w: float | None = None
+    energy_mj: float | None = None
+    net_energy_mj: float | None = None
+
+
+@dataclass(frozen=True)
+class Meter:
+    """A way to read energy: ``joules`` grows for as long as ``sample`` is called often enough.
+
+    Attributes:
+        source: ``rapl`` or ``ina3221``.
+        rails: names of its counters.
+        read: for RAPL the microjoules of each counter, for INA3221 the watts of each rail.
+        wraps: for RAPL where each counter wraps, in microjoules; empty for INA3221.
     """
 
     source: str
-    energy_mj: float = 0.0
+    rails: tuple[str, ...]
+    read: Callable[[], tuple[float, ...]]
+    wraps: tuple[float, ...] = ()
 
-    def __enter__(self) -> EnergyMeter:
-        raise NotImplementedError
+
+def find_meter(root: Path = Path("/")) -> Meter | str:
+    """The energy counter below ``root``, or the reason why there is none."""
+    jetson = _ina3221(root)
+    if jetson is not None:
+        return jetson
+    zones = sorted((root / "sys/class/powercap").glob("intel-rapl:[0-9]"))
+    if not zones:
+        return "neither RAPL (/sys/class/powercap) nor INA3221 (Jetson) is on this machine"
+    files = [zone / "energy_uj" for zone in zones]
+    try:
+        for file in files:
+            file.read_text()
+        names = tuple((zone / "name").read_text().strip() for zone in zones)
+        wraps = tuple(float((zone / "max_energy_range_uj").read_text()) for zone in zones)
+    except PermissionError:
+        return f"only root may read RAPL; type: sudo chmod a+r {' '.join(str(f) for f in files)}"
+    except OSError as error:
+        return f"RAPL can't be read: {error.strerror}"
+    return Meter("rapl", names, lambda: tuple(float(file.read_text()) for file in files), wraps)
+
+
+class Sampler:
+    """Adds up the energy of the block it stands around.
+
+    Attributes:
+        joules: energy of the block, once it has ended.
+        seconds: its duration.
+    """
+
+    def __init__(self, meter: Meter, interval_s: float = INTERVAL_S) -> None:
+        self.joules, self.seconds = 0.0, 0.0
+        self._meter, self._interval_s = meter, interval_s
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="energy", daemon=True)
+
+    def __enter__(self) -> Sampler:
+        self._last, self._last_time = self._meter.read(), time.perf_counter()
+        self._thread.start()
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        raise NotImplementedError
-
-
-class RaplMeter(EnergyMeter):
-    """Differences of RAPL's package counters, which wrap around."""
-
-    def __init__(self, zones: list[Path]) -> None:
-        self._zones = zones
-        self._start: list[int] = []
-        self.source = "RAPL " + ", ".join(zone.name for zone in zones)
-
-    def __enter__(self) -> RaplMeter:
-        self._start = self._read()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        micro = 0
-        for zone, start, end in zip(self._zones, self._start, self._read(), strict=True):
-            wrapped = int((zone / "max_energy_range_uj").read_text()) if end < start else 0
-            micro += end - start + wrapped
-        self.energy_mj = micro / 1e3
-
-    def _read(self) -> list[int]:
-        return [int((zone / "energy_uj").read_text()) for zone in self._zones]
-
-
-class RailMeter(EnergyMeter):
-    """Power of INA3221 rails sampled every 20 ms in a thread, times the time that passed."""
-
-    def __init__(self, rails: list[Rail]) -> None:
-        self._rails = rails
-        self.source = "INA3221 " + " + ".join(rail.label for rail in rails)
-
-    def __enter__(self) -> RailMeter:
-        self._samples_mw = [self._power_mw()]
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._sample, daemon=True)
-        self._begin = time.perf_counter()
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        seconds = time.perf_counter() - self._begin
-        self._done.set()
+        self._stop.set()
         self._thread.join()
-        self._samples_mw.append(self._power_mw())
-        self.energy_mj = sum(self._samples_mw) / len(self._samples_mw) * seconds
+        self._add()
 
-    def _sample(self) -> None:
-        while not self._done.wait(_SAMPLE_SECONDS):
-            self._samples_mw.append(self._power_mw())
+    def _loop(self) -> None:
+        while not self._stop.wait(self._interval_s):
+            self._add()
 
-    def _power_mw(self) -> float:
-        return sum(rail.power_mw() for rail in self._rails)
-
-
-def find_meter(rapl: Path = RAPL, hwmon: Path = HWMON) -> EnergyMeter:
-    """The meter of this device. Raises InputError where there is none that may be read."""
-    zones = [zone for zone in sorted(rapl.glob("intel-rapl:*")) if zone.name.count(":") == 1]
-    if zones and all(_readable(zone / "energy_uj") for zone in zones):
-        return RaplMeter(zones)
-    rails = _rails(hwmon)
-    if rails:
-        return RailMeter(rails)
-    reason = f"{zones[0] / 'energy_uj'} is not readable (it needs root)" if zones else "neither RAPL nor INA3221"
-    raise InputError("energy can't be measured on this device", got=reason, mend="use --for latency")
+    def _add(self) -> None:
+        values, now = self._meter.read(), time.perf_counter()
+        elapsed = now - self._last_time
+        if self._meter.source == "rapl":
+            steps = zip(values, self._last, self._meter.wraps, strict=True)
+            self.joules += sum((new - old) % wrap for new, old, wrap in steps) / 1e6
+        else:
+            # Trapezoid between two readings of power.
+            self.joules += (sum(values) + sum(self._last)) / 2 * elapsed
+        self.seconds += elapsed
+        self._last, self._last_time = values, now
 
 
-def _rails(hwmon: Path) -> list[Rail]:
-    rails = []
-    for chip in sorted(hwmon.glob("hwmon*")):
-        if not _readable(chip / "name") or "ina3221" not in (chip / "name").read_text():
-            continue
-        for label in sorted(chip.glob("in*_label")):
-            number = label.name[2:-6]
-            rail = Rail(label.read_text().strip(), chip / f"in{number}_input", chip / f"curr{number}_input")
-            if _readable(rail.voltage) and _readable(rail.current):
-                rails.append(rail)
-    total = [rail for rail in rails if rail.label in _TOTAL_RAILS]
-    return total[:1] or rails
+def idle_power_w(meter: Meter, seconds: float = 0.5) -> float:
+    """Mean power while nothing of ours runs."""
+    with Sampler(meter) as sampler:
+        time.sleep(seconds)
+    return sampler.joules / sampler.seconds
 
 
-def _readable(file: Path) -> bool:
-    try:
-        file.read_text()
-    except OSError:
-        return False
-    return True
+def energy_of(meter: Meter, idle_w: float, joules: float, seconds: float, calls: int) -> Energy:
+    """Energy of one of ``calls`` calls that took ``joules`` and ``seconds`` together."""
+    return Energy(
+        source=meter.source,
+        rails=meter.rails,
+        idle_w=idle_w,
+        active_w=joules / seconds,
+        energy_mj=joules / calls * 1e3,
+        net_energy_mj=(joules - idle_w * seconds) / calls * 1e3,
+    )
+
+
+def _ina3221(root: Path) -> Meter | None:
+    """Rails of the monitors, the module's total alone where a board has it."""
+    rails: dict[str, tuple[Path, Path]] = {}
+    for label in sorted((root / "sys/bus/i2c/drivers/ina3221").glob("*/hwmon/hwmon*/in*_label")):
+        name, number = label.read_text().strip(), label.name[2 : -len("_label")]
+        volts, amperes = label.with_name(f"in{number}_input"), label.with_name(f"curr{number}_input")
+        if name not in _NO_RAIL and volts.is_file() and amperes.is_file():
+            rails[name] = (volts, amperes)
+    if not rails:
+        return None
+    total = [name for name in _TOTAL_RAILS if name in rails]
+    names = tuple(total[:1] or sorted(rails))
+    files = [rails[name] for name in names]
+    return Meter("ina3221", names, lambda: tuple(_watts(*pair) for pair in files))
+
+
+def _watts(volts: Path, amperes: Path) -> float:
+    return float(volts.read_text()) * float(amperes.read_text()) / 1e6

@@ -25,7 +25,7 @@ from edgeau.runtime.manifest import Manifest, Variant
 from edgeau.runtime.package import Package
 
 from .accuracy import Judge, make_judge
-from .energy import EnergyMeter, find_meter
+from .energy import Meter, Sampler, find_meter
 from .parity import batch_for, predict, predict_file
 from .quantize import float_variant
 from .race import RaceResult, race, ratio
@@ -168,14 +168,19 @@ def _baseline(manifest: Manifest, candidates: list[Candidate]) -> Candidate:
     raise BackendError(f"{name} of package {manifest.name} runs on no backend here; there is nothing to compare with")
 
 
-def _check(options: SearchOptions) -> EnergyMeter | None:
+def _check(options: SearchOptions) -> Meter | None:
     if options.objective not in OBJECTIVES:
         raise InputError("--for", got=options.objective, expected=", ".join(OBJECTIVES))
     if not options.minutes > 0:
         raise InputError("--minutes", got=str(options.minutes), expected="more than 0")
     if not 0 <= options.max_drop < 1:
         raise InputError("--max-drop", got=str(options.max_drop), expected="a number such as 0.005, in [0, 1)")
-    return find_meter() if options.objective == "energy" else None
+    if options.objective != "energy":
+        return None
+    meter = find_meter()
+    if isinstance(meter, str):
+        raise InputError("energy can't be measured on this device", got=meter, mend="use --for latency")
+    return meter
 
 
 def _judge(package: Package, crops: CropSet, baseline: Candidate) -> Judge:
@@ -232,7 +237,7 @@ class _Runner:
         backend: Backend,
         inputs: dict[str, np.ndarray],
         objective: str,
-        meter: EnergyMeter | None,
+        meter: Meter | None,
     ) -> None:
         self.candidate = candidate
         self.pace_ms: list[float] = []
@@ -245,10 +250,10 @@ class _Runner:
         if self._meter is None:
             self.pace_ms.append(float(np.median(self._calls_ms(self._seconds))) / self.candidate.batch)
             return self.pace_ms[-1]
-        with self._meter as meter:
+        with Sampler(self._meter) as sampler:
             times = self._calls_ms(self._seconds)
         self.pace_ms.append(float(np.median(times)) / self.candidate.batch)
-        return max(meter.energy_mj, 1e-9) / (len(times) * self.candidate.batch)
+        return max(sampler.joules * 1e3, 1e-9) / (len(times) * self.candidate.batch)
 
     def _calls_ms(self, seconds: float) -> list[float]:
         times: list[float] = []

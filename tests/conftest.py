@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -49,3 +50,18 @@ def clip_path(data_folder: Path) -> Path:
     if not file.is_file():
         pytest.skip(f"{file.name} is not in the test data")
     return file
+
+
+@pytest.fixture
+def machine_tree(tmp_path: Path) -> Callable[[dict[str, str]], Path]:
+    """Write files below a folder that stands for a machine's root."""
+
+    def write(files: dict[str, str]) -> Path:
+        root = tmp_path / "machine"
+        for name, text in files.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return root
+
+    return write

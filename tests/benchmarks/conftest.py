@@ -79,18 +79,3 @@ def labelled(tmp_path: Path) -> Path:
     file = tmp_path / "crops.npz"
     np.savez(file, faces=faces, neutrals=faces[::-1], au=au, aus=np.array(["AU01", "AU12"]))
     return file
-
-
-@pytest.fixture
-def machine_tree(tmp_path: Path):
-    """Write files below a folder that stands for a machine's root."""
-
-    def write(files: dict) -> Path:
-        root = tmp_path / "machine"
-        for name, text in files.items():
-            path = root / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
-        return root
-
-    return write

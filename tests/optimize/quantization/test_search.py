@@ -100,7 +100,7 @@ def _no_meter():
 
     from edgeau.optimize.energy import find_meter
 
-    return find_meter(Path("/nowhere"), Path("/nowhere"))
+    return find_meter(Path("/nowhere"))
 
 
 def test_the_command_makes_what_is_missing_and_prints_the_choice(package, calibration, evaluation, tmp_path, capsys):

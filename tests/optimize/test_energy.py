@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from edgeau.benchmarks.energy import Meter, Sampler, energy_of, find_meter, idle_power_w
+from edgeau.optimize.energy import Meter, Sampler, energy_of, find_meter, idle_power_w
 
 RAPL = "sys/class/powercap/intel-rapl:0"
 
