@@ -218,6 +218,6 @@ class Device:
         """Run a command there; its interpreter is the one that scripts find."""
         env = {"PATH": os.environ["PATH"], "HOME": str(self.home), "PYTHON": str(self.python), "LC_ALL": "C"}
         return subprocess.run(
-            [str(part) for part in command], cwd=self.home, env=env, capture_output=True, text=True, timeout=60,
+            [str(part) for part in command], cwd=self.home, env=env, capture_output=True, text=True, timeout=180,
             check=check, **more,
         )  # fmt: skip
