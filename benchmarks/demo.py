@@ -85,7 +85,7 @@ def _build_engine(package: Package) -> tuple[Package, str | None]:
     """Build where TensorRT and a GPU are; elsewhere the one line that says it was skipped and how to do it."""
     try:
         return make_engine(package.path, MakeOptions(crops=EVALUATION), report=note).package, None
-    except EngineError as error:
+    except (EngineError, MissingExtraError) as error:
         return package, f"TensorRT engine skipped: {error}"
 
 
