@@ -45,6 +45,10 @@ class Objective(nn.Module):
         """Named scalar losses, already weighted; their sum is minimised."""
         raise NotImplementedError
 
+    def judged(self, member: nn.Module) -> nn.Module:
+        """What validation looks at in place of a member (or of its average): here the member itself."""
+        return member
+
 
 class Supervised(Objective):
     """One or several models, each learning from labels alone.

@@ -128,7 +128,7 @@ def run_recipe(
     val_rows = data.rows_of(split.val)
 
     def score(member: nn.Module) -> float:
-        return mean_f1(member, data, val_rows, world.device, recipe.loss.present_from)
+        return mean_f1(objective.judged(member), data, val_rows, world.device, recipe.loss.present_from)
 
     with RunLog(recipe.out, options.steps, resume=resume, enabled=world.first) as log:
         trainer = Trainer(

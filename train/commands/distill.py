@@ -2,9 +2,15 @@
 
     edgeau distill --teacher runs/fan-trans/best.pt --student cednn-m --data faces --out runs/student
     edgeau distill --peers cednn-m,cednn-s --data faces --out runs/peers
+    edgeau distill --teacher T --init S --prune 0.3 --data faces --out runs/smaller --lr 1e-3
+    edgeau distill --teacher T --init S --qat --data faces --out runs/qat --steps 300 --lr 2e-4
 
 A student learns from labels, from the teacher's AU probabilities and from its feature maps, and holds out the same
 subjects as its teacher did. Peers (any presets, the same one twice included) learn from labels and from each other.
+
+Without --student, the student is the model that --init holds. --prune first drops the channels of it that count least.
+--qat lets it learn with INT8's rounding in place, for models that quantizing afterwards harms; its teacher may be its
+own float self. What comes out is a checkpoint like any other.
 """
 
 from __future__ import annotations
@@ -12,33 +18,42 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import sha256_file
-from edgeau.train.checkpoint import Checkpoint, load_checkpoint, model_from_checkpoint
+from edgeau.train.checkpoint import Checkpoint, load_checkpoint, model_from_checkpoint, save_checkpoint
 from edgeau.train.data import Split
 from edgeau.train.distill import Distilled, DistillOptions, Peers
 from edgeau.train.losses import AuLoss
 from edgeau.train.models import AuModel
 from edgeau.train.objectives import Objective
-from edgeau.train.parallel import World, joined_world
-from edgeau.train.recipe import MakeObjective, run_recipe
+from edgeau.train.parallel import World, any_process, joined_world
+from edgeau.train.prune import prune_checkpoint
+from edgeau.train.qat import QatOptions, QuantizationAware
+from edgeau.train.recipe import MakeObjective, Recipe, run_recipe
 
 from .options import add_recipe_arguments, advise_resume, arguments_of, recipe_of, remember_arguments, report
 
-_DEFAULT = DistillOptions()
+_DEFAULT, _QAT = DistillOptions(), QatOptions()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``edgeau distill``."""
     parser.add_argument("--teacher", metavar="CKPT", help="checkpoint of the trained teacher")
-    parser.add_argument("--student", metavar="NAME", help="preset or family to train")
+    parser.add_argument("--student", metavar="NAME", help="preset or family to train (default: what --init holds)")
     parser.add_argument("--peers", metavar="NAMES", help="two or more presets, separated by commas, without a teacher")
     parser.add_argument("--temperature", type=float, default=_DEFAULT.temperature, help="default %(default)s")
     parser.add_argument("--label-weight", type=float, default=_DEFAULT.label_weight, help="default %(default)s")
     parser.add_argument("--logit-weight", type=float, default=_DEFAULT.logit_weight, help="default %(default)s")
     parser.add_argument("--feature-weight", type=float, default=_DEFAULT.feature_weight, help="default %(default)s")
+    parser.add_argument("--prune", type=float, metavar="SHARE", help="first drop this share of --init's channels")
+    parser.add_argument("--qat", action="store_true", help="train --init's weights with INT8's rounding in place")
+    parser.add_argument(
+        "--qat-settle", type=int, default=_QAT.settle_steps, metavar="STEPS",
+        help="then --qat freezes batch norm's statistics (default %(default)s)",
+    )  # fmt: skip
     add_recipe_arguments(parser)
 
 
@@ -46,17 +61,21 @@ def run(args: argparse.Namespace) -> int:
     """Distil and report held-out figures."""
     args = arguments_of(args, "distill")
     options = DistillOptions(args.temperature, args.label_weight, args.logit_weight, args.feature_weight)
+    qat = QatOptions(args.qat_settle) if args.qat else None
     models = _models(args)
     recipe = recipe_of(args, models)
     notes: dict[str, Any] = {"distillation": asdict(options)}
+    if qat is not None:
+        notes["quantization_aware"] = asdict(qat)
     teacher = None if args.peers else load_checkpoint(args.teacher)
     if teacher is not None:
         recipe = replace(recipe, split=_split_of(teacher), aus=recipe.aus or tuple(teacher.config["aus"]))
         notes["teacher"] = {"checkpoint": args.teacher, "sha256": sha256_file(args.teacher), "family": teacher.family}
     with joined_world(args.device) as world:
+        recipe = _with_student(recipe, args, world)
         if world.first:
             remember_arguments(args, "distill")
-        make = _objective(teacher, options, world)
+        make = _objective(teacher, options, qat, world)
         try:
             results = run_recipe(recipe, world, make, resume=bool(args.resume), notes=notes)
         except KeyboardInterrupt:
@@ -69,22 +88,49 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _models(args: argparse.Namespace) -> tuple[str, ...]:
-    taught = bool(args.teacher and args.student)
+    taught = bool(args.teacher and (args.student or args.init))
     if taught == bool(args.peers) or (args.peers and (args.teacher or args.student)):
         raise InputError(
             "options", got="neither or both of a teacher with its student, and peers",
             expected="--teacher CKPT --student NAME, or --peers NAME,NAME",
         )  # fmt: skip
-    return tuple(args.peers.split(",")) if args.peers else (args.student,)
+    if (args.qat or args.prune is not None) and (args.peers or not args.init):
+        raise InputError("--qat or --prune", got="no trained student", expected="--teacher CKPT --init CKPT")
+    if args.prune is not None and args.student:
+        raise InputError("--prune", got=f"--student {args.student}", expected="--init alone, which says what is pruned")
+    return tuple(args.peers.split(",")) if args.peers else (args.student or load_checkpoint(args.init).family,)
 
 
-def _objective(teacher: Checkpoint | None, options: DistillOptions, world: World) -> MakeObjective:
+def _with_student(recipe: Recipe, args: argparse.Namespace, world: World) -> Recipe:
+    """The recipe for the model that --init holds, pruned where that is asked, unless a student is named."""
+    if args.peers or args.student:
+        return recipe
+    start = load_checkpoint(args.init)
+    if args.prune is not None:
+        start = prune_checkpoint(start, args.prune)
+        file = Path(args.out) / "pruned.pt"
+        if world.first:
+            save_checkpoint(file, start)
+        any_process(False, world)  # none goes on before the file is there
+        recipe = replace(recipe, init=str(file))
+    config = {name: value for name, value in start.config.items() if name != "aus"}
+    return replace(recipe, config={**config, **recipe.config})
+
+
+def _objective(
+    teacher: Checkpoint | None, options: DistillOptions, qat: QatOptions | None, world: World
+) -> MakeObjective:
     """What builds the objective once the models exist."""
 
     def make(models: Mapping[str, AuModel], au_loss: AuLoss) -> Objective:
         if teacher is None:
             return Peers(models, au_loss, options)
-        objective = Distilled(models, au_loss, model_from_checkpoint(teacher), options)
+        taught_by = model_from_checkpoint(teacher)
+        objective: Distilled
+        if qat is None:
+            objective = Distilled(models, au_loss, taught_by, options)
+        else:
+            objective = QuantizationAware(models, au_loss, taught_by, options, qat)
         objective.teacher.model.to(world.device)
         return objective
 
