@@ -118,7 +118,7 @@ def _sample(
         pitch_deg=float(np.clip(base.pitch_deg + rng.normal(0, 5 * sway), -25, 25)),
         roll_deg=float(np.clip(base.roll_deg + rng.normal(0, 4 * sway), -25, 25)),
         gaze_deg=(float(np.clip(rng.normal(0, 8), -25, 25)), float(np.clip(rng.normal(0, 5), -18, 15))),
-        blink=float(rng.uniform(0.5, 1)) if not is_neutral and rng.random() < 0.05 else float(rng.uniform(0, 0.12)),
+        blink=float(rng.uniform(0.5, 1)) if not is_neutral and rng.random() < 0.12 else float(rng.uniform(0, 0.12)),
     )
     return _finish(moved, who, au, expression, sequence, frame, is_neutral)
 
