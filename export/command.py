@@ -25,12 +25,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="name of the package (default: the folder's)")
     parser.add_argument("--opset", type=int, default=18, choices=OPSETS, help="ONNX operator set (default: 18)")
     parser.add_argument("--data", metavar="SPEC", help="real crops for the check (default: a public photo)")
+    parser.add_argument(
+        "--notes", help="limits and intended use (default: says so where all training faces were rendered)"
+    )
     parser.add_argument("--json", action="store_true", help="print the manifest as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     note(f"exporting {args.checkpoint}")
-    package = export_package(args.checkpoint, args.output, ExportOptions(args.name, args.opset, args.data))
+    package = export_package(args.checkpoint, args.output, ExportOptions(args.name, args.opset, args.data, args.notes))
     if args.json:
         emit_json(package.manifest.to_json())
     else:

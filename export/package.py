@@ -20,6 +20,10 @@ from .graph import input_names, to_onnx
 from .parity import prove_parity
 
 VARIANT, FILE = "fp32", "fp32.onnx"
+RENDERED_ONLY = (
+    "Trained on rendered (synthetic) faces only: it shows the chain working and is no measuring instrument. "
+    "Train on data under licence, such as BP4D or DISFA, before drawing conclusions about people."
+)
 _TOOLS = ("edgeau", "torch", "onnx", "onnxscript", "onnxruntime")
 
 
@@ -31,11 +35,13 @@ class ExportOptions:
         name: of the package; None takes the folder's name.
         opset: ONNX operator set, 17 to 20.
         data: data specification of real crops for the parity check; None takes a public photo.
+        notes: limits and intended use, for a person; None says so where all training data were rendered.
     """
 
     name: str | None = None
     opset: int = 18
     data: str | None = None
+    notes: str | None = None
 
 
 def export_package(checkpoint_file: PathLike, package: PathLike, options: ExportOptions = ExportOptions()) -> Package:
@@ -56,6 +62,8 @@ def export_package(checkpoint_file: PathLike, package: PathLike, options: Export
     model = model_from_checkpoint(checkpoint)
     graph = to_onnx(model, options.opset)
     manifest = _manifest(checkpoint, model, options.name or target.stem, sha256_file(checkpoint_file))
+    notes = options.notes if options.notes is not None else _default_notes(checkpoint)
+    manifest = dataclasses.replace(manifest, notes=notes)
 
     def write(folder: Path) -> Manifest:
         file = folder / FILE
@@ -75,6 +83,12 @@ def export_package(checkpoint_file: PathLike, package: PathLike, options: Export
         return manifest.with_variant(variant)
 
     return Package.create(target, manifest, write)
+
+
+def _default_notes(checkpoint: Checkpoint) -> str:
+    sources = checkpoint.provenance.get("data") or []
+    rendered = [isinstance(s, dict) and (s.get("generator") or {}).get("name") == "edgeau synth" for s in sources]
+    return RENDERED_ONLY if rendered and all(rendered) else ""
 
 
 def _manifest(checkpoint: Checkpoint, model: AuModel, name: str, sha256: str) -> Manifest:
