@@ -10,7 +10,7 @@ demo: $(VENV)/installed-bench
 	$(BIN)/edgeau demo --out demo
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: lint types test
 

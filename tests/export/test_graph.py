@@ -1,5 +1,9 @@
 """The exported graph: its contract, its operators, its names, and what TensorRT's parser says."""
 
+import json
+import subprocess
+import sys
+
 import onnx
 import onnxruntime
 import pytest
@@ -122,23 +126,41 @@ def test_another_operator_set_is_refused(model_of):
         to_onnx(model_of("cednn"), 16)
 
 
+PARSE = """
+import json, sys
+import tensorrt_rtx as tensorrt
+
+messages = []
+
+class Logger(tensorrt.ILogger):
+    def log(self, severity, message):
+        if severity <= tensorrt.ILogger.WARNING:
+            messages.append(message)
+
+logger = Logger()
+builder = tensorrt.Builder(logger)
+network = builder.create_network(0)
+parser = tensorrt.OnnxParser(network, logger)
+batch = None
+if parser.parse(sys.stdin.buffer.read()):
+    batch = network.get_input(0).shape[0]
+else:
+    messages += [parser.get_error(number).desc() for number in range(parser.num_errors)]
+print(json.dumps([messages, batch]))
+"""
+
+
 def parse_by_tensorrt(graph):
-    """Warnings and errors of TensorRT-RTX's parser, which needs no GPU, and the first input's batch."""
-    tensorrt = pytest.importorskip("tensorrt_rtx")
-    messages = []
+    """Warnings and errors of TensorRT-RTX's parser, which needs no GPU, and the first input's batch.
 
-    class Logger(tensorrt.ILogger):
-        def log(self, severity, message):
-            if severity <= tensorrt.ILogger.WARNING:
-                messages.append(message)
-
-    logger = Logger()
-    builder = tensorrt.Builder(logger)
-    network = builder.create_network(0)
-    parser = tensorrt.OnnxParser(network, logger)
-    if not parser.parse(graph.SerializeToString()):
-        return messages + [parser.get_error(number).desc() for number in range(parser.num_errors)], None
-    return messages, network.get_input(0).shape[0]
+    In a process of its own: TensorRT keeps the first logger that a process gives it.
+    """
+    pytest.importorskip("tensorrt_rtx")
+    done = subprocess.run(
+        [sys.executable, "-c", PARSE], input=graph.SerializeToString(), capture_output=True, check=True
+    )
+    messages, batch = json.loads(done.stdout)
+    return messages, batch
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -115,7 +115,7 @@ def test_peers_draw_together(crop_set, tmp_path, tiny_config):
         assert main(["distill", *words(crop_set, out, tiny_config, *more)]) == 0
         first, second = (probabilities(out / f"best-{name}.pt", crop_set) for name in ("cednn", "cednn-2"))
         gaps.append(np.abs(first - second).mean())
-    assert gaps[1] < 0.7 * gaps[0]
+    assert gaps[1] < 0.85 * gaps[0]
 
 
 def test_an_interrupted_distillation_names_its_own_verb(teacher, crop_set, tmp_path, tiny_config, capsys):

@@ -36,7 +36,7 @@ def test_a_fan_learns_points_and_a_fan_trans_takes_it_over(crop_set, tmp_path, c
     assert "landmark error" in capsys.readouterr().out
     scores = [json.loads(line) for line in (fan / "history.jsonl").read_text().splitlines()]
     errors = [-line["fan"] for line in scores if line["kind"] == "val"]
-    assert errors[-1] < 0.7 * errors[0]
+    assert errors[-1] < 0.9 * errors[0]
     found = json.loads((fan / "metrics.json").read_text())
     assert found["mean_error_eye_distances"]["test"] < errors[0]
 
