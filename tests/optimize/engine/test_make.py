@@ -1,6 +1,9 @@
 """An engine of a package: the ladder, parity on the device, and what is left where something fails."""
 
 import json
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -209,21 +212,28 @@ def test_a_stored_reference_is_used_and_must_fit(fake_tensorrt, package, crops_f
         make_engine(package.path, options, trt=fake_tensorrt("10.3"), machine=ORIN)
 
 
-def test_the_command_line_builds_with_the_real_builder(rtx, package, monkeypatch, capsys):
-    from edgeau.runtime.cli import main
+def test_the_command_line_builds_with_the_real_builder(rtx, package):
+    """In processes of their own: TensorRT keeps the first logger that a process gives it, and tests give several."""
+    environment = {**os.environ, "EDGEAU_TENSORRT": "tensorrt_rtx"}
 
-    monkeypatch.setenv("EDGEAU_TENSORRT", "tensorrt_rtx")
+    def run(*arguments):
+        command = [sys.executable, "-m", "edgeau.runtime", *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
     for precision in ("int8", "fp16", "fp32", "mixed"):
-        command = ["build", str(package.path), "--precision", precision, "--skip-parity", "--json", "--batch", "1,2,8"]
-        assert main(command) == 0
-        report = json.loads(capsys.readouterr().out)
+        options = ["--precision", precision, "--skip-parity", "--json", "--batch", "1,2,8"]
+        done = run("build", str(package.path), *options)
+        assert done.returncode == 0, done.stderr
+        report = json.loads(done.stdout)
         assert report["sidecar"]["flavour"] == "tensorrt_rtx"
         assert report["sidecar"]["precision"] == precision
         assert report["sidecar"]["notes"]["warnings"] == []
-    assert main(["inspect", report["engine"]]) in (0, 1)
-    assert rtx.__version__ in capsys.readouterr().out
-    assert main(["build", str(package.path)]) == 2
-    assert "add --skip-parity" in capsys.readouterr().err
+    described = run("inspect", report["engine"])
+    assert described.returncode in (0, 1)
+    assert rtx.__version__ in described.stdout
+    refused = run("build", str(package.path))
+    assert refused.returncode == 2
+    assert "add --skip-parity" in refused.stderr
 
 
 def test_the_command_line_without_tensorrt_says_how_to_build_on_the_device(package, monkeypatch, capsys):
