@@ -64,7 +64,7 @@ def write_html(records: Sequence[Mapping[str, Any]], path: Path, extras: Extras 
 
 COLUMNS = (
     "variant", "backend", "threads", "batch", "p50 ms", "p90 ms", "p99 ms", "faces/s", "vs fp32",
-    "size kB", "params k", "MMACs", "memory MB", "energy mJ",
+    "size kB", "params k", "MMACs", "memory MiB", "energy mJ",
 )  # fmt: skip
 
 
@@ -86,7 +86,7 @@ def table_row(record: Mapping[str, Any]) -> dict[str, str]:
         _number(facts, "size_bytes", 1e3, 0),
         _number(facts, "parameters", 1e3, 0),
         _number(facts, "macs", 1e6, 1),
-        _number(memory, "peak_mb", 1, 0),
+        _number(memory, "peak_mib", 1, 0),
         f"{energy_mj:.2f}" if energy_mj is not None else "-",
     )
     return dict(zip(COLUMNS, cells, strict=True))
