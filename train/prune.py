@@ -146,7 +146,7 @@ def _sliced(model: Cednn, kept: list[Tensor]) -> dict[str, Tensor]:
         keep(f"{place.path}mix.1.", outside)
         keep(f"{place.path}skip.1.", outside, inside)
         keep(f"{place.path}skip.2.", outside)
-    cells = model.config.head_grid**2
+    cells = model.config.grid**2
     columns = (kept[-1][:, None] * cells + torch.arange(cells)).flatten()
     state["classifier.weight"] = state["classifier.weight"][:, columns]
     return state

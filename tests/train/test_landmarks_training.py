@@ -42,7 +42,7 @@ def test_a_fan_learns_points_and_a_fan_trans_takes_it_over(crop_set, tmp_path, c
 
     weights = load_fan_weights(fan / "fan.pth", "max").state_dict()
     teacher = tmp_path / "teacher"
-    sizes = [*SMALL, "width=16", "heads=2", "addon_blocks=1"]
+    sizes = [*SMALL, "width=16", "heads=2", "addon_blocks=1", "freeze_fan=True"]
     more = ["--model", "fan-trans-s", "--fan", str(fan), "--steps", "2"]
     assert main(words(crop_set, teacher, sizes, *more)) == 0
     kept = load_checkpoint(teacher / "best.pt").state_dict

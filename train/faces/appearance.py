@@ -1,8 +1,9 @@
 """Everything about a picture that is not geometry, drawn from the seeds of a FrameSpec.
 
 ``look_seed`` settles what a subject keeps, ``scene_seed`` what a session keeps, ``frame_seed`` what changes from image
-to image. The domain ``heldout`` draws from ranges that ``train`` leaves out: skin of a middle tone, light from far to
-the side or below, a camera closer than an arm's length, stronger compression.
+to image. The domain ``heldout`` draws from ranges that ``train`` leaves out: skin of a middle tone, dyed hair, light
+frames of glasses, striped backgrounds, light from far to the side or below, a camera closer than an arm's length,
+stronger compression.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ _HAIR_SRGB = np.array(
 )
 _IRIS_SRGB = np.array([(58, 36, 22), (84, 56, 32), (104, 88, 52), (92, 112, 104), (98, 124, 146)])
 DOMAINS = ("train", "heldout")
+_HAND_CHANCE = 0.06
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Look:
     freckles: float
     gloss: float
     age: float
+    furrows: float
     brow_colour: np.ndarray
     brow_density: float
     brow_thickness: float
@@ -76,6 +79,8 @@ class Scene:
     softness: float
     quality: int
     noise: float
+    saturation: float
+    backdrop: str
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,7 @@ class Shot:
     shift: np.ndarray
     scale: float
     roll_deg: float
+    hand: bool
 
 
 def linear(srgb: np.ndarray) -> np.ndarray:
@@ -128,7 +134,11 @@ def draw_look(seed: int, domain: str) -> Look:
         hair = _HAIR_SRGB[6] * rng.uniform(0.6, 1.2)
     elif rng.random() < 0.05 * (tone < 0.3):
         hair = _HAIR_SRGB[5].astype(float)
-    brow = hair * rng.uniform(0.55, 0.95)
+    if domain == "heldout" and rng.random() < 0.5:
+        hair = rng.uniform(30, 220, 3)  # dyed
+    brow = hair * rng.uniform(0.6, 1.0)
+    brow = brow + rng.uniform(0.0, 0.5) * np.maximum(srgb - brow, 0)  # thin brows let the skin through
+    rims = rng.uniform(120, 230, 3) if domain == "heldout" else rng.uniform([10, 10, 10], [70, 55, 50])
     painted = (not masculine) and rng.random() < 0.35
     natural = _along(SKIN_SRGB, tone) * [0.86, 0.66, 0.66] + [4, 0, 2]
     lip = rng.uniform([120, 25, 35], [190, 75, 85]) if painted else natural + rng.normal(0, 5, 3)
@@ -143,10 +153,11 @@ def draw_look(seed: int, domain: str) -> Look:
         freckles=float(rng.random() < 0.2) * rng.uniform(0.2, 0.8),
         gloss=rng.uniform(0.15, 1.0),
         age=float(rng.beta(1.4, 1.8)),
+        furrows=rng.uniform(0.0, 1.3),
         brow_colour=linear(np.clip(brow, 5, 200)),
-        brow_density=rng.uniform(0.1, 1.0),
+        brow_density=rng.uniform(0.0, 1.0),
         brow_thickness=rng.uniform(0.6, 1.25) * (1.1 if masculine else 0.85),
-        brow_rise=rng.normal(0, 0.12),
+        brow_rise=float(np.clip(rng.normal(-0.12, 0.2), -0.5, 0.3)),
         lip_colour=linear(np.clip(lip, 20, 245)),
         eye_shadow=float(painted and rng.random() < 0.5) * rng.uniform(0.2, 0.8),
         lashes=rng.uniform(0.25, 0.6) if masculine else rng.uniform(0.5, 1.0),
@@ -158,7 +169,7 @@ def draw_look(seed: int, domain: str) -> Look:
         iris_radius=rng.uniform(0.37, 0.41),
         teeth=linear(rng.uniform([205, 195, 170], [245, 240, 228])),
         glasses=str(rng.choice(["none", "thin", "thick"], p=[0.84, 0.08, 0.08])),
-        glasses_colour=linear(rng.uniform([10, 10, 10], [70, 55, 50])),
+        glasses_colour=linear(rims),
         eye_depth=rng.normal(0, 1),
     )
 
@@ -190,6 +201,8 @@ def draw_scene(seed: int, domain: str) -> Scene:
         softness=rng.uniform(0.0, 0.9) ** 2,
         quality=int(rng.uniform(28, 42)) if heldout else int(rng.uniform(50, 98)),
         noise=rng.uniform(0, 1) ** 2 * 5,
+        saturation=float(np.clip(rng.normal(0.95, 0.22), 0.3, 1.3)),
+        backdrop="stripes" if heldout else str(rng.choice(["wall", "things", "leaves"], p=[0.3, 0.45, 0.25])),
     )
 
 
@@ -210,6 +223,7 @@ def draw_shot(seed: int, scene: Scene, domain: str) -> Shot:
         shift=rng.normal(0, 0.035, 2),
         scale=float(np.exp(rng.normal(0, 0.03))),
         roll_deg=rng.normal(0, 1.2),
+        hand=bool(rng.random() < _HAND_CHANCE),
     )
 
 

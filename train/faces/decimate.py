@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-_CHEAPEST = 0.15  # share of the candidate collapses tried in one round; the rest is costed again with new triangles
+# Share of the candidate collapses tried in one round, as long as some of it can be done; the rest is costed again.
+_CHEAPEST = 0.15
 _LARGEST_TURN = 0.2  # cosine: a triangle's normal may not turn further in one collapse
 
 
@@ -31,12 +32,16 @@ def decimate(
     triangles = np.asarray(triangles, np.int64)
     quadrics = _quadrics(poses, triangles) * importance[None, :, None, None]
     fixed = locked | _on_border(triangles, len(importance))
+    share = _CHEAPEST
     while len(triangles) > target:
-        source, goal = _candidates(poses, triangles, quadrics, fixed, importance)
+        source, goal = _candidates(poses, triangles, quadrics, fixed, importance, share)
         chosen = _independent(source, goal, triangles, limit=(len(triangles) - target) // 2 + 1)
         chosen = chosen[~_turns_over(poses[0], triangles, source[chosen], goal[chosen])]
         if len(chosen) == 0:
-            break
+            if share >= 1:
+                break
+            share *= 2
+            continue
         renamed = np.arange(len(importance))
         renamed[source[chosen]] = goal[chosen]
         quadrics[:, goal[chosen]] += quadrics[:, source[chosen]]
@@ -77,9 +82,14 @@ def _on_border(triangles: np.ndarray, count: int) -> np.ndarray:
 
 
 def _candidates(
-    poses: np.ndarray, triangles: np.ndarray, quadrics: np.ndarray, fixed: np.ndarray, importance: np.ndarray
+    poses: np.ndarray,
+    triangles: np.ndarray,
+    quadrics: np.ndarray,
+    fixed: np.ndarray,
+    importance: np.ndarray,
+    share: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Both directions of every edge whose source may go, that with the smallest error first."""
+    """Both directions of edges whose source may go, in order of error: that share which has the smallest."""
     edges, _ = _edges(triangles)
     source, goal = np.concatenate([edges, edges[:, ::-1]]).T
     free = ~fixed[source]
@@ -90,7 +100,7 @@ def _candidates(
         cost += np.einsum("ei,eij,ej->e", point, quadric[source] + quadric[goal], point)
     length = np.linalg.norm(poses[0][source] - poses[0][goal], axis=1)
     cost += 1e-4 * importance[source] * length**3  # on flat skin: short edges first, so that triangles stay even
-    order = np.argsort(cost)[: max(64, int(_CHEAPEST * len(cost)))]
+    order = np.argsort(cost)[: max(64, int(share * len(cost)))]
     return source[order], goal[order]
 
 

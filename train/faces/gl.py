@@ -8,7 +8,7 @@ non-commercial licence.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,8 @@ class Canvas:
         self._first = context.framebuffer([self._surface, self._where], self._depth)
         self._second = context.framebuffer([self._colour], self._depth)
         self._surface_program = context.program(shaders.SURFACE_VERTEX, shaders.SURFACE_FRAGMENT)
-        self._light_program = context.program(shaders.SCREEN_VERTEX, shaders.LIGHT_FRAGMENT)
+        fragments = (shaders.BACKGROUND_FRAGMENT, shaders.SKIN_FRAGMENT, shaders.INNER_FRAGMENT)
+        self._screen_programs = [context.program(shaders.SCREEN_VERTEX, fragment) for fragment in fragments]
         self._strand_program = context.program(shaders.STRAND_VERTEX, shaders.STRAND_FRAGMENT)
         self._vertices = context.buffer(reserve=len(place) * 8 * 4, dynamic=True)
         self._mesh = context.vertex_array(
@@ -76,10 +77,13 @@ class Canvas:
             ],
             context.buffer(triangles.astype("i4").tobytes()),
         )
-        self._screen = context.vertex_array(self._light_program, [])
-        for unit, name in enumerate(_UNITS):
-            if name in self._light_program:
-                self._light_program[name] = unit
+        self._background, self._skin, self._inner = (context.vertex_array(p, []) for p in self._screen_programs)
+        for program in self._screen_programs:
+            for unit, name in enumerate(_UNITS):
+                if name in program:
+                    program[name] = unit
+        self._uniforms = [(name, program[name]) for program in self._screen_programs for name in program]
+        self._strand_buffers = _Growing(context), _Growing(context)
 
     def texture(self, image: np.ndarray) -> Any:
         """uint8 [H, W, 3 or 4] as a texture with bilinear sampling; the first row is at coordinate 0."""
@@ -97,6 +101,7 @@ class Canvas:
         uniforms: Mapping[str, Any],
         strands: tuple[np.ndarray, np.ndarray],
         triangle_count: int,
+        inner: Sequence[np.ndarray],
     ) -> np.ndarray:
         """One picture.
 
@@ -109,23 +114,21 @@ class Canvas:
             strands: float32 [N, 7] of position and display RGB with opacity, and int32 [M, 3] triangles over
                 them, drawn in that order over the lit picture.
             triangle_count: how many of the surface's triangles to draw, from the first.
+            inner: sets of points float [N, 3] in the camera frame: other parts than skin show between them alone.
 
         Returns:
             uint8 [size_px, size_px, 3], RGB, top row first.
         """
-        gl, context = self._gl, self._context
         matrix = np.ascontiguousarray(projection.T, "f4").tobytes()
         self._vertices.write(np.ascontiguousarray(vertices, "f4"))
         self._surface_program["projection"].write(matrix)
         self.draw_surface(triangle_count)
-        context.disable(gl.DEPTH_TEST | gl.CULL_FACE)
-        self._second.use()
         for unit, name in enumerate(_UNITS):
             {"surface_map": self._surface, "where_map": self._where, **textures}[name].use(unit)
-        for name, value in uniforms.items():
-            if name in self._light_program:
-                self._light_program[name].write(np.ascontiguousarray(value, "f4").tobytes())
-        self._screen.render(gl.TRIANGLES, vertices=3)
+        for name, uniform in self._uniforms:
+            if name in uniforms:
+                uniform.write(np.asarray(uniforms[name], "f4").tobytes())
+        self._light([_box(points, projection, self.size_px) for points in inner])
         self._draw_strands(matrix, *strands)
         pixels = np.frombuffer(self._second.read(components=3, alignment=1), np.uint8)
         return pixels.reshape(self.size_px, self.size_px, 3)
@@ -140,22 +143,61 @@ class Canvas:
         context.front_face = "cw"  # the picture is drawn upside down, so that it is read top row first
         self._mesh.render(vertices=3 * triangle_count)
 
+    def _light(self, inner_boxes: Sequence[tuple[int, int, int, int]]) -> None:
+        gl, context, target = self._gl, self._context, self._second
+        target.use()
+        target.depth_mask = False
+        context.disable(gl.CULL_FACE)
+        context.depth_func = "=="
+        self._background.render(gl.TRIANGLES, vertices=3)
+        context.depth_func = ">"  # nearer than the screen's triangle: on the head
+        self._skin.render(gl.TRIANGLES, vertices=3)
+        for box in inner_boxes:
+            target.scissor = box
+            self._inner.render(gl.TRIANGLES, vertices=3)
+        target.scissor = None
+        context.depth_func = "<"
+        target.depth_mask = True
+
     def _draw_strands(self, matrix: bytes, points: np.ndarray, triangles: np.ndarray) -> None:
         gl, context = self._gl, self._context
         self._strand_program["projection"].write(matrix)
         context.enable(gl.DEPTH_TEST | gl.BLEND)
         context.blend_func = gl.SRC_ALPHA, gl.ONE_MINUS_SRC_ALPHA
-        vertices = context.buffer(np.ascontiguousarray(points, "f4"))
-        order = context.buffer(np.ascontiguousarray(triangles, "i4"))
-        array = context.vertex_array(self._strand_program, [(vertices, "3f 4f", "position", "paint")], order)
-        array.render()
-        for made in (array, vertices, order):
-            made.release()
+        vertices, order = self._strand_buffers
+        if vertices.write(np.ascontiguousarray(points, "f4")) | order.write(np.ascontiguousarray(triangles, "i4")):
+            content = [(vertices.buffer, "3f 4f", "position", "paint")]
+            self._strand_array = context.vertex_array(self._strand_program, content, order.buffer)
+        self._strand_array.render(vertices=triangles.size)
 
     def depth(self) -> np.ndarray:
         """float32 [size_px, size_px], 0 near to 1 far, of the last picture; top row first."""
         data = np.frombuffer(self._first.read(components=1, attachment=-1, dtype="f4"), np.float32)
         return data.reshape(self.size_px, self.size_px)
+
+
+class _Growing:
+    """A buffer that is made anew where what is to be written does not fit."""
+
+    def __init__(self, context: Any) -> None:
+        self._context, self.buffer = context, context.buffer(reserve=4)
+
+    def write(self, values: np.ndarray) -> bool:
+        """Whether the buffer is another one now."""
+        grows = values.nbytes > self.buffer.size
+        if grows:
+            self.buffer.release()
+            self.buffer = self._context.buffer(reserve=2 * values.nbytes, dynamic=True)
+        self.buffer.write(values)
+        return grows
+
+
+def _box(points: np.ndarray, projection: np.ndarray, size_px: int) -> tuple[int, int, int, int]:
+    """Left, bottom, width, height in pixels around points [N, 3], within the picture."""
+    clip = points @ projection[[0, 1, 3], :3].T + projection[[0, 1, 3], 3]
+    places = np.clip((clip[:, :2] / clip[:, 2:] * 0.5 + 0.5) * size_px, 0, size_px)
+    low, high = places.min(axis=0).astype(int), np.ceil(places.max(axis=0)).astype(int)
+    return int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1])
 
 
 def visibility(

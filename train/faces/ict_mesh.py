@@ -15,7 +15,7 @@ from edgeau.runtime.files import atomic_path, sha256_file
 from .decimate import decimate
 from .ict_load import IctArrays, find, load
 
-VERSION = 6  # of what is cached; raise it when anything below changes
+VERSION = 10  # of what is cached; raise it when anything below changes
 SKIN, EYE, TEETH, GUMS, SOCKET = range(5)
 POSITION_MAP_PX = 256
 _POSES = (
@@ -24,7 +24,9 @@ _POSES = (
     "mouthSmile_L+mouthSmile_R",
     "browInnerUp_L+browInnerUp_R",
     "browDown_L+browDown_R+noseSneer_L+noseSneer_R",
+    "eyeBlink_L+eyeBlink_R",
 )
+_TURNED_AWAY = -0.6  # z of a normal inside the mouth that no head turned by 35 degrees shows to the camera
 # Vertices of the published mesh: from here on the material of the head's back lines the mouth, then the eyes' sockets.
 _MOUTH_INSIDE, _EYE_INSIDE = 11248, 13294
 
@@ -101,6 +103,8 @@ def build(arrays: IctArrays) -> FaceMesh:
     start = 0
     for part, chosen, target in _parts(arrays, centres):
         few = decimate(poses, chosen, target, importance, locked)
+        if part > EYE:
+            few = few[_facing(arrays.vertices[few]) > _TURNED_AWAY]
         used, renumbered = np.unique(few, return_inverse=True)
         vertices.append(used)
         triangles.append(renumbered.reshape(-1, 3) + start)
@@ -160,12 +164,19 @@ def _parts(arrays: IctArrays, centres: np.ndarray) -> list[tuple[int, np.ndarray
     outside = back & (triangles.max(axis=1) < _MOUTH_INSIDE)
     front_of_eye = arrays.vertices[triangles].mean(axis=1)[:, 2] > centres[0, 2] + 0.2
     chosen: list[tuple[int, np.ndarray, int]] = [
-        (SKIN, material == "M_Face", 5800), (SKIN, outside, 600),
-        (EYE, (material == "M_ScleraLeft") & front_of_eye, 240),
-        (EYE, (material == "M_ScleraRight") & front_of_eye, 240),
-        (TEETH, material == "M_Teeth", 1200), (GUMS, material == "M_GumsTongue", 400), (SOCKET, mouth, 260),
+        (SKIN, material == "M_Face", 3800), (SKIN, outside, 600),
+        (EYE, (material == "M_ScleraLeft") & front_of_eye, 200),
+        (EYE, (material == "M_ScleraRight") & front_of_eye, 200),
+        (TEETH, material == "M_Teeth", 1000), (GUMS, material == "M_GumsTongue", 500), (SOCKET, mouth, 240),
     ]  # fmt: skip
     return [(part, triangles[mask], target) for part, mask, target in chosen]
+
+
+def _facing(corners: np.ndarray) -> np.ndarray:
+    """float [T]: z of the unit normal of triangles [T, 3, 3]."""
+    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    found: np.ndarray = normal[:, 2] / np.maximum(np.linalg.norm(normal, axis=1), 1e-12)
+    return found
 
 
 def _triangulate(quads: np.ndarray, materials: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -109,6 +109,10 @@ def shape_weights(
         weights["mouthUpperUp" + side] = weights.get("mouthUpperUp" + side, 0.0) + 0.35 * together
         weights["mouthLowerDown" + side] = weights.get("mouthLowerDown" + side, 0.0) - 0.35 * together
         weights["jawOpen" + side] = weights.get("jawOpen" + side, 0.0) + 0.09 * together
+        raised, drawn = (min(au.get(name, (0.0, 0.0))[index], 5.0) / 5 for name in ("AU01", "AU04"))
+        oblique = (raised * drawn) ** 0.5  # together they slant the brow: its inner end rises, the rest is drawn down
+        weights["browInnerPeak" + side] = weights.get("browInnerPeak" + side, 0.0) + 0.6 * oblique
+        weights["browKnit" + side] = weights.get("browKnit" + side, 0.0) + 0.3 * oblique
     jaw = _mean(weights, "jawOpen")
     opened = max(au.get("AU25", (0.0, 0.0))) + max(au.get("AU22", (0.0, 0.0))) + max(au.get("AU27", (0.0, 0.0)))
     weights["mouthClose_R"] = weights["mouthClose_L"] = jaw * (1 - min(opened / 2.0, 1.0))
@@ -127,10 +131,17 @@ def _mean(weights: Mapping[str, float], shape: str) -> float:
     return 0.5 * (weights.get(shape + "_R", 0.0) + weights.get(shape + "_L", 0.0))
 
 
-def dense_weights(weights: Mapping[str, float], names: list[str]) -> np.ndarray:
-    """float32 [K]: the weight of each of the mesh's shapes; those without a side take the mean of both."""
-    found = np.zeros(len(names), np.float32)
-    for index, name in enumerate(names):
-        sided = name.endswith(("_L", "_R"))
-        found[index] = weights.get(name, 0.0) if sided else _mean(weights, name)
+def dense_weights(weights: Mapping[str, float], columns: Mapping[str, int]) -> np.ndarray:
+    """float32 [K]: the weight of each of the mesh's shapes; those without a side take the mean of both.
+
+    Args:
+        weights: by names with ``_L`` or ``_R``; names that the mesh has not are ignored.
+        columns: index of each of the mesh's shapes by its name.
+    """
+    found = np.zeros(len(columns), np.float32)
+    for name, weight in weights.items():
+        if name in columns:
+            found[columns[name]] += weight
+        elif name[:-2] in columns:
+            found[columns[name[:-2]]] += 0.5 * weight
     return found

@@ -28,6 +28,8 @@ def develop(picture: np.ndarray, size_px: int, scene: Scene, shot: Shot) -> np.n
         image = cv2.filter2D(image, -1, _motion_kernel(shot.motion_px))
     if scene.grey:
         image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    else:
+        image = cv2.transform(image, _saturating(scene.saturation))
     if shot.noise > 0.3:
         image = _add_noise(image, shot, scene.grey)
     _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, shot.quality])
@@ -43,6 +45,12 @@ def _tone_curve(scene: Scene) -> np.ndarray:
     return np.clip((0.5 + (display - 0.5) * scene.contrast) * 255 + 0.5, 0, 255).astype(np.uint8)
 
 
+def _saturating(saturation: float) -> np.ndarray:
+    """[3, 3]: RGB drawn towards or away from its luma (ITU-R BT.601)."""
+    found: np.ndarray = saturation * np.eye(3) + (1 - saturation) * np.array([[0.299, 0.587, 0.114]])
+    return found
+
+
 def _motion_kernel(motion_px: tuple[float, float]) -> np.ndarray:
     half = 4
     kernel = np.zeros((2 * half + 1, 2 * half + 1), np.float32)
@@ -53,15 +61,14 @@ def _motion_kernel(motion_px: tuple[float, float]) -> np.ndarray:
 
 
 def _add_noise(image: np.ndarray, shot: Shot, grey: bool) -> np.ndarray:
-    """Sensor noise, from a bank drawn once: a window of it at a place of the frame's own, perhaps mirrored."""
+    """Sensor noise, from a bank drawn once: a window of it at a place of the frame's own."""
     height, width = image.shape[:2]
     rng = np.random.default_rng([4, shot.seed])
     bank = _noise_bank(2 * max(height, width))
     top, left = rng.integers(0, len(bank) - height), rng.integers(0, len(bank) - width)
-    window = bank[top : top + height, left : left + width][:: rng.choice([-1, 1]), :: rng.choice([-1, 1])]
-    noise = window[..., :1] if grey else window
-    found: np.ndarray = cv2.convertScaleAbs(np.maximum(image + shot.noise * noise, 0))
-    return found
+    window = bank[top : top + height, left : left + width]
+    noise = cv2.merge([window[..., 0]] * 3) if grey else window
+    return cv2.addWeighted(image, 1.0, noise, shot.noise, 0.0, dtype=cv2.CV_8U)
 
 
 @lru_cache(maxsize=4)
@@ -73,7 +80,7 @@ def _noise_bank(size_px: int) -> np.ndarray:
 
 
 def background(scene: Scene) -> np.ndarray:
-    """uint8 [64, 64, 3]: the square root of linear RGB, as the shader reads it: walls, rooms out of focus, foliage."""
+    """uint8 [64, 64, 3]: the square root of linear RGB, as the shader reads it: walls, rooms, foliage, stripes."""
     rng = np.random.default_rng([5, scene.seed])
     size = BACKGROUND_PX
     base, other = (linear(_muted(rng)) for _ in range(2))
@@ -81,10 +88,11 @@ def background(scene: Scene) -> np.ndarray:
     y, x = np.mgrid[0:size, 0:size] / (size - 1) - 0.5
     ramp = np.clip((np.cos(angle) * x + np.sin(angle) * y) * rng.uniform(0, 1.4) + 0.5, 0, 1)[..., None]
     image = (base * (1 - ramp) + other * ramp).astype(np.float32)
-    kind = rng.random()
-    if kind < 0.55:
+    if scene.backdrop == "stripes":
+        image = _stripes(image, rng)
+    elif scene.backdrop == "things":
         image = _blobs(image, rng, int(rng.integers(4, 16)))
-    if 0.4 < kind < 0.75:
+    elif scene.backdrop == "leaves":
         noise = cv2.resize(rng.standard_normal((int(rng.integers(5, 30)),) * 2).astype(np.float32), (size, size))
         image *= np.exp(0.35 * noise)[..., None]
     blur = rng.uniform(0.5, 3.0)
@@ -96,6 +104,14 @@ def background(scene: Scene) -> np.ndarray:
 def _muted(rng: np.random.Generator) -> np.ndarray:
     grey = rng.uniform(25, 240)
     return np.clip(grey + rng.normal(0, 22, 3), 5, 250)
+
+
+def _stripes(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Blinds, planks, shelves of books: bands of their own colours, across or upright."""
+    bands = np.stack([linear(_muted(rng)) for _ in range(int(rng.integers(5, 20)))])
+    row = bands[(np.arange(len(image)) * len(bands)) // len(image)]
+    striped = np.broadcast_to(row, image.shape) if rng.random() < 0.5 else np.broadcast_to(row[:, None], image.shape)
+    return (0.4 * image + 0.6 * striped).astype(np.float32)
 
 
 def _blobs(image: np.ndarray, rng: np.random.Generator, count: int) -> np.ndarray:

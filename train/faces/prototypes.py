@@ -15,7 +15,7 @@ import numpy as np
 
 from edgeau.runtime.action_units import EXPRESSIONS, UNION
 
-AUS: tuple[str, ...] = tuple(sorted({*UNION, "AU05", "AU20"}))
+AUS: tuple[str, ...] = tuple(sorted({*UNION, "AU05", "AU20", "AU43"}))
 
 _BP4D = {
     "AU01": 0.211,
@@ -42,7 +42,7 @@ _DISFA = {
     "AU26": 0.088,
 }
 # Ours: DISFA's rates of what BP4D lacks, raised as BP4D's are over DISFA's where both code a unit, but kept plausible.
-_UNION = {**_BP4D, "AU05": 0.05, "AU09": 0.10, "AU20": 0.05, "AU25": 0.42, "AU26": 0.18}
+_UNION = {**_BP4D, "AU05": 0.05, "AU09": 0.10, "AU20": 0.05, "AU25": 0.42, "AU26": 0.18, "AU43": 0.04}
 _CALM = {
     "AU05": 0.02,
     "AU07": 0.08,
@@ -53,13 +53,14 @@ _CALM = {
     "AU20": 0.03,
     "AU23": 0.03,
     "AU24": 0.03,
+    "AU43": 0.03,
 }
 
 RATES: dict[str, dict[str, float]] = {
-    "bp4d": {**_BP4D, "AU05": 0.04, "AU09": 0.05, "AU20": 0.04, "AU25": 0.32, "AU26": 0.12},
+    "bp4d": {**_BP4D, "AU05": 0.04, "AU09": 0.05, "AU20": 0.04, "AU25": 0.32, "AU26": 0.12, "AU43": 0.03},
     "disfa": {**_CALM, **_DISFA},
     "union": _UNION,
-    "balanced": {**dict.fromkeys(UNION, 0.24), "AU05": 0.08, "AU20": 0.08},
+    "balanced": {**dict.fromkeys(UNION, 0.24), "AU05": 0.08, "AU20": 0.08, "AU43": 0.08},
     # For training: BP4D's order, pulled together, so that each unit has examples both ways and faces stay plausible.
     "mix": {au: float(np.clip(0.6 * rate + 0.05, 0.13 if au in UNION else 0.06, 0.33)) for au, rate in _UNION.items()},
 }
@@ -297,12 +298,12 @@ PROTOTYPES: tuple[Prototype, ...] = (
         au1=(0.5, 1, 4),
         au10=(0.3, 1, 3),
     ),
-    # Corners pulled sideways by AU20 look like AU12's until one sees the brows.
+    # Corners pulled sideways by AU20 look like AU12's until one sees the brows; AU12 itself is a trace at most.
     _kind(
         "closed-lip crying grimace",
         None,
-        1.2,
-        au1=(0.7, 1, 4.5),
+        1.0,
+        au1=(0.75, 1, 4.5),
         au4=(1, 1.5, 5),
         au6=(0.8, 1.5, 5),
         au7=(0.9, 1.5, 5),
@@ -310,7 +311,64 @@ PROTOTYPES: tuple[Prototype, ...] = (
         au14=(0.3, 1, 3.5),
         au15=(0.4, 1, 3.5),
         au17=(0.5, 1, 4),
+        au43=(0.5, 3.5, 5),
     ),
+    _kind(
+        "held-back crying",
+        None,
+        1.2,
+        au1=(0.85, 1.5, 5),
+        au4=(1, 2, 5),
+        au6=(0.9, 1.5, 4.5),
+        au7=(0.8, 1.5, 4.5),
+        au12=(0.85, 0.9, 1.95),
+        au20=(0.7, 1, 3.5),
+        au14=(0.5, 1, 4),
+        au17=(0.65, 0.8, 3),
+        au24=(0.3, 0.8, 3),
+        au10=(0.3, 0.8, 3),
+        au43=(0.7, 3.5, 5),
+    ),
+    # Smiles under raised brows and without raised cheeks, which raised brows alone would make surprise.
+    _kind(
+        "delighted smile",
+        "happiness",
+        1.2,
+        au12=(1, 2.2, 5),
+        au25=(1, 1.5, 5),
+        au26=(0.5, 1, 4),
+        au1=(0.5, 0.8, 4),
+        au2=(0.5, 0.8, 4),
+        au6=(0.5, 0.5, 3),
+        au10=(0.2, 0.5, 2.5),
+        au5=(0.15, 0.5, 2.5),
+    ),
+    _kind(
+        "worry",
+        None,
+        0.7,
+        au1=(1, 1.2, 4.5),
+        au2=(0.4, 0.8, 3),
+        au4=(0.85, 1, 4.5),
+        au25=(0.4, 0.8, 3),
+        au24=(0.15, 0.8, 3),
+        au7=(0.3, 0.8, 3),
+    ),
+    # Brows pulled down while the mouth smiles: into the sun, in doubt, in disbelief.
+    _kind(
+        "frowning smile",
+        None,
+        0.6,
+        au4=(1, 1.5, 5),
+        au12=(1, 1.8, 5),
+        au6=(0.6, 1, 4),
+        au7=(0.7, 1, 4.5),
+        au25=(0.5, 1, 4),
+        au1=(0.25, 0.8, 3.5),
+        au43=(0.1, 3.5, 5),
+    ),
+    # Brows alone, the mouth at rest: what tells AU1 and AU4 apart from all that usually comes with them.
+    _kind("knitted brows", None, 0.9, au4=(1, 1.5, 5), au1=(0.6, 1, 4.5), au7=(0.2, 0.5, 3), au43=(0.35, 3.5, 5)),
     _kind("nose wrinkle", None, 0.4, au9=(1, 1.5, 5), au4=(0.3, 0.5, 3)),
     _kind("open mouth", None, 0.5, au25=(1, 1, 5), au26=(0.9, 1.5, 5)),
     _kind("mouth shrug", None, 0.4, au17=(1, 1.5, 5), au15=(0.25, 0.5, 2.5)),

@@ -142,6 +142,8 @@ def limit(au: dict[str, float], rng: np.random.Generator) -> dict[str, float]:
     if value("AU20") > 1:
         found["AU23"] = min(value("AU23"), 0.8)
         found["AU24"] = min(value("AU24"), 0.8)
+    if value("AU43") > 1.5:
+        found["AU05"] = 0.0
     if value("AU05") > 1.5:
         found["AU06"], found["AU07"] = min(value("AU06"), 1.5), min(value("AU07"), 2.0)
     return {name: min(intensity, 5.0) for name, intensity in found.items() if intensity > 0.05}

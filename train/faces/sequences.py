@@ -16,7 +16,7 @@ SEQUENCE_CHANCE = 0.06  # of an expression to be shown from onset to offset; abo
 # Of the frames of a subject, so many show a unit as present that is so at its expression's apex: the rest are neutral,
 # onsets and offsets. Measured on the plans below; tests hold it.
 APEX_SHARE = 0.76
-_NOT_RESTING = {"AU06", "AU09", "AU20", "AU26"}
+_NOT_RESTING = {"AU06", "AU09", "AU20", "AU26", "AU43"}
 
 
 @dataclass(frozen=True)

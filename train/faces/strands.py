@@ -48,28 +48,34 @@ def lit(strands: Strands, scene: Scene, gain: np.ndarray, rotation: np.ndarray) 
     key = np.maximum(normals @ scene.key_direction * 0.7 + 0.3, 0.05)[:, None]
     fill = np.maximum(normals @ scene.fill_direction * 0.7 + 0.3, 0.05)[:, None]
     sky = (0.5 + 0.5 * normals[:, 1])[:, None]
-    light = scene.key_colour * key + scene.fill_colour * fill
-    light = light + 0.7 * (scene.sky_colour * sky + scene.ground_colour * (1 - sky))
-    colour = np.sqrt(np.clip(strands.paint[:, :3] * light * gain, 0, 1))
-    return strands.points @ rotation.T, np.concatenate([colour, strands.paint[:, 3:]], axis=1).astype(np.float32)
+    factors = np.concatenate([key, fill, sky, 1 - sky], axis=1).astype(np.float32)
+    colours = [scene.key_colour, scene.fill_colour, 0.7 * scene.sky_colour, 0.7 * scene.ground_colour]
+    paint = strands.paint.copy()
+    paint[:, :3] *= factors @ (np.stack(colours) * gain).astype(np.float32)
+    np.sqrt(np.minimum(paint[:, :3], 1), out=paint[:, :3])
+    return strands.points @ rotation.T, paint
 
 
 def ribbons(paths: np.ndarray, width_cm: np.ndarray, colours: np.ndarray, opacity: float) -> Strands:
     """Ribbons along paths [R, S, 3] with width [R, S] and linear colour [R, 3], turned to the front."""
     count, steps = paths.shape[:2]
-    tangent = np.gradient(paths, axis=1)
-    across = np.cross(tangent, [0.0, 0.0, 1.0])
-    across /= np.maximum(np.linalg.norm(across, axis=2, keepdims=True), 1e-6)
-    sides = np.stack([paths - across * width_cm[..., None] / 2, paths + across * width_cm[..., None] / 2], axis=2)
+    tangent = np.empty((count, steps, 2))
+    tangent[:, 1:-1] = paths[:, 2:, :2] - paths[:, :-2, :2]
+    tangent[:, 0], tangent[:, -1] = paths[:, 1, :2] - paths[:, 0, :2], paths[:, -1, :2] - paths[:, -2, :2]
+    half = 0.5 * width_cm / np.maximum(np.hypot(tangent[..., 0], tangent[..., 1]), 1e-6)
+    across = np.zeros_like(paths)
+    across[..., 0], across[..., 1] = half * tangent[..., 1], -half * tangent[..., 0]
+    sides = np.stack([paths - across, paths + across], axis=2)
     outward = paths * [1.0, 0.6, 0.6] - [0.0, 1.5, 0.0]
-    outward /= np.linalg.norm(outward, axis=2, keepdims=True)
+    outward /= np.sqrt(np.einsum("rsk,rsk->rs", outward, outward))[..., None]
     first = (np.arange(count)[:, None] * steps + np.arange(steps - 1))[..., None] * 2
     quads = np.concatenate([first + np.array([0, 1, 2]), first + np.array([1, 3, 2])], axis=-1).reshape(-1, 3)
-    paint = np.concatenate([np.repeat(colours, steps * 2, axis=0), np.full((count * steps * 2, 1), opacity)], axis=1)
+    paint = np.full((count, steps * 2, 4), opacity, np.float32)
+    paint[..., :3] = colours[:, None]
     return Strands(
         sides.reshape(-1, 3).astype(np.float32),
         np.repeat(outward.reshape(-1, 3), 2, axis=0).astype(np.float32),
-        paint.astype(np.float32),
+        paint.reshape(-1, 4),
         quads.astype(np.int32),
     )
 

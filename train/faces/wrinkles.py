@@ -116,17 +116,19 @@ class WrinkleStrength:
 
     def __init__(self, neutral: np.ndarray) -> None:
         x, y = np.abs(neutral[:, 0]), neutral[:, 1]
-        self._masks = np.stack([
+        masks = np.stack([
             np.exp(-(np.abs((x - f.centre[0]) / f.radius[0]) ** 4 + np.abs((y - f.centre[1]) / f.radius[1]) ** 4))
             for f in FURROWS
         ]).astype(np.float32)  # fmt: skip
         left = np.clip(neutral[:, 0] / 0.8 + 0.5, 0, 1).astype(np.float32)
-        self._sides = (1 - left, left)
+        self._masks = np.concatenate([masks * (1 - left), masks * left])
 
     def at(self, au: Mapping[str, tuple[float, float]], resting: float) -> np.ndarray:
         """float32 [V]: 0 smooth to 1 deep. ``resting`` is what shows without any AU."""
-        found = np.full(self._masks.shape[1], resting, np.float32)
-        for side, share in enumerate(self._sides):
-            strength = [sum(gain * au[name][side] / 5 for name, gain in f.aus.items() if name in au) for f in FURROWS]
-            found += share * (np.array(strength, np.float32) @ self._masks)
-        return np.minimum(found, 1.2)
+        strength = [
+            sum(gain * au[name][side] / 5 for name, gain in f.aus.items() if name in au)
+            for side in (0, 1)
+            for f in FURROWS
+        ]
+        found: np.ndarray = np.minimum(np.array(strength, np.float32) @ self._masks + np.float32(resting), 1.2)
+        return found

@@ -27,7 +27,7 @@ from edgeau.train.faces.sequences import Sample, plan_subject
 from edgeau.train.faces.source import SyntheticOptions
 
 # Raised when the same options would give other pictures or labels than before.
-GENERATION = 3
+GENERATION = 5
 RECORD = "generator.json"
 
 

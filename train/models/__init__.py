@@ -34,16 +34,31 @@ FAMILIES: Mapping[str, Family] = {
 
 # Named sizes: family, and the values that differ from the configuration's defaults. All sizes are ours.
 PRESETS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "cednn-s": ("cednn", {"stem_width": 16, "widths": (16, 32, 64, 96), "depths": (1, 1, 2, 1)}),
-    "cednn-m": ("cednn", {}),
-    "cednn-l": ("cednn", {"stem_width": 48, "widths": (48, 96, 160, 224), "depths": (1, 2, 3, 2)}),
-    "cednn-dw": ("cednn", {"widths": (32, 64, 128, 208), "depths": (1, 2, 3, 2), "group_width": 1}),
-    # For a FAN trained here: small enough for two CPU cores, and one for a GPU.
+    # Crops are aligned, so the classifier may see where on the face something is: with a grid of 7 cednn-s reached an
+    # F1 of 0.40 after 250 steps of 32, with a global average 0.00.
+    "cednn-s": (
+        "cednn",
+        {"stem_width": 16, "widths": (16, 32, 64, 96), "depths": (1, 1, 2, 1), "head_grid": 0},
+    ),
+    "cednn-m": ("cednn", {"head_grid": 0}),
+    "cednn-l": (
+        "cednn",
+        {"stem_width": 48, "widths": (48, 96, 160, 192), "depths": (1, 2, 3, 2), "head_grid": 0},
+    ),
+    "cednn-dw": (
+        "cednn",
+        {"widths": (32, 64, 128, 208), "depths": (1, 2, 3, 2), "group_width": 1, "head_grid": 0},
+    ),
+    # For a FAN trained here: small enough for two CPU cores, and one for a GPU. It knows rendered faces only and so
+    # goes on learning: after 260 steps of 32 the F1 was 0.49, with it frozen 0.39 (and that with ``difference``).
     "fan-trans-s": (
         "fan-trans",
-        {"size_px": 112, "fan_width": 64, "fan_depth": 2, "width": 64, "addon_blocks": 2},
+        {"size_px": 112, "fan_width": 64, "fan_depth": 2, "width": 64, "addon_blocks": 2, "freeze_fan": False},
     ),
-    "fan-trans-m": ("fan-trans", {"size_px": 128, "fan_width": 128, "fan_depth": 3, "width": 96}),
+    "fan-trans-m": (
+        "fan-trans",
+        {"size_px": 128, "fan_width": 128, "fan_depth": 3, "width": 96, "freeze_fan": False},
+    ),
     # For ibug's 2dfan2 weights.
     "fan-trans-full": ("fan-trans", {}),
     "sma-net-s": ("sma-net", {}),

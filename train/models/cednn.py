@@ -38,7 +38,7 @@ class CednnConfig(ModelConfig):
         widths, depths: channels and number of blocks of each stage; every stage after the first halves its input.
         group_width: channels in each group of the 3x3 convolutions; 1 makes them depthwise. 16 fills the vectors of
             current CPUs and the tiles of tensor cores; narrower groups cost more time than they save arithmetic.
-        head_grid: side of the grid of averages that the classifier sees; 1 is global average pooling.
+        head_grid: side of the grid of averages that the classifier sees; 1 is global average pooling, 0 every place.
         dropout: before the classifier, in training.
     """
 
@@ -70,7 +70,7 @@ class CednnConfig(ModelConfig):
                 got=str(self.block_maps),
                 expected=f"at most {sum(self.depths)} blocks, maps 0..{len(self.thresholds) - 1}",
             )
-        if self.size_px % (2 ** len(self.widths)) or self.last_px % self.head_grid:
+        if self.size_px % (2 ** len(self.widths)) or self.last_px % self.grid:
             raise InputError(
                 "CEDNN: size_px",
                 got=f"{self.size_px} with {len(self.widths)} stages and a head grid of {self.head_grid}",
@@ -78,6 +78,11 @@ class CednnConfig(ModelConfig):
             )
         if self.difference_stride not in (1, 2):
             raise InputError("CEDNN: difference_stride", got=str(self.difference_stride), expected="1 or 2")
+
+    @property
+    def grid(self) -> int:
+        """Side of the grid that the classifier sees."""
+        return self.head_grid or self.last_px
 
     @property
     def last_px(self) -> int:
@@ -174,9 +179,10 @@ class Cednn(AuModel):
         )
         self.blocks = nn.ModuleList(_blocks(config))
         self.shrink = nn.AvgPool2d(2)
-        self.pool = nn.AvgPool2d(config.last_px // config.head_grid)
+        cell = config.last_px // config.grid
+        self.pool: nn.Module = nn.AvgPool2d(cell) if cell > 1 else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
-        self.classifier = nn.Linear(config.widths[-1] * config.head_grid**2, len(config.aus) + len(config.expressions))
+        self.classifier = nn.Linear(config.widths[-1] * config.grid**2, len(config.aus) + len(config.expressions))
         _initialise(self)
 
     def forward(self, face: Tensor, neutral: Tensor | None = None) -> ModelOutput:

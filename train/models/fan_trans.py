@@ -28,6 +28,9 @@ class FanTransConfig(ModelConfig):
 
     Attributes:
         fan_stacks, fan_width, fan_depth, fan_pooling: see FanConfig; the defaults fit ibug's ``2dfan2`` weights.
+        difference: also look at what differs from the subject's neutral: twice the difference of the FAN's features
+            enters the add-on subnet by a convolution of its own, as neighbouring frames' does in the authors' AU-Net.
+            That FAN-Trans does so is not known; off is the single image of its abstract.
         freeze_fan: leave the FAN as it is: no gradient, and batch norm with its stored statistics.
         width: channels of the add-on subnet and of each AU's feature.
         addon_blocks: residual blocks of the add-on subnet, each followed by halving while the map is larger than 8.
@@ -43,6 +46,7 @@ class FanTransConfig(ModelConfig):
     fan_width: int = 256
     fan_depth: int = 4
     fan_pooling: str = "max"
+    difference: bool = False
     freeze_fan: bool = True
     width: int = 128
     addon_blocks: int = 3
@@ -153,7 +157,9 @@ class FanTrans(AuModel):
         self.config = config
         self.planes = Planes()
         self.fan = Fan(config.fan)
+        self.takes_neutral = config.difference
         self.addon = _addon(config)
+        self.difference = _entry(config) if config.difference else None
         self.per_au = PerAuFeatures(config.width, len(config.aus))
         self.blocks = nn.Sequential(*(TransformerBlock(config) for _ in range(config.layers)))
         self.norm = nn.LayerNorm(config.width)
@@ -169,12 +175,21 @@ class FanTrans(AuModel):
             self.fan.eval()
         return self
 
-    def forward(self, face: Tensor, neutral: Tensor | None = None) -> ModelOutput:  # noqa: ARG002
-        # A frozen FAN needs no `no_grad`: neither its weights nor pixels want gradients, so none are kept for it.
-        features = self.addon(self.landmark_maps(face).features())
+    def forward(self, face: Tensor, neutral: Tensor | None = None) -> ModelOutput:
+        features = self.addon[1:](self._entered(face, neutral))
         every_au = self.dropout(self.norm(self.blocks(self.per_au(features))).flatten(1))
         expression = self.expression_classifier(every_au) if self.expression_classifier is not None else None
         return ModelOutput(self.classifier(every_au), features, expression)
+
+    def _entered(self, face: Tensor, neutral: Tensor | None) -> Tensor:
+        """What the add-on subnet starts from, [N, width, H / 4, W / 4]; without a neutral nothing differs from it."""
+        # A frozen FAN needs no `no_grad`: neither its weights nor pixels want gradients, so none are kept for it.
+        seen = self.landmark_maps(face).features()
+        entered: Tensor = self.addon[0](seen)
+        if self.difference is not None:
+            reference = seen if neutral is None else self.landmark_maps(neutral).features()
+            entered = entered + self.difference(2 * (seen - reference))
+        return entered
 
     def landmark_maps(self, face: Tensor) -> FanOutput:
         """The FAN's output for uint8 [N, H, W, 3] faces; heatmaps are [N, 68, H / 4, W / 4]."""
@@ -188,12 +203,17 @@ class FanTrans(AuModel):
         self.fan.load_state_dict(fan.state_dict())
 
 
-def _addon(config: FanTransConfig) -> nn.Sequential:
-    """The add-on subnet: [N, fan_width * (1 + stacks), h, h] to [N, width, h', h']."""
-    layers: list[nn.Module] = [
+def _entry(config: FanTransConfig) -> nn.Sequential:
+    """A FAN's features narrowed: [N, fan_width * (1 + stacks), h, h] to [N, width, h, h]."""
+    return nn.Sequential(
         nn.Conv2d(config.fan_width * (1 + config.fan_stacks), config.width, 1, bias=False),
         nn.BatchNorm2d(config.width),
-    ]
+    )
+
+
+def _addon(config: FanTransConfig) -> nn.Sequential:
+    """The add-on subnet: [N, fan_width * (1 + stacks), h, h] to [N, width, h', h']."""
+    layers: list[nn.Module] = [_entry(config)]
     side = config.size_px // 4
     for _ in range(config.addon_blocks):
         layers.append(ConvBlock(config.width, config.width))

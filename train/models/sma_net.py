@@ -118,7 +118,9 @@ class SmaNet(AuModel):
         features = self.trunk(self.planes(face) / 255)
         maps = self.attention(features)
         seen = pick(features, self.inter_attention(maps, pick(features, maps)))
-        au_logits = (self.dropout(seen.flatten(2)) * self.au_weight).sum(dim=-1) + self.au_bias
+        # As a product of matrices: OpenVINO 2026.4 reads a multiplication and a sum wrongly from row 15, the number of
+        # regions, of a batch on.
+        au_logits = (self.dropout(seen.flatten(2)).unsqueeze(2) @ self.au_weight.unsqueeze(2)).flatten(1) + self.au_bias
         output = ModelOutput(au_logits, features)
         if self.expression_head is not None:
             whole = torch.cat([average(features), seen.sum(dim=(1, 2)) / maps[0, ..., 0].numel()], dim=1)

@@ -122,7 +122,7 @@ def test_lips_stay_together_without_lips_part(drawn, au):
 
 def test_prepared_mesh_is_small_and_whole(ict_prepared):
     mesh = ict_prepared
-    assert 8000 < len(mesh.triangles) < 13000
+    assert 5000 < len(mesh.triangles) < 9000
     assert mesh.triangles.max() < len(mesh.neutral)
     assert (np.diff(mesh.part[mesh.triangles[:, 0]].astype(int)) >= 0).all()
     assert np.isfinite(mesh.position_map).all()

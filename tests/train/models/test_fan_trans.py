@@ -87,3 +87,18 @@ def test_each_au_is_predicted_from_all_aus_features():
 def test_sizes_that_the_fan_cannot_halve_are_refused():
     with pytest.raises(InputError, match="multiple of 64"):
         build_model("fan-trans", {"aus": AUS, "size_px": 112})
+
+
+def test_with_difference_the_neutral_counts_and_the_face_as_its_own_neutral_does_not():
+    torch.manual_seed(0)
+    model = build_model("fan-trans", {**SMALL, "difference": True}).eval()
+    assert model.takes_neutral
+    alone = model(FACE).au_logits
+    assert torch.allclose(model(FACE, FACE).au_logits, alone, atol=1e-6)
+    assert not torch.allclose(model(FACE, FACE.flip(0)).au_logits, alone, atol=1e-4)
+
+
+def test_without_difference_the_neutral_plays_no_part():
+    model = build_model("fan-trans", SMALL).eval()
+    assert not model.takes_neutral
+    assert torch.equal(model(FACE, FACE.flip(0)).au_logits, model(FACE).au_logits)
