@@ -61,13 +61,7 @@ class Judge:
     def subset(self, count: int) -> Judge:
         """The same on at most so many crops, spread evenly."""
         rows = spread(len(self.crops), count)
-        crops = dataclasses.replace(
-            self.crops,
-            faces=self.crops.faces[rows],
-            neutrals=self.crops.neutrals[rows],
-            intensity=self.crops.intensity[rows],
-            subjects=tuple(self.crops.subjects[row] for row in rows),
-        )
+        crops = some_of(self.crops, count)
         return dataclasses.replace(self, crops=crops, labels=self.labels[rows], reference=self.reference[rows])
 
     def score(self, outputs: np.ndarray) -> Accuracy:
@@ -95,6 +89,18 @@ def read_evaluation(spec: str, manifest: Manifest, *, samples: int | None = None
             expected="at least one crop in which each labelled AU is present", mend="give more or other data",
         )  # fmt: skip
     return crops
+
+
+def some_of(crops: CropSet, count: int) -> CropSet:
+    """At most so many of the crops, spread evenly."""
+    rows = spread(len(crops), count)
+    return dataclasses.replace(
+        crops,
+        faces=crops.faces[rows],
+        neutrals=crops.neutrals[rows],
+        intensity=crops.intensity[rows],
+        subjects=tuple(crops.subjects[row] for row in rows),
+    )
 
 
 def make_judge(crops: CropSet, manifest: Manifest, reference: np.ndarray) -> Judge:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,7 @@ def restore_accuracy(
     manifest: Manifest,
     max_drop: float,
     progress: Callable[[str], None] = lambda _: None,
+    samples: Sequence[dict[str, np.ndarray]] = (),
 ) -> Restored:
     """Put layers back to float until the score falls by no more than ``max_drop`` against FP32.
 
@@ -81,13 +82,14 @@ def restore_accuracy(
         manifest: of the package.
         max_drop: in the metric's unit, 0..1.
         progress: called with a line for each step.
+        samples: of the graph's inputs, as `finish_for` takes them.
     """
     reference = judge.score(judge.reference)
-    plain = finish_for(quantized, target)
+    plain = finish_for(quantized, target, samples)
     outputs = predict_finished(plain, judge.crops, manifest)
     before = judge.score(outputs).value
     floor = reference.value - max_drop
-    trials = _Trials(model, quantized, target, judge, manifest)
+    trials = _Trials(model, quantized, target, judge, manifest, samples)
     reverted: tuple[str, ...] = ()
     current, score = plain, before
     if score < floor - 1e-12:
@@ -193,9 +195,10 @@ class _Trials:
     target: Target
     judge: Judge
     manifest: Manifest
+    samples: Sequence[dict[str, np.ndarray]]
 
     def finished(self, layers: Iterable[str]) -> Finished:
-        return finish_for(revert(self.quantized, self.model, layers), self.target)
+        return finish_for(revert(self.quantized, self.model, layers), self.target, self.samples)
 
     def score(self, layers: Iterable[str]) -> tuple[Finished, float]:
         finished = self.finished(layers)

@@ -7,13 +7,13 @@ from edgeau.runtime.package import Package
 
 from .accuracy import read_evaluation
 from .calibration import graph_inputs
+from .finish import finish
 from .fp16 import to_fp16
 from .onnx_file import read_model, require_float
 from .parity import compare, predict_model
-from .quantize import float_variant, store
+from .quantize import RANGE_CROPS, float_variant, store
 
 NAME = "fp16"
-_RANGE_CROPS = 32
 
 
 def add_fp16(package: Package, data: str, *, samples: int = 300, seed: int = 0) -> Package:
@@ -31,7 +31,8 @@ def add_fp16(package: Package, data: str, *, samples: int = 300, seed: int = 0) 
     model = read_model(package.file(source))
     require_float(model, f"{package.path.name}: {source.file}")
     crops = read_evaluation(data, package.manifest, samples=samples, seed=seed)
-    half = to_fp16(model, graph_inputs(crops, package.manifest)[:_RANGE_CROPS])
+    # Finishing a float model only makes its preprocessing readable for TensorRT.
+    half = to_fp16(finish(model, "tensorrt").model, graph_inputs(crops, package.manifest)[:RANGE_CROPS])
     reference, outputs = (predict_model(m, "onnxruntime", crops, package.manifest) for m in (model, half))
     variant = Variant(
         name=NAME,
@@ -39,7 +40,7 @@ def add_fp16(package: Package, data: str, *, samples: int = 300, seed: int = 0) 
         sha256="",
         size_bytes=0,
         precision="fp16",
-        backends=("onnxruntime", "openvino"),
+        backends=("onnxruntime", "openvino", "tensorrt"),
         made_by="edgeau optimize",
         made_from=source.name,
         parity=compare(reference, outputs, package.manifest, data, source.name),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 
 from edgeau.runtime.errors import InputError
@@ -26,6 +27,8 @@ from .parity import compare, predict_model
 from .targets import TARGETS, Target, finish_for, layers_in_float, predict_finished
 
 Progress = Callable[[str], None]
+# Crops that show which values half precision can't hold.
+RANGE_CROPS = 32
 
 
 @dataclass(frozen=True)
@@ -38,12 +41,14 @@ class QuantizeOptions:
         seed: of every random choice.
         max_drop: how much mean F1 may fall (or, without labels, which share of AU decisions may flip) before layers go
             back to float; None leaves every layer quantized.
+        eval_samples: how many evaluation crops to use; None for all.
     """
 
-    targets: tuple[str, ...] = ("onnxruntime", "openvino", "tensorrt")
+    targets: tuple[str, ...] = ("onnxruntime", "openvino", "tensorrt", "tensorrt-fp16")
     samples: int = 300
     seed: int = 0
     max_drop: float | None = None
+    eval_samples: int | None = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ class Made:
 
 @dataclass(frozen=True)
 class _Job:
-    """What every target's variant is made from and judged by."""
+    """What every target's variant is made from and judged by; ``samples`` are some of the calibration crops."""
 
     manifest: Manifest
     source: Variant
@@ -66,6 +71,7 @@ class _Job:
     judge: Judge
     data: str
     calibration: dict[str, Any]
+    samples: list[dict[str, np.ndarray]]
 
 
 def quantize_package(
@@ -103,11 +109,13 @@ def quantize_package(
     crops, notes = read_calibration(calibration, package.manifest, samples=options.samples, seed=options.seed)
     test, test_name = crops, calibration
     if evaluation is not None:
-        test, test_name = read_evaluation(evaluation, package.manifest, seed=options.seed), evaluation
+        test_name = evaluation
+        test = read_evaluation(evaluation, package.manifest, samples=options.eval_samples, seed=options.seed)
     progress(f"calibrating on {len(crops)} crops from {calibration}")
-    quantized = quantize_model(model, graph_inputs(crops, package.manifest), seed=options.seed)
+    samples = graph_inputs(crops, package.manifest)
+    quantized = quantize_model(model, samples, seed=options.seed)
     judge = make_judge(test, package.manifest, predict_model(model, "onnxruntime", test, package.manifest))
-    job = _Job(package.manifest, source, prepared(model), quantized, judge, test_name, notes)
+    job = _Job(package.manifest, source, prepared(model), quantized, judge, test_name, notes, samples[:RANGE_CROPS])
     made: list[Made] = []
     for target in targets:
         progress(f"finishing for {target.name}")
@@ -159,11 +167,14 @@ def _make(job: _Job, target: Target, max_drop: float | None, progress: Progress)
     """Finish for one target, keep the budget if there is one, and compare with FP32."""
     restored = None
     if max_drop is not None:
-        restored = restore_accuracy(job.model, job.quantized, target, job.judge, job.manifest, max_drop, progress)
-    finished = restored.finished if restored is not None else finish_for(job.quantized, target)
+        restored = restore_accuracy(
+            job.model, job.quantized, target, job.judge, job.manifest, max_drop, progress, job.samples
+        )
+    finished = restored.finished if restored is not None else finish_for(job.quantized, target, job.samples)
     outputs = predict_finished(finished, job.judge.crops, job.manifest)
     accuracy = job.judge.score(outputs)
     notes: dict[str, Any] = {
+        "target": target.name,
         "calibration": job.calibration,
         "nncf": nncf_version(),
         "passes": list(finished.passes),

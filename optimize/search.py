@@ -10,8 +10,9 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from edgeau.runtime.errors import BackendError, InputError
 from edgeau.runtime.manifest import Manifest, Variant
 from edgeau.runtime.package import Package
 
-from .accuracy import Judge, make_judge
+from .accuracy import Judge, make_judge, some_of
 from .energy import Meter, Sampler, find_meter
 from .parity import batch_for, predict, predict_file
 from .quantize import float_variant
@@ -33,6 +34,10 @@ from .race import RaceResult, race, ratio
 OBJECTIVES = ("latency", "throughput", "energy", "size")
 THROUGHPUT_BATCHES = (1, 4, 16)
 SLICE_SECONDS = {"latency": 0.08, "throughput": 0.12, "size": 0.08, "energy": 0.4}
+
+OUT_OF_TIME = "not tried in the time given; more --minutes"
+# Share of the time in which accuracy is judged; crops that are always run; and how much slower a candidate may be.
+_JUDGING, _FEW_CROPS, _SLOWER_THAN_FP32 = 0.4, 16, 2.0
 
 Progress = Callable[[str], None]
 
@@ -86,7 +91,11 @@ class Selection:
 
 
 def search(
-    package: Package, crops: CropSet, options: SearchOptions = SearchOptions(), progress: Progress = lambda _: None
+    package: Package,
+    crops: CropSet,
+    options: SearchOptions = SearchOptions(),
+    progress: Progress = lambda _: None,
+    left_out: Mapping[str, str] = MappingProxyType({}),
 ) -> Selection:
     """Measure every way to run a package on this device and write the best into its manifest.
 
@@ -95,17 +104,22 @@ def search(
         crops: what to judge accuracy on and to run; labels are used where there are any.
         options: objective, budget and time.
         progress: called with a line for each step.
+        left_out: why variants that the package lacks are not among the candidates, by name, to be written down as well.
 
     Raises:
         InputError: unknown objective, no time, no FP32 variant, or no energy counter for ``energy``.
         BackendError: FP32 itself runs on no backend here.
     """
     deadline = time.monotonic() + 60 * options.minutes
-    meter = _check(options)
+    meter = check(options)
     candidates, losers = list_candidates(package, options.objective)
+    losers.update(left_out)
     baseline = _baseline(package.manifest, candidates)
-    judge = _judge(package, crops, baseline)
-    candidates, scores, dropped = _within_budget(package, candidates, judge, options.max_drop, progress)
+    judging = time.monotonic() + _JUDGING * (deadline - time.monotonic())
+    judge = _judge(package, crops, baseline, candidates, judging)
+    if len(judge.crops) < len(crops):
+        progress(f"judging on {len(judge.crops)} of {len(crops)} crops, for which there is time")
+    candidates, scores, dropped = _within_budget(package, candidates, judge, options.max_drop, judging, progress)
     losers.update(dropped)
     load = os.getloadavg()[0]
     if load > usable_cores() + 0.5:
@@ -113,6 +127,9 @@ def search(
     with contextlib.ExitStack() as stack:
         runners: dict[str, _Runner] = {}
         for candidate in candidates:
+            if candidate != baseline and time.monotonic() > deadline:
+                losers[candidate.label] = OUT_OF_TIME
+                continue
             inputs = _batch(crops.inputs(package.manifest.takes_neutral), candidate.batch)
             try:
                 backend = stack.enter_context(_open(package, candidate))
@@ -168,7 +185,8 @@ def _baseline(manifest: Manifest, candidates: list[Candidate]) -> Candidate:
     raise BackendError(f"{name} of package {manifest.name} runs on no backend here; there is nothing to compare with")
 
 
-def _check(options: SearchOptions) -> Meter | None:
+def check(options: SearchOptions) -> Meter | None:
+    """Refuse options that can't be met. Returns this machine's energy counter, where energy is what is to be won."""
     if options.objective not in OBJECTIVES:
         raise InputError("--for", got=options.objective, expected=", ".join(OBJECTIVES))
     if not options.minutes > 0:
@@ -183,13 +201,28 @@ def _check(options: SearchOptions) -> Meter | None:
     return meter
 
 
-def _judge(package: Package, crops: CropSet, baseline: Candidate) -> Judge:
+def _judge(
+    package: Package, crops: CropSet, baseline: Candidate, candidates: list[Candidate], deadline: float
+) -> Judge:
+    """A judge on as many crops as every variant can be run on by then, going by FP32 on a few."""
     file = package.file(baseline.variant)
-    return make_judge(crops, package.manifest, predict_file(file, baseline.backend, crops, package.manifest))
+    few = some_of(crops, _FEW_CROPS)
+    begin = time.monotonic()
+    predict_file(file, baseline.backend, few, package.manifest)
+    per_crop = (time.monotonic() - begin) / len(few)
+    runs = 1 + len({(candidate.variant.name, candidate.backend) for candidate in candidates})
+    affordable = int((deadline - time.monotonic()) / (per_crop * runs * _SLOWER_THAN_FP32))
+    some = some_of(crops, max(affordable, _FEW_CROPS))
+    return make_judge(some, package.manifest, predict_file(file, baseline.backend, some, package.manifest))
 
 
 def _within_budget(
-    package: Package, candidates: list[Candidate], judge: Judge, max_drop: float, progress: Progress
+    package: Package,
+    candidates: list[Candidate],
+    judge: Judge,
+    max_drop: float,
+    deadline: float,
+    progress: Progress,
 ) -> tuple[list[Candidate], dict[str, float], dict[str, str]]:
     """Candidates whose outputs are accurate enough, the score by variant and backend, and why the others are not."""
     reference = judge.score(judge.reference).value
@@ -198,6 +231,9 @@ def _within_budget(
     for candidate in candidates:
         key = f"{candidate.variant.name} on {candidate.backend}"
         if key in scores or key in dropped:
+            continue
+        if scores and time.monotonic() > deadline:
+            dropped[key] = OUT_OF_TIME
             continue
         progress(f"accuracy of {key}")
         try:

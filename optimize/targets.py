@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from edgeau.runtime.manifest import Manifest
 from .emulate import emulate_tensorrt
 from .emulate import run as run_emulated
 from .finish import finish
+from .fp16 import to_fp16
 from .parity import BATCH, predict_model
 from .scope import WEIGHTED_OPS
 
@@ -30,22 +32,27 @@ class Target:
         variant: name of the variant made for it.
         backend: the only backend that may run it; the others would read it wrongly or slowly.
         judged_on: how its outputs are computed here.
+        finish_as: what `finish` calls it.
+        half: whether what is not INT8 is FP16 in the graph, for a network whose types are those of its file.
     """
 
     name: str
     variant: str
     backend: str
     judged_on: str
+    finish_as: str
+    half: bool = False
 
 
 _EMULATED = "TensorRT's reading, emulated in ONNX Runtime"
 TARGETS = {
     target.name: target
     for target in (
-        Target("onnxruntime", "int8-ort", "onnxruntime", "ONNX Runtime, CPU"),
-        Target("openvino", "int8-openvino", "openvino", "OpenVINO, CPU"),
-        Target("tensorrt", "int8-tensorrt", "tensorrt", _EMULATED),
-        Target("tensorrt-8", "int8-tensorrt8", "tensorrt", _EMULATED),
+        Target("onnxruntime", "int8-ort", "onnxruntime", "ONNX Runtime, CPU", "onnxruntime"),
+        Target("openvino", "int8-openvino", "openvino", "OpenVINO, CPU", "openvino"),
+        Target("tensorrt", "int8-tensorrt", "tensorrt", _EMULATED, "tensorrt"),
+        Target("tensorrt-fp16", "int8-tensorrt-fp16", "tensorrt", _EMULATED, "tensorrt", half=True),
+        Target("tensorrt-8", "int8-tensorrt8", "tensorrt", _EMULATED, "tensorrt-8"),
     )
 }
 
@@ -67,11 +74,16 @@ class Finished:
     left: tuple[str, ...] = ()
 
 
-def finish_for(quantized: onnx.ModelProto, target: Target) -> Finished:
-    """Finish NNCF's output for a target. Raises EdgeauError where a pass's postcondition fails."""
-    result = finish(quantized, target.name)
+def finish_for(quantized: onnx.ModelProto, target: Target, samples: Sequence[dict[str, np.ndarray]] = ()) -> Finished:
+    """Finish NNCF's output for a target. Raises EdgeauError where a pass's postcondition fails.
+
+    ``samples`` of the graph's inputs show which values FP16 can't hold, where the target is `half`.
+    """
+    result = finish(quantized, target.finish_as)
     done = tuple(report.name for report in result.passes if report.modified)
-    return Finished(target, result.model, done, result.left)
+    if not target.half:
+        return Finished(target, result.model, done, result.left)
+    return Finished(target, to_fp16(result.model, samples), (*done, "fp16-inside"), result.left)
 
 
 def predict_finished(finished: Finished, crops: CropSet, manifest: Manifest) -> np.ndarray:

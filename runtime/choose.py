@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 
@@ -23,6 +23,8 @@ class Choice:
 
     Attributes:
         variant, backend, threads: names and settings; threads None lets the backend choose.
+        batch: how many faces a call measured best with, for who has many at hand; an analyzer runs the faces of a
+            frame together, however many there are.
         reason: one sentence for a person.
     """
 
@@ -30,6 +32,7 @@ class Choice:
     backend: str
     threads: Optional[int]
     reason: str
+    batch: int = 1
 
 
 def load(
@@ -94,9 +97,11 @@ def choose(
     if backend is not None and backend not in BACKEND_NAMES:
         raise InputError("backend", got=backend, expected=", ".join(BACKEND_NAMES))
     measured = package.manifest.selection.get(fingerprint())
-    if measured and variant is None and backend is None and missing(measured["backend"]) is None:
-        reason = f"measured best for {measured.get('objective', 'latency')} on this device by `edgeau optimize`"
-        return Choice(measured["variant"], measured["backend"], threads or measured.get("threads"), reason)
+    if measured and variant is None and backend is None and _still_runs(package, measured):
+        batch = measured.get("batch", 1)
+        faces = f", {batch} faces at a time," if batch > 1 else ""
+        reason = f"measured best for {measured.get('objective', 'latency')}{faces} on this device by `edgeau optimize`"
+        return Choice(measured["variant"], measured["backend"], threads or measured.get("threads"), reason, batch)
     reasons: List[str] = []
     for candidate, name in _candidates(package, variant, backend):
         why_not = obstacle(package, candidate, name)
@@ -119,6 +124,12 @@ def _candidates(package: Package, variant: Optional[str], backend: Optional[str]
     precisions = ("fp32", "fp16", "mixed", "int8")
     order = ("tensorrt", "onnxruntime", "openvino")
     return sorted(pairs, key=lambda p: (p[1] != "tensorrt", precisions.index(p[0].precision), order.index(p[1])))
+
+
+def _still_runs(package: Package, measured: Dict[str, Any]) -> bool:
+    """Whether what was measured is still in the package, and its backend still here."""
+    found = [v for v in package.manifest.variants if v.name == measured["variant"]]
+    return bool(found) and obstacle(package, found[0], measured["backend"]) is None
 
 
 def obstacle(package: Package, variant: Variant, backend: str) -> Optional[str]:

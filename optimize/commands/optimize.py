@@ -11,21 +11,22 @@ Example:
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import time
 from typing import Any
 
 from edgeau.optimize.accuracy import read_evaluation
-from edgeau.optimize.half import add_fp16
-from edgeau.optimize.quantize import QuantizeOptions, quantize_package, require_writable
-from edgeau.optimize.search import OBJECTIVES, SearchOptions, Selection, search
-from edgeau.optimize.targets import TARGETS
-from edgeau.runtime.backends import missing
+from edgeau.optimize.quantize import require_writable
+from edgeau.optimize.search import OBJECTIVES, SearchOptions, Selection, check, search
+from edgeau.optimize.variants import add_variants, wanted_variants
 from edgeau.runtime.cli import EXIT_OK, emit_json, note, say
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.package import Package
 
 _DEFAULTS = SearchOptions()
-_SAMPLES = 200
+_SAMPLES, _CALIBRATION = 200, 100
+# Share of the time in which missing variants must be made.
+_MAKING = 0.6
 _DATA = "crop set, folder of images, .npz, or synthetic:subjects=8,frames=16"
 
 
@@ -55,29 +56,21 @@ def run(args: argparse.Namespace) -> int:
     if args.out is not None:
         package = package.copy_to(args.out)
     require_writable(package.path)
+    options = SearchOptions(args.objective, args.max_drop, args.minutes, args.seed)
+    check(options)
+    left_out: dict[str, str] = {}
     if args.calib is not None:
-        package = _add_missing(package, args)
-    minutes = max(args.minutes - (time.monotonic() - begin) / 60, 0.02) if args.minutes > 0 else args.minutes
-    options = SearchOptions(args.objective, args.max_drop, minutes, args.seed)
-    selection = search(package, crops, options, note)
+        wanted = wanted_variants(package, args.calib, args.eval, _CALIBRATION, args.seed)
+        package, left_out = add_variants(package, wanted, begin + 60 * _MAKING * args.minutes, note)
+        for name, why in left_out.items():
+            note(f"{name}: {why}")
+    minutes = max(args.minutes - (time.monotonic() - begin) / 60, 0.01)
+    selection = search(package, crops, dataclasses.replace(options, minutes=minutes), note, left_out)
     if args.json:
         emit_json({"package": str(package.path), "device": selection.device, **selection.chosen})
     else:
         _print(selection)
     return EXIT_OK
-
-
-def _add_missing(package: Package, args: argparse.Namespace) -> Package:
-    """Make the INT8 variants of this machine's backends and FP16, where the package has none."""
-    have = {variant.name for variant in package.manifest.variants}
-    targets = tuple(t.name for t in TARGETS.values() if t.variant not in have and missing(t.backend) is None)
-    if targets:
-        options = QuantizeOptions(targets=targets, samples=_SAMPLES, seed=args.seed)
-        package, _ = quantize_package(package.path, args.calib, options, evaluation=args.eval, progress=note)
-    if "fp16" not in have:
-        note("converting to FP16")
-        package = add_fp16(package, args.eval or args.calib, samples=_SAMPLES, seed=args.seed)
-    return package
 
 
 def _print(selection: Selection) -> None:

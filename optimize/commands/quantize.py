@@ -1,6 +1,7 @@
 """Add INT8 variants to a package, one for each target, with NNCF.
 
-The variants are int8-ort, int8-openvino and int8-tensorrt; each is compared with FP32 and says so in the manifest.
+The variants are int8-ort, int8-openvino, int8-tensorrt and, with FP16 in place of float for networks that take their
+types from the file, int8-tensorrt-fp16; each is compared with FP32 and says so in the manifest.
 
 Example:
     edgeau quantize cednn.edgeau --calib synthetic:subjects=8,frames=16
@@ -61,14 +62,14 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print(float_bytes: int, made: list[Made], written: list[Any]) -> None:
-    say(f"{'variant':<16}{'kB':>8}{'of fp32':>9}{'SQNR dB':>9}{'max err':>9}{'flipped':>12}  in float")
+    say(f"{'variant':<20}{'kB':>8}{'of fp32':>9}{'SQNR dB':>9}{'max err':>9}{'flipped':>12}  in float")
     for variant in written:
         parity = variant.parity
         ratio = "exact" if parity.sqnr_db is None else f"{parity.sqnr_db:.1f}"
         flipped = f"{parity.decisions_flipped}/{parity.decisions}"
         layers = variant.notes["float_layers"]
         say(
-            f"{variant.name:<16}{variant.size_bytes / 1e3:>8.0f}{variant.size_bytes / float_bytes:>9.0%}{ratio:>9}"
+            f"{variant.name:<20}{variant.size_bytes / 1e3:>8.0f}{variant.size_bytes / float_bytes:>9.0%}{ratio:>9}"
             f"{parity.max_abs_error:>9.4f}{flipped:>12}  {len(layers)} layer{'s' * (len(layers) != 1)}"
         )
     for item in made:

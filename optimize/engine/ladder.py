@@ -21,6 +21,7 @@ from .capabilities import Capabilities
 from .progress import Report
 
 LADDER = ("int8", "mixed", "fp16", "fp32")
+FIRST_WITH_INT8_WEIGHTS = 10
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def options_for(rung: Rung, settings: BuildOptions) -> BuildOptions:
 
 
 def _quantized(package: Package, precision: str, able: Capabilities, *, float_grouped: bool) -> Rung | Missing:
-    variant = _onnx_variant(package, precision, for_tensorrt=True)
+    variant = _finished_variant(package, precision, able)
     if variant is None:
         reason = f"the package has no {precision} ONNX finished for TensorRT"
         return Missing(precision, reason, f"edgeau quantize {package.path} --calib DATA --targets tensorrt")
@@ -142,9 +143,26 @@ def _half(package: Package, able: Capabilities) -> Rung | Missing:
     return Missing("fp16", reason, f"make it on a PC, `edgeau build {package.path} --target BOARD` does")
 
 
-def _onnx_variant(package: Package, precision: str, *, for_tensorrt: bool = False) -> Optional[Variant]:
-    for variant in package.manifest.variants:
-        fits = not for_tensorrt or "tensorrt" in variant.backends
-        if variant.precision == precision and variant.file.endswith(".onnx") and fits:
-            return variant
-    return None
+def _finished_variant(package: Package, precision: str, able: Capabilities) -> Optional[Variant]:
+    """The quantized file that this TensorRT reads best.
+
+    A strongly typed network computes what is not INT8 in the types of its file, so that the one with FP16 inside is
+    the fast one; a weakly typed one can't read it, and chooses FP16 itself. Before TensorRT 10, weights stand in FP32
+    in front of their Q.
+    """
+    if able.prefers_strong:
+        wanted: Tuple[str, ...] = ("tensorrt-fp16", "tensorrt", "tensorrt-8")
+    else:
+        old = int(able.version.split(".")[0]) < FIRST_WITH_INT8_WEIGHTS
+        wanted = ("tensorrt-8", "tensorrt") if old else ("tensorrt", "tensorrt-8")
+    finished = [v for v in _onnx_variants(package, precision) if "tensorrt" in v.backends]
+    fitting = [v for v in finished if v.notes.get("target", "tensorrt") in wanted]
+    return min(fitting, key=lambda v: wanted.index(v.notes.get("target", "tensorrt")), default=None)
+
+
+def _onnx_variant(package: Package, precision: str) -> Optional[Variant]:
+    return next(iter(_onnx_variants(package, precision)), None)
+
+
+def _onnx_variants(package: Package, precision: str) -> List[Variant]:
+    return [v for v in package.manifest.variants if v.precision == precision and v.file.endswith(".onnx")]

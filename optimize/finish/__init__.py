@@ -16,6 +16,7 @@ from edgeau.runtime.errors import InputError
 
 from .base import FinishError, FinishingPass, Note, PassReport
 from .bias import FloatBias
+from .branches import BarredBranches
 from .casts import CastBeforeMoving
 from .concat import SharedConcatScale
 from .constants import DirectConstants, OmittedInputs
@@ -57,7 +58,7 @@ _ONNXRUNTIME: tuple[FinishingPass, ...] = (
     OneIntegerType(),
     FoldWeights(),
 )
-_OPENVINO: tuple[FinishingPass, ...] = (DirectConstants(), MatchingParameters())
+_OPENVINO: tuple[FinishingPass, ...] = (DirectConstants(), MatchingParameters(), BarredBranches())
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,11 @@ class OpenVinoBackend(Backend):
         if options.threads is not None:
             config["INFERENCE_NUM_THREADS"] = options.threads
         try:
-            compiled = ov.Core().compile_model(str(file), "CPU", config)
+            core = ov.Core()
+            model = core.read_model(str(file))
+            # Compiling may give an output further names, so the file's own are taken before.
+            self.output_names = tuple(port.get_any_name() for port in model.outputs)
+            compiled = core.compile_model(model, "CPU", config)
         except Exception as error:
             raise BackendError(f"OpenVINO can't load {file}: {_first_line(error)}") from error
         self._request = compiled.create_infer_request()
@@ -36,7 +40,6 @@ class OpenVinoBackend(Backend):
             port.get_any_name(): tuple(d.get_length() for d in list(port.get_partial_shape())[1:])
             for port in compiled.inputs
         }
-        self.output_names = tuple(port.get_any_name() for port in compiled.outputs)
         self.settings = {
             "device": "CPU",
             "threads": options.threads,

@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from edgeau.export.graph import OPSETS, Probabilities, to_onnx
+from edgeau.runtime.action_units import UNION
 from edgeau.runtime.errors import InputError
+from edgeau.train.models import build_model, resolve_model
 
 FAMILIES = ("cednn", "fan-trans", "sma-net", "eau")
 
@@ -43,6 +45,20 @@ def test_any_batch_gives_what_single_crops_give(graph_of, family):
         single = session.run(None, {name: array[row : row + 1] for name, array in feed.items()})
         for output, part in zip(whole, single, strict=True):
             assert part[0] == pytest.approx(output[row], abs=1e-5)
+
+
+def test_openvino_reads_sma_net_in_a_batch_larger_than_its_regions_as_single_crops():
+    openvino = pytest.importorskip("openvino")
+    torch.manual_seed(0)
+    net = build_model(*resolve_model("sma-net-s", {"aus": UNION})).eval()
+    torch.nn.init.normal_(net.au_weight)
+    torch.nn.init.normal_(net.au_bias, std=3.0)
+    core = openvino.Core()
+    model = core.compile_model(core.read_model(to_onnx(net).SerializeToString()), "CPU")
+    faces = torch.randint(0, 256, (17, 112, 112, 3), dtype=torch.uint8).numpy()
+    together = model.create_infer_request().infer({"face": faces})["au"]
+    single = model.create_infer_request().infer({"face": faces[16:]})["au"]
+    assert abs(together[16] - single[0]).max() < 1e-4
 
 
 @pytest.mark.parametrize("family", FAMILIES)

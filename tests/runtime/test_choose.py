@@ -35,6 +35,21 @@ def test_what_measured_best_on_this_device_is_chosen(package: Package) -> None:
     assert "measured best" in choice.reason
 
 
+def test_the_batch_that_measured_best_is_handed_on(package: Package) -> None:
+    best = {"variant": "fp32", "backend": "onnxruntime", "threads": 2, "batch": 16, "objective": "throughput"}
+    choice = choose(package.with_manifest(dataclasses.replace(package.manifest, selection={fingerprint(): best})))
+    assert choice.batch == 16
+    assert "for throughput, 16 faces at a time," in choice.reason
+    assert choose(package, "fp32").batch == 1
+
+
+def test_a_measured_variant_that_is_gone_is_passed_over(package: Package) -> None:
+    best = {"variant": "int8-ort", "backend": "onnxruntime", "threads": 2}
+    choice = choose(package.with_manifest(dataclasses.replace(package.manifest, selection={fingerprint(): best})))
+    assert choice.variant == "fp32"
+    assert "not measured" in choice.reason
+
+
 def test_a_measurement_of_another_device_counts_for_nothing(package: Package) -> None:
     best = {"variant": "fp32", "backend": "openvino", "threads": 2}
     package = package.with_manifest(dataclasses.replace(package.manifest, selection={"elsewhere": best}))

@@ -1,5 +1,6 @@
 """An engine of a package: the ladder, parity on the device, and what is left where something fails."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 from edgeau.optimize.engine import make, suspect
 from edgeau.optimize.engine.builder import BuildOptions
 from edgeau.optimize.engine.capabilities import capabilities
-from edgeau.optimize.engine.ladder import find_rung
+from edgeau.optimize.engine.ladder import Missing, find_rung
 from edgeau.optimize.engine.make import MakeOptions, make_engine
 from edgeau.runtime.backends import FakeBackend, open_backend
 from edgeau.runtime.engine_file import preflight, read_sidecar
@@ -171,8 +172,6 @@ def test_without_a_way_to_run_the_engine_it_says_so_before_the_long_build(fake_t
 
 def test_a_missing_file_is_named_with_the_command_that_makes_it(fake_tensorrt, package):
     manifest = package.manifest
-    import dataclasses
-
     bare = dataclasses.replace(manifest, variants=(manifest.variant("fp32"),))
     package.with_manifest(bare)
     with pytest.raises(InputError, match=r"no int8 ONNX finished for TensorRT; type: edgeau quantize"):
@@ -197,6 +196,31 @@ def test_a_missing_file_is_named_with_the_command_that_makes_it(fake_tensorrt, p
 def test_each_precision_is_built_from_its_file(fake_tensorrt, package, version, precision, file, strong):
     rung = find_rung(package, precision, capabilities(fake_tensorrt(version)))
     assert (rung.file.name, rung.strongly_typed, rung.precision) == (file, strong, precision)
+
+
+@pytest.mark.parametrize(
+    ("version", "file"),
+    [
+        ("8.6", "int8-tensorrt-8.onnx"),
+        ("10.3", "int8-tensorrt.onnx"),
+        ("10.16", "int8-tensorrt-fp16.onnx"),
+        ("11.1", "int8-tensorrt-fp16.onnx"),
+    ],
+)
+def test_of_several_int8_files_each_tensorrt_gets_its_own(fake_tensorrt, package, version, file):
+    int8 = package.variant("int8-tensorrt")
+    for target in ("tensorrt-fp16", "tensorrt", "tensorrt-8"):
+        variant = dataclasses.replace(int8, name=f"int8-{target}", file=f"int8-{target}.onnx", notes={"target": target})
+        data = package.file(int8).read_bytes()
+        package = package.add_variant(variant, lambda path, data=data: path.write_bytes(data))
+    assert find_rung(package, "int8", capabilities(fake_tensorrt(version))).file.name == file
+
+
+def test_a_weakly_typed_network_is_never_built_from_fp16_inside_int8(fake_tensorrt, package):
+    int8 = package.variant("int8-tensorrt")
+    only = dataclasses.replace(int8, notes={"target": "tensorrt-fp16"})
+    package = package.with_manifest(dataclasses.replace(package.manifest, variants=(only,)))
+    assert isinstance(find_rung(package, "int8", capabilities(fake_tensorrt("10.3"))), Missing)
 
 
 def test_a_stored_reference_is_used_and_must_fit(fake_tensorrt, package, crops_file, engine_says, tmp_path):

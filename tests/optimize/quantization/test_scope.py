@@ -53,6 +53,34 @@ def test_a_grey_conversion_by_convolution_before_thresholds_stays_in_float():
     assert set(weighted_nodes(model)) - set(float_nodes(model)) == quantized
 
 
+def _residual(count, activated):
+    """Blocks of one convolution added to what it reads, and a last convolution; a ReLU behind each sum or not."""
+    nodes, weights, x = [helper.make_node("Conv", ["face", "w"], ["x0"])], [("w", (4, 3, 1, 1))], "x0"
+    for i in range(count):
+        nodes.append(helper.make_node("Relu", [x], [f"r{i}"]))
+        nodes.append(helper.make_node("Conv", [f"r{i}", f"w{i}"], [f"b{i}"]))
+        nodes.append(helper.make_node("Add", [f"b{i}", x], [f"s{i}"]))
+        weights.append((f"w{i}", (4, 4, 1, 1)))
+        x = f"s{i}"
+        if activated:
+            nodes.append(helper.make_node("Relu", [x], [f"a{i}"]))
+            x = f"a{i}"
+    nodes += [helper.make_node("Conv", [x, "v"], ["y"]), helper.make_node("Conv", ["y", "u"], ["au"])]
+    return _model(nodes, [*weights, ("v", (4, 4, 1, 1)), ("u", (2, 4, 1, 1))], inputs=("face",))
+
+
+def test_a_residual_stream_and_what_reads_it_as_it_is_stay_in_float():
+    model = _residual(4, activated=False)
+    outputs = {node.output[0]: node.name for node in model.graph.node}
+    expected = {"s0", "s1", "s2", "s3", "y", "au"}
+    assert set(float_nodes(model)) == {outputs[name] for name in expected}
+
+
+def test_sums_behind_which_stands_an_activation_and_short_streams_do_not():
+    for model in (_residual(4, activated=True), _residual(2, activated=False)):
+        assert float_nodes(model) == [model.graph.node[-1].name]
+
+
 def test_every_output_keeps_its_own_classifier_in_float():
     nodes = [
         helper.make_node("Conv", ["face", "w"], ["x"]),

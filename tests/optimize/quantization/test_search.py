@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 
 import numpy as np
 import pytest
 
 from edgeau.optimize.search import SearchOptions, list_candidates, search
+from edgeau.optimize.variants import add_variants, wanted_variants
 from edgeau.runtime.choose import choose
 from edgeau.runtime.cli import main
 from edgeau.runtime.crops import read_crops
@@ -103,14 +105,41 @@ def _no_meter():
     return find_meter(Path("/nowhere"))
 
 
-def test_the_command_makes_what_is_missing_and_prints_the_choice(package, calibration, evaluation, tmp_path, capsys):
+def test_what_is_missing_is_made_and_what_is_there_is_left(package, calibration, evaluation):
+    wanted = wanted_variants(package, str(calibration), str(evaluation), 24, 0)
+    made, left_out = add_variants(package, wanted, time.monotonic() + 300, lambda _: None)
+    assert {v.name for v in made.manifest.variants} == {"fp32", "fp16", "int8-ort", "int8-openvino"}
+    assert left_out == {}
+    assert made.variant("int8-ort").notes["calibration"]["samples"] == 24
+    again = wanted_variants(made, str(calibration), str(evaluation), 24, 0)
+    assert (again.targets, again.half) == ((), False)
+
+
+def test_the_command_writes_to_the_package_it_was_given_and_prints_the_choice(quantized, evaluation, tmp_path, capsys):
     out = tmp_path / "tuned.edgeau"
-    arguments = ["optimize", str(package.path), "--calib", str(calibration), "--eval", str(evaluation)]
-    assert main([*arguments, "--max-drop", "0.2", "--minutes", "0.05", "-o", str(out), "--json"]) == 0
+    arguments = ["optimize", str(quantized.path), "--eval", str(evaluation), "--max-drop", "0.2", "--minutes", "0.05"]
+    assert main([*arguments, "-o", str(out), "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["device"] == fingerprint()
-    made = {v.name for v in Package.open(out).manifest.variants}
-    assert made == {"fp32", "fp16", "int8-ort", "int8-openvino"}
+    assert printed["label"] == Package.open(out).manifest.selection[fingerprint()]["label"]
+    assert quantized.manifest.selection == {}
+
+
+def test_what_there_was_no_time_for_is_left_out_and_said(package, calibration, evaluation, tmp_path, capsys):
+    out = tmp_path / "tuned.edgeau"
+    arguments = ["optimize", str(package.path), "--calib", str(calibration), "--eval", str(evaluation)]
+    assert main([*arguments, "--minutes", "0.01", "-o", str(out), "--json"]) == 0
+    losers = json.loads(capsys.readouterr().out)["losers"]
+    assert "not made in the time given" in losers["int8-ort"]
+    assert {v.name for v in Package.open(out).manifest.variants} == {"fp32"}
+
+
+def test_what_can_not_be_made_is_one_line_and_changes_nothing(package, tmp_path, evaluation, capsys):
+    data = tmp_path / "one-colour.npz"
+    np.savez(data, faces=np.full((4, 48, 48, 3), 7, np.uint8))
+    arguments = ["optimize", str(package.path), "--calib", str(data), "--eval", str(evaluation)]
+    assert main([*arguments, "--minutes", "1"]) == 2
+    assert "crops of one colour" in capsys.readouterr().err.splitlines()[-1]
     assert {v.name for v in Package.open(package.path).manifest.variants} == {"fp32"}
 
 

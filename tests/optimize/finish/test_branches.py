@@ -1,0 +1,45 @@
+"""An INT8 convolution whose result several operators read: OpenVINO must compute what ONNX Runtime does."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+
+from edgeau.optimize.emulate import run, sqnr_db
+from edgeau.optimize.finish import finish
+from edgeau.runtime.backends import BackendOptions, open_backend
+
+SHAPE = [1, 8, 8, 3]
+
+
+@pytest.fixture
+def branching(net) -> onnx.ModelProto:
+    """A pre-activation block: the convolution's result is joined to what a ReLU and another convolution make of it."""
+    g = net()
+    x = g.op("Transpose", g.op("Cast", "face", to=onnx.TensorProto.FLOAT), perm=[0, 3, 1, 2])
+    x = g.pair(g.op("Relu", g.conv(x, 3, 16)), 2.5, np.array(0, np.uint8))
+    first = g.op("Conv", x, g.int8_weight(g.weight(16, 16, 1, 1)), name="first")
+    second = g.op("Conv", g.op("Relu", first), g.const(g.weight(16, 16, 1, 1)), name="second")
+    joined = g.op("Concat", first, second, axis=1)
+    return g.model({"face": ["N", *SHAPE[1:]]}, {joined: ["N", 32, 8, 8]}, input_type=onnx.TensorProto.UINT8)
+
+
+@pytest.fixture
+def sample() -> dict[str, np.ndarray]:
+    return {"face": np.random.default_rng(0).integers(0, 256, SHAPE).astype(np.uint8)}
+
+
+def test_openvino_computes_the_finished_file_as_onnx_runtime_does(branching, sample, tmp_path):
+    pytest.importorskip("openvino", reason="openvino is not installed")
+    onnx.save(finish(branching, "openvino").model, tmp_path / "finished.onnx")
+    with open_backend("openvino", tmp_path / "finished.onnx", BackendOptions(threads=1)) as backend:
+        (said,) = backend.infer(sample).values()
+    assert sqnr_db(run(branching, sample)[0], said) > 60  # as it was: 4
+
+
+def test_values_are_unchanged_and_a_second_time_nothing_is_left_to_do(branching, sample):
+    finished = finish(branching, "openvino").model
+    assert [n.op_type for n in finished.graph.node].count("Clip") == 1
+    assert np.array_equal(run(finished, sample)[0], run(branching, sample)[0])
+    assert not finish(finished, "openvino").modified
