@@ -29,6 +29,7 @@ from edgeau.runtime.manifest import Manifest, Variant
 from edgeau.runtime.package import Package, shipped_package
 
 from .accuracy import accuracy
+from .columns import lines, with_speedups
 from .harness import BenchOptions, Candidate, Failure, measure_all
 
 _EVAL_LIMIT = 2000
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     candidates, failures = _candidates(args)
     records, failed = measure_all(candidates, options, note)
     failures += failed
-    values = [record.to_json() for record in records]
+    values = with_speedups([record.to_json() for record in records])
     document = {"records": values, "failures": [vars(failure) for failure in failures]}
     if args.out:
         write_text(args.out, json.dumps(document, indent=1, allow_nan=False) + "\n")
@@ -222,7 +223,7 @@ def _report(values: list[dict[str, Any]], path: Path) -> None:
 
 def _print_table(values: list[dict[str, Any]], failures: list[Failure]) -> None:
     if values:
-        for line in table(values):
+        for line in lines(values):
             say(line)
     for value in values:
         if value["warnings"]:
@@ -232,46 +233,3 @@ def _print_table(values: list[dict[str, Any]], failures: list[Failure]) -> None:
         note(f"energy unavailable: {reason}")
     for failure in failures:
         note(f"not measured: {failure.variant} on {failure.backend}: {failure.reason}")
-
-
-def table(values: Sequence[dict[str, Any]]) -> list[str]:
-    """Lines of a table, one record each, columns aligned."""
-    head = ("variant", "backend", "thr", "batch", "p50 ms", "p90 ms", "p99 ms", "CV", "faces/s", "MB", "params",
-            "MMACs", "peak MiB", "model MiB", "mJ", "F1")  # fmt: skip
-    many = len({value["package"] for value in values}) > 1
-    rows = [_row(value, many) for value in values]
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    lines = [_aligned(row, widths) for row in [head, *rows]]
-    return [lines[0], "  ".join("-" * width for width in widths), *lines[1:]]
-
-
-def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
-    cells = (cell.ljust(w) if i < 2 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
-    return "  ".join(cells).rstrip()
-
-
-def _row(value: dict[str, Any], with_package: bool) -> tuple[str, ...]:
-    times, facts = value["latency"], value["facts"] or {}
-    memory, energy = value["memory"] or {}, value["energy"] or {}
-    return (
-        f"{value['package']}/{value['variant']}" if with_package else value["variant"],
-        value["backend"],
-        str(value["threads"] or "auto"),
-        str(value["batch"]),
-        f"{times['p50_ms']:.3f}",
-        f"{times['p90_ms']:.3f}",
-        f"{times['p99_ms']:.3f}",
-        f"{times['cv']:.0%}" + ("!" if times["unstable"] else ""),
-        f"{value['throughput_per_s']:.0f}",
-        _shown(facts.get("size_bytes"), 1e-6, ".2f"),
-        _shown(facts.get("parameters"), 1, ",.0f"),
-        _shown(facts.get("macs"), 1e-6, ".1f"),
-        _shown(memory.get("peak_mib"), 1, ".0f"),
-        _shown(memory.get("model_mib"), 1, ".1f"),
-        _shown(energy.get("energy_mj"), 1, ".2f"),
-        _shown(value["accuracy"].get("mean_f1"), 1, ".3f"),
-    )
-
-
-def _shown(value: float | None, scale: float, layout: str) -> str:
-    return "-" if value is None else format(value * scale, layout)

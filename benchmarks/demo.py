@@ -29,9 +29,10 @@ from edgeau.runtime.files import atomic_path, write_json
 from edgeau.runtime.package import Package, shipped_package
 from edgeau.runtime.records import rows_of
 
-from .command import candidates_of, table
+from .columns import lines, with_speedups
+from .command import candidates_of
 from .harness import BenchOptions, Failure, measure_all
-from .report import Extras, with_speedups, write_html
+from .report import Extras, write_html
 
 CALIBRATION = "synthetic:subjects=20,frames=12,seed=71"
 EVALUATION = "synthetic:subjects=20,frames=12,seed=72"
@@ -156,7 +157,7 @@ def _print(
     faces: list[Face],
     notes: list[str],
 ) -> None:
-    for line in table(values):
+    for line in lines(values):
         say(line)
     say()
     for entry in parity:

@@ -2,7 +2,8 @@
 
 For FP32, FP16, NNCF's INT8 before finishing, the finished INT8 of each target, and other tools' INT8 of the same ONNX
 on the same calibration crops: F1, AU decisions flipped and SQNR against FP32 on ONNX Runtime, on OpenVINO and as
-TensorRT reads it (emulated); size; p50 at 1 and 2 threads, measured in turns; what TensorRT-RTX's importer says.
+TensorRT reads it (emulated); size; p50 at 1 and 2 threads, measured in turns; what TensorRT-RTX's importer says; and
+what `edgeau optimize` chose, where it was run on the package. Slow models are judged on fewer crops, which it says.
 
     python -m edgeau.benchmarks.quantization_table cednn.edgeau --calib crops/train --eval crops/test -o results/int8
 """
@@ -11,9 +12,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,8 +29,8 @@ from edgeau.optimize.calibration import graph_inputs, read_calibration
 from edgeau.optimize.nncf_quantize import quantize_model
 from edgeau.optimize.onnx_file import read_model
 from edgeau.optimize.parity import predict_model
-from edgeau.optimize.quantize import float_variant
-from edgeau.optimize.targets import TARGETS, Finished, finish_for, predict_finished
+from edgeau.optimize.quantize import RANGE_CROPS, float_variant
+from edgeau.optimize.targets import TARGETS, Finished, Target, finish_for, predict_finished
 from edgeau.runtime.backends import Backend, BackendOptions, open_backend
 from edgeau.runtime.cli import note, say
 from edgeau.runtime.device import fingerprint, usable_cores
@@ -38,10 +41,14 @@ from edgeau.runtime.package import Package
 from edgeau.runtime.parity import decisions_flipped, sqnr_db
 
 from .provenance import provenance
-from .rival_quantizers import RIVALS
+from .rival_quantizers import rivals
 from .timing import latency, time_calls, warm_up
 
-ROUNDS, SLICE_S, WARM_UP_S = 8, 0.15, 0.05
+ROUNDS, SLICE_S, WARM_UP_S = 8, 0.12, 0.04
+# Seconds for all predictions of one package, and the fewest crops that say anything.
+JUDGING_S, FEWEST_CROPS = 60.0, 96
+# The emulated reader runs without graph optimizations, and other quantizers leave slow graphs.
+SLOWER_THAN_FP32 = 2
 READERS = ("onnxruntime", "openvino", "tensorrt (emulated)")
 THREADS = (1, 2)
 
@@ -53,7 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--calib", required=True)
     parser.add_argument("--eval", required=True)
     parser.add_argument("--samples", type=int, default=128, help="calibration crops")
-    parser.add_argument("--eval-samples", type=int, default=256)
+    parser.add_argument("--eval-samples", type=int, default=480, help="evaluation crops; slow models get fewer")
+    parser.add_argument("--olive", metavar="PYTHON", help="interpreter of an environment with olive-ai")
     parser.add_argument("-o", "--out", required=True, help="path without suffix; .json and .md are written")
     args = parser.parse_args(arguments)
     try:
@@ -65,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
         "device": fingerprint(),
         "load_average": os.getloadavg()[0],
         "provenance": dataclasses.asdict(provenance()),
-        "protocol": f"{ROUNDS} rounds in turns, {SLICE_S} s each after {WARM_UP_S} s of warm-up, batch 1, wall time",
+        "protocol": f"{ROUNDS} rounds in random order, {SLICE_S} s each after {WARM_UP_S} s of warm-up; one crop",
         "calibration": args.calib,
         "evaluation": args.eval,
         "packages": tables,
@@ -83,9 +91,12 @@ def measure_package(path: Path, args: argparse.Namespace) -> dict[str, Any]:
     manifest = package.manifest
     model = read_model(package.file(float_variant(manifest)))
     crops, calibration = read_calibration(args.calib, manifest, samples=args.samples, seed=0)
+    started = time.monotonic()
     test = read_evaluation(args.eval, manifest, samples=args.eval_samples)
+    read = time.monotonic()
     judge = make_judge(test, manifest, predict_model(model, "onnxruntime", test, manifest))
-    files, failures = make_files(model, graph_inputs(crops, manifest))
+    judge = _affordable(judge, time.monotonic() - read)
+    files, failures = make_files(model, graph_inputs(crops, manifest), args.olive)
     rows = []
     for name, file in files.items():
         note(f"{path.name}: accuracy of {name}")
@@ -98,7 +109,8 @@ def measure_package(path: Path, args: argparse.Namespace) -> dict[str, Any]:
             }
         )
     note(f"{path.name}: latency of {len(files)} files")
-    times = latencies(files, {name: array[:1] for name, array in test.inputs(manifest.takes_neutral).items()})
+    one = {name: array[:1] for name, array in judge.crops.inputs(manifest.takes_neutral).items()}
+    times = latencies(files, one)
     for row in rows:
         row["p50_ms"] = times[str(row["file"])]
     return {
@@ -106,13 +118,23 @@ def measure_package(path: Path, args: argparse.Namespace) -> dict[str, Any]:
         "family": manifest.family,
         "training": manifest.provenance.get("command", "unknown"),
         "calibration": calibration,
+        "eval_samples": len(judge.crops),
+        "seconds": round(time.monotonic() - started, 1),
         "rows": rows,
         "failures": failures,
+        "optimize": manifest.selection.get(fingerprint(), {}),
     }
 
 
+def _affordable(judge: Judge, seconds: float) -> Judge:
+    """The judge on as many crops as every file can be run on by every reader in JUDGING_S, if FP32 took ``seconds``."""
+    files = len(TARGETS) + 4
+    count = JUDGING_S * len(judge.crops) / (seconds * files * len(READERS) * SLOWER_THAN_FP32)
+    return judge.subset(max(FEWEST_CROPS, int(count)))
+
+
 def make_files(
-    model: onnx.ModelProto, samples: list[dict[str, np.ndarray]]
+    model: onnx.ModelProto, samples: list[dict[str, np.ndarray]], olive: str | None = None
 ) -> tuple[dict[str, onnx.ModelProto], dict[str, str]]:
     """Every file that is compared, by name, and why others could not be made."""
     note("quantizing")
@@ -121,9 +143,11 @@ def make_files(
         "fp32": lambda: model,
         "fp16": lambda: _fp16(model),
         "NNCF, not finished": lambda: unfinished,
-        **{t.variant: lambda t=t: finish_for(unfinished, t).model for t in TARGETS.values() if t.name != "tensorrt-8"},  # type: ignore[misc]
-        **{name: lambda make=make: make(model, samples) for name, make in RIVALS.items()},  # type: ignore[misc]
     }
+    for target in (each for each in TARGETS.values() if each.name != "tensorrt-8"):
+        makers[target.variant] = functools.partial(_finished, unfinished, target, samples[:RANGE_CROPS])
+    for name, rival in rivals(olive).items():
+        makers[name] = functools.partial(rival, model, samples)
     files: dict[str, onnx.ModelProto] = {}
     failures: dict[str, str] = {}
     for name, make in makers.items():
@@ -133,6 +157,10 @@ def make_files(
             failures[name] = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:200]}"
             note(f"{name}: {failures[name]}")
     return files, failures
+
+
+def _finished(model: onnx.ModelProto, target: Target, samples: list[dict[str, np.ndarray]]) -> onnx.ModelProto:
+    return finish_for(model, target, samples).model
 
 
 def _fp16(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -159,11 +187,14 @@ def _accuracy(file: onnx.ModelProto, reader: str, judge: Judge, manifest: Manife
     }
 
 
-def latencies(files: dict[str, onnx.ModelProto], inputs: dict[str, np.ndarray]) -> dict[str, dict[str, float | None]]:
-    """p50 in milliseconds of one crop by file, then by backend and threads, measured in turns."""
+Times = dict[str, dict[str, dict[str, float] | None]]
+
+
+def latencies(files: dict[str, onnx.ModelProto], inputs: dict[str, np.ndarray]) -> Times:
+    """Milliseconds of one crop by file, then by backend and threads: p50, and the lowest and highest p50 of a round."""
     samples: dict[tuple[str, str], list[np.ndarray]] = {}
     runners: dict[tuple[str, str], Backend] = {}
-    table: dict[str, dict[str, float | None]] = {name: {} for name in files}
+    table: Times = {name: {} for name in files}
     with tempfile.TemporaryDirectory(prefix="edgeau-") as folder:
         for number, (name, file) in enumerate(files.items()):
             path = Path(folder) / f"{number}.onnx"
@@ -177,15 +208,19 @@ def latencies(files: dict[str, onnx.ModelProto], inputs: dict[str, np.ndarray]) 
                         runners[name, key].infer(inputs)
                     except EdgeauError:
                         runners.pop((name, key), None)
+        random, places = np.random.default_rng(0), list(runners)
         for _ in range(ROUNDS):
-            for at, runner in runners.items():
+            for at in (places[index] for index in random.permutation(len(places))):
+                runner = runners[at]
                 warm_up(lambda runner=runner: runner.infer(inputs), WARM_UP_S)  # type: ignore[misc]
                 taken = time_calls(lambda runner=runner: runner.infer(inputs), SLICE_S)  # type: ignore[misc]
                 samples.setdefault(at, []).append(taken)
         for runner in runners.values():
             runner.close()
     for (name, key), parts in samples.items():
-        table[name][key] = latency(np.concatenate(parts)).p50_ms
+        rounds = [float(np.median(part)) for part in parts]
+        p50_ms = latency(np.concatenate(parts)).p50_ms
+        table[name][key] = {"p50": p50_ms, "lowest": min(rounds), "highest": max(rounds)}
     return table
 
 
@@ -196,6 +231,21 @@ def importer_warnings(model: onnx.ModelProto) -> dict[str, Any]:
     except ImportError:
         return {"parsed": None, "warnings": 0, "texts": ["tensorrt-rtx is not installed"]}
 
+    collector = _collector(trt)
+    collector.lines.clear()
+    network = trt.Builder(collector).create_network(0)
+    parser = trt.OnnxParser(network, collector)
+    parsed = bool(parser.parse(model.SerializeToString()))
+    errors = [parser.get_error(i).desc() for i in range(parser.num_errors)]
+    texts = sorted({text.strip().splitlines()[0][:200] for text in (*collector.lines, *errors)})
+    uint8 = sum("UINT8" in text for text in collector.lines)
+    return {"parsed": parsed, "warnings": len(collector.lines), "uint8_warnings": uint8, "texts": texts}
+
+
+@functools.cache
+def _collector(trt: Any) -> Any:
+    """A logger that keeps warnings and errors. One a process: TensorRT keeps the first that it is given."""
+
     class Collector(trt.ILogger):
         def __init__(self) -> None:
             super().__init__()
@@ -205,14 +255,7 @@ def importer_warnings(model: onnx.ModelProto) -> dict[str, Any]:
             if severity <= trt.ILogger.Severity.WARNING:
                 self.lines.append(text)
 
-    collector = Collector()
-    network = trt.Builder(collector).create_network(0)
-    parser = trt.OnnxParser(network, collector)
-    parsed = bool(parser.parse(model.SerializeToString()))
-    errors = [parser.get_error(i).desc() for i in range(parser.num_errors)]
-    texts = sorted({text.strip().splitlines()[0][:200] for text in (*collector.lines, *errors)})
-    uint8 = sum("UINT8" in text for text in collector.lines)
-    return {"parsed": parsed, "warnings": len(collector.lines), "uint8_warnings": uint8, "texts": texts}
+    return Collector()
 
 
 def markdown(value: dict[str, Any]) -> str:
@@ -225,13 +268,28 @@ def markdown(value: dict[str, Any]) -> str:
         metric = table["rows"][0]["read_by"]["onnxruntime"].get("metric", "score")
         lines += [f"## {table['package']} ({table['family']})", ""]
         lines += [
-            f"Each reader: {metric} / decisions flipped / SQNR in dB, against FP32 on ONNX Runtime. Times: p50, ms."
+            f"Each reader: {metric} / decisions flipped / SQNR in dB, against FP32 on ONNX Runtime, on "
+            f"{table['eval_samples']} crops. "
+            "Times: p50 in ms, with the lowest and highest of a round."
         ]
         columns = [*READERS, *table["rows"][0]["p50_ms"], "importer warnings"]
         lines += ["", "| file | kB | " + " | ".join(columns) + " |", "|" + " --- |" * (len(columns) + 2)]
         lines += [_row(row) for row in table["rows"]]
         lines += ["", *(f"- {name}: {reason}" for name, reason in table["failures"].items()), ""]
+        lines += _chosen(table["optimize"])
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _chosen(selection: dict[str, Any]) -> list[str]:
+    """What `edgeau optimize` settled on for this device, where it was run on the package before."""
+    if not selection:
+        return []
+    settings = ", ".join(f"{key} {selection[key]}" for key in ("variant", "backend", "threads", "batch"))
+    return [f"`edgeau optimize` chose: {settings}.", ""]
+
+
+def _time(taken: dict[str, float]) -> str:
+    return f"{taken['p50']:.2f} ({taken['lowest']:.2f} to {taken['highest']:.2f})"
 
 
 def _row(row: dict[str, Any]) -> str:
@@ -242,7 +300,7 @@ def _row(row: dict[str, Any]) -> str:
             continue
         ratio = "exact" if found["sqnr_db"] is None else f"{found['sqnr_db']:.1f}"
         cells.append(f"{found['score']:.4f} / {found['flipped']} / {ratio}")
-    cells += ["-" if time is None else f"{time:.2f}" for time in row["p50_ms"].values()]
+    cells += ["-" if taken is None else _time(taken) for taken in row["p50_ms"].values()]
     said = row["importer"]
     cells.append("does not parse" if said["parsed"] is False else str(said["warnings"]))
     return "| " + " | ".join(cells) + " |"

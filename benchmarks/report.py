@@ -12,6 +12,7 @@ from typing import Any
 
 from edgeau.runtime.files import write_text
 
+from .columns import COLUMNS, row
 from .plots import label, latency_bars, latency_curves
 
 
@@ -50,7 +51,7 @@ def write_html(records: Sequence[Mapping[str, Any]], path: Path, extras: Extras 
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     page = environment.from_string(_TEMPLATE).render(
         extras=extras,
-        rows=[table_row(record) for record in records],
+        rows=[row(record) for record in records],
         columns=COLUMNS,
         sources=sorted({f"{entry['name']} on {entry['data']}" for entry in extras.parity}),
         parity=[_parity_row(entry) for entry in extras.parity],
@@ -60,54 +61,6 @@ def write_html(records: Sequence[Mapping[str, Any]], path: Path, extras: Extras 
         warnings=[f"{label(record)}: {'; '.join(record['warnings'])}" for record in records if record["warnings"]],
     )
     write_text(path, page)
-
-
-COLUMNS = (
-    "variant", "backend", "threads", "batch", "p50 ms", "p90 ms", "p99 ms", "faces/s", "vs fp32",
-    "size kB", "params k", "MMACs", "memory MiB", "energy mJ",
-)  # fmt: skip
-
-
-def table_row(record: Mapping[str, Any]) -> dict[str, str]:
-    """One record as text by COLUMNS; what was not measured is a dash."""
-    latency, facts, memory, energy = record["latency"], record["facts"], record["memory"], record["energy"]
-    energy_mj = (energy or {}).get("energy_mj")
-    ratio = record.get("speedup")
-    cells = (
-        record["variant"],
-        record["backend"],
-        str(record["threads"] or "auto"),
-        str(record["batch"]),
-        f"{latency['p50_ms']:.2f}",
-        f"{latency['p90_ms']:.2f}",
-        f"{latency['p99_ms']:.2f}",
-        f"{record['throughput_per_s']:.0f}",
-        f"{ratio:.2f}x" if ratio else "-",
-        _number(facts, "size_bytes", 1e3, 0),
-        _number(facts, "parameters", 1e3, 0),
-        _number(facts, "macs", 1e6, 1),
-        _number(memory, "peak_mib", 1, 0),
-        f"{energy_mj:.2f}" if energy_mj is not None else "-",
-    )
-    return dict(zip(COLUMNS, cells, strict=True))
-
-
-def with_speedups(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Records with ``speedup``: p50 of the package's FP32 on the same backend, threads and batch, over theirs."""
-
-    def key(record: Mapping[str, Any]) -> tuple:
-        return record["package"], record["backend"], record["threads"], record["batch"]
-
-    base = {key(r): r["latency"]["p50_ms"] for r in records if r["variant"] == "fp32"}
-    return [
-        {**r, "speedup": base[key(r)] / r["latency"]["p50_ms"] if key(r) in base else None}
-        for r in records
-    ]  # fmt: skip
-
-
-def _number(group: Mapping[str, Any] | None, key: str, unit: float, digits: int) -> str:
-    value = (group or {}).get(key)
-    return "-" if value is None else f"{value / unit:.{digits}f}"
 
 
 def _parity_row(entry: Mapping[str, Any]) -> dict[str, str]:
@@ -180,7 +133,7 @@ _TEMPLATE = """<!doctype html>
 </ul></details>
 {% endif %}
 {% if rows %}
-<h2>Latency, size and memory</h2>
+<h2>Latency, size, memory and accuracy</h2>
 <div class="wide"><table>
 <tr>{% for column in columns %}<th>{{ column }}</th>{% endfor %}</tr>
 {% for row in rows %}

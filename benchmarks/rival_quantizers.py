@@ -6,6 +6,8 @@ Both are used as their documentation tells a newcomer to, with defaults, because
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +19,16 @@ import onnx
 from edgeau.runtime.errors import EdgeauError
 
 Samples = list[dict[str, np.ndarray]]
+Rival = Callable[[onnx.ModelProto, Samples], onnx.ModelProto]
+OLIVE_TIMEOUT_S = 600
+
+
+def rivals(olive_python: str | None = None) -> dict[str, Rival]:
+    """By name; Olive runs in the given interpreter, or in this one."""
+    return {
+        "onnxruntime quantize_static": onnxruntime_static,
+        "olive OnnxStaticQuantization": lambda model, samples: olive_static(model, samples, olive_python),
+    }
 
 
 def onnxruntime_static(model: onnx.ModelProto, samples: Samples) -> onnx.ModelProto:
@@ -40,42 +52,20 @@ def onnxruntime_static(model: onnx.ModelProto, samples: Samples) -> onnx.ModelPr
         return onnx.load(str(target))
 
 
-def olive_static(model: onnx.ModelProto, samples: Samples) -> onnx.ModelProto:
-    """Olive's pass `OnnxStaticQuantization` with defaults. Raises EdgeauError where olive-ai isn't installed."""
-    try:
-        from olive.data.config import DataComponentConfig, DataConfig
-        from olive.data.registry import Registry
-        from olive.hardware import AcceleratorSpec
-        from olive.model import ONNXModelHandler
-        from olive.passes.olive_pass import create_pass_from_dict
-        from olive.passes.onnx.quantization import OnnxStaticQuantization
-    except ImportError as error:
-        raise EdgeauError(f"comparing with Olive needs {error.name}; type: pip install olive-ai requests") from error
-
-    class Crops:
-        def __len__(self) -> int:
-            return len(samples)
-
-        def __getitem__(self, index: int) -> tuple[dict[str, np.ndarray], int]:
-            return samples[index], 0
-
-    Registry.register_dataset("edgeau_crops")(lambda **_: Crops())
-    data = DataConfig(
-        name="crops",
-        type="DummyDataContainer",
-        load_dataset_config=DataComponentConfig(type="edgeau_crops"),
-        dataloader_config=DataComponentConfig(params={"batch_size": 1}),
-    )
+def olive_static(model: onnx.ModelProto, samples: Samples, python: str | None = None) -> onnx.ModelProto:
+    """`olive_quantize` in a process of its own. Raises EdgeauError with its last line where it fails."""
+    script = Path(__file__).with_name("olive_quantize.py")
     with tempfile.TemporaryDirectory(prefix="edgeau-") as folder:
-        source = Path(folder) / "in.onnx"
+        source, crops, target = (Path(folder) / name for name in ("in.onnx", "crops.npz", "out.onnx"))
         onnx.save(model, str(source))
-        accelerator = AcceleratorSpec("cpu", "CPUExecutionProvider")
-        step = create_pass_from_dict(OnnxStaticQuantization, {"data_config": data}, True, accelerator)
-        made: Any = step.run(ONNXModelHandler(str(source)), str(Path(folder) / "out"))
-        return onnx.load(made.model_path)
-
-
-RIVALS: dict[str, Callable[[onnx.ModelProto, Samples], onnx.ModelProto]] = {
-    "onnxruntime quantize_static": onnxruntime_static,
-    "olive OnnxStaticQuantization": olive_static,
-}
+        inputs: dict[str, Any] = {name: np.concatenate([sample[name] for sample in samples]) for name in samples[0]}
+        np.savez(crops, **inputs)
+        command = [python or sys.executable, str(script), str(source), str(crops), str(target)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=OLIVE_TIMEOUT_S, check=False)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise EdgeauError(f"Olive: {error}") from error
+        if done.returncode != 0 or not target.exists():
+            last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+            raise EdgeauError(f"Olive: {last}; type: pip install olive-ai requests, or give --olive PYTHON")
+        return onnx.load(str(target))

@@ -1,6 +1,13 @@
-"""F1 of finished training runs on their held-out subjects, as a table; runs that differ by their seed only are one row.
+"""F1 of finished training runs: by AU, mean, on every set that they were judged on; seeds grouped, pairs compared.
 
-python -m edgeau.benchmarks.training_table runs/cednn runs/compare/alone-* -o benchmarks/results/training
+A run is a folder of `edgeau train` or `edgeau distill`; NAME-SEED folders of one name are one row. Validation (and,
+where the run held subjects out, test) figures come from its metrics.json; each `edgeau eval --json` output beside a
+checkpoint, named CHECKPOINT.SET.json, such as best.heldout.json, adds a set or takes the place of one. Peers of one
+kind that were trained together count as one: the mean of them.
+
+    edgeau eval runs/alone-1/best.pt --data crops/heldout --subjects all --json > runs/alone-1/best.heldout.json
+    python -m edgeau.benchmarks.training_table runs/alone-? runs/distilled-? --compare distilled:alone \\
+        --package alone=alone.edgeau -o results/training
 """
 
 from __future__ import annotations
@@ -8,86 +15,246 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgeau.runtime.cli import say
-from edgeau.runtime.errors import InputError
+from edgeau.optimize.quantize import float_variant
+from edgeau.runtime.cli import note, say
+from edgeau.runtime.errors import EdgeauError, InputError
 from edgeau.runtime.files import write_json, write_text
+from edgeau.runtime.package import Package
+
+from .macs import model_facts
+
+# Student's t, two-sided 95%, by degrees of freedom from 1 on.
+T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
 
-def read_run(folder: Path) -> dict[str, Any]:
-    """Name, command, size and test figures of one run. Raises InputError where it has not ended."""
-    file = folder / "metrics.json"
-    if not file.is_file():
-        raise InputError(f"run {folder}", got="no metrics.json", expected="a finished run", mend=f"--resume {folder}")
-    values = json.loads(file.read_text("utf-8"))
-    models = values.get("models") or values
-    model = next(iter(models.values())) if "test" not in models else models
+def main(arguments: list[str] | None = None) -> int:
+    """Read, write JSON and Markdown, print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", type=Path, help="folders of `edgeau train` or `edgeau distill`")
+    parser.add_argument("--compare", action="append", default=[], metavar="NAME:OTHER", help="gap, paired by seed")
+    parser.add_argument("--package", action="append", default=[], metavar="NAME=PACKAGE", help="for MACs")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="file name without suffix")
+    args = parser.parse_args(arguments)
+    try:
+        value = summary(args.runs, args.compare, args.package)
+    except EdgeauError as error:
+        note(f"training_table: {error}")
+        return 2
+    text = markdown(value)
+    write_json(args.out.with_suffix(".json"), value)
+    write_text(args.out.with_suffix(".md"), text)
+    say(text)
+    return 0
+
+
+def summary(folders: Sequence[Path], compare: Sequence[str] = (), packages: Sequence[str] = ()) -> dict[str, Any]:
+    """Rows, gaps and the runs behind them, as plain values. Raises InputError for what can't be read or matched."""
+    runs = [run for folder in folders for run in read_run(folder)]
+    rows = group(runs)
+    names = [row["name"] for row in rows]
+    for given in packages:
+        name, _, path = given.partition("=")
+        _require(name, names, "--package")
+        package = Package.open(path)
+        facts = model_facts(package.file(float_variant(package.manifest)))
+        next(row for row in rows if row["name"] == name)["macs"] = facts.macs
+    pairs = [given.partition(":")[::2] for given in compare]
+    for name in (name for pair in pairs for name in pair):
+        _require(name, names, "--compare")
+    gaps = [gap(runs, better, other) for better, other in pairs]
+    return {"rows": rows, "gaps": gaps, "runs": runs}
+
+
+def read_run(folder: Path) -> list[dict[str, Any]]:
+    """One entry for each kind of model in a run: name, seed, parameters, figures by set. Raises InputError."""
+    values = _read(folder / "metrics.json", f"run {folder}", f"edgeau train --resume {folder}")
+    name, seed = _split(folder.name)
+    kinds: dict[str, list[Mapping[str, Any]]] = {}
+    for member, found in values["members"].items():
+        kinds.setdefault(_split(member)[0], []).append(found)
+    return [
+        {
+            "name": name if len(kinds) == 1 else f"{name} {kind}",
+            "seed": seed,
+            "kind": kind,
+            "members": len(members),
+            "parameters": members[0]["parameters"],
+            "train_s": values.get("train_s"),
+            "train_samples": values.get("train_samples"),
+            "sets": _mean_of([_sets(folder, member) for member in members]),
+        }
+        for kind, members in kinds.items()
+    ]
+
+
+def _sets(folder: Path, member: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Mean F1 and F1 by AU of one model, by the name of the set."""
+    found = {name: _figures(member[name]) for name in ("val", "test") if (member.get(name) or {}).get("samples")}
+    stem = Path(member["checkpoint"]).stem
+    for file in sorted(folder.glob(f"{stem}.*.json")):
+        found[file.name[len(stem) + 1 : -len(".json")]] = _figures(_read(file, f"evaluation {file}", "run it again"))
+    return found
+
+
+def _figures(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    per_au = {au: values["f1"] for au, values in metrics["per_au"].items() if values["f1"] is not None}
+    return {"mean_f1": metrics["mean_f1"], "samples": metrics["samples"], "f1": per_au}
+
+
+def _mean_of(members: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
+    """One set of figures for models that were trained together."""
+    common = [name for name in members[0] if all(name in member for member in members)]
     return {
-        "run": folder.name,
-        "seconds": values.get("train_s"),
-        "samples": values.get("train_samples"),
-        **_figures(model),
-    }
-
-
-def _figures(model: Mapping[str, Any]) -> dict[str, Any]:
-    test = model["test"]
-    return {
-        "parameters": model.get("parameters"),
-        "mean_f1": test["mean_f1"],
-        "f1": test.get("f1") or test.get("per_au"),
+        name: {
+            "mean_f1": _mean(member[name]["mean_f1"] for member in members),
+            "samples": members[0][name]["samples"],
+            "f1": {au: _mean(member[name]["f1"][au] for member in members) for au in members[0][name]["f1"]},
+        }
+        for name in common
     }
 
 
 def group(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Runs whose names differ by a trailing number only, with the mean, lowest and highest of their mean F1."""
-    names = sorted({re.sub(r"-\d+$", "", run["run"]) for run in runs})
+    """A row for each name, in the order given: mean, deviation, lowest and highest F1 of its seeds, by set."""
     rows = []
-    for name in names:
-        members = [run for run in runs if re.sub(r"-\d+$", "", run["run"]) == name]
-        values = [run["mean_f1"] for run in members]
-        rows.append(
-            {
-                "name": name,
-                "seeds": len(members),
-                "parameters": members[0]["parameters"],
-                "samples": members[0]["samples"],
-                "mean_f1": round(float(np.mean(values)), 4),
-                "lowest": round(min(values), 4),
-                "highest": round(max(values), 4),
-            }
-        )
+    for name in dict.fromkeys(run["name"] for run in runs):
+        mine = [run for run in runs if run["name"] == name]
+        sets = {key: _spread([run["sets"][key] for run in mine if key in run["sets"]]) for key in _set_names(mine)}
+        first = mine[0]
+        row = {"name": name, "kind": first["kind"], "seeds": [run["seed"] for run in mine], "macs": None, "sets": sets}
+        rows.append({**row, "parameters": first["parameters"], "train_samples": first["train_samples"]})
     return rows
 
 
-def markdown(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The table as text."""
-    lines = [
-        "| run | seeds | parameters | samples seen | mean F1 | lowest | highest |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for row in rows:
-        cells = (row[key] for key in ("name", "seeds", "parameters", "samples", "mean_f1", "lowest", "highest"))
-        lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
+def _spread(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    values = [each["mean_f1"] for each in found]
+    return {
+        "mean_f1": _mean(values),
+        "deviation": float(np.std(values, ddof=1)) if len(values) > 1 else None,
+        "lowest": min(values),
+        "highest": max(values),
+        "seeds": len(values),
+        "samples": found[0]["samples"],
+        "f1": {au: _mean(each["f1"][au] for each in found if au in each["f1"]) for au in found[0]["f1"]},
+    }
+
+
+def gap(runs: Sequence[Mapping[str, Any]], name: str, other: str) -> dict[str, Any]:
+    """How much better one row is than another, seed by seed, on each set that both have.
+
+    The interval is Student's t at 95% over the seeds: it says how far the gap depends on the seed, not on the subjects
+    of the set. Raises InputError where the two have no seed in common.
+    """
+    mine, theirs = ({run["seed"]: run["sets"] for run in runs if run["name"] == each} for each in (name, other))
+    seeds = sorted(set(mine) & set(theirs))
+    if not seeds:
+        raise InputError(f"--compare {name}:{other}", got="no seed in common", expected=f"{name}-1 and {other}-1")
+    sets: dict[str, Any] = {}
+    for key in _set_names([{"sets": mine[seed]} for seed in seeds]):
+        pairs = [(mine[seed][key], theirs[seed][key]) for seed in seeds if key in mine[seed] and key in theirs[seed]]
+        if pairs:
+            sets[key] = _gap([one["mean_f1"] - another["mean_f1"] for one, another in pairs])
+    return {"name": name, "other": other, "seeds": seeds, "sets": sets}
+
+
+def _gap(values: Sequence[float]) -> dict[str, Any]:
+    mean, count = _mean(values), len(values)
+    if not 2 <= count <= len(T95) + 1:
+        return {"by_seed": list(values), "mean": mean, "interval_95": None}
+    half = T95[count - 2] * float(np.std(values, ddof=1)) / count**0.5
+    return {"by_seed": list(values), "mean": mean, "interval_95": [mean - half, mean + half]}
+
+
+def markdown(value: Mapping[str, Any]) -> str:
+    """The tables as text."""
+    sets = _set_names(value["rows"])
+    lines = ["# Training: F1", "", "Mean AU F1; of several seeds mean ± deviation (lowest to highest).", ""]
+    head = ["run", "seeds", "parameters", "MMAC", "samples seen"]
+    lines += _table(
+        [*head, *sets], [[*_facts(row), *(_cell(row["sets"].get(key)) for key in sets)] for row in value["rows"]]
+    )
+    if value["gaps"]:
+        lines += ["", "## Gaps, paired by seed", "", "Interval: Student's t over seeds, 95%.", ""]
+        gaps = [(f"{each['name']} - {each['other']}", len(each["seeds"]), each["sets"]) for each in value["gaps"]]
+        body = [[name, seeds, *(_gap_cell(found.get(key)) for key in sets)] for name, seeds, found in gaps]
+        lines += _table(["gap", "seeds", *sets], body)
+    for key in sets:
+        rows = [row for row in value["rows"] if key in row["sets"]]
+        aus = sorted({au for row in rows for au in row["sets"][key]["f1"]})
+        lines += ["", f"## By AU: {key}", ""]
+        body = [[au, *(_number(row["sets"][key]["f1"].get(au)) for row in rows)] for au in aus]
+        body.append(["mean", *(_number(row["sets"][key]["mean_f1"]) for row in rows)])
+        lines += _table(["AU", *(row["name"] for row in rows)], body)
     return "\n".join(lines) + "\n"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="+", type=Path, help="folders of `edgeau train` or `edgeau distill`")
-    parser.add_argument("-o", "--out", type=Path, required=True, help="file name without suffix")
-    args = parser.parse_args()
-    runs = [read_run(folder) for folder in args.runs]
-    rows = group(runs)
-    write_json(args.out.with_suffix(".json"), {"rows": rows, "runs": runs})
-    write_text(args.out.with_suffix(".md"), markdown(rows))
-    say(markdown(rows))
+def _table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
+    cells = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
+    return ["| " + " | ".join(str(cell) for cell in row) + " |" for row in cells]
+
+
+def _facts(row: Mapping[str, Any]) -> list[Any]:
+    macs = "-" if row["macs"] is None else f"{row['macs'] / 1e6:.1f}"
+    return [row["name"], len(row["seeds"]), f"{row['parameters']:,}", macs, row["train_samples"] or "-"]
+
+
+def _cell(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return "-"
+    if found["deviation"] is None:
+        return _number(found["mean_f1"])
+    return f"{found['mean_f1']:.3f} ± {found['deviation']:.3f} ({found['lowest']:.3f} to {found['highest']:.3f})"
+
+
+def _gap_cell(found: Mapping[str, Any] | None) -> str:
+    if found is None:
+        return "-"
+    ends = found["interval_95"]
+    return f"{found['mean']:+.3f}" + (f" ({ends[0]:+.3f} to {ends[1]:+.3f})" if ends else "")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _set_names(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Every set, validation and test first."""
+    names = {name for row in rows for name in row["sets"]}
+    first = [name for name in ("val", "test") if name in names]
+    return [*first, *sorted(names - set(first))]
+
+
+def _split(name: str) -> tuple[str, int]:
+    """``alone-3`` -> alone, 3; a name without a number has seed 1."""
+    match = re.fullmatch(r"(.+)-(\d+)", name)
+    return (match[1], int(match[2])) if match else (name, 1)
+
+
+def _mean(values: Iterable[float]) -> float:
+    return float(np.mean(list(values)))
+
+
+def _require(name: str, names: Sequence[str], what: str) -> None:
+    if name not in names:
+        raise InputError(what, got=name, expected=f"one of {', '.join(names)}")
+
+
+def _read(file: Path, what: str, mend: str) -> dict[str, Any]:
+    try:
+        value: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(what, got=f"no {file.name}", expected="a finished run", mend=mend) from error
+    except (OSError, ValueError) as error:
+        raise InputError(what, got=f"unreadable {file.name}", expected="JSON", mend=mend) from error
+    return value
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

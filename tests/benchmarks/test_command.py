@@ -23,7 +23,7 @@ def test_json_has_a_record_for_each_backend_thread_count_and_batch(package, caps
 def test_the_table_has_a_line_for_each_record(package, capsys):
     assert bench(package) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split()[:3] == ["variant", "backend", "thr"]
+    assert lines[0].split()[:3] == ["variant", "backend", "threads"]
     assert [line.split()[:2] for line in lines[2:]] == [["fp32", "onnxruntime"], ["fp32", "openvino"]]
 
 

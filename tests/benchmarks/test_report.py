@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from edgeau.benchmarks.memory import Memory
-from edgeau.benchmarks.report import COLUMNS, Extras, table_row, with_speedups, write_html
+from edgeau.benchmarks.report import Extras, write_html
 
 
 def record(variant: str, p50_ms: float, **changes: Any) -> dict[str, Any]:
@@ -21,24 +19,6 @@ def record(variant: str, p50_ms: float, **changes: Any) -> dict[str, Any]:
         "provenance": {"date": "2026-01-01"}, "options": {"seconds": 1}, "protocol": "p", "warnings": ["busy & noisy"],
     }  # fmt: skip
     return {**value, **changes}
-
-
-def test_speedups_compare_with_fp32_on_the_same_backend_and_threads() -> None:
-    values = with_speedups([record("fp32", 2.0), record("int8", 1.0), record("int8", 1.0, threads=2)])
-    assert [value["speedup"] for value in values] == [1.0, 2.0, None]
-
-
-def test_what_was_not_measured_is_a_dash_not_a_zero() -> None:
-    row = table_row(record("fp32", 2.0))
-    assert list(row) == list(COLUMNS)
-    assert (row["memory MiB"], row["energy mJ"], row["vs fp32"]) == ("-", "-", "-")
-    assert (row["size kB"], row["params k"], row["MMACs"]) == ("700", "172", "30.0")
-
-
-def test_peak_memory_is_read_from_the_record_that_the_harness_writes() -> None:
-    names = {field.name for field in dataclasses.fields(Memory)}
-    assert "peak_mib" in names
-    assert table_row(record("fp32", 2.0, memory={"peak_mib": 68.2}))["memory MiB"] == "68"
 
 
 def test_the_page_holds_everything_and_escapes_what_it_shows(tmp_path: Path) -> None:
