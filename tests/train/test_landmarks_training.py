@@ -31,12 +31,12 @@ def words(crop_set, out, config, *more):
 
 def test_a_fan_learns_points_and_a_fan_trans_takes_it_over(crop_set, tmp_path, capsys):
     fan = tmp_path / "fan"
-    more = ["--model", "fan-s", "--steps", "80", "--lr", "0.01", "--no-augment"]
+    more = ["--model", "fan-s", "--steps", "160", "--lr", "0.01", "--no-augment"]
     assert main(words(crop_set, fan, SMALL, *more)) == 0
     assert "landmark error" in capsys.readouterr().out
     scores = [json.loads(line) for line in (fan / "history.jsonl").read_text().splitlines()]
     errors = [-line["fan"] for line in scores if line["kind"] == "val"]
-    assert errors[-1] < 0.9 * errors[0]
+    assert errors[-1] < 0.5 * errors[0]  # seen: 0.33 of 3.9
     found = json.loads((fan / "metrics.json").read_text())
     assert found["mean_error_eye_distances"]["test"] < errors[0]
 

@@ -97,21 +97,24 @@ def trained(tmp_path_factory, crop_set, tiny_config):
     return out / "best.pt"
 
 
-def f1(run):
-    return json.loads((run / "metrics.json").read_text())["members"]["cednn"]["val"]["mean_f1"]
+def f1(checkpoint, crop_set, capsys):
+    capsys.readouterr()
+    assert main(["eval", str(checkpoint), "--data", str(crop_set), "--subjects", "all", "--json"]) == 0
+    return json.loads(capsys.readouterr().out)["mean_f1"]
 
 
-def test_a_pruned_student_learns_from_the_whole_model(trained, crop_set, tmp_path):
+def test_a_pruned_student_learns_from_the_whole_model(trained, crop_set, tmp_path, capsys):
     out = tmp_path / "run"
     taught = ["--teacher", str(trained), "--init", str(trained), "--prune", "0.5", "--no-augment"]
-    assert main(["distill", *taught, *words(crop_set, out, "--steps", "60", "--eval-every", "20")]) == 0
+    assert main(["distill", *taught, *words(crop_set, out, "--steps", "120", "--eval-every", "20")]) == 0
     before, after = load_checkpoint(trained), load_checkpoint(out / "best.pt")
     assert after.config == {**before.config, "stem_width": 4, "widths": (4, 12)}
     assert load_checkpoint(out / "pruned.pt").provenance["pruned"] == 0.5
     assert sum(p.numel() for p in model_from_checkpoint(after).parameters()) < 0.5 * sum(
         p.numel() for p in model_from_checkpoint(before).parameters()
     )
-    assert f1(out) > f1(trained.parent) - 0.15
+    # Seen with four seeds: 0.16 to 0.74 just pruned, 0.85 to 0.97 after.
+    assert f1(out / "best.pt", crop_set, capsys) > f1(out / "pruned.pt", crop_set, capsys) + 0.05
     assert main(["distill", "--resume", str(out)]) == 0
 
 

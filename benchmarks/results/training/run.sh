@@ -5,6 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../../.."
 export OMP_NUM_THREADS=1
+mkdir -p runs
 steps=${STEPS:-800}
 common=(--steps "$steps" --batch 32 --eval-every 200 --val 0.05 --test 0 --workers 1)
 

@@ -210,6 +210,7 @@ def test_a_truncated_onnx_is_one_line(rtx, toy_onnx, tmp_path):
         build_engine(cut, BuildOptions(strongly_typed=True), trt=rtx)
 
 
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 def test_interruption_stops_a_real_build_and_leaves_nothing(rtx, toy_onnx, tmp_path):
     def interrupt_once(_):
         if not interrupted.is_set():

@@ -6,7 +6,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -175,12 +174,11 @@ def test_a_lost_connection_is_told_and_the_device_cleans_up(server, device, pack
     assert not (package.path / "engines").exists()
 
 
-def test_ctrl_c_here_cleans_up_there(server, device, package, options, tmp_path):
+def test_ctrl_c_here_cleans_up_there(server, device, package, options, tmp_path, interruptible_edgeau):
     started = tmp_path / "started"
     slow_tensorrt(device, started)
-    code = "import sys; from edgeau.runtime.cli import main; sys.exit(main(sys.argv[1:]))"
     command = [
-        sys.executable, "-c", code, "build", package.path, "--host", "127.0.0.1", "--ssh", " ".join(server.ssh),
+        *interruptible_edgeau, "build", package.path, "--host", "127.0.0.1", "--ssh", " ".join(server.ssh),
         "--crops", options.crops, "--skip-parity",
     ]  # fmt: skip
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)

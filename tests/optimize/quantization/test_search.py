@@ -128,7 +128,7 @@ def test_the_command_writes_to_the_package_it_was_given_and_prints_the_choice(qu
 def test_what_there_was_no_time_for_is_left_out_and_said(package, calibration, evaluation, tmp_path, capsys):
     out = tmp_path / "tuned.edgeau"
     arguments = ["optimize", str(package.path), "--calib", str(calibration), "--eval", str(evaluation)]
-    assert main([*arguments, "--minutes", "0.01", "-o", str(out), "--json"]) == 0
+    assert main([*arguments, "--minutes", "0.0001", "-o", str(out), "--json"]) == 0
     losers = json.loads(capsys.readouterr().out)["losers"]
     assert "not made in the time given" in losers["int8-ort"]
     assert {v.name for v in Package.open(out).manifest.variants} == {"fp32"}

@@ -1,7 +1,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 
 import numpy as np
@@ -115,10 +114,9 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_shard(tmp_path, monkeypatch)
     assert files(folder) == before
 
 
-def test_an_interrupted_run_leaves_only_whole_shards_and_can_go_on(tmp_path):
+def test_an_interrupted_run_leaves_only_whole_shards_and_can_go_on(tmp_path, interruptible_edgeau):
     folder = tmp_path / "faces"
-    code = "import sys; from edgeau.runtime.cli import main; sys.exit(main(sys.argv[1:]))"
-    command = [sys.executable, "-c", code, "synth", "--out", str(folder), "--subjects", "40", "--frames", "6"]
+    command = [*interruptible_edgeau, "synth", "--out", str(folder), "--subjects", "40", "--frames", "6"]
     command += ["--size", "48", "--workers", "2"]
     running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.monotonic() + 60
