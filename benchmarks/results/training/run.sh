@@ -6,8 +6,8 @@ set -euo pipefail
 cd "$(dirname "$0")/../../.."
 export OMP_NUM_THREADS=1
 mkdir -p runs
-steps=${STEPS:-800}
-common=(--steps "$steps" --batch 32 --eval-every 200 --val 0.05 --test 0 --workers 1)
+steps=${STEPS:-1200}
+common=(--steps "$steps" --batch 32 --eval-every 300 --val 0.05 --test 0 --workers 1)
 
 data() {
   edgeau synth --out data/train --face ict --subjects 500 --frames 40 --seed 500 --workers 2
@@ -44,7 +44,7 @@ online() { run "online-$1" distill --peers cednn-s,cednn-s --data data/train --s
 single() { run "$1" train --model "$1" --data data/train --seed 1 "${common[@]}"; }
 
 # The student that ships, and the same network without the teacher; larger, and more steps than the comparison.
-long=(--steps 1200 --batch 32 --eval-every 400 --val 0.05 --test 0 --workers 1 --seed 1)
+long=(--steps 2000 --batch 32 --eval-every 500 --val 0.05 --test 0 --workers 1 --seed 1)
 shipped() { run shipped distill --teacher runs/teacher-1/best.pt --student cednn-m --data data/train --data data/more "${long[@]}"; }
 unshipped() { run unshipped train --model cednn-m --data data/train --data data/more "${long[@]}"; }
 # Fewer channels, or INT8 in training, from the student that ships; and as many plain steps from it, to compare with.
