@@ -105,6 +105,8 @@ def test_peers_of_different_architectures_are_trained_together(crop_set, tmp_pat
     assert not torch.equal(*weights)
     logged = json.loads((out / "history.jsonl").read_text().splitlines()[0])
     assert logged["cednn-s/peers"] > 0
+    used = load_checkpoint(out / "best-cednn-dw.pt").provenance["distillation"]
+    assert used == {"temperature": 1.0, "label_weight": 1.0, "logit_weight": 2.0, "feature_weight": 0.0}
 
 
 def test_peers_draw_together(crop_set, tmp_path, tiny_config):
@@ -128,7 +130,13 @@ def test_an_interrupted_distillation_names_its_own_verb(teacher, crop_set, tmp_p
 
 @pytest.mark.parametrize(
     "more",
-    [[], ["--teacher", "x"], ["--peers", "cednn"], ["--peers", "cednn,cednn", "--teacher", "x", "--student", "cednn"]],
+    [
+        [],
+        ["--teacher", "x"],
+        ["--peers", "cednn"],
+        ["--peers", "cednn,cednn", "--teacher", "x", "--student", "cednn"],
+        ["--peers", "cednn,cednn", "--feature-weight", "1"],
+    ],
 )
 def test_who_teaches_whom_must_be_said_once(more, crop_set, tmp_path, tiny_config, capsys):
     assert main(["distill", *more, *words(crop_set, tmp_path / "run", tiny_config)]) == 2

@@ -25,7 +25,7 @@ from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import sha256_file
 from edgeau.train.checkpoint import Checkpoint, load_checkpoint, model_from_checkpoint, save_checkpoint
 from edgeau.train.data import Split
-from edgeau.train.distill import Distilled, DistillOptions, Peers
+from edgeau.train.distill import PEERS, Distilled, DistillOptions, Peers
 from edgeau.train.losses import AuLoss
 from edgeau.train.models import AuModel
 from edgeau.train.objectives import Objective
@@ -36,7 +36,8 @@ from edgeau.train.recipe import MakeObjective, Recipe, run_recipe
 
 from .options import add_recipe_arguments, advise_resume, arguments_of, recipe_of, remember_arguments, report
 
-_DEFAULT, _QAT = DistillOptions(), QatOptions()
+_WEIGHTS = ("temperature", "label_weight", "logit_weight", "feature_weight")
+_QAT = QatOptions()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,10 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--teacher", metavar="CKPT", help="checkpoint of the trained teacher")
     parser.add_argument("--student", metavar="NAME", help="preset or family to train (default: what --init holds)")
     parser.add_argument("--peers", metavar="NAMES", help="two or more presets, separated by commas, without a teacher")
-    parser.add_argument("--temperature", type=float, default=_DEFAULT.temperature, help="default %(default)s")
-    parser.add_argument("--label-weight", type=float, default=_DEFAULT.label_weight, help="default %(default)s")
-    parser.add_argument("--logit-weight", type=float, default=_DEFAULT.logit_weight, help="default %(default)s")
-    parser.add_argument("--feature-weight", type=float, default=_DEFAULT.feature_weight, help="default %(default)s")
+    for name in _WEIGHTS:
+        taught, peers = getattr(DistillOptions(), name), getattr(PEERS, name)
+        usual = f"default {taught} with a teacher, {peers} between peers"
+        parser.add_argument(f"--{name.replace('_', '-')}", type=float, help=usual)
     parser.add_argument("--prune", type=float, metavar="SHARE", help="first drop this share of --init's channels")
     parser.add_argument("--qat", action="store_true", help="train --init's weights with INT8's rounding in place")
     parser.add_argument(
@@ -60,7 +61,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Distil and report held-out figures."""
     args = arguments_of(args, "distill")
-    options = DistillOptions(args.temperature, args.label_weight, args.logit_weight, args.feature_weight)
+    given = {name: getattr(args, name) for name in _WEIGHTS if getattr(args, name) is not None}
+    options = replace(PEERS if args.peers else DistillOptions(), **given)
     qat = QatOptions(args.qat_settle) if args.qat else None
     models = _models(args)
     recipe = recipe_of(args, models)
@@ -94,6 +96,8 @@ def _models(args: argparse.Namespace) -> tuple[str, ...]:
             "options", got="neither or both of a teacher with its student, and peers",
             expected="--teacher CKPT --student NAME, or --peers NAME,NAME",
         )  # fmt: skip
+    if args.peers and args.feature_weight:
+        raise InputError("--feature-weight", got=f"{args.feature_weight:g} for peers", expected="a --teacher with it")
     if (args.qat or args.prune is not None) and (args.peers or not args.init):
         raise InputError("--qat or --prune", got="no trained student", expected="--teacher CKPT --init CKPT")
     if args.prune is not None and args.student:
