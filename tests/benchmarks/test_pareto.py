@@ -3,7 +3,7 @@
 import json
 import shutil
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeau.benchmarks.pareto import dominates, main, with_front
@@ -22,7 +22,6 @@ def test_a_model_worse_in_all_is_dominated_and_a_trade_is_not():
     assert [entry["dominated_by"] for entry in found] == [[], ["m0 fp32 · onnxruntime"], []]
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(LEVELS, LEVELS, LEVELS), min_size=1, max_size=8))
 def test_the_front_is_never_empty_and_covers_the_rest(rows):
     found = with_front([model(number, *row) for number, row in enumerate(rows)])

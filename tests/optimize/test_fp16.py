@@ -119,7 +119,7 @@ def test_values_near_the_largest_half_stay_in_float32_when_samples_show_them(net
     assert compare_half(model, result.model, samples).sqnr_db > 55
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(exponent=st.floats(-8, 8), seed=st.integers(0, 100))
 def test_weights_of_any_scale_keep_the_signal(net, exponent, seed):
     g = net(seed)

@@ -12,7 +12,7 @@ from edgeau.train.batches import Batches, BatchOptions, plain_batches
 from edgeau.train.data import open_data, split_subjects
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(3, 60), st.floats(0.02, 0.4), st.floats(0.02, 0.4), st.integers(0, 1000))
 def test_every_subject_is_in_one_part(count, val, test, seed):
     subjects = [f"p{i}" for i in range(count)]
@@ -134,7 +134,7 @@ def test_mirroring_twice_gives_the_same_points():
     assert MIRROR_68[[36, 48, 17, 31, 60]].tolist() == [45, 54, 26, 35, 64]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.sampled_from([32, 48, 112]))
 def test_landmarks_move_with_the_pixels(seed, size):
     """A bright dot is drawn at a landmark; after the warp it is found where the landmark went."""

@@ -9,7 +9,7 @@ from sklearn import metrics as reference
 from edgeau.train.metrics import au_metrics, roc_auc
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10_000), st.integers(2, 80), st.integers(1, 4), st.floats(0.1, 0.9))
 def test_every_figure_is_scikit_learns(seed, count, columns, threshold):
     rng = np.random.default_rng(seed)

@@ -45,7 +45,7 @@ def finished(g, y: str, shape: list, x_shape: list = SHAPE, **options) -> onnx.M
     return onnx.shape_inference.infer_shapes(model)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(zero_point=st.integers(0, 255), kind=st.sampled_from([np.uint8, np.int8]), scale=st.floats(1e-3, 0.05))
 def test_signed_activations_cover_the_old_range(net, zero_point, kind, scale):
     zero = kind(zero_point) if kind is np.uint8 else np.int8(zero_point - 128)

@@ -66,7 +66,7 @@ def test_the_same_spec_gives_the_same_pixels_whatever_was_drawn_before(renderer,
     np.testing.assert_array_equal(first.landmarks, fresh.landmarks)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 10_000),
     yaw=st.floats(-35, 35),

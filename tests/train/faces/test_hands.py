@@ -10,7 +10,7 @@ from edgeau.train.faces.appearance import draw_look
 from edgeau.train.faces.hands import hand
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**31 - 1))
 def test_a_hand_lies_before_the_face_and_is_closed_skin(seed: int) -> None:
     made = hand(seed, draw_look(seed, "train"))

@@ -110,7 +110,7 @@ def test_the_depthwise_student_has_no_dense_3x3_convolution():
     assert all(block.grouped[0].weight.shape[1] == 1 for block in model.blocks)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(
     size_px=st.sampled_from([48, 64, 112, 128]),
     widths=st.lists(st.sampled_from([16, 32, 48]), min_size=2, max_size=4),

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeau.train.models import build_model
@@ -37,7 +37,6 @@ def test_weights_are_equal_at_full_smoothness_and_balanced_at_none():
     torch.testing.assert_close(frequency * present, (1 - frequency) * absent)
 
 
-@settings(deadline=None)
 @given(st.floats(0.001, 0.999), st.floats(0, 1))
 def test_the_expected_weight_is_one_and_the_rare_class_weighs_more(frequency, smoothness):
     rate = torch.tensor([frequency], dtype=torch.float64)

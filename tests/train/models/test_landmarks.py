@@ -11,7 +11,7 @@ from edgeau.train.models.landmarks import heatmap_loss, heatmap_targets, points_
 inside = st.floats(12, 100)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(inside, inside), min_size=1, max_size=5))
 def test_points_come_back_from_their_heatmaps(points):
     given_xy = torch.tensor([points])
