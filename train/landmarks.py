@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +16,6 @@ from edgeau.runtime.files import write_json
 
 from .batches import Batch, Batches, BatchOptions, plain_batches
 from .data import FaceData, open_data
-from .log import RunLog
 from .models import PRESETS
 from .models.base import Planes
 from .models.fan import Fan, FanConfig, FanOutput
@@ -26,9 +24,8 @@ from .models.landmarks import heatmap_loss, points_of
 from .objectives import Objective
 from .parallel import World
 from .provenance import provenance
-from .recipe import Recipe, plain_recipe, split_of, with_epochs
-from .run_files import read_state, write_state, write_tensors
-from .trainer import Trainer
+from .recipe import Recipe, fit, plain_recipe, split_of
+from .run_files import write_tensors
 
 # Outer corners of the eyes among the 68 points; their distance is the usual unit of landmark errors.
 _RIGHT_EYE, _LEFT_EYE = 36, 45
@@ -122,7 +119,6 @@ def run_landmarks(recipe: Recipe, world: World, *, resume: bool = False) -> dict
         ),
         recipe.seed,
     )  # fmt: skip
-    options = with_epochs(recipe, batches.per_epoch)
 
     def score(member: nn.Module) -> float:
         return -mean_error(cast(Fan, member), data, val_rows, plan.size_px, world.device)
@@ -130,16 +126,8 @@ def run_landmarks(recipe: Recipe, world: World, *, resume: bool = False) -> dict
     def keep(_name: str, member: nn.Module, _step: int) -> None:
         write_tensors(recipe.out / "fan.pth", {name: value.cpu() for name, value in member.state_dict().items()})
 
-    with RunLog(recipe.out, options.steps, resume=resume, enabled=world.first) as log:
-        trainer = Trainer(
-            Landmarks(fan, plan.size_px), batches, options, world, score=score if len(val_rows) else None,
-            keep=keep, save=lambda state: write_state(recipe.out, state), log=log,
-        )  # fmt: skip
-        if resume:
-            trainer.load(read_state(recipe.out))
-        began = time.monotonic()
-        trainer.fit()
-        spent_s = time.monotonic() - began
+    judge = score if len(val_rows) else None
+    trainer, spent_s = fit(recipe, world, Landmarks(fan, plan.size_px), batches, score=judge, keep=keep, resume=resume)
     if not world.first:
         return {}
     fan.load_state_dict(torch.load(recipe.out / "fan.pth", weights_only=True))

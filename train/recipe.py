@@ -122,7 +122,6 @@ def run_recipe(
     frequency = frequencies(data.intensity[rows], recipe.loss.present_from)
     objective = make_objective(models, AuLoss(frequency, _loss_options(recipe.loss, models))).to(world.device)
     batches = Batches(data, rows, batch_options(recipe, models, world), recipe.seed)
-    options = with_epochs(recipe, batches.per_epoch)
     made = provenance(data, split, recipe.seed, plain_recipe(recipe)) | dict(notes or {})
     files = RunFiles(recipe.out, models, data.crop, made)
     val_rows = data.rows_of(split.val)
@@ -130,17 +129,8 @@ def run_recipe(
     def score(member: nn.Module) -> float:
         return mean_f1(objective.judged(member), data, val_rows, world.device, recipe.loss.present_from)
 
-    with RunLog(recipe.out, options.steps, resume=resume, enabled=world.first) as log:
-        trainer = Trainer(
-            objective, batches, options, world,
-            score=score if len(val_rows) else None, keep=files.keep,
-            save=lambda state: write_state(recipe.out, state), log=log,
-        )  # fmt: skip
-        if resume:
-            trainer.load(read_state(recipe.out))
-        began = time.monotonic()
-        trainer.fit()
-        spent_s = time.monotonic() - began
+    judge = score if len(val_rows) else None
+    trainer, spent_s = fit(recipe, world, objective, batches, score=judge, keep=files.keep, resume=resume)
     if not world.first:
         return {}
     results: dict[str, Any] = {
@@ -154,6 +144,28 @@ def run_recipe(
         results["members"][name] = _examine(files, name, data, split, world.device, recipe.loss.present_from)
     write_json(recipe.out / "metrics.json", results)
     return results
+
+
+def fit(
+    recipe: Recipe, world: World, objective: Objective, batches: Batches, *,
+    score: Callable[[nn.Module], float] | None, keep: Callable[[str, nn.Module, int], None], resume: bool,
+) -> tuple[Trainer, float]:  # fmt: skip
+    """Train into the recipe's folder.
+
+    Returns:
+        The trainer, and the seconds that it trained.
+    """
+    options = with_epochs(recipe, batches.per_epoch)
+    with RunLog(recipe.out, options.steps, resume=resume, enabled=world.first) as log:
+        trainer = Trainer(
+            objective, batches, options, world, score=score, keep=keep,
+            save=lambda state: write_state(recipe.out, state), log=log,
+        )  # fmt: skip
+        if resume:
+            trainer.load(read_state(recipe.out))
+        began = time.monotonic()
+        trainer.fit()
+        return trainer, time.monotonic() - began
 
 
 def make_models(recipe: Recipe, data: FaceData) -> dict[str, AuModel]:
