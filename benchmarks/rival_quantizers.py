@@ -6,10 +6,13 @@ Both are used as their documentation tells a newcomer to, with defaults, because
 from __future__ import annotations
 
 import logging
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +50,23 @@ def onnxruntime_static(model: onnx.ModelProto, samples: Samples) -> onnx.ModelPr
     with tempfile.TemporaryDirectory(prefix="edgeau-") as folder:
         source, ready, target = (Path(folder) / name for name in ("in.onnx", "ready.onnx", "out.onnx"))
         onnx.save(model, str(source))
-        quant_pre_process(str(source), str(ready))
+        with _working_in(folder):  # where symbolic shape inference fails, it leaves files in the working directory
+            try:
+                quant_pre_process(str(source), str(ready))
+            except Exception:  # noqa: BLE001 - it raises a bare Exception, for which its documentation has this option
+                quant_pre_process(str(source), str(ready), skip_symbolic_shape=True)
         quantize_static(str(ready), str(target), Reader(), quant_format=QuantFormat.QDQ, per_channel=True)
         return onnx.load(str(target))
+
+
+@contextmanager
+def _working_in(folder: str) -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
 
 
 def olive_static(model: onnx.ModelProto, samples: Samples, python: str | None = None) -> onnx.ModelProto:
@@ -60,9 +77,12 @@ def olive_static(model: onnx.ModelProto, samples: Samples, python: str | None = 
         onnx.save(model, str(source))
         inputs: dict[str, Any] = {name: np.concatenate([sample[name] for sample in samples]) for name in samples[0]}
         np.savez(crops, **inputs)
-        command = [python or sys.executable, str(script), str(source), str(crops), str(target)]
+        interpreter = os.path.abspath(shutil.which(python) or python) if python else sys.executable
+        command = [interpreter, str(script), str(source), str(crops), str(target)]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=OLIVE_TIMEOUT_S, check=False)
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=OLIVE_TIMEOUT_S, check=False, cwd=folder
+            )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise EdgeauError(f"Olive: {error}") from error
         if done.returncode != 0 or not target.exists():
