@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from edgeau.runtime.crops import CropSet, read_crops
+from edgeau.runtime.crops import CropSet, read_crops, spread
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.manifest import Manifest
 
@@ -39,6 +40,11 @@ def graph_inputs(crops: CropSet, manifest: Manifest) -> list[dict[str, np.ndarra
     """The graph's inputs by name, one crop each: uint8 [1, H, W, 3]."""
     inputs = crops.inputs(manifest.takes_neutral)
     return [{name: array[i : i + 1] for name, array in inputs.items()} for i in range(len(crops))]
+
+
+def some(samples: Sequence[dict[str, np.ndarray]], count: int) -> list[dict[str, np.ndarray]]:
+    """At most so many of them, from all over: neighbours are of one subject."""
+    return [samples[index] for index in spread(len(samples), count)]
 
 
 def _require_variety(crops: CropSet, spec: str) -> None:

@@ -6,7 +6,7 @@ from edgeau.runtime.manifest import Variant
 from edgeau.runtime.package import Package
 
 from .accuracy import read_evaluation
-from .calibration import graph_inputs
+from .calibration import graph_inputs, some
 from .finish import finish
 from .fp16 import to_fp16
 from .onnx_file import read_model, require_float
@@ -32,7 +32,7 @@ def add_fp16(package: Package, data: str, *, samples: int = 300, seed: int = 0) 
     require_float(model, f"{package.path.name}: {source.file}")
     crops = read_evaluation(data, package.manifest, samples=samples, seed=seed)
     # Finishing a float model only makes its preprocessing readable for TensorRT.
-    half = to_fp16(finish(model, "tensorrt").model, graph_inputs(crops, package.manifest)[:RANGE_CROPS])
+    half = to_fp16(finish(model, "tensorrt").model, some(graph_inputs(crops, package.manifest), RANGE_CROPS))
     reference, outputs = (predict_model(m, "onnxruntime", crops, package.manifest) for m in (model, half))
     variant = Variant(
         name=NAME,

@@ -20,7 +20,7 @@ from edgeau.runtime.parity import cosine
 
 from .accuracy import Judge, make_judge, read_evaluation
 from .budget import Restored, restore_accuracy
-from .calibration import graph_inputs, read_calibration
+from .calibration import graph_inputs, read_calibration, some
 from .nncf_quantize import nncf_version, prepared, quantize_model
 from .onnx_file import read_model, require_float
 from .parity import compare, predict_model
@@ -115,7 +115,9 @@ def quantize_package(
     samples = graph_inputs(crops, package.manifest)
     quantized = quantize_model(model, samples, seed=options.seed)
     judge = make_judge(test, package.manifest, predict_model(model, "onnxruntime", test, package.manifest))
-    job = _Job(package.manifest, source, prepared(model), quantized, judge, test_name, notes, samples[:RANGE_CROPS])
+    job = _Job(
+        package.manifest, source, prepared(model), quantized, judge, test_name, notes, some(samples, RANGE_CROPS)
+    )
     made: list[Made] = []
     for target in targets:
         progress(f"finishing for {target.name}")

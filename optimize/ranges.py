@@ -17,6 +17,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from .calibration import some
 from .emulate import run_each
 from .finish.qdq import DEQUANTIZE, QUANTIZE, is_weight, quantizer_of, scale_of, set_parameters, zero_point_of
 from .graph import Graph
@@ -39,14 +40,14 @@ def refine_ranges(quantized: onnx.ModelProto, samples: Sequence[dict[str, np.nda
     """A copy in which each activation's scale is the best of several, none larger than it was.
 
     Args:
-        quantized: Q/DQ model whose scales cover all values of the samples; weights and zero points are left.
+        quantized: Q/DQ model whose scales cover (nearly) all values of the samples; weights and zero points are left.
         samples: the graph's inputs by name, one crop each.
     """
     graph = Graph(quantized)
     groups = _groups(graph)
     names = sorted({node.input[0] for group in groups for node in group.nodes})
     watched = _watched(quantized, names)
-    for outputs in run_each(watched, samples[:MOST_CROPS], optimized=True):
+    for outputs in run_each(watched, some(samples, MOST_CROPS), optimized=True):
         values = dict(zip(names, outputs[-len(names) :], strict=True)) if names else {}
         for group in groups:
             for node in group.nodes:
@@ -111,7 +112,6 @@ def _watched(quantized: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProt
         source = quantizer_of(graph, node)
         if source is not None and not is_weight(graph, node):
             graph.replace(node.output[0], source.input[0])
-    model = onnx.ModelProto()
     graph.pinned |= set(names)
     model = graph.write()
     model.graph.output.extend(helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)

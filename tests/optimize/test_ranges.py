@@ -48,6 +48,12 @@ def test_a_range_that_all_crops_use_is_left(quantized):
     assert read_pair(refine_ranges(quantized(1 / 255, np.uint8(0)), crops(0, 1)))[0][0] == pytest.approx(1 / 255)
 
 
+def test_calm_faces_at_the_beginning_do_not_decide_for_the_others(quantized):
+    """Crop sets are ordered by subject, and of many crops some are looked at."""
+    many = [*crops(0, 1), *(crop for _ in range(4) for crop in crops(0, 32))]
+    assert read_pair(refine_ranges(quantized(32 / 255, np.uint8(0)), many))[0][0] > 16 / 255
+
+
 def test_both_ends_of_a_shifted_range_shrink_together_until_one_would_cut(quantized):
     """The range -8..24 is eight times too large at either end for values of -1..3."""
     (scale, zero_point), _ = read_pair(refine_ranges(quantized(32 / 255, np.int8(-64)), crops(-1, 3)))
