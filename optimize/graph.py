@@ -142,6 +142,14 @@ class Graph:
         self._index_node(node)
         return output
 
+    def interpose(self, node: onnx.NodeProto, kind: str, more: Iterable[str]) -> None:
+        """Put a node behind another's first output, whose name and readers it takes over."""
+        made = node.output[0]
+        node.output[0] = self.new_name(f"{made}_before_{kind}")
+        name = self.new_name(f"{made}_{kind}")
+        self.nodes.append(helper.make_node(kind, [node.output[0], *more], [made], name=name))
+        self._stale = True
+
     def shape(self, name: str) -> list[int | None] | None:
         """Dimensions as far as the file states them, None for each that is dynamic; None where the rank is unknown."""
         if name in self.tensors:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import onnx
 
 from edgeau.optimize.graph import Graph
 
@@ -11,6 +10,7 @@ from .base import FinishingPass, Notes
 from .qdq import dequantize_of
 from .residual import CONVOLUTIONS
 
+LOOKED_THROUGH = frozenset({"Identity", "Dropout", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze"})
 LIMIT = np.finfo(np.float32).max
 
 
@@ -21,24 +21,25 @@ class BarredBranches(FinishingPass):
     others then read unscaled integers: concatenated or added to something else, the result is noise (4 dB on one
     convolution, measured). A Clip to all of float32 keeps the scale where it is, and changes no value.
 
-    After: no convolution that reads dequantized data has more than one reader.
+    After: no convolution that reads dequantized data has more than one reader, a graph output being one; operators
+    that OpenVINO drops because they leave every value as it is are looked through.
     """
 
     name = "barred-branches"
 
     def call(self, graph: Graph, notes: Notes) -> None:
         for node in graph.of_type(*CONVOLUTIONS):
-            made = node.output[0]
-            readers = graph.consumers(made)
-            if len(readers) < 2 or made in graph.pinned or dequantize_of(graph, node.input[0]) is None:
-                continue
-            _bar(graph, node, readers)
-            notes.change(node, f"one reader in place of {len(readers)}")
+            count = _readers(graph, node.output[0])
+            if count > 1 and dequantize_of(graph, node.input[0]) is not None:
+                stem = node.name or node.output[0]
+                limits = [graph.add_constant(f"{stem}_{sign}", np.array(sign * LIMIT, np.float32)) for sign in (-1, 1)]
+                graph.interpose(node, "Clip", limits)
+                notes.change(node, f"one reader in place of {count}")
 
 
-def _bar(graph: Graph, node: onnx.NodeProto, readers: list[tuple[onnx.NodeProto, int]]) -> None:
-    stem = node.name or node.output[0]
-    low, high = (graph.add_constant(f"{stem}_{sign}", np.array(sign * LIMIT, np.float32)) for sign in (-1, 1))
-    barred = graph.insert("Clip", [node.output[0], low, high], f"{stem}_barred")
-    for reader, index in readers:
-        graph.set_input(reader, index, barred)
+def _readers(graph: Graph, name: str) -> int:
+    """How many read a tensor, behind whatever leaves its values as they are."""
+    readers = graph.consumers(name)
+    if len(readers) == 1 and name not in graph.pinned and readers[0][0].op_type in LOOKED_THROUGH:
+        return _readers(graph, readers[0][0].output[0])
+    return len(readers) + (name in graph.pinned)
