@@ -2,12 +2,15 @@
 
 - *Preparation*: all that is computed from the inputs without a learnt layer: casting, normalisation, difference images.
 - *Maps*: all that leads to a comparison (the thresholds of difference maps), learnt-looking layers such as a grey
-  conversion by convolution included; what is made of the maps alone, such as their pooling and scaling; and the sums in
-  which they meet features (a quantized sum would round the map as well). Measured on CEDNN, that costs no time.
+  conversion by convolution included; what is made of the maps alone, such as their pooling and scaling, up to the first
+  weighted layer; and the sums in which they meet features (a quantized sum would round the map as well). Measured on
+  CEDNN, that costs no time.
 - *Head*: the last weighted layers before each output, the classifier, and everything behind them.
 - *Residual streams*: sums that are added to again without a normalisation or activation in between, as in networks of
   pre-activation blocks, and the few layers that read such a sum as it is. Nothing bounds it: in a trained FAN it grows
   to 400 times its deviation on some crops, and 8 bits leave nothing of the rest. Upsampling such a sum stays as well.
+  Where convolutions alone read the sums (MobileNetV2's linear bottlenecks), most of the network would stay in float:
+  such a sum, whose terms are all normalised, is no stream.
 - *Sensitive operators* wherever they are: sigmoid, softmax, normalisation.
 
 Rounding any of these to 8 bits changes decisions; none of these layers costs time worth saving.
@@ -80,14 +83,17 @@ def _preparation(model: onnx.ModelProto) -> set[str]:
     to_thresholds = _ancestors(nodes, (node for node in nodes if node.op_type in COMPARISONS))
     raw = {value.name for value in model.graph.input} - {tensor.name for tensor in model.graph.initializer}
     maps: set[str] = set()
+    weighed: set[str] = set()  # the maps behind a weighted layer
     learnt: set[str] = set()
     keep: set[str] = set()
     for node in nodes:
         varying = {name for name in node.input if name in raw or name in maps or name in learnt}
         unlearnt = node.op_type not in WEIGHTED_OPS or node.name in to_thresholds
         kind = learnt
-        if node.op_type in COMPARISONS or (varying and varying <= maps):
+        again = node.op_type in WEIGHTED_OPS and varying & weighed
+        if node.op_type in COMPARISONS or (varying and varying <= maps and not again):
             kind = maps
+            weighed.update(node.output if node.op_type in WEIGHTED_OPS or varying & weighed else ())
         elif varying and varying <= raw | maps and unlearnt:
             kind = raw
         elif node.op_type in MERGES and varying & (raw | maps):
@@ -115,12 +121,28 @@ def _streams(model: onnx.ModelProto, prepared: set[str]) -> set[str]:
         length = behind.get(node.output[0], 0) + (node.op_type == "Add")
         behind.update({name: max(length, behind.get(name, 0)) for name in node.input})
     carried = {name for name, count in before.items() if count and count + behind.get(name, 0) >= STREAM_LENGTH}
+    carried &= _normalised_later(nodes, links)
     keep = {node.name for node in links if node.output[0] in carried}
     for node in nodes:
         if node.op_type in WEIGHTED_OPS | {"Concat"} and carried & set(node.input):
             keep.add(node.name)
             carried.update(node.output if node.op_type == "Concat" else ())
     return keep
+
+
+def _normalised_later(nodes: list[onnx.NodeProto], links: list[onnx.NodeProto]) -> set[str]:
+    """Tensors of the chains of links of which an activation or normalisation reads some tensor."""
+    linking = {node.name for node in links}
+    others = (n for n in nodes if n.name not in linking and n.op_type not in WEIGHTED_OPS | {"Concat"})
+    found = {name for node in others for name in node.input}
+    made = {node.output[0] for node in links}
+    size = -1
+    while len(found) != size:
+        size = len(found)
+        for node in links:
+            chain = {node.output[0], *(name for name in node.input if name in made)}
+            found.update(chain if chain & found else ())
+    return found & made
 
 
 def _head(nodes: list[onnx.NodeProto]) -> set[str]:

@@ -81,6 +81,36 @@ def test_sums_behind_which_stands_an_activation_and_short_streams_do_not():
         assert float_nodes(model) == [model.graph.node[-1].name]
 
 
+def test_linear_bottlenecks_are_quantized_whole():
+    """MobileNetV2's: a convolution reads each sum as it is, and its result is added to it."""
+    nodes, weights, x = [helper.make_node("Conv", ["face", "w"], ["x0"])], [("w", (4, 3, 1, 1))], "x0"
+    for i in range(4):
+        nodes.append(helper.make_node("Conv", [x, f"e{i}"], [f"t{i}"]))
+        nodes.append(helper.make_node("Relu", [f"t{i}"], [f"r{i}"]))
+        nodes.append(helper.make_node("Conv", [f"r{i}", f"p{i}"], [f"b{i}"]))
+        nodes.append(helper.make_node("Add", [f"b{i}", x], [f"s{i}"]))
+        weights += [(f"e{i}", (8, 4, 1, 1)), (f"p{i}", (4, 8, 1, 1))]
+        x = f"s{i}"
+    nodes.append(helper.make_node("Conv", [x, "u"], ["au"]))
+    model = _model(nodes, [*weights, ("u", (2, 4, 1, 1))], inputs=("face",))
+    assert float_nodes(model) == [model.graph.node[-1].name]
+
+
+def test_a_network_that_sees_maps_alone_is_quantized_behind_its_first_layer():
+    nodes = [
+        helper.make_node("Sub", ["face", "neutral"], ["d"]),
+        helper.make_node("Greater", ["d", "t"], ["b"]),
+        helper.make_node("Cast", ["b"], ["map"], to=TensorProto.FLOAT),
+        helper.make_node("Conv", ["map", "w"], ["x"]),
+        helper.make_node("Relu", ["x"], ["r"]),
+        helper.make_node("Conv", ["r", "w2"], ["y"]),
+        helper.make_node("Conv", ["y", "w3"], ["au"]),
+    ]
+    model = _model(nodes, [("t", ()), ("w", (4, 3, 1, 1)), ("w2", (4, 4, 1, 1)), ("w3", (2, 4, 1, 1))])
+    outputs = {node.output[0]: node.name for node in model.graph.node}
+    assert set(weighted_nodes(model)) - set(float_nodes(model)) == {outputs["y"]}
+
+
 def test_every_output_keeps_its_own_classifier_in_float():
     nodes = [
         helper.make_node("Conv", ["face", "w"], ["x"]),
