@@ -127,7 +127,8 @@ def _quantized(package: Package, precision: str, able: Capabilities, *, float_gr
     variant = _finished_variant(package, precision, able)
     if variant is None:
         reason = f"the package has no {precision} ONNX finished for TensorRT"
-        return Missing(precision, reason, f"edgeau quantize {package.path} --calib DATA --targets tensorrt")
+        best = _targets(able)[0]
+        return Missing(precision, reason, f"edgeau quantize {package.path} --calib DATA --targets {best}")
     name = "mixed" if float_grouped else precision
     return Rung(name, variant.name, package.file(variant), able.prefers_strong, float_grouped)
 
@@ -143,18 +144,22 @@ def _half(package: Package, able: Capabilities) -> Rung | Missing:
     return Missing("fp16", reason, f"make it on a PC, `edgeau build {package.path} --target BOARD` does")
 
 
-def _finished_variant(package: Package, precision: str, able: Capabilities) -> Optional[Variant]:
-    """The quantized file that this TensorRT reads best.
+def _targets(able: Capabilities) -> Tuple[str, ...]:
+    """The targets whose quantized files this TensorRT reads, the best first.
 
     A strongly typed network computes what is not INT8 in the types of its file, so that the one with FP16 inside is
     the fast one; a weakly typed one can't read it, and chooses FP16 itself. Before TensorRT 10, weights stand in FP32
     in front of their Q.
     """
     if able.prefers_strong:
-        wanted: Tuple[str, ...] = ("tensorrt-fp16", "tensorrt", "tensorrt-8")
-    else:
-        old = int(able.version.split(".")[0]) < FIRST_WITH_INT8_WEIGHTS
-        wanted = ("tensorrt-8", "tensorrt") if old else ("tensorrt", "tensorrt-8")
+        return ("tensorrt-fp16", "tensorrt", "tensorrt-8")
+    old = int(able.version.split(".")[0]) < FIRST_WITH_INT8_WEIGHTS
+    return ("tensorrt-8", "tensorrt") if old else ("tensorrt", "tensorrt-8")
+
+
+def _finished_variant(package: Package, precision: str, able: Capabilities) -> Optional[Variant]:
+    """The quantized file that this TensorRT reads best."""
+    wanted = _targets(able)
     finished = [v for v in _onnx_variants(package, precision) if "tensorrt" in v.backends]
     fitting = [v for v in finished if v.notes.get("target", "tensorrt") in wanted]
     return min(fitting, key=lambda v: wanted.index(v.notes.get("target", "tensorrt")), default=None)
