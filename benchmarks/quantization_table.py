@@ -25,7 +25,7 @@ import numpy as np
 import onnx
 
 from edgeau.optimize.accuracy import Judge, make_judge, read_evaluation
-from edgeau.optimize.calibration import graph_inputs, read_calibration
+from edgeau.optimize.calibration import graph_inputs, read_calibration, some
 from edgeau.optimize.nncf_quantize import quantize_model
 from edgeau.optimize.onnx_file import read_model
 from edgeau.optimize.parity import predict_model
@@ -54,7 +54,7 @@ THREADS = (1, 2)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure, print the table, write JSON and Markdown."""
+    """Measure, write JSON and Markdown, print the table. Returns 2 where a package could not be measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("packages", nargs="+")
     parser.add_argument("--calib", required=True)
@@ -64,11 +64,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--olive", metavar="PYTHON", help="interpreter of an environment with olive-ai")
     parser.add_argument("-o", "--out", required=True, help="path without suffix; .json and .md are written")
     args = parser.parse_args(arguments)
-    try:
-        tables = [measure_package(Path(path), args) for path in args.packages]
-    except EdgeauError as error:
-        note(f"quantization_table: {error}")
-        return 2
+    tables: list[dict[str, Any]] = []
+    for path in args.packages:
+        try:
+            tables.append(measure_package(Path(path), args))
+        except EdgeauError as error:
+            note(f"quantization_table: {path}: {error}")
+            continue
+        write(tables, args)  # after each: a package takes minutes, and the next may fail or be interrupted
+    if tables:
+        say(Path(args.out).with_suffix(".md").read_text("utf-8"))
+    return 0 if len(tables) == len(args.packages) else 2
+
+
+def write(tables: list[dict[str, Any]], args: argparse.Namespace) -> None:
+    """The tables so far as JSON and Markdown, with what they were measured on."""
     value = {
         "device": fingerprint(),
         "load_average": os.getloadavg()[0],
@@ -79,10 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
         "packages": tables,
     }
     write_json(Path(args.out).with_suffix(".json"), value)
-    text = markdown(value)
-    write_text(Path(args.out).with_suffix(".md"), text)
-    say(text)
-    return 0
+    write_text(Path(args.out).with_suffix(".md"), markdown(value))
 
 
 def measure_package(path: Path, args: argparse.Namespace) -> dict[str, Any]:
@@ -139,13 +146,15 @@ def make_files(
     """Every file that is compared, by name, and why others could not be made."""
     note("quantizing")
     unfinished = quantize_model(model, samples)
+    few = some(samples, RANGE_CROPS)
     makers: dict[str, Callable[[], onnx.ModelProto]] = {
         "fp32": lambda: model,
-        "fp16": lambda: _fp16(model),
+        # Given a float model, this target makes the file that `edgeau optimize` adds as fp16.
+        "fp16": lambda: _finished(model, TARGETS["tensorrt-fp16"], few),
         "NNCF, not finished": lambda: unfinished,
     }
     for target in (each for each in TARGETS.values() if each.name != "tensorrt-8"):
-        makers[target.variant] = functools.partial(_finished, unfinished, target, samples[:RANGE_CROPS])
+        makers[target.variant] = functools.partial(_finished, unfinished, target, few)
     for name, rival in rivals(olive).items():
         makers[name] = functools.partial(rival, model, samples)
     files: dict[str, onnx.ModelProto] = {}
@@ -154,7 +163,7 @@ def make_files(
         try:
             files[name] = make()
         except Exception as error:  # noqa: BLE001 - a rival that fails is a result, whatever it raises
-            failures[name] = f"{type(error).__name__}: {(str(error).strip().splitlines() or [''])[0][:200]}"
+            failures[name] = _reason(error)
             note(f"{name}: {failures[name]}")
     return files, failures
 
@@ -163,10 +172,10 @@ def _finished(model: onnx.ModelProto, target: Target, samples: list[dict[str, np
     return finish_for(model, target, samples).model
 
 
-def _fp16(model: onnx.ModelProto) -> onnx.ModelProto:
-    from edgeau.optimize.fp16 import to_fp16
-
-    return to_fp16(model)
+def _reason(error: Exception) -> str:
+    """What went wrong, in one line."""
+    text = (str(error).strip().splitlines() or [""])[0][:200]
+    return text if isinstance(error, EdgeauError) else f"{type(error).__name__}: {text}"
 
 
 def _accuracy(file: onnx.ModelProto, reader: str, judge: Judge, manifest: Manifest) -> dict[str, Any]:
@@ -176,15 +185,17 @@ def _accuracy(file: onnx.ModelProto, reader: str, judge: Judge, manifest: Manife
             outputs = predict_finished(Finished(TARGETS["tensorrt"], file, ()), judge.crops, manifest)
         else:
             outputs = predict_model(file, reader, judge.crops, manifest)
-    except EdgeauError as error:
-        return {"refused": str(error)}
-    return {
-        "metric": judge.metric,
-        "score": judge.score(outputs).value,
-        "flipped": decisions_flipped(judge.reference, outputs, manifest.thresholds),
-        "decisions": int(outputs.size),
-        "sqnr_db": sqnr_db(judge.reference, outputs),
-    }
+        if not np.isfinite(outputs).all():
+            return {"refused": "outputs are not finite"}
+        return {
+            "metric": judge.metric,
+            "score": judge.score(outputs).value,
+            "flipped": decisions_flipped(judge.reference, outputs, manifest.thresholds),
+            "decisions": int(outputs.size),
+            "sqnr_db": sqnr_db(judge.reference, outputs),
+        }
+    except Exception as error:  # noqa: BLE001 - a rival's file may fail a reader in any way, or have other outputs
+        return {"refused": _reason(error)}
 
 
 Times = dict[str, dict[str, dict[str, float] | None]]
@@ -225,11 +236,14 @@ def latencies(files: dict[str, onnx.ModelProto], inputs: dict[str, np.ndarray]) 
 
 
 def importer_warnings(model: onnx.ModelProto) -> dict[str, Any]:
-    """What TensorRT-RTX's importer says of a file: whether it parses, its warnings (repeated ones once) and errors."""
+    """What TensorRT-RTX's importer says of a file: whether it parses, its warnings (repeated ones once) and errors.
+
+    None for both where it is not installed.
+    """
     try:
         import tensorrt_rtx as trt
     except ImportError:
-        return {"parsed": None, "warnings": 0, "texts": ["tensorrt-rtx is not installed"]}
+        return {"parsed": None, "warnings": None, "texts": ["tensorrt-rtx is not installed"]}
 
     collector = _collector(trt)
     collector.lines.clear()
@@ -275,9 +289,20 @@ def markdown(value: dict[str, Any]) -> str:
         columns = [*READERS, *table["rows"][0]["p50_ms"], "importer warnings"]
         lines += ["", "| file | kB | " + " | ".join(columns) + " |", "|" + " --- |" * (len(columns) + 2)]
         lines += [_row(row) for row in table["rows"]]
-        lines += ["", *(f"- {name}: {reason}" for name, reason in table["failures"].items()), ""]
+        lines += ["", *(f"- {name}: {reason}" for name, reason in table["failures"].items())]
+        lines += [*_refusals(table["rows"]), ""]
         lines += _chosen(table["optimize"])
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _refusals(rows: list[dict[str, Any]]) -> list[str]:
+    """Why a reader could not run a file, one line each."""
+    return [
+        f"- {row['file']} on {reader}: {found['refused']}"
+        for row in rows
+        for reader, found in row["read_by"].items()
+        if "refused" in found
+    ]
 
 
 def _chosen(selection: dict[str, Any]) -> list[str]:
@@ -302,7 +327,8 @@ def _row(row: dict[str, Any]) -> str:
         cells.append(f"{found['score']:.4f} / {found['flipped']} / {ratio}")
     cells += ["-" if taken is None else _time(taken) for taken in row["p50_ms"].values()]
     said = row["importer"]
-    cells.append("does not parse" if said["parsed"] is False else str(said["warnings"]))
+    warnings = "-" if said["parsed"] is None else str(said["warnings"])
+    cells.append("does not parse" if said["parsed"] is False else warnings)
     return "| " + " | ".join(cells) + " |"
 
 

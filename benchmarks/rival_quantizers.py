@@ -24,6 +24,7 @@ from edgeau.runtime.errors import EdgeauError
 Samples = list[dict[str, np.ndarray]]
 Rival = Callable[[onnx.ModelProto, Samples], onnx.ModelProto]
 OLIVE_TIMEOUT_S = 600
+OLIVE_MEND = "type: pip install olive-ai requests, or give --olive PYTHON"
 
 
 def rivals(olive_python: str | None = None) -> dict[str, Rival]:
@@ -83,9 +84,12 @@ def olive_static(model: onnx.ModelProto, samples: Samples, python: str | None = 
             done = subprocess.run(
                 command, capture_output=True, text=True, timeout=OLIVE_TIMEOUT_S, check=False, cwd=folder
             )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise EdgeauError(f"Olive: {error}") from error
+        except OSError as error:
+            raise EdgeauError(f"Olive: {error}; {OLIVE_MEND}") from error
+        except subprocess.TimeoutExpired as error:
+            raise EdgeauError(f"Olive: not done after {OLIVE_TIMEOUT_S} s") from error
         if done.returncode != 0 or not target.exists():
             last = (done.stderr.strip().splitlines() or ["no output"])[-1]
-            raise EdgeauError(f"Olive: {last}; type: pip install olive-ai requests, or give --olive PYTHON")
+            missing = last.startswith("ModuleNotFoundError")
+            raise EdgeauError(f"Olive: {last}; {OLIVE_MEND}" if missing else f"Olive: {last}")
         return onnx.load(str(target))
