@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def summary(folders: Sequence[Path], compare: Sequence[str] = (), packages: Sequence[str] = ()) -> dict[str, Any]:
     """Rows, gaps and the runs behind them, as plain values. Raises InputError for what can't be read or matched."""
-    runs = [run for folder in folders for run in read_run(folder)]
+    runs = _read_runs(folders)
     rows = group(runs)
     names = [row["name"] for row in rows]
     for given in packages:
@@ -72,11 +72,29 @@ def summary(folders: Sequence[Path], compare: Sequence[str] = (), packages: Sequ
     return {"rows": rows, "gaps": gaps, "runs": runs}
 
 
+def _read_runs(folders: Sequence[Path]) -> list[dict[str, Any]]:
+    """`read_run` of each. Raises InputError where two would be the same seed of the same row."""
+    runs: list[dict[str, Any]] = []
+    places: dict[tuple[str, int], Path] = {}
+    for folder in folders:
+        for run in read_run(folder):
+            before = places.setdefault((run["name"], run["seed"]), folder)
+            if before is not folder:
+                raise InputError(
+                    f"run {run['name']}, seed {run['seed']}", got=f"{before} and {folder}",
+                    expected="one folder for each name and seed", mend="give one of them, or rename one",
+                )  # fmt: skip
+            runs.append(run)
+    return runs
+
+
 def read_run(folder: Path) -> list[dict[str, Any]]:
     """One entry for each kind of model in a run: name, seed, parameters, figures by set. Raises InputError."""
     values = _read(folder / "metrics.json", f"run {folder}", f"edgeau train --resume {folder}")
     name, seed = _split(folder.name)
     kinds: dict[str, list[Mapping[str, Any]]] = {}
+    if not isinstance(values, dict) or not isinstance(values.get("members"), dict):
+        raise InputError(f"run {folder}", got="a metrics.json without members", expected="that of `edgeau train`")
     for member, found in values["members"].items():
         kinds.setdefault(_split(member)[0], []).append(found)
     return [
@@ -96,16 +114,24 @@ def read_run(folder: Path) -> list[dict[str, Any]]:
 
 def _sets(folder: Path, member: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Mean F1 and F1 by AU of one model, by the name of the set."""
-    found = {name: _figures(member[name]) for name in ("val", "test") if (member.get(name) or {}).get("samples")}
+    own = {name: member.get(name) or {} for name in ("val", "test")}
+    found = {name: _figures(own[name], f"run {folder}: {name}") for name in own if own[name].get("samples")}
     stem = Path(member["checkpoint"]).stem
     for file in sorted(folder.glob(f"{stem}.*.json")):
-        found[file.name[len(stem) + 1 : -len(".json")]] = _figures(_read(file, f"evaluation {file}", "run it again"))
+        what = f"evaluation {file}"
+        found[file.name[len(stem) + 1 : -len(".json")]] = _figures(_read(file, what, "run it again"), what)
     return found
 
 
-def _figures(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    per_au = {au: values["f1"] for au, values in metrics["per_au"].items() if values["f1"] is not None}
-    return {"mean_f1": metrics["mean_f1"], "samples": metrics["samples"], "f1": per_au}
+def _figures(metrics: Any, what: str) -> dict[str, Any]:
+    """``mean_f1`` is None, and ``f1`` empty, of a set that shows no AU at all. Raises InputError for other JSON."""
+    try:
+        per_au = {au: values["f1"] for au, values in metrics["per_au"].items() if values["f1"] is not None}
+        return {"mean_f1": metrics["mean_f1"], "samples": metrics["samples"], "f1": per_au}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            what, got="other JSON", expected="what `edgeau eval --json` prints", mend="rename it, or run it again"
+        ) from error
 
 
 def _mean_of(members: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, Any]]:
@@ -113,12 +139,18 @@ def _mean_of(members: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, di
     common = [name for name in members[0] if all(name in member for member in members)]
     return {
         name: {
-            "mean_f1": _mean(member[name]["mean_f1"] for member in members),
+            "mean_f1": _mean_known(member[name]["mean_f1"] for member in members),
             "samples": members[0][name]["samples"],
-            "f1": {au: _mean(member[name]["f1"][au] for member in members) for au in members[0][name]["f1"]},
+            "f1": _f1_by_au([member[name] for member in members]),
         }
         for name in common
     }
+
+
+def _f1_by_au(found: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """The mean of each AU over those that have it: seeds hold out other subjects, and some show no sample of it."""
+    aus = sorted({au for each in found for au in each["f1"]})
+    return {au: _mean(each["f1"][au] for each in found if au in each["f1"]) for au in aus}
 
 
 def group(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -134,15 +166,15 @@ def group(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _spread(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    values = [each["mean_f1"] for each in found]
+    values = [each["mean_f1"] for each in found if each["mean_f1"] is not None]
     return {
-        "mean_f1": _mean(values),
+        "mean_f1": _mean_known(values),
         "deviation": float(np.std(values, ddof=1)) if len(values) > 1 else None,
-        "lowest": min(values),
-        "highest": max(values),
+        "lowest": min(values, default=None),
+        "highest": max(values, default=None),
         "seeds": len(values),
         "samples": found[0]["samples"],
-        "f1": {au: _mean(each["f1"][au] for each in found if au in each["f1"]) for au in found[0]["f1"]},
+        "f1": _f1_by_au(found),
     }
 
 
@@ -158,10 +190,15 @@ def gap(runs: Sequence[Mapping[str, Any]], name: str, other: str) -> dict[str, A
         raise InputError(f"--compare {name}:{other}", got="no seed in common", expected=f"{name}-1 and {other}-1")
     sets: dict[str, Any] = {}
     for key in _set_names([{"sets": mine[seed]} for seed in seeds]):
-        pairs = [(mine[seed][key], theirs[seed][key]) for seed in seeds if key in mine[seed] and key in theirs[seed]]
-        if pairs:
-            sets[key] = _gap([one["mean_f1"] - another["mean_f1"] for one, another in pairs])
+        scores = [(_score(mine[seed], key), _score(theirs[seed], key)) for seed in seeds]
+        gaps = [one - another for one, another in scores if one is not None and another is not None]
+        if gaps:
+            sets[key] = _gap(gaps)
     return {"name": name, "other": other, "seeds": seeds, "sets": sets}
+
+
+def _score(sets: Mapping[str, Mapping[str, Any]], key: str) -> float | None:
+    return sets[key]["mean_f1"] if key in sets else None
 
 
 def _gap(values: Sequence[float]) -> dict[str, Any]:
@@ -241,19 +278,23 @@ def _mean(values: Iterable[float]) -> float:
     return float(np.mean(list(values)))
 
 
+def _mean_known(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return _mean(known) if known else None
+
+
 def _require(name: str, names: Sequence[str], what: str) -> None:
     if name not in names:
         raise InputError(what, got=name, expected=f"one of {', '.join(names)}")
 
 
-def _read(file: Path, what: str, mend: str) -> dict[str, Any]:
+def _read(file: Path, what: str, mend: str) -> Any:
     try:
-        value: dict[str, Any] = json.loads(file.read_text("utf-8"))
+        return json.loads(file.read_text("utf-8"))
     except FileNotFoundError as error:
         raise InputError(what, got=f"no {file.name}", expected="a finished run", mend=mend) from error
     except (OSError, ValueError) as error:
         raise InputError(what, got=f"unreadable {file.name}", expected="JSON", mend=mend) from error
-    return value
 
 
 if __name__ == "__main__":

@@ -21,9 +21,9 @@ def figures(mean: float, samples: int = 10) -> dict:
 def write_run(tmp_path):
     """Writes a run: its name, validation F1 of each member, held-out F1 of each member."""
 
-    def write(name: str, validation: dict[str, float], heldout: dict[str, float]) -> Path:
-        folder = tmp_path / name
-        folder.mkdir()
+    def write(name: str, validation: dict[str, float], heldout: dict[str, float], parent: str = ".") -> Path:
+        folder = tmp_path / parent / name
+        folder.mkdir(parents=True)
         members = {
             member: {"checkpoint": f"{member}.pt", "parameters": 1000, "val": figures(f1), "test": None}
             for member, f1 in validation.items()
@@ -93,3 +93,53 @@ def test_what_cant_be_read_or_matched_is_one_line(write_run, tmp_path):
     (run / "metrics.json").write_text("{")
     with pytest.raises(InputError, match=r"unreadable metrics\.json"):
         summary([run])
+
+
+def test_a_set_without_positives_has_no_f1_and_counts_in_no_mean(write_run, tmp_path, capsys):
+    runs = [write_run(f"{name}-{seed}", {"s": 0.5}, {"s": 0.4}) for name in ("a", "b") for seed in (1, 2)]
+    nothing = {**figures(0.0), "mean_f1": None, "per_au": {"AU01": {"f1": None}}}
+    for run in runs:
+        (run / "s.bare.json").write_text(json.dumps(nothing))
+    (runs[0] / "s.heldout.json").write_text(json.dumps(nothing))
+    assert main([*map(str, runs), "--compare", "a:b", "-o", str(tmp_path / "table")]) == 0
+    assert "| a | 2 | 1,000 | - | 640 | 0.500 ± 0.000 (0.500 to 0.500) | - | 0.400 |" in capsys.readouterr().out
+    found = json.loads((tmp_path / "table.json").read_text())
+    assert found["rows"][0]["sets"]["heldout"]["seeds"] == 1
+    assert found["gaps"][0]["sets"]["heldout"]["by_seed"] == [0.0]
+    assert "bare" not in found["gaps"][0]["sets"]
+
+
+@pytest.mark.parametrize("text", ['{"note": "mine"}', "[]", '{"per_au": [], "mean_f1": 1, "samples": 1}'])
+def test_a_file_beside_a_checkpoint_that_is_no_evaluation_is_one_line(text, write_run):
+    run = write_run("alone-1", {"s": 0.5}, {})
+    (run / "s.note.json").write_text(text)
+    with pytest.raises(InputError, match=r"s\.note\.json: got .*expected .*edgeau eval --json.*; rename") as raised:
+        summary([run])
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ['{"steps": 1}', "[]"])
+def test_metrics_of_something_else_are_one_line(text, write_run):
+    run = write_run("alone-1", {"s": 0.5}, {})
+    (run / "metrics.json").write_text(text)
+    with pytest.raises(InputError, match=r"^run .*alone-1: got "):
+        summary([run])
+
+
+def test_two_folders_of_one_name_and_seed_are_refused(write_run):
+    runs = [write_run("alone-1", {"s": 0.5}, {}), write_run("alone-1", {"s": 0.6}, {}, parent="again")]
+    with pytest.raises(InputError, match=r"got .*alone-1 and .*again/alone-1, expected one folder"):
+        summary(runs)
+    with pytest.raises(InputError, match="expected one folder"):
+        summary([runs[0], write_run("alone", {"s": 0.5}, {})])
+
+
+def test_an_au_counts_where_the_first_seed_lacks_it(write_run):
+    runs = [write_run(f"alone-{i}", {"s": 0.5, "s-2": 0.5}, {}) for i in (1, 2)]
+    few = {**figures(0.5), "per_au": {"AU04": {"f1": 0.5}}}
+    (runs[0] / "s.heldout.json").write_text(json.dumps(few))
+    (runs[0] / "s-2.heldout.json").write_text(json.dumps(few))
+    (runs[1] / "s.heldout.json").write_text(json.dumps(few))
+    (runs[1] / "s-2.heldout.json").write_text(json.dumps(figures(0.7)))
+    heldout = summary(runs)["rows"][0]["sets"]["heldout"]
+    assert list(heldout["f1"].items()) == [("AU01", pytest.approx(0.8)), ("AU04", pytest.approx(0.525))]
