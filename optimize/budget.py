@@ -128,7 +128,7 @@ def revert(quantized: onnx.ModelProto, model: onnx.ModelProto, layers: Iterable[
             if name in pairs and (node.name in wanted or name in useless):
                 node.input[index] = pairs[name]
             elif node.name in wanted and originals[node.name].input[index] in floats:
-                # A name of its own: NNCF has corrected the bias under the old one.
+                # A name of its own: the quantized model still has the bias under the old one.
                 weight = copy.deepcopy(floats[originals[node.name].input[index]])
                 weight.name = f"{node.name}/float/{index}"
                 result.graph.initializer.append(weight)

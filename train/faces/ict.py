@@ -129,8 +129,7 @@ class IctRenderer:
             uniforms,
             self._strands(subject, points, scene, shot, uniforms["gain"], rotation),
             triangle_count,
-            [seen[eye] for eye in self._eyes]
-            + ([seen[self._mesh.landmarks[48:60]]] if open_cm > _LIPS_PART_CM else []),
+            inner,
         )
         landmarks = seen[self._mesh.landmarks]
         places = transform(camera.project(landmarks), matrix)

@@ -63,7 +63,7 @@ def test_activations_have_one_scale_each(quantized):
 
 
 def test_finishing_is_what_makes_the_tensorrt_file_right(quantized, evaluation):
-    """OpenVINO's file, which is as NNCF left it, read the TensorRT way loses its range; the TensorRT file does not."""
+    """OpenVINO's file, unsigned behind a ReLU, loses range when read the TensorRT way; the TensorRT file does not."""
     crops = read_crops(str(evaluation), quantized.manifest.crop)
     inputs = crops.inputs(True)
 
