@@ -59,9 +59,9 @@ class Judge:
         return MEAN_F1 if self.labelled else UNFLIPPED
 
     def subset(self, count: int) -> Judge:
-        """The same on at most so many crops, spread evenly."""
-        rows = spread(len(self.crops), count)
-        crops = some_of(self.crops, count)
+        """The same on so many crops, as `rows_to_judge` chooses them."""
+        rows = rows_to_judge(self.labels, count)
+        crops = some_of(self.crops, rows)
         return dataclasses.replace(self, crops=crops, labels=self.labels[rows], reference=self.reference[rows])
 
     def score(self, outputs: np.ndarray) -> Accuracy:
@@ -91,9 +91,25 @@ def read_evaluation(spec: str, manifest: Manifest, *, samples: int | None = None
     return crops
 
 
-def some_of(crops: CropSet, count: int) -> CropSet:
-    """At most so many of the crops, spread evenly."""
-    rows = spread(len(crops), count)
+def rows_to_judge(labels: np.ndarray, count: int) -> np.ndarray:
+    """Indices of at most so many crops, spread evenly, and of one more for each AU that has no positive among them.
+
+    Without a positive an AU's F1 is 0 whoever computes it, and damage to that AU would not be seen.
+
+    Args:
+        labels: float32 [N, A], 1, 0 or NaN for not labelled.
+        count: of crops, before any is added.
+    """
+    rows = spread(len(labels), count)
+    for column in labels.T:
+        positive = np.flatnonzero(column == 1)
+        if len(positive) and not np.isin(positive, rows).any():
+            rows = np.union1d(rows, positive[len(positive) // 2])
+    return rows
+
+
+def some_of(crops: CropSet, rows: np.ndarray) -> CropSet:
+    """The crops at these indices."""
     return dataclasses.replace(
         crops,
         faces=crops.faces[rows],

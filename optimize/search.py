@@ -25,9 +25,9 @@ from edgeau.runtime.errors import BackendError, InputError
 from edgeau.runtime.manifest import Manifest, Variant
 from edgeau.runtime.package import Package
 
-from .accuracy import Judge, make_judge, some_of
+from .accuracy import Judge, make_judge, rows_to_judge, some_of
 from .energy import Meter, Sampler, find_meter
-from .parity import batch_for, predict, predict_file
+from .parity import batch_for, predict
 from .quantize import float_variant
 from .race import RaceResult, race, ratio
 
@@ -69,10 +69,15 @@ class Candidate:
     batch: int = 1
 
     @property
+    def reading(self) -> str:
+        """What decides its outputs, whatever the settings: ``int8-ort on onnxruntime``."""
+        return f"{self.variant.name} on {self.backend}"
+
+    @property
     def label(self) -> str:
         """Its name in reports: ``int8-ort on onnxruntime, 2 threads``."""
         threads = "default threads" if self.threads is None else f"{self.threads} thread{'s' * (self.threads > 1)}"
-        return f"{self.variant.name} on {self.backend}, {threads}" + (f", batch {self.batch}" if self.batch > 1 else "")
+        return f"{self.reading}, {threads}" + (f", batch {self.batch}" if self.batch > 1 else "")
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,8 @@ class Selection:
     Attributes:
         package: with the choice in its manifest, under this device's fingerprint.
         device: that fingerprint.
-        chosen: the entry as written: variant, backend, threads, batch, objective, measured, losers, ties.
+        chosen: the entry as written: variant, backend, threads, batch, objective, measured, losers, ties, accuracy,
+            judged_on (how many crops).
     """
 
     package: Package
@@ -119,7 +125,9 @@ def search(
     judge = _judge(package, crops, baseline, candidates, judging)
     if len(judge.crops) < len(crops):
         progress(f"judging on {len(judge.crops)} of {len(crops)} crops, for which there is time")
-    candidates, scores, dropped = _within_budget(package, candidates, judge, options.max_drop, judging, progress)
+    candidates, scores, dropped = _within_budget(
+        package, baseline, candidates, judge, options.max_drop, judging, progress
+    )
     losers.update(dropped)
     load = os.getloadavg()[0]
     if load > usable_cores() + 0.5:
@@ -135,6 +143,8 @@ def search(
                 backend = stack.enter_context(_open(package, candidate))
                 backend.infer(inputs)
             except BackendError as error:
+                if candidate == baseline:
+                    raise
                 losers[candidate.label] = str(error)
                 continue
             runners[candidate.label] = _Runner(candidate, backend, inputs, options.objective, meter)
@@ -142,8 +152,8 @@ def search(
         result = race(runners, deadline=deadline, keep=[baseline.label], seed=options.seed)
     losers.update(result.losers)
     chosen = _decide(runners, result, baseline, losers, options)
-    chosen |= {"objective": options.objective, "max_drop": options.max_drop, "accuracy": scores, "metric": judge.metric}
-    chosen["load_average"] = load
+    chosen |= {"objective": options.objective, "max_drop": options.max_drop, "load_average": load}
+    chosen |= {"accuracy": scores, "metric": judge.metric, "judged_on": len(judge.crops)}
     if meter is not None:
         chosen["energy_source"] = meter.source
     device = fingerprint()
@@ -204,40 +214,54 @@ def check(options: SearchOptions) -> Meter | None:
 def _judge(
     package: Package, crops: CropSet, baseline: Candidate, candidates: list[Candidate], deadline: float
 ) -> Judge:
-    """A judge on as many crops as every variant can be run on by then, going by FP32 on a few."""
-    file = package.file(baseline.variant)
-    few = some_of(crops, _FEW_CROPS)
+    """A judge on as many crops as every variant can be loaded and run on by then, going by FP32 on a few."""
+    manifest = package.manifest
+    labels = crops.presence(manifest.aus)
+    few = some_of(crops, rows_to_judge(labels, _FEW_CROPS)).inputs(manifest.takes_neutral)
+    batch = batch_for(package.file(baseline.variant))
     begin = time.monotonic()
-    predict_file(file, baseline.backend, few, package.manifest)
-    per_crop = (time.monotonic() - begin) / len(few)
-    runs = 1 + len({(candidate.variant.name, candidate.backend) for candidate in candidates})
-    affordable = int((deadline - time.monotonic()) / (per_crop * runs * _SLOWER_THAN_FP32))
-    some = some_of(crops, max(affordable, _FEW_CROPS))
-    return make_judge(some, package.manifest, predict_file(file, baseline.backend, some, package.manifest))
+    with _open(package, baseline) as backend:
+        # The first call is slower than the rest, which makes it part of loading.
+        predict(backend, {name: array[:batch] for name, array in few.items()}, batch)
+        loaded = time.monotonic()
+        predict(backend, few, batch)
+        now = time.monotonic()
+        per_crop = max(now - loaded, 1e-6) / len(few["face"])
+        runs = len({candidate.reading for candidate in candidates})
+        left = deadline - now - runs * (loaded - begin)
+        affordable = int(left / (per_crop * runs * _SLOWER_THAN_FP32))
+        some = some_of(crops, rows_to_judge(labels, max(affordable, _FEW_CROPS)))
+        reference = predict(backend, some.inputs(manifest.takes_neutral), batch)
+    return make_judge(some, manifest, reference)
 
 
 def _within_budget(
     package: Package,
+    baseline: Candidate,
     candidates: list[Candidate],
     judge: Judge,
     max_drop: float,
     deadline: float,
     progress: Progress,
 ) -> tuple[list[Candidate], dict[str, float], dict[str, str]]:
-    """Candidates whose outputs are accurate enough, the score by variant and backend, and why the others are not."""
+    """Candidates whose outputs are accurate enough, the score by variant and backend, and why the others are not.
+
+    FP32 as it was made the reference, so it is among them whatever the time.
+    """
     reference = judge.score(judge.reference).value
-    scores: dict[str, float] = {}
+    scores = {baseline.reading: reference}
     dropped: dict[str, str] = {}
     for candidate in candidates:
-        key = f"{candidate.variant.name} on {candidate.backend}"
+        key = candidate.reading
         if key in scores or key in dropped:
             continue
-        if scores and time.monotonic() > deadline:
+        if time.monotonic() > deadline:
             dropped[key] = OUT_OF_TIME
             continue
         progress(f"accuracy of {key}")
         try:
-            with _open(package, candidate) as backend:
+            # On the backend's own choice of threads, as FP32 was timed: on one a model may take all the time there is.
+            with _open(package, dataclasses.replace(candidate, threads=None)) as backend:
                 batch = batch_for(package.file(candidate.variant))
                 outputs = predict(backend, judge.crops.inputs(package.manifest.takes_neutral), batch)
         except BackendError as error:
@@ -246,7 +270,7 @@ def _within_budget(
         scores[key] = judge.score(outputs).value
         if reference - scores[key] > max_drop + 1e-12:
             dropped[key] = f"{judge.metric} {scores[key]:.4f}, FP32 {reference:.4f}: falls more than {max_drop:g}"
-    kept = [c for c in candidates if f"{c.variant.name} on {c.backend}" not in dropped]
+    kept = [candidate for candidate in candidates if candidate.reading not in dropped]
     return kept, scores, dropped
 
 

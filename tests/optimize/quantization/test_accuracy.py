@@ -53,3 +53,21 @@ def test_a_subset_is_spread_over_the_set():
     judge = dataclasses.replace(_judge(reference, reference))
     assert judge.subset(3).reference[:, 0].tolist() == [0.0, 8.0, 18.0]
     assert len(judge.subset(3).crops) == 3
+
+
+def test_a_subset_keeps_a_positive_of_each_au_that_has_one():
+    reference = np.zeros((100, 2), np.float32)
+    labels = np.zeros((100, 2), np.float32)
+    labels[37, 0], labels[[3, 50, 98], 1] = 1, 1
+    some = _judge(labels, reference).subset(4)
+    assert (some.labels == 1).any(axis=0).tolist() == [True, True]
+    assert len(some.crops) == len(some.labels) == len(some.reference) == 6
+    assert len(_judge(np.zeros((100, 2), np.float32), reference).subset(4).crops) == 4
+
+
+def test_damage_to_a_rare_au_is_seen_on_a_few_crops():
+    labels = np.zeros((100, 2), np.float32)
+    labels[:, 0], labels[41, 1] = 1, 1
+    some = _judge(labels, labels).subset(16)
+    broken = some.reference * np.array([1, 0], np.float32)
+    assert some.score(some.reference).value - some.score(broken).value == 0.5

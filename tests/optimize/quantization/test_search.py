@@ -9,11 +9,12 @@ import pytest
 
 from edgeau.optimize.search import SearchOptions, list_candidates, search
 from edgeau.optimize.variants import add_variants, wanted_variants
+from edgeau.runtime.backends import Backend, open_backend
 from edgeau.runtime.choose import choose
 from edgeau.runtime.cli import main
-from edgeau.runtime.crops import read_crops
+from edgeau.runtime.crops import read_crops, spread
 from edgeau.runtime.device import fingerprint, usable_cores
-from edgeau.runtime.errors import InputError
+from edgeau.runtime.errors import BackendError, InputError
 from edgeau.runtime.package import Package
 
 
@@ -69,6 +70,89 @@ def test_a_variant_beyond_the_budget_is_not_measured(make_package, quantized, cr
     best = scores["fp32 on onnxruntime"]
     for name, score in scores.items():
         assert (name in result.chosen["losers"]) == (score < best - 1e-12)
+
+
+class _Clock:
+    """Stands for the module `time` in a search: its time passes only where a test says so."""
+
+    def __init__(self):
+        self.now = 0.0
+        self.perf_counter, self.strftime, self.gmtime = time.perf_counter, time.strftime, time.gmtime
+
+    def monotonic(self):
+        return self.now
+
+
+class _Slow(Backend):
+    """A backend on which a crop takes a millisecond of that clock."""
+
+    def __init__(self, backend, clock):
+        self._backend, self._clock = backend, clock
+        self.output_names = backend.output_names
+
+    def infer(self, inputs):
+        self._clock.now += 1e-3 * len(inputs["face"])
+        return self._backend.infer(inputs)
+
+    def close(self):
+        self._backend.close()
+
+
+def test_time_to_load_a_model_is_not_taken_for_time_to_run_it(quantized, crops, tmp_path, monkeypatch):
+    clock = _Clock()
+
+    def slowly(*args):
+        clock.now += 1.0
+        return _Slow(open_backend(*args), clock)
+
+    monkeypatch.setattr("edgeau.optimize.search.time", clock)
+    monkeypatch.setattr("edgeau.optimize.search.open_backend", slowly)
+    monkeypatch.setattr("edgeau.optimize.parity.open_backend", slowly)
+    package = quantized.copy_to(tmp_path / "slow.edgeau")
+    chosen = search(package, crops, SearchOptions(minutes=0.5, max_drop=0.2)).chosen
+    assert chosen["judged_on"] == len(crops)
+    assert set(chosen["accuracy"]) >= {"fp32 on openvino", "int8-ort on onnxruntime"}
+
+
+def test_few_crops_have_a_positive_of_each_au_and_are_counted(quantized, crops, tmp_path, monkeypatch):
+    monkeypatch.setattr("edgeau.optimize.search._JUDGING", 0.0)
+    intensity = np.zeros_like(crops.intensity)
+    intensity[[1, 2, 4, 7], range(4)] = 5.0
+    rare = dataclasses.replace(crops, intensity=intensity)
+    assert not np.isin([1, 2, 4, 7], spread(len(crops), 16)).all()
+    lines = []
+    package = quantized.copy_to(tmp_path / "rare.edgeau")
+    result = search(package, rare, SearchOptions(minutes=0.01), lines.append)
+    assert 16 < result.chosen["judged_on"] <= 20
+    assert any(f"judging on {result.chosen['judged_on']} of 40 crops" in line for line in lines)
+
+
+def test_fp32_is_compared_with_whatever_the_order_of_its_backends_and_the_time(quantized, crops, tmp_path, monkeypatch):
+    monkeypatch.setattr("edgeau.optimize.search._JUDGING", 0.0)
+    variants = tuple(dataclasses.replace(v, backends=v.backends[::-1]) for v in quantized.manifest.variants)
+    package = quantized.copy_to(tmp_path / "reversed.edgeau")
+    package = package.with_manifest(dataclasses.replace(package.manifest, variants=variants))
+    chosen = search(package, crops, SearchOptions(minutes=0.01)).chosen
+    assert "fp32 on onnxruntime" in chosen["accuracy"]
+    assert "fp32 on onnxruntime, default threads" in {entry["label"] for entry in chosen["measured"]}
+
+
+@pytest.mark.parametrize("opened", [0, 1], ids=["to judge", "to measure"])
+def test_fp32_that_can_not_be_opened_is_said(quantized, crops, tmp_path, monkeypatch, opened):
+    times = []
+
+    def sometimes(name, file, options):
+        if (name, file.name, options.threads) == ("onnxruntime", "fp32.onnx", None):
+            times.append(name)
+            if len(times) > opened:
+                raise BackendError("ONNX Runtime can't load fp32.onnx")
+        return open_backend(name, file, options)
+
+    monkeypatch.setattr("edgeau.optimize.search.open_backend", sometimes)
+    package = quantized.copy_to(tmp_path / "closed.edgeau")
+    with pytest.raises(BackendError, match=r"can't load fp32\.onnx"):
+        search(package, crops, SearchOptions(minutes=0.02, max_drop=0.2))
+    assert package.manifest.selection == {}
 
 
 def test_size_takes_the_smallest_that_is_not_slower(quantized, crops, tmp_path):
