@@ -40,12 +40,13 @@ teacher() { run "teacher-$1" train --model fan-trans-s --fan runs/fan --data dat
 alone() { run "alone-$1" train --model cednn-s --data data/train --seed "$1" "${common[@]}"; }
 builtin() { run "builtin-$1" train --model cednn-s --data data/builtin --seed "$1" "${common[@]}"; }
 distilled() { run "distilled-$1" distill --teacher runs/teacher-1/best.pt --student cednn-s --data data/train --seed "$1" "${common[@]}"; }
+logits() { run "logits-$1" distill --teacher runs/teacher-1/best.pt --student cednn-s --feature-weight 0 --data data/train --seed "$1" "${common[@]}"; }
 online() { run "online-$1" distill --peers cednn-s,cednn-s --data data/train --seed "$1" "${common[@]}"; }
 single() { run "$1" train --model "$1" --data data/train --seed 1 "${common[@]}"; }
 
 # The student that ships, and the same network without the teacher; larger, and more steps than the comparison.
 long=(--steps 2000 --batch 32 --eval-every 500 --val 0.05 --test 0 --workers 1 --seed 1)
-shipped() { run shipped distill --teacher runs/teacher-1/best.pt --student cednn-m --data data/train --data data/more "${long[@]}"; }
+shipped() { run shipped distill --teacher runs/teacher-1/best.pt --student cednn-m --feature-weight 0 --data data/train --data data/more "${long[@]}"; }
 unshipped() { run unshipped train --model cednn-m --data data/train --data data/more "${long[@]}"; }
 # Fewer channels, or INT8 in training, from the student that ships; and as many plain steps from it, to compare with.
 more=(--teacher runs/teacher-1/best.pt --init runs/shipped/best.pt --data data/train --data data/more --steps 300 --batch 32 --lr 0.0005 --eval-every 100 --val 0.05 --test 0 --workers 1 --seed 1)
