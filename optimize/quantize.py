@@ -83,7 +83,7 @@ def quantize_package(
     out: PathLike | None = None,
     progress: Progress = lambda _: None,
 ) -> tuple[Package, list[Made]]:
-    """Add INT8 variants to a package, replacing older ones of the same names.
+    """Add INT8 variants to a package, each as soon as it is made, replacing older ones of the same names.
 
     Args:
         path: the package, which must have an FP32 variant.
@@ -122,7 +122,10 @@ def quantize_package(
     for target in targets:
         progress(f"finishing for {target.name}")
         made.append(_make(job, target, options.max_drop, progress))
-    return _write(package, made, out), made
+        if out is None:
+            # At once: this one is kept where the next takes longer than there is time for.
+            package = store(package, made[-1].variant, made[-1].model)
+    return (package if out is None else _write(package, made, out)), made
 
 
 def float_variant(manifest: Manifest) -> Variant:
@@ -204,11 +207,7 @@ def _make(job: _Job, target: Target, max_drop: float | None, progress: Progress)
     return Made(variant, finished.model, restored)
 
 
-def _write(package: Package, made: list[Made], out: PathLike | None) -> Package:
-    if out is None:
-        for item in made:
-            package = store(package, item.variant, item.model)
-        return package
+def _write(package: Package, made: list[Made], out: PathLike) -> Package:
     with tempfile.TemporaryDirectory(prefix="edgeau-") as folder:
         copy = package.copy_to(Path(folder) / package.path.name)
         for item in made:
