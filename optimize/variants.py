@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import tempfile
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from pathlib import Path
 import onnx
 
 from edgeau.runtime.backends import missing
-from edgeau.runtime.errors import EdgeauError, InputError
+from edgeau.runtime.errors import EdgeauError, InputError, MissingExtraError
 from edgeau.runtime.package import Package
 
 from .half import NAME as FP16
@@ -32,7 +33,9 @@ class Wanted:
         calibration, evaluation: data specifications; without the second, parity is measured on the first.
         targets: names of TARGETS.
         half: whether FP16 is made.
-        samples: how many crops of each are used.
+        samples: how many crops INT8 is calibrated on.
+        eval_samples: how many crops parity is measured on; as many as the search reads, or an AU that is present in one
+            of its crops may be absent here, which is refused.
         seed: of random choices.
     """
 
@@ -41,14 +44,21 @@ class Wanted:
     targets: tuple[str, ...]
     half: bool
     samples: int
+    eval_samples: int
     seed: int
 
 
-def wanted_variants(package: Package, calibration: str, evaluation: str | None, samples: int, seed: int) -> Wanted:
-    """INT8 for each backend of this machine and FP16, as far as the package lacks them."""
+def wanted_variants(
+    package: Package, calibration: str, evaluation: str | None, samples: int, eval_samples: int, seed: int
+) -> Wanted:
+    """INT8 for each backend of this machine and FP16, as far as the package lacks them.
+
+    None for TensorRT, which runs engines: a search tries those that `edgeau build` made, and no ONNX file.
+    """
     have = {variant.name for variant in package.manifest.variants}
-    targets = tuple(t.name for t in TARGETS.values() if t.variant not in have and missing(t.backend) is None)
-    return Wanted(calibration, evaluation, targets, FP16 not in have, samples, seed)
+    here = [t for t in TARGETS.values() if t.backend != "tensorrt" and missing(t.backend) is None]
+    targets = tuple(target.name for target in here if target.variant not in have)
+    return Wanted(calibration, evaluation, targets, FP16 not in have, samples, eval_samples, seed)
 
 
 def add_variants(
@@ -102,22 +112,29 @@ def _work_until(deadline: float, copy: Package, wanted: Wanted, progress: Callab
 
 
 def _work(path: str, wanted: Wanted, sender: Connection) -> None:
-    """Make everything in place, telling the parent; FP16 first, which takes the least."""
-
-    def tell(text: str) -> None:
-        sender.send(("progress", text))
-
+    """Make everything in place, telling the parent how it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
+    tempfile.tempdir = str(Path(path).parent)  # the parent deletes it, even where this process is killed
     try:
-        package = Package.open(path)
-        if wanted.half:
-            tell("converting to FP16")
-            data = wanted.evaluation or wanted.calibration
-            package = add_fp16(package, data, samples=wanted.samples, seed=wanted.seed)
-        if wanted.targets:
-            options = QuantizeOptions(wanted.targets, wanted.samples, wanted.seed, eval_samples=wanted.samples)
-            quantize_package(path, wanted.calibration, options, evaluation=wanted.evaluation, progress=tell)
+        _make(path, wanted, lambda text: sender.send(("progress", text)))
         sender.send(("done", ""))
     except InputError as error:
         sender.send(("input", str(error)))
     except EdgeauError as error:
         sender.send(("failed", str(error)))
+    except ModuleNotFoundError as error:
+        sender.send(("failed", str(MissingExtraError(error.name or "a library", "optimize", "making variants"))))
+    except Exception as error:  # noqa: BLE001 - the parent knows nothing but what is sent, whatever the reason
+        text = " ".join(str(error).split())
+        sender.send(("failed", f"INT8 and FP16 files can't be made: {type(error).__name__}: {text}"))
+
+
+def _make(path: str, wanted: Wanted, tell: Callable[[str], None]) -> None:
+    """FP16 first, which takes the least. Each variant is in the package as soon as it is made."""
+    if wanted.half:
+        tell("converting to FP16")
+        data = wanted.evaluation or wanted.calibration
+        add_fp16(Package.open(path), data, samples=wanted.eval_samples, seed=wanted.seed)
+    if wanted.targets:
+        options = QuantizeOptions(wanted.targets, wanted.samples, wanted.seed, eval_samples=wanted.eval_samples)
+        quantize_package(path, wanted.calibration, options, evaluation=wanted.evaluation, progress=tell)

@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     check(options)
     left_out: dict[str, str] = {}
     if args.calib is not None:
-        wanted = wanted_variants(package, args.calib, args.eval, _CALIBRATION, args.seed)
+        wanted = wanted_variants(package, args.calib, args.eval, _CALIBRATION, _SAMPLES, args.seed)
         package, left_out = add_variants(package, wanted, begin + 60 * _MAKING * args.minutes, note)
         for name, why in left_out.items():
             note(f"{name}: {why}")

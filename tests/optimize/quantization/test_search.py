@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 
+from edgeau.optimize.accuracy import read_evaluation
 from edgeau.optimize.search import SearchOptions, list_candidates, search
 from edgeau.optimize.variants import add_variants, wanted_variants
 from edgeau.runtime.backends import Backend, open_backend
@@ -190,12 +191,12 @@ def _no_meter():
 
 
 def test_what_is_missing_is_made_and_what_is_there_is_left(package, calibration, evaluation):
-    wanted = wanted_variants(package, str(calibration), str(evaluation), 24, 0)
+    wanted = wanted_variants(package, str(calibration), str(evaluation), 24, 40, 0)
     made, left_out = add_variants(package, wanted, time.monotonic() + 300, lambda _: None)
     assert {v.name for v in made.manifest.variants} == {"fp32", "fp16", "int8-ort", "int8-openvino"}
     assert left_out == {}
     assert made.variant("int8-ort").notes["calibration"]["samples"] == 24
-    again = wanted_variants(made, str(calibration), str(evaluation), 24, 0)
+    again = wanted_variants(made, str(calibration), str(evaluation), 24, 40, 0)
     assert (again.targets, again.half) == ((), False)
 
 
@@ -235,6 +236,25 @@ def test_bad_options_are_refused(quantized, evaluation, tmp_path, capsys, more):
     assert main(["optimize", str(package.path), "--eval", str(evaluation), *more]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert Package.open(package.path).manifest.selection == {}
+
+
+def test_variants_are_made_with_as_many_crops_as_the_search_judges_on(package, make_data, tmp_path, monkeypatch):
+    np.savez(tmp_path / "many.npz", **make_data(250, seed=5))
+    seen = {}
+
+    def read(spec, manifest, *, samples, seed):
+        seen["judged"] = samples
+        return read_evaluation(spec, manifest, samples=samples, seed=seed)
+
+    def note_and_make_none(package, wanted, deadline, progress):
+        seen["made"] = wanted.eval_samples
+        return package, {}
+
+    monkeypatch.setattr("edgeau.optimize.commands.optimize.read_evaluation", read)
+    monkeypatch.setattr("edgeau.optimize.commands.optimize.add_variants", note_and_make_none)
+    data = str(tmp_path / "many.npz")
+    assert main(["optimize", str(package.path), "--calib", data, "--eval", data, "--minutes", "0.01"]) == 0
+    assert seen["judged"] == seen["made"]
 
 
 def test_data_to_judge_on_is_asked_for(quantized, capsys):
