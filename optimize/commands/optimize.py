@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import shutil
 import time
 from typing import Any
 
@@ -20,7 +21,9 @@ from edgeau.optimize.quantize import require_writable
 from edgeau.optimize.search import OBJECTIVES, SearchOptions, Selection, check, search
 from edgeau.optimize.variants import add_variants, wanted_variants
 from edgeau.runtime.cli import EXIT_OK, emit_json, note, say
+from edgeau.runtime.crops import CropSet
 from edgeau.runtime.errors import InputError
+from edgeau.runtime.files import atomic_folder
 from edgeau.runtime.package import Package
 
 _DEFAULTS = SearchOptions()
@@ -51,26 +54,38 @@ def run(args: argparse.Namespace) -> int:
     begin = time.monotonic()
     if args.eval is None and args.calib is None:
         raise InputError("edgeau optimize needs data to judge accuracy on", mend="give --eval DATA (or --calib DATA)")
-    package = Package.open(args.package)
-    crops = read_evaluation(args.eval or args.calib, package.manifest, samples=_SAMPLES, seed=args.seed)
-    if args.out is not None:
-        package = package.copy_to(args.out)
-    require_writable(package.path)
     options = SearchOptions(args.objective, args.max_drop, args.minutes, args.seed)
     check(options)
-    left_out: dict[str, str] = {}
-    if args.calib is not None:
-        wanted = wanted_variants(package, args.calib, args.eval, _CALIBRATION, _SAMPLES, args.seed)
-        package, left_out = add_variants(package, wanted, begin + 60 * _MAKING * args.minutes, note)
-        for name, why in left_out.items():
-            note(f"{name}: {why}")
-    minutes = max(args.minutes - (time.monotonic() - begin) / 60, 0.01)
-    selection = search(package, crops, dataclasses.replace(options, minutes=minutes), note, left_out)
+    package = Package.open(args.package)
+    crops = read_evaluation(args.eval or args.calib, package.manifest, samples=_SAMPLES, seed=args.seed)
+    if args.out is None:
+        require_writable(package.path)
+        selection = _tune(package, crops, options, args, begin)
+    else:
+        package.verify()  # here, because what is said of a damaged file in the copy would name a folder that is gone
+        with atomic_folder(args.out) as folder:
+            shutil.copytree(package.path, folder, dirs_exist_ok=True)
+            selection = _tune(Package.open(folder), crops, options, args, begin)
+        selection = dataclasses.replace(selection, package=Package.open(args.out))
     if args.json:
-        emit_json({"package": str(package.path), "device": selection.device, **selection.chosen})
+        emit_json({"package": str(selection.package.path), "device": selection.device, **selection.chosen})
     else:
         _print(selection)
     return EXIT_OK
+
+
+def _tune(
+    package: Package, crops: CropSet, options: SearchOptions, args: argparse.Namespace, begin: float
+) -> Selection:
+    """Make what is missing and search, in place, until ``options.minutes`` after ``begin``."""
+    left_out: dict[str, str] = {}
+    if args.calib is not None:
+        wanted = wanted_variants(package, args.calib, args.eval, _CALIBRATION, _SAMPLES, args.seed)
+        package, left_out = add_variants(package, wanted, begin + 60 * _MAKING * options.minutes, note)
+        for name, why in left_out.items():
+            note(f"{name}: {why}")
+    minutes = max(options.minutes - (time.monotonic() - begin) / 60, 0.01)
+    return search(package, crops, dataclasses.replace(options, minutes=minutes), note, left_out)
 
 
 def _print(selection: Selection) -> None:

@@ -223,8 +223,11 @@ def test_what_can_not_be_made_is_one_line_and_changes_nothing(package, tmp_path,
     data = tmp_path / "one-colour.npz"
     np.savez(data, faces=np.full((4, 48, 48, 3), 7, np.uint8))
     arguments = ["optimize", str(package.path), "--calib", str(data), "--eval", str(evaluation)]
-    assert main([*arguments, "--minutes", "1"]) == 2
-    assert "crops of one colour" in capsys.readouterr().err.splitlines()[-1]
+    out = tmp_path / "out" / "tuned.edgeau"
+    for more in ([], ["-o", str(out)]):
+        assert main([*arguments, "--minutes", "1", *more]) == 2
+        assert "crops of one colour" in capsys.readouterr().err.splitlines()[-1]
+    assert not any(tmp_path.glob("out/*"))
     assert {v.name for v in Package.open(package.path).manifest.variants} == {"fp32"}
 
 
@@ -236,6 +239,16 @@ def test_bad_options_are_refused(quantized, evaluation, tmp_path, capsys, more):
     assert main(["optimize", str(package.path), "--eval", str(evaluation), *more]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert Package.open(package.path).manifest.selection == {}
+    assert main(["optimize", str(package.path), "--eval", str(evaluation), *more, "-o", str(tmp_path / "out")]) == 2
+    assert [entry.name for entry in tmp_path.iterdir()] == ["kept.edgeau"]
+
+
+def test_a_damaged_package_is_named_by_its_own_folder(package, evaluation, tmp_path, capsys):
+    (package.path / "fp32.onnx").write_bytes(b"damaged")
+    arguments = ["optimize", str(package.path), "--eval", str(evaluation), "-o", str(tmp_path / "out")]
+    assert main(arguments) == 2
+    assert str(package.path / "fp32.onnx") in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_variants_are_made_with_as_many_crops_as_the_search_judges_on(package, make_data, tmp_path, monkeypatch):

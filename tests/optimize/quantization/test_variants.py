@@ -132,4 +132,5 @@ def test_ctrl_c_is_one_line_and_leaves_nothing(
         os.killpg(running.pid, signal.SIGKILL)
     assert running.returncode == 2
     assert errors.splitlines() == ["edgeau: interrupted; nothing half-written was left behind"]
+    assert list(out.iterdir()) == []
     assert list(temporary.glob("edgeau-*")) == []
