@@ -6,7 +6,6 @@ import contextlib
 import copy
 import io
 import logging
-import os
 import random
 import warnings
 from collections.abc import Iterator
@@ -15,13 +14,12 @@ import numpy as np
 import onnx
 
 from edgeau.runtime.errors import EdgeauError
+from edgeau.runtime.privacy import send_no_telemetry
 
 from .ranges import refine_ranges
 from .scope import float_nodes, has_attention, name_nodes
 
-# Set before NNCF is imported, or importing it starts a thread that reports its use to its makers.
-os.environ.setdefault("NNCF_CI", "1")
-
+send_no_telemetry()
 
 # Share of one crop's values that may lie outside the range; the range then holds for every crop.
 OUTLIERS = 1e-4

@@ -12,6 +12,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from edgeau.runtime.privacy import send_no_telemetry
+
+send_no_telemetry()
+
 # What a property test finds must not depend on how fast or how busy the machine is.
 settings.register_profile("any-speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any-speed")

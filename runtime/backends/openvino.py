@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any, Dict, Mapping
 
 import numpy as np
-import openvino as ov  # noqa: TID251 - its one file
 
 from edgeau.runtime.errors import BackendError
+from edgeau.runtime.privacy import send_no_telemetry
 
 from .base import Backend, BackendOptions
+
+send_no_telemetry()
+import openvino as ov  # noqa: E402, TID251 - its one file
 
 
 class OpenVinoBackend(Backend):
