@@ -68,11 +68,12 @@ def probabilities(checkpoint, crop_set):
 def test_a_student_without_labels_comes_to_agree_with_its_teacher(teacher, crop_set, tmp_path, tiny_config):
     out = tmp_path / "student"
     common = ["--teacher", str(teacher), "--student", "cednn", "--label-weight", "0", "--lr", "0.02", "--no-augment"]
-    assert main(["distill", *common, *words(crop_set, out, tiny_config, "--steps", "100")]) == 0
+    assert main(["distill", *common, *words(crop_set, out, tiny_config, "--steps", "260")]) == 0
     assert main(["distill", *common, *words(crop_set, tmp_path / "fresh", tiny_config, "--steps", "1")]) == 0
     target = probabilities(teacher, crop_set)
     gap = np.abs(probabilities(out / "best.pt", crop_set) - target).mean()
     gap_untaught = np.abs(probabilities(tmp_path / "fresh" / "best.pt", crop_set) - target).mean()
+    # Seen with 6 seeds: 0.04 to 0.16 of the untaught gap. After 100 steps it was 0.25 to 0.58.
     assert gap < 0.6 * gap_untaught
 
 
@@ -117,7 +118,8 @@ def test_peers_draw_together(crop_set, tmp_path, tiny_config):
         assert main(["distill", *words(crop_set, out, tiny_config, *more)]) == 0
         first, second = (probabilities(out / f"best-{name}.pt", crop_set) for name in ("cednn", "cednn-2"))
         gaps.append(np.abs(first - second).mean())
-    assert gaps[1] < 0.85 * gaps[0]
+    # Seen with 4 seeds: 0.23 to 0.37; without effect it is 1.
+    assert gaps[1] < 0.7 * gaps[0]
 
 
 def test_an_interrupted_distillation_names_its_own_verb(teacher, crop_set, tmp_path, tiny_config, capsys):

@@ -24,11 +24,12 @@ def words(crop_set, out, family, *more):
 @pytest.mark.parametrize("family", SIZES)
 def test_every_family_learns_one_batch(family, crop_set, tmp_path):
     out = tmp_path / "run"
-    more = ["--one-batch", "--no-augment", "--steps", "25"]
+    more = ["--one-batch", "--no-augment", "--steps", "60"]
     assert main(["train", "--model", family, *words(crop_set, out, family, *more)]) == 0
     lines = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
     losses = [line[f"{family}/au"] for line in lines if line["kind"] == "train"]
-    assert min(losses[-5:]) < 0.8 * losses[0]
+    # Seen with 4 seeds: CEDNN 0.38 to 0.47 of the first loss, the others 0.04 at most.
+    assert min(losses[-5:]) < 0.7 * losses[0]
     assert load_checkpoint(out / "best.pt").family == family
     assert list((out / "tensorboard").glob("events.*"))
 

@@ -6,9 +6,9 @@ import subprocess
 import sys
 
 import pytest
+import torch
 
 from edgeau.runtime.cli import main
-from edgeau.train.checkpoint import load_checkpoint
 
 
 def words(crop_set, out, config):
@@ -32,9 +32,7 @@ def words(crop_set, out, config):
 
 def curve(out):
     lines = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
-    return [line["loss"] for line in lines if line["kind"] == "train"], [
-        x["cednn"] for x in lines if x["kind"] == "val"
-    ]
+    return [line["loss"] for line in lines if line["kind"] == "train"], [x["step"] for x in lines if x["kind"] == "val"]
 
 
 def test_two_processes_have_the_loss_curve_of_one_at_the_same_global_batch(crop_set, tmp_path, tiny_config):
@@ -54,15 +52,18 @@ def test_two_processes_have_the_loss_curve_of_one_at_the_same_global_batch(crop_
         env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
-    losses, scores = curve(tmp_path / "one")
-    losses_two, scores_two = curve(tmp_path / "two")
+    losses, judged = curve(tmp_path / "one")
+    losses_two, judged_two = curve(tmp_path / "two")
     assert len(losses) == 6
     assert losses_two == pytest.approx(losses, rel=2e-3)
     # The first steps agree to rounding; later ones amplify it.
     assert losses_two[:3] == pytest.approx(losses[:3], rel=2e-5)
-    assert scores_two == pytest.approx(scores, abs=0.05)
-    one, two = (load_checkpoint(tmp_path / name / "best.pt").state_dict for name in ("one", "two"))
-    assert two["stem.1.running_mean"] == pytest.approx(one["stem.1.running_mean"], abs=2e-3)
+    assert judged_two == judged == [3, 6]
+    # The averaged weights, not their F1: in 12 crops one decision on the other side of its threshold moves that by up
+    # to 0.2, and with it the choice of the best. Seen with 4 seeds: 1.5e-4; at half the batch 0.06 and more.
+    one, two = (torch.load(tmp_path / name / "last.pt", weights_only=True)["ema"] for name in ("one", "two"))
+    mean = "cednn.stem.1.running_mean"
+    assert two[mean] == pytest.approx(one[mean], abs=5e-3)
 
 
 def test_a_batch_must_split_evenly_among_the_processes(crop_set, tmp_path):

@@ -127,9 +127,9 @@ def fine_tuned(trained, brittle, crop_set, out, *more):
         "--lr",
         "0.005",
         "--steps",
-        "120",
+        "240",
         "--qat-settle",
-        "60",
+        "120",
     ]
     assert main(["distill", *taught, *words(crop_set, out, "--label-weight", "0", *more)]) == 0
     return out / "best.pt"
@@ -150,15 +150,15 @@ def test_int8_of_a_brittle_model_is_mended_by_training_with_its_rounding(trained
     aware = fine_tuned(trained, brittle, crop_set, tmp_path / "aware", "--qat")
     before = error_of_int8(brittle, trained, crop_set, tmp_path / "untouched")
     after = error_of_int8(aware, trained, crop_set, tmp_path / "aware")
-    # Seen on two processors: 0.32 and 0.33 before, 0.08 and 0.17 after. The same steps without rounding gave 0.06 and
-    # 0.09 on the first: on a model this small the fine-tuning itself does most of it.
-    assert after < 0.75 * before
+    # Seen with 4 seeds: 0.27 to 0.35 before, 0.03 to 0.04 after. In half the steps it was 0.05 to 0.17, and without
+    # rounding 0.07 to 0.22.
+    assert after < 0.4 * before
     operators = {
         node.op_type for node in onnx.load(str(tmp_path / "aware" / "student.edgeau" / "fp32.onnx")).graph.node
     }
     assert not any("Quantize" in operator for operator in operators)
     assert set(load_checkpoint(aware).state_dict) == set(load_checkpoint(brittle).state_dict)
-    assert load_checkpoint(aware).provenance["quantization_aware"]["settle_steps"] == 60
+    assert load_checkpoint(aware).provenance["quantization_aware"]["settle_steps"] == 120
 
 
 def test_resuming_goes_on_with_the_same_ranges_and_frozen_statistics(trained, crop_set, tmp_path, monkeypatch):

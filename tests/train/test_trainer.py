@@ -25,12 +25,13 @@ def history(out):
 def test_a_model_learns_cartoon_faces_of_people_it_never_saw(make_crop_set, tmp_path, tiny_config, capsys):
     faces = make_crop_set(subjects=16, frames=16)
     out = tmp_path / "run"
-    options = ["--steps", "120", "--eval-every", "40", "--lr", "0.01", "--val", "0.15", "--test", "0.15", "--json"]
+    options = ["--steps", "360", "--eval-every", "60", "--lr", "0.01", "--val", "0.15", "--test", "0.15", "--json"]
     assert main(arguments(faces, out, tiny_config, *options)) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((out / "metrics.json").read_text())
     test = printed["members"]["cednn"]["test"]
-    assert test["mean_f1"] > 0.6
+    # Seen with 5 seeds: 0.84 to 0.95, where calling every AU present gives 0.5. After 120 steps it was 0.40 to 0.73.
+    assert test["mean_f1"] > 0.65
     made = load_checkpoint(out / "best.pt").provenance
     parts = [set(made["subjects"][part]) for part in ("train", "val", "test")]
     assert len(set.union(*parts)) == sum(map(len, parts)) == 16
