@@ -116,20 +116,21 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_shard(tmp_path, monkeypatch)
 
 def test_an_interrupted_run_leaves_only_whole_shards_and_can_go_on(tmp_path, interruptible_edgeau):
     folder = tmp_path / "faces"
-    command = [*interruptible_edgeau, "synth", "--out", str(folder), "--subjects", "40", "--frames", "6"]
+    many = 4000  # minutes of work, so that the signal never comes too late
+    command = [*interruptible_edgeau, "synth", "--out", str(folder), "--subjects", str(many), "--frames", "6"]
     command += ["--size", "48", "--workers", "2"]
     running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    deadline = time.monotonic() + 60
-    while not list(folder.glob("shards/s*.npz")) and time.monotonic() < deadline:
+    deadline = time.monotonic() + 240  # a busy machine has taken 58 s for the first
+    while not list(folder.glob("shards/s*.npz")) and running.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     os.killpg(running.pid, signal.SIGINT)  # as a terminal does: to the parent and its workers
-    errors = running.communicate(timeout=30)[1]
+    errors = running.communicate(timeout=60)[1]
     assert running.returncode == 2
     assert "interrupted" in errors
     assert "Traceback" not in errors
     assert not (folder / "index.json").exists()
     names = sorted(p.name for p in (folder / "shards").iterdir())
     assert not [name for name in names if name.startswith(".")]
-    left = Job(folder, SyntheticOptions(subjects=40, frames=6), CROP)
+    left = Job(folder, SyntheticOptions(subjects=many, frames=6), CROP)
     for name in (n for n in names if n.endswith(".npz")):
         assert is_complete(left, int(name[1:6]))
