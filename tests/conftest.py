@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -86,11 +85,3 @@ def interruptible_edgeau() -> list[str]:
         "from edgeau.runtime.cli import main; sys.exit(main(sys.argv[1:]))"
     )
     return [sys.executable, "-c", code]
-
-
-@pytest.fixture
-def ctrl_c_interrupts() -> Iterator[None]:
-    """Ctrl-C raises KeyboardInterrupt here, even where this process was started to ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)

@@ -1,7 +1,9 @@
 """Training: what it learns, what it keeps, and that interrupting it changes nothing."""
 
 import json
-import signal
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -10,6 +12,23 @@ import torch
 from edgeau.runtime.cli import main
 from edgeau.train.checkpoint import load_checkpoint, model_from_checkpoint
 from edgeau.train.trainer import Ema, TrainOptions, learning_rate
+
+# Ctrl-C in the middle of step 13, in a process of its own: pytest's would not survive a handler that is missing.
+INTERRUPTED = """
+import signal, sys
+from edgeau.runtime.cli import main
+from edgeau.train.trainer import Trainer
+
+step = Trainer._step
+
+def interrupted_step(self, batch):
+    if self.progress.step == 12:
+        signal.raise_signal(signal.SIGINT)
+    return step(self, batch)
+
+Trainer._step = interrupted_step
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 def arguments(crop_set, out, config, *more):
@@ -52,25 +71,14 @@ def test_the_checkpoint_gives_the_reported_model(crop_set, tmp_path, tiny_config
     assert checkpoint.neutral.policy == "running"
 
 
-def test_an_interrupted_run_says_how_to_go_on_and_resumes_to_the_same_numbers(
-    crop_set, tmp_path, tiny_config, monkeypatch, capsys
-):
-    from edgeau.train import trainer as module
-
+def test_an_interrupted_run_says_how_to_go_on_and_resumes_to_the_same_numbers(crop_set, tmp_path, tiny_config):
     whole, halved = tmp_path / "whole", tmp_path / "halved"
     assert main(arguments(crop_set, whole, tiny_config)) == 0
-
-    step = module.Trainer._step
-
-    def interrupted_step(self, batch):
-        if self.progress.step == 12:
-            signal.raise_signal(signal.SIGINT)
-        return step(self, batch)
-
-    monkeypatch.setattr(module.Trainer, "_step", interrupted_step)
-    assert main(arguments(crop_set, halved, tiny_config)) == 2
-    monkeypatch.undo()
-    assert f"edgeau train --resume {halved}" in capsys.readouterr().err
+    command = [sys.executable, "-c", INTERRUPTED, *arguments(crop_set, halved, tiny_config)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 2, done.stderr
+    assert f"edgeau train --resume {halved}" in done.stderr
     assert torch.load(halved / "last.pt", weights_only=True)["progress"]["step"] == 13
     assert main(["train", "--resume", str(halved)]) == 0
 

@@ -1,8 +1,7 @@
 """One builder over the API of TensorRT 8.5, 8.6, 10.3, 10.16 and 11 (fakes with real names), and over a real one."""
 
-import signal
-import threading
-import time
+import subprocess
+import sys
 
 import pytest
 
@@ -210,16 +209,32 @@ def test_a_truncated_onnx_is_one_line(rtx, toy_onnx, tmp_path):
         build_engine(cut, BuildOptions(strongly_typed=True), trt=rtx)
 
 
-@pytest.mark.usefixtures("ctrl_c_interrupts")
-def test_interruption_stops_a_real_build_and_leaves_nothing(rtx, toy_onnx, tmp_path):
-    def interrupt_once(_):
-        if not interrupted.is_set():
-            interrupted.set()
-            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-            time.sleep(0.3)
+# Ctrl-C during a build, in a process of its own: pytest's would not survive it where it comes too late.
+INTERRUPTED = """
+import signal, sys, threading, time
+from pathlib import Path
+import tensorrt_rtx
+from edgeau.optimize.engine.builder import BuildOptions, build_engine
 
-    interrupted = threading.Event()
-    options = BuildOptions(strongly_typed=True, timing_cache=tmp_path / "x.timing")
-    with pytest.raises(KeyboardInterrupt):
-        build_engine(toy_onnx("fp32"), options, trt=rtx, report=interrupt_once)
+interrupted = threading.Event()
+
+def interrupt_once(_):
+    if not interrupted.is_set():
+        interrupted.set()
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        time.sleep(0.3)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+options = BuildOptions(strongly_typed=True, timing_cache=Path(sys.argv[2]))
+try:
+    build_engine(Path(sys.argv[1]), options, trt=tensorrt_rtx, report=interrupt_once)
+except KeyboardInterrupt:
+    sys.exit(7)
+"""
+
+
+def test_interruption_stops_a_real_build_and_leaves_nothing(rtx, toy_onnx, tmp_path):
+    command = [sys.executable, "-c", INTERRUPTED, str(toy_onnx("fp32")), str(tmp_path / "x.timing")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 7, done.stderr
     assert list(tmp_path.iterdir()) == []
