@@ -39,8 +39,8 @@ fan() { run fan train --model fan-s --data data/train --steps 1300 --eval-every 
 teacher() { run "teacher-$1" train --model fan-trans-s --fan runs/fan --data data/train --seed "$1" "${common[@]}"; }
 alone() { run "alone-$1" train --model cednn-s --data data/train --seed "$1" "${common[@]}"; }
 builtin() { run "builtin-$1" train --model cednn-s --data data/builtin --seed "$1" "${common[@]}"; }
-distilled() { run "distilled-$1" distill --teacher runs/teacher-1/best.pt --student cednn-s --data data/train --seed "$1" "${common[@]}"; }
-logits() { run "logits-$1" distill --teacher runs/teacher-1/best.pt --student cednn-s --feature-weight 0 --data data/train --seed "$1" "${common[@]}"; }
+features() { run "features-$1" distill --teacher runs/teacher-1/best.pt --student cednn-s --data data/train --seed "$1" "${common[@]}"; }
+distilled() { run "distilled-$1" distill --teacher runs/teacher-1/best.pt --student cednn-s --feature-weight 0 --data data/train --seed "$1" "${common[@]}"; }
 online() { run "online-$1" distill --peers cednn-s,cednn-s --data data/train --seed "$1" "${common[@]}"; }
 single() { run "$1" train --model "$1" --data data/train --seed 1 "${common[@]}"; }
 
