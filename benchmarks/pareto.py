@@ -148,8 +148,9 @@ def markdown(value: Mapping[str, Any]) -> str:
 
 
 def picture(models: Sequence[Mapping[str, Any]]) -> bytes:
-    """A PNG: F1 over p50, the area of a point its size on disk; dominated models are hollow."""
+    """A PNG: F1 over p50, the area of a point its size on disk; dominated models are hollow and without a name."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     figure = Figure(figsize=(9.5, 5.5), layout="constrained")
     axes = figure.subplots()
@@ -160,10 +161,21 @@ def picture(models: Sequence[Mapping[str, Any]]) -> bytes:
         face = "none" if model["dominated_by"] else colour
         area = 30 + 300 * model["size_bytes"] / largest
         axes.scatter(model["p50_ms"], model["f1"], s=area, facecolors=face, edgecolors=colour, linewidths=1.5)
-        axes.annotate(
-            name(model), (model["p50_ms"], model["f1"]), xytext=(8, 6), textcoords="offset points", fontsize=7
-        )
+    front = sorted(
+        (model for model in models if not model["dominated_by"]), key=lambda model: (model["f1"], model["p50_ms"])
+    )
+    for number, model in enumerate(front):
+        # Neighbours on the front are often close: their names stand at three heights in turn.
+        point, text = (model["p50_ms"], model["f1"]), (0, (-18, 12, -28)[number % 3])
+        label = f"{Path(model['package']).stem} {model['variant']}"
+        axes.annotate(label, point, xytext=text, textcoords="offset points", fontsize=7, ha="center")
+    for backend, colour in zip(backends, PALETTE, strict=False):
+        axes.scatter([], [], facecolors=colour, edgecolors=colour, label=backend)
+    axes.legend(loc="lower right", frameon=False)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5, 7)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("p50 of one face, ms (filled: on the front; hollow: dominated; area: size of the file)")
     axes.set_ylabel("mean AU F1")
     axes.margins(x=0.25, y=0.15)
