@@ -213,7 +213,7 @@ def markdown(value: Mapping[str, Any]) -> str:
     """The tables as text."""
     sets = _set_names(value["rows"])
     lines = ["# Training: F1", "", "Mean AU F1; of several seeds mean ± deviation (lowest to highest).", ""]
-    head = ["run", "seeds", "parameters", "MMAC", "samples seen"]
+    head = ["run", "seeds", "parameters", "MMAC", "training faces"]
     lines += _table(
         [*head, *sets], [[*_facts(row), *(_cell(row["sets"].get(key)) for key in sets)] for row in value["rows"]]
     )

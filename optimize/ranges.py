@@ -1,4 +1,4 @@
-"""Ranges of INT8 activations, chosen so that every calibration crop counts alike.
+"""Ranges of INT8 activations, chosen so that every crop looked at counts alike.
 
 The largest value that any crop shows is a bad range where few crops show far larger ones: in a FAN whose sums grow
 unchecked, two crops in a hundred reach 40 times what the others do, and leave these 3 of 127 levels. The mean of the
@@ -30,8 +30,13 @@ MOST_CROPS = 64
 
 @dataclass
 class _Group:
-    """Quantizers that share one scale, and what each candidate range costs summed over crops and tensors."""
+    """Quantizers that share one scale, and what each candidate range costs summed over crops and tensors.
 
+    Attributes:
+        steps: see `_steps`.
+    """
+
+    steps: tuple[float, float, float]
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     costs: np.ndarray = field(default_factory=lambda: np.zeros(len(CANDIDATES)))
 
@@ -41,7 +46,7 @@ def refine_ranges(quantized: onnx.ModelProto, samples: Sequence[dict[str, np.nda
 
     Args:
         quantized: Q/DQ model whose scales cover (nearly) all values of the samples; weights and zero points are left.
-        samples: the graph's inputs by name, one crop each.
+        samples: the graph's inputs by name, one crop each; MOST_CROPS from all over them are looked at.
     """
     graph = Graph(quantized)
     groups = _groups(graph)
@@ -51,7 +56,7 @@ def refine_ranges(quantized: onnx.ModelProto, samples: Sequence[dict[str, np.nda
         values = dict(zip(names, outputs[-len(names) :], strict=True)) if names else {}
         for group in groups:
             for node in group.nodes:
-                group.costs += np.sqrt(_noise(values[node.input[0]], *_steps(graph, node)))
+                group.costs += np.sqrt(_noise(values[node.input[0]], *group.steps))
     for group in groups:
         factor = CANDIDATES[int(np.argmin(group.costs))]
         for node in group.nodes:
@@ -65,7 +70,8 @@ def _groups(graph: Graph) -> list[_Group]:
     for node in graph.of_type(QUANTIZE):
         scale, zero_point = scale_of(graph, node), zero_point_of(graph, node)
         if not is_weight(graph, node) and scale is not None and zero_point is not None and scale.size == 1:
-            groups.setdefault(_steps(graph, node), _Group()).nodes.append(node)
+            steps = _steps(graph, node)
+            groups.setdefault(steps, _Group(steps)).nodes.append(node)
     return list(groups.values())
 
 

@@ -48,7 +48,8 @@ class DistillOptions:
 
 
 # Peers know nothing at first, and what pulls them together then holds both where they are: after 400 steps a CEDNN -s
-# alone had F1 0.445 in validation; two with the weights for a teacher had 0.33 and 0.31, with these 0.43 and 0.41.
+# alone had F1 0.445 in validation; two with the weights for a teacher had 0.33 and 0.31, with these 0.43 and 0.41
+# (benchmarks/results/training/curves.json).
 PEERS = DistillOptions(temperature=1.0, label_weight=1.0, logit_weight=0.3, feature_weight=0.0)
 
 
