@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from edgeau.runtime.backends import Backend
-from edgeau.runtime.crops import CropSet
+from edgeau.runtime.crop_set import CropSet
 from edgeau.runtime.manifest import Manifest
 
 

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 
 from edgeau.optimize.engine.make import MakeOptions, make_engine
-from edgeau.optimize.quantize import QuantizeOptions, quantize_package
-from edgeau.optimize.search import SearchOptions, search
+from edgeau.optimize.quantization.quantize import QuantizeOptions, quantize_package
+from edgeau.optimize.search.search import SearchOptions, search
 from edgeau.runtime.analyzer import Face
 from edgeau.runtime.choose import load
 from edgeau.runtime.cli import note, say
-from edgeau.runtime.crops import read_crops
+from edgeau.runtime.crop_set import read_crops
 from edgeau.runtime.draw import annotate
 from edgeau.runtime.errors import EngineError, MissingExtraError
 from edgeau.runtime.files import atomic_path, write_json

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeau.optimize.energy import Energy, Meter, Sampler, energy_of, find_meter, idle_power_w
+from edgeau.optimize.search.energy import Energy, Meter, Sampler, energy_of, find_meter, idle_power_w
 from edgeau.runtime.backends import Backend, BackendOptions, open_backend
 from edgeau.runtime.device import fingerprint
 from edgeau.runtime.errors import EdgeauError

@@ -18,7 +18,7 @@ from typing import Any
 from edgeau.optimize.accuracy import read_evaluation
 from edgeau.runtime.backends import BackendOptions
 from edgeau.runtime.cli import note, say
-from edgeau.runtime.crops import CropSet
+from edgeau.runtime.crop_set import CropSet
 from edgeau.runtime.errors import EdgeauError, InputError
 from edgeau.runtime.files import write_bytes, write_json, write_text
 from edgeau.runtime.package import Package

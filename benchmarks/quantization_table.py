@@ -25,12 +25,12 @@ import numpy as np
 import onnx
 
 from edgeau.optimize.accuracy import Judge, make_judge, read_evaluation
-from edgeau.optimize.calibration import graph_inputs, read_calibration, some
-from edgeau.optimize.nncf_quantize import quantize_model
-from edgeau.optimize.onnx_file import read_model
+from edgeau.optimize.onnx_graph.model_file import read_model
 from edgeau.optimize.parity import predict_model
-from edgeau.optimize.quantize import RANGE_CROPS, float_variant
-from edgeau.optimize.targets import TARGETS, Finished, Target, finish_for, predict_finished
+from edgeau.optimize.quantization.calibration import graph_inputs, read_calibration, some
+from edgeau.optimize.quantization.flavours import TARGETS, Finished, Target, finish_for, predict_finished
+from edgeau.optimize.quantization.nncf_quantize import quantize_model
+from edgeau.optimize.quantization.quantize import RANGE_CROPS, float_variant
 from edgeau.runtime.backends import Backend, BackendOptions, open_backend
 from edgeau.runtime.cli import note, say
 from edgeau.runtime.device import fingerprint, usable_cores

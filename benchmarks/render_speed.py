@@ -66,7 +66,9 @@ def main() -> None:
 
 
 def _work(face: str | None, size_px: int, worker: int, seconds: float, ready: Any, answers: Any) -> None:
-    renderer = importlib.import_module("edgeau.train.faces.ict").make(face)  # a layer above: measured, not used
+    renderer = importlib.import_module("edgeau.train.faces.ict.renderer").make(
+        face
+    )  # a layer above: measured, not used
     crop = CropSpec(size_px=size_px)
     specs = _specs(worker)
     for _ in range(5):

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 
 from edgeau.runtime.backends import Backend, open_backend
-from edgeau.runtime.crops import CropSet
+from edgeau.runtime.crop_set import CropSet
 from edgeau.runtime.errors import BackendError
 from edgeau.runtime.manifest import Manifest, Parity
 from edgeau.runtime.parity import measure_parity

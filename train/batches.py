@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from edgeau.runtime.crops import fit
+from edgeau.runtime.crop_set import fit
 from edgeau.runtime.errors import InputError
 
 from .augment import Augmenter, AugmentOptions, Draw, draw, move_landmarks

@@ -19,9 +19,9 @@ from torch import Tensor
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import PathLike, write_bytes
 from edgeau.runtime.manifest import CropSpec, NeutralSpec
+from edgeau.train.models.tensors_file import read_tensors
 
 from .models import AuModel, build_model
-from .models.tensors_file import read_tensors
 
 FORMAT, VERSION = "edgeau-checkpoint", 1
 

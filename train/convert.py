@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from edgeau.runtime.action_units import EXPRESSIONS
 from edgeau.runtime.crop import crop_face
-from edgeau.runtime.crops import FORMAT, VERSION
+from edgeau.runtime.crop_set import FORMAT, VERSION
 from edgeau.runtime.detect import Detector, cache_folder, default_detector
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import atomic_folder, write_json

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from edgeau.runtime.action_units import EXPRESSIONS
-from edgeau.runtime.crops import read_crops, read_index, read_shard
+from edgeau.runtime.crop_set import read_crops, read_index, read_shard
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.manifest import CropSpec
+from edgeau.train.faces.source import parse as synthetic_options
 
 from .convert import cached_crop_set
 from .datasets import READERS
-from .faces.source import parse as synthetic_options
 
 
 @dataclass(frozen=True)

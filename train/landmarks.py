@@ -13,14 +13,14 @@ from torch import Tensor, nn
 
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import write_json
+from edgeau.train.models.base import Planes
+from edgeau.train.models.fan import Fan, FanConfig, FanOutput
+from edgeau.train.models.fan_trans import FanTransConfig
+from edgeau.train.models.landmarks import heatmap_loss, points_of
 
 from .batches import Batch, Batches, BatchOptions, plain_batches
 from .data import FaceData, open_data
 from .models import PRESETS
-from .models.base import Planes
-from .models.fan import Fan, FanConfig, FanOutput
-from .models.fan_trans import FanTransConfig
-from .models.landmarks import heatmap_loss, points_of
 from .objectives import Objective
 from .parallel import World
 from .provenance import provenance

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgeau.runtime.errors import InputError
-
-from .models.eau import smooth_class_weights
+from edgeau.train.models.eau import smooth_class_weights
 
 CLASS_WEIGHTS = ("auto", "frequency", "smooth", "none")
 

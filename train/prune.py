@@ -20,9 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from edgeau.runtime.errors import InputError
+from edgeau.train.models.cednn import Block, Cednn
 
 from .checkpoint import Checkpoint, model_from_checkpoint
-from .models.cednn import Block, Cednn
 
 STEM = 0
 

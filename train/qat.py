@@ -31,12 +31,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from edgeau.runtime.errors import InputError
+from edgeau.train.models.base import Planes
 
 from .batches import Batch
 from .distill import Distilled, DistillOptions
 from .losses import AuLoss
 from .models import AuModel, ModelOutput
-from .models.base import Planes
 from .objectives import feed
 
 WEIGHT_LEVELS, INPUT_LOW, INPUT_HIGH = 127, -128, 127

@@ -15,6 +15,8 @@ from torch import nn
 from edgeau.runtime.action_units import EXPRESSIONS
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import write_json
+from edgeau.train.models.fan import Fan, load_fan_weights
+from edgeau.train.models.fan_trans import FanTrans
 
 from .augment import AugmentOptions
 from .batches import Batches, BatchOptions, default_workers
@@ -24,8 +26,6 @@ from .evaluate import evaluate, mean_f1, model_predictor
 from .log import RunLog
 from .losses import AuLoss, LossOptions, frequencies
 from .models import AuModel, build_model, resolve_model
-from .models.fan import Fan, load_fan_weights
-from .models.fan_trans import FanTrans
 from .objectives import Objective, Supervised
 from .parallel import World
 from .provenance import provenance

@@ -134,7 +134,7 @@ def _with_half(package: Package, options: MakeOptions, work: Path) -> Package:
     has = any(v.precision == "fp16" and v.file.endswith(".onnx") for v in package.manifest.variants)
     if has or options.precision == "fp32" or find_spec("onnx") is None:
         return package
-    from edgeau.optimize.half import add_fp16
+    from edgeau.optimize.half.variant import add_fp16
 
     note("making the FP16 file")
     return add_fp16(package.copy_to(work / package.path.name), options.crops or DEFAULT_CROPS)
@@ -146,7 +146,7 @@ def _add_half(path: str, options: MakeOptions) -> None:
     able = capabilities(load_tensorrt())
     wanted = options.precision == "fp16" and able.prefers_strong
     if wanted and isinstance(find_rung(package, "fp16", able), Missing) and find_spec("onnx") is not None:
-        from edgeau.optimize.half import add_fp16
+        from edgeau.optimize.half.variant import add_fp16
 
         note("making the FP16 file")
         add_fp16(package, options.crops or DEFAULT_CROPS)

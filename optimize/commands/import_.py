@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import argparse
 
-from edgeau.optimize.importer import ImportOptions, import_model
-from edgeau.optimize.wrap import ACTIVATIONS, COLOURS, LAYOUTS, Wrapping
+from edgeau.optimize.importing.importer import ImportOptions, import_model
+from edgeau.optimize.importing.wrap import ACTIVATIONS, COLOURS, LAYOUTS, Wrapping
 from edgeau.runtime.action_units import parse_aus
 from edgeau.runtime.cli import EXIT_OK, emit_json, note, say
 from edgeau.runtime.errors import InputError

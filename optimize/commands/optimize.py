@@ -17,11 +17,11 @@ import time
 from typing import Any
 
 from edgeau.optimize.accuracy import read_evaluation
-from edgeau.optimize.quantize import require_writable
-from edgeau.optimize.search import OBJECTIVES, SearchOptions, Selection, check, search
-from edgeau.optimize.variants import add_variants, wanted_variants
+from edgeau.optimize.quantization.quantize import require_writable
+from edgeau.optimize.search.missing_variants import add_variants, wanted_variants
+from edgeau.optimize.search.search import OBJECTIVES, SearchOptions, Selection, check, search
 from edgeau.runtime.cli import EXIT_OK, emit_json, note, say
-from edgeau.runtime.crops import CropSet
+from edgeau.runtime.crop_set import CropSet
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import atomic_folder
 from edgeau.runtime.package import Package

@@ -14,8 +14,8 @@ import argparse
 import dataclasses
 from typing import Any
 
-from edgeau.optimize.quantize import Made, QuantizeOptions, quantize_package
-from edgeau.optimize.targets import TARGETS
+from edgeau.optimize.quantization.flavours import TARGETS
+from edgeau.optimize.quantization.quantize import Made, QuantizeOptions, quantize_package
 from edgeau.runtime.cli import EXIT_FAILED, EXIT_OK, emit_json, note, say
 
 _DEFAULTS = QuantizeOptions()

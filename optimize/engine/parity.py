@@ -13,7 +13,7 @@ from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 
 from edgeau.runtime.backends import Backend, missing, open_backend
-from edgeau.runtime.crops import read_crops
+from edgeau.runtime.crop_set import read_crops
 from edgeau.runtime.errors import EngineError, InputError
 from edgeau.runtime.manifest import Manifest, Parity, Variant
 from edgeau.runtime.package import Package

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import onnx
 
-from edgeau.optimize.graph import with_shapes
+from edgeau.optimize.onnx_graph.graph import with_shapes
 from edgeau.runtime.errors import InputError
 
 from .base import FinishError, FinishingPass, Note, PassReport

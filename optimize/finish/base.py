@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import onnx
 
-from edgeau.optimize.graph import DEFAULT_DOMAINS, Graph
+from edgeau.optimize.onnx_graph.graph import DEFAULT_DOMAINS, Graph
 from edgeau.runtime.errors import EdgeauError
 
 

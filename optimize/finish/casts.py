@@ -5,7 +5,7 @@ from __future__ import annotations
 import onnx
 from onnx import TensorProto
 
-from edgeau.optimize.graph import MOVING_OPS, Graph
+from edgeau.optimize.onnx_graph.graph import MOVING_OPS, Graph
 
 from .base import FinishingPass, Notes
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
-from edgeau.optimize.graph import Graph
+from edgeau.optimize.onnx_graph.graph import Graph
 
 from .base import FinishingPass, Notes
 from .qdq import dequantize_of, is_weight, linked, scale_of, set_parameters, zero_point_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeau.optimize.graph import Graph
+from edgeau.optimize.onnx_graph.graph import Graph
 
 from .base import FinishingPass, Notes
 from .qdq import DEQUANTIZE, QUANTIZE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeau.optimize.graph import WEIGHTED_OPS, Graph
+from edgeau.optimize.onnx_graph.graph import WEIGHTED_OPS, Graph
 
 from .base import FinishingPass, Notes
 from .qdq import bypass, dequantize_of, quantizer_of

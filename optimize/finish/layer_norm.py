@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
-from edgeau.optimize.graph import Graph, attribute
+from edgeau.optimize.onnx_graph.graph import Graph, attribute
 
 from .base import FinishingPass, Notes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeau.optimize.graph import Graph
+from edgeau.optimize.onnx_graph.graph import Graph
 
 from .base import FinishingPass, Notes
 from .qdq import DEQUANTIZE, QUANTIZE, scale_of, set_parameters, zero_point_of

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from edgeau.optimize.graph import MOVING_OPS, Graph, attribute
+from edgeau.optimize.onnx_graph.graph import MOVING_OPS, Graph, attribute
 
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
 # Concat joins quantized tensors of one scale without changing a value.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx
 
-from edgeau.optimize.graph import Graph
+from edgeau.optimize.onnx_graph.graph import Graph
 
 from .base import FinishingPass, Notes
 from .qdq import bypass, dequantize_of, quantizer_of

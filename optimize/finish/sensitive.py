@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx
 
-from edgeau.optimize.graph import MOVING_OPS, WEIGHTED_OPS, Graph
+from edgeau.optimize.onnx_graph.graph import MOVING_OPS, WEIGHTED_OPS, Graph
 
 from .base import FinishingPass, Notes
 from .qdq import DEQUANTIZE, bypass, is_weight, quantizer_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from onnx import TensorProto
 
-from edgeau.optimize.graph import MOVING_OPS, Graph
+from edgeau.optimize.onnx_graph.graph import MOVING_OPS, Graph
 
 from .qdq import DEQUANTIZE, QUANTIZE
 

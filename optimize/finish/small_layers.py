@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import onnx
 
-from edgeau.optimize.graph import MOVING_OPS, Graph, attribute
+from edgeau.optimize.onnx_graph.graph import MOVING_OPS, Graph, attribute
 
 from .base import FinishingPass, Notes
 from .qdq import DEQUANTIZE, bypass, dequantize_of, quantizer_of

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto
 
 from edgeau.optimize.finish.qdq import DEQUANTIZE, QUANTIZE, is_weight, zero_point_of
-from edgeau.optimize.graph import Graph, opset_of
+from edgeau.optimize.onnx_graph.graph import Graph, opset_of
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import write_bytes
 

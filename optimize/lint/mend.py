@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import onnx
 
 from edgeau.optimize.finish import finish
-from edgeau.optimize.graph import Graph, with_shapes
+from edgeau.optimize.onnx_graph.graph import Graph, with_shapes
 
 from .model import opset_range
 from .relabel import relabel

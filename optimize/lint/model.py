@@ -11,7 +11,7 @@ from onnx import TensorProto, numpy_helper
 from edgeau.optimize.finish.base import Note
 from edgeau.optimize.finish.casts import CastBeforeMoving
 from edgeau.optimize.finish.constants import OmittedInputs
-from edgeau.optimize.graph import DEFAULT_DOMAINS, WEIGHTED_OPS
+from edgeau.optimize.onnx_graph.graph import DEFAULT_DOMAINS, WEIGHTED_OPS
 
 from .rules import EVERYWHERE, ONNXRUNTIME, OPENVINO, TENSORRT, Case, rule, rule_of_pass
 from .support import (

@@ -19,7 +19,7 @@ from edgeau.optimize.finish.sensitive import FloatSensitive
 from edgeau.optimize.finish.small_layers import FloatSmallLayers
 from edgeau.optimize.finish.unsigned import OneIntegerType, UnsignedActivations
 from edgeau.optimize.finish.weights import OutputChannelAxis, UnfoldWeights
-from edgeau.optimize.graph import attribute
+from edgeau.optimize.onnx_graph.graph import attribute
 
 from .rules import EVERYWHERE, ONNXRUNTIME, TENSORRT, Case, changes_of, rule, rule_of_pass
 

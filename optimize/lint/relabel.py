@@ -8,7 +8,7 @@ from __future__ import annotations
 import onnx
 from onnx import defs
 
-from edgeau.optimize.graph import DEFAULT_DOMAINS, Graph
+from edgeau.optimize.onnx_graph.graph import DEFAULT_DOMAINS, Graph
 
 FIRST_OPSET_OF_AXES_INPUT = 18
 # Became an input at opset 18, was an attribute before; nothing else about these changed.

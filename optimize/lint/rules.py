@@ -10,7 +10,7 @@ from typing import Literal
 import onnx
 
 from edgeau.optimize.finish.base import FinishingPass, Note, Notes
-from edgeau.optimize.graph import Graph
+from edgeau.optimize.onnx_graph.graph import Graph
 from edgeau.runtime.errors import InputError
 
 Severity = Literal["error", "warning"]

@@ -14,9 +14,9 @@ from onnx import TensorProto, helper
 from edgeau.benchmarks import quantization_table as table
 from edgeau.benchmarks.rival_quantizers import olive_static
 from edgeau.optimize.accuracy import Judge
-from edgeau.optimize.calibration import graph_inputs
-from edgeau.optimize.half import add_fp16
-from edgeau.runtime.crops import CropSet, read_crops
+from edgeau.optimize.half.variant import add_fp16
+from edgeau.optimize.quantization.calibration import graph_inputs
+from edgeau.runtime.crop_set import CropSet, read_crops
 from edgeau.runtime.errors import EdgeauError, InputError
 
 

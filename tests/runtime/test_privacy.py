@@ -21,7 +21,7 @@ assert sys.modules["openvino_telemetry"] is None
     ("library", "imports"),
     [
         ("openvino", "import edgeau.runtime.backends.openvino"),
-        ("nncf", "import edgeau.optimize.nncf_quantize, nncf"),
+        ("nncf", "import edgeau.optimize.quantization.nncf_quantize, nncf"),
     ],
 )
 def test_importing_what_reports_its_use_starts_no_process_that_does(library, imports):

@@ -9,10 +9,10 @@ import torch
 
 from edgeau.export.package import export_package
 from edgeau.optimize.parity import predict_model
-from edgeau.optimize.quantize import QuantizeOptions, quantize_package
-from edgeau.optimize.targets import TARGETS, Finished, predict_finished
+from edgeau.optimize.quantization.flavours import TARGETS, Finished, predict_finished
+from edgeau.optimize.quantization.quantize import QuantizeOptions, quantize_package
 from edgeau.runtime.cli import main
-from edgeau.runtime.crops import read_crops
+from edgeau.runtime.crop_set import read_crops
 from edgeau.train.checkpoint import load_checkpoint, model_from_checkpoint, save_checkpoint
 from edgeau.train.models import build_model
 from edgeau.train.qat import AsInt8, Ranges, rounded_input, rounded_layers, rounded_weight

@@ -19,7 +19,7 @@ import numpy as np
 from edgeau.runtime.backends import BACKEND_NAMES, Backend
 from edgeau.runtime.choose import choose, open_variant
 from edgeau.runtime.cli import emit_json, note, say
-from edgeau.runtime.crops import spread
+from edgeau.runtime.crop_set import spread
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.manifest import CropSpec, Manifest
 from edgeau.runtime.package import Package

@@ -19,10 +19,10 @@ def make_renderer(face: str) -> Renderer:
         MissingExtraError: the face model needs a library that is not installed.
     """
     if face == "builtin":
-        from edgeau.train.faces.builtin import BuiltinRenderer
+        from edgeau.train.faces.builtin.renderer import BuiltinRenderer
 
         return BuiltinRenderer()
-    from edgeau.train.faces.ict import make
+    from edgeau.train.faces.ict.renderer import make
 
     renderer: Renderer = make(None if face == "ict" else face)
     return renderer

@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edgeau.runtime.crops import read_shard, spread
+from edgeau.runtime.crop_set import read_shard, spread
 from edgeau.runtime.files import atomic_path, write_text
 
 CAPTION_PX = 16

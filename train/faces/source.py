@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgeau.runtime.action_units import UNION
-from edgeau.runtime.crops import CropSet, spread
+from edgeau.runtime.crop_set import CropSet, spread
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.manifest import CropSpec
-from edgeau.train.faces.prototypes import RATES
+from edgeau.train.faces.plan.prototypes import RATES
+from edgeau.train.faces.plan.sequences import Sample, plan_subject
 from edgeau.train.faces.renderers import make_renderer
-from edgeau.train.faces.sequences import Sample, plan_subject
 
 DOMAINS = ("train", "heldout")
 

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 
 from edgeau.runtime.action_units import EXPRESSIONS, UNION
-from edgeau.runtime.crops import FORMAT, VERSION
+from edgeau.runtime.crop_set import FORMAT, VERSION
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import atomic_path, sha256_file, write_json
 from edgeau.runtime.manifest import CropSpec
 from edgeau.train.faces.base import Renderer
+from edgeau.train.faces.plan.sequences import Sample, plan_subject
 from edgeau.train.faces.renderers import make_renderer
-from edgeau.train.faces.sequences import Sample, plan_subject
 from edgeau.train.faces.source import SyntheticOptions
 
 # Raised when the same options would give other pictures or labels than before.

@@ -6,8 +6,8 @@ import numpy as np
 import onnx
 import pytest
 
-from edgeau.optimize.emulate import run, sqnr_db
 from edgeau.optimize.finish import finish
+from edgeau.optimize.quantization.emulate import run, sqnr_db
 from edgeau.runtime.backends import BackendOptions, open_backend
 
 SHAPE = [1, 8, 8, 3]

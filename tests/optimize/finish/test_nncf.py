@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 import pytest
 
-from edgeau.optimize.emulate import emulate_tensorrt, run_each, sqnr_db
 from edgeau.optimize.finish import finish
+from edgeau.optimize.quantization.emulate import emulate_tensorrt, run_each, sqnr_db
 from edgeau.runtime.errors import InputError
 
 TARGETS = ["onnxruntime", "openvino", "tensorrt-8", "tensorrt-8.6", "tensorrt-10.3", "tensorrt"]

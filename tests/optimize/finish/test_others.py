@@ -6,9 +6,9 @@ import numpy as np
 import onnx
 import pytest
 
-from edgeau.optimize.emulate import emulate_tensorrt, run_each, sqnr_db
 from edgeau.optimize.finish import finish
 from edgeau.optimize.lint import lint
+from edgeau.optimize.quantization.emulate import emulate_tensorrt, run_each, sqnr_db
 from edgeau.runtime.errors import InputError
 
 LEAST_DB = 40

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from edgeau.optimize.emulate import emulate_tensorrt, run, sqnr_db
 from edgeau.optimize.finish.base import FinishError, FinishingPass
 from edgeau.optimize.finish.bias import FloatBias
 from edgeau.optimize.finish.casts import CastBeforeMoving
@@ -24,6 +23,7 @@ from edgeau.optimize.finish.signed import SignedActivations, SignedWeights
 from edgeau.optimize.finish.small_layers import FloatSmallLayers
 from edgeau.optimize.finish.unsigned import OneIntegerType, UnsignedActivations
 from edgeau.optimize.finish.weights import FoldWeights, OutputChannelAxis, UnfoldWeights
+from edgeau.optimize.quantization.emulate import emulate_tensorrt, run, sqnr_db
 
 U8, S8 = np.uint8(0), np.int8(0)
 SHAPE = [1, 16, 8, 8]

@@ -4,12 +4,12 @@ import numpy as np
 import onnx
 import pytest
 
-from edgeau.optimize.budget import revert
-from edgeau.optimize.calibration import graph_inputs, read_calibration
-from edgeau.optimize.nncf_quantize import prepared, quantize_model
-from edgeau.optimize.onnx_file import session
-from edgeau.optimize.quantize import QuantizeOptions, quantize_package
-from edgeau.optimize.scope import weighted_nodes
+from edgeau.optimize.onnx_graph.model_file import session
+from edgeau.optimize.quantization.budget import revert
+from edgeau.optimize.quantization.calibration import graph_inputs, read_calibration
+from edgeau.optimize.quantization.nncf_quantize import prepared, quantize_model
+from edgeau.optimize.quantization.quantize import QuantizeOptions, quantize_package
+from edgeau.optimize.quantization.scope import weighted_nodes
 from edgeau.runtime.cli import main
 from edgeau.runtime.manifest import CropSpec, InputSpec, Manifest
 from edgeau.runtime.package import Package

@@ -9,12 +9,12 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from edgeau.optimize.emulate import emulate_tensorrt
 from edgeau.optimize.finish import finish
-from edgeau.optimize.quantize import QuantizeOptions, float_variant, quantize_package
+from edgeau.optimize.quantization.emulate import emulate_tensorrt
+from edgeau.optimize.quantization.quantize import QuantizeOptions, float_variant, quantize_package
 from edgeau.runtime.backends import BackendOptions, open_backend
 from edgeau.runtime.cli import main
-from edgeau.runtime.crops import read_crops
+from edgeau.runtime.crop_set import read_crops
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import sha256_file
 from edgeau.runtime.package import Package
@@ -68,7 +68,7 @@ def test_finishing_is_what_makes_the_tensorrt_file_right(quantized, evaluation):
     inputs = crops.inputs(True)
 
     def read_by_tensorrt(name):
-        from edgeau.optimize.onnx_file import session
+        from edgeau.optimize.onnx_graph.model_file import session
 
         return session(emulate_tensorrt(_load(quantized, name))).run(["au"], inputs)[0]
 
@@ -233,7 +233,7 @@ def test_a_package_that_can_not_be_written_to_suggests_a_copy(package, calibrati
     def refuse(*args, **kwargs):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("edgeau.optimize.quantize.tempfile.TemporaryFile", refuse)
+    monkeypatch.setattr("edgeau.optimize.quantization.quantize.tempfile.TemporaryFile", refuse)
     assert "-o OUT_PACKAGE" in _refused(package, calibration, capsys)
 
 

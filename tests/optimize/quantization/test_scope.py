@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from edgeau.optimize.scope import float_nodes, has_attention, name_nodes, weighted_nodes
+from edgeau.optimize.quantization.scope import float_nodes, has_attention, name_nodes, weighted_nodes
 
 
 def _model(nodes, weights=(), inputs=("face", "neutral")):

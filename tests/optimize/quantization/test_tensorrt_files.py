@@ -11,7 +11,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from edgeau.optimize.half import add_fp16
+from edgeau.optimize.half.variant import add_fp16
 from edgeau.optimize.lint import lint
 from edgeau.runtime.package import Package
 

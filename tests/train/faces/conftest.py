@@ -3,7 +3,7 @@ import pytest
 
 from edgeau.runtime.manifest import CropSpec
 from edgeau.train.faces.base import FrameSpec
-from edgeau.train.faces.builtin import BuiltinRenderer
+from edgeau.train.faces.builtin.renderer import BuiltinRenderer
 
 CLEAR_SCENE = 2  # a session with little noise, so that what moves is the face
 

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from edgeau.runtime.crops import read_crops, read_index, read_shard
+from edgeau.runtime.crop_set import read_crops, read_index, read_shard
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.manifest import CropSpec
 from edgeau.train.faces.source import SyntheticOptions

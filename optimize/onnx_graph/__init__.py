@@ -1,0 +1,1 @@
+"""ONNX files and graphs: reading, rewiring, and what each operator is."""

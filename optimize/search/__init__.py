@@ -1,0 +1,1 @@
+"""What runs best on this device, found by measuring."""

@@ -1,0 +1,191 @@
+"""FP16 inside a graph: what is converted, what stays, that it runs, and how near it is to float32."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper
+from onnx.reference import ReferenceEvaluator
+
+from edgeau.optimize.finish import finish
+from edgeau.optimize.half.convert import compare_half, convert, to_fp16
+from edgeau.runtime.errors import InputError
+
+SHAPE = [1, 16, 8, 8]
+HALF, FLOAT = TensorProto.FLOAT16, TensorProto.FLOAT
+
+
+def ended(g, y: str, shape: list, **options) -> onnx.ModelProto:
+    g.nodes.append(helper.make_node("Identity", [y], ["y"], name="end"))
+    model = g.model(**({"inputs": {"x": SHAPE}, "outputs": {"y": shape}} | options))
+    return onnx.shape_inference.infer_shapes(model)
+
+
+def run_rounding(model: onnx.ModelProto, sample: dict[str, np.ndarray]) -> np.ndarray:
+    """The first output by ONNX's reference implementation, which rounds every tensor to its type."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return ReferenceEvaluator(model).run(None, sample)[0]
+
+
+def types(model: onnx.ModelProto) -> dict[str, int]:
+    return {value.name: value.type.tensor_type.elem_type for value in (*model.graph.value_info, *model.graph.output)}
+
+
+def noise(*shape: int, scale: float = 1.0) -> dict[str, np.ndarray]:
+    return {"x": (np.random.default_rng(5).normal(size=shape) * scale).astype(np.float32)}
+
+
+def test_toy_network_is_half_the_size_and_says_the_same(toy_cnn, pictures):
+    result = convert(toy_cnn, pictures(2, 3))
+    assert len(result.model.SerializeToString()) < 0.55 * len(toy_cnn.SerializeToString())
+    parity = compare_half(toy_cnn, result.model, pictures(10, 4))
+    assert parity.sqnr_db > 70  # measured 86
+    assert parity.max_abs_error < 1e-3
+    assert set(result.kept) >= {"to_probability", "globalaveragepool13"}
+    assert result.casts == Counter(node.op_type for node in result.model.graph.node)["Cast"] <= 8
+
+
+def test_inputs_and_outputs_keep_their_names_and_types(toy_cnn):
+    model = to_fp16(toy_cnn)
+    for kind in ("input", "output"):
+        assert list(getattr(model.graph, kind)) == list(getattr(toy_cnn.graph, kind))
+
+
+def test_an_output_that_a_layer_makes_in_half_is_cast_back(net):
+    g = net()
+    g.nodes.append(helper.make_node("Relu", [g.conv("x", 16, 16)], ["y"], name="end"))
+    g.op("Sigmoid", "y", name="other")
+    model = g.model({"x": SHAPE}, {"y": SHAPE, "other_out": SHAPE})
+    half = to_fp16(onnx.shape_inference.infer_shapes(model))
+    assert types(half)["y"] == FLOAT
+    assert compare_half(model, half, [noise(*SHAPE)]).sqnr_db > 60
+
+
+def test_preprocessing_stays_in_float32(net):
+    g = net()
+    x = g.op("Transpose", g.op("Cast", "x", to=FLOAT), perm=[0, 3, 1, 2])
+    x = g.op("Mul", g.op("Sub", x, g.const(np.float32(127.5))), g.const(np.float32(1 / 127.5)), name="normalised")
+    model = ended(g, g.op("Relu", g.conv(x, 3, 16, name="first")), [1, 16, 8, 8], inputs={"x": [1, 8, 8, 3]},
+                  input_type=TensorProto.UINT8)  # fmt: skip
+    half = to_fp16(model)
+    assert types(half)["normalised_out"] == FLOAT
+    assert types(half)["first_out"] == HALF
+    bytes_in = {"x": np.random.default_rng(0).integers(0, 256, (1, 8, 8, 3)).astype(np.uint8)}
+    assert compare_half(model, half, [bytes_in]).sqnr_db > 55
+
+
+def test_layer_normalisation_written_out_stays_in_float32(net):
+    g = net()
+    x = g.op("MatMul", "x", g.const(g.weight(32, 32)), name="before")
+    mean = g.op("ReduceMean", x, axes=[-1])
+    centred = g.op("Sub", x, mean, name="centred")
+    variance = g.op("ReduceMean", g.op("Pow", centred, g.const(np.float32(2))), axes=[-1])
+    root = g.op("Sqrt", g.op("Add", variance, g.const(np.float32(1e-5)), name="stabilised"))
+    scaled = g.op("Mul", g.op("Div", centred, root), g.const(np.ones(32, np.float32)), name="scaled")
+    y = g.op("MatMul", scaled, g.const(g.weight(32, 32)), name="after")
+    model = ended(g, y, [1, 10, 32], inputs={"x": [1, 10, 32]})
+    known = types(to_fp16(model))
+    assert [known[f"{name}_out"] for name in ("centred", "stabilised", "scaled")] == [FLOAT] * 3
+    assert [known[f"{name}_out"] for name in ("before", "after")] == [HALF] * 2
+    assert compare_half(model, to_fp16(model), [noise(1, 10, 32)]).sqnr_db > 55
+
+
+@pytest.mark.parametrize("factor", [1e6, 1e-7])
+def test_a_layer_whose_weights_halves_cant_hold_stays_in_float32(net, factor):
+    g = net()
+    inner = g.op("MatMul", "x", g.const(g.weight(32, 32)), name="inner")
+    y = g.op("MatMul", inner, g.const(g.weight(32, 32) * np.float32(factor)), name="extreme")
+    model = ended(g, y, [1, 10, 32], inputs={"x": [1, 10, 32]})
+    result = convert(model)
+    assert "half precision can't hold" in result.kept["extreme"]
+    assert compare_half(model, result.model, [noise(1, 10, 32)]).sqnr_db > 55
+
+
+def test_values_near_the_largest_half_stay_in_float32_when_samples_show_them(net):
+    g = net()
+    large = g.op("MatMul", "x", g.const(g.weight(32, 32) * 2000), name="large")
+    y = g.op("Mul", g.op("MatMul", large, g.const(g.weight(32, 32)), name="next"), g.const(np.float32(1e-3)))
+    model = ended(g, y, [1, 10, 32], inputs={"x": [1, 10, 32]})
+    samples = [noise(1, 10, 32, scale=100.0)]
+    overflowing = run_rounding(to_fp16(model), samples[0])
+    assert not np.isfinite(overflowing).all()
+    result = convert(model, samples)
+    assert "values up to" in result.kept["large"]
+    assert compare_half(model, result.model, samples).sqnr_db > 55
+
+
+@settings(max_examples=15)
+@given(exponent=st.floats(-8, 8), seed=st.integers(0, 100))
+def test_weights_of_any_scale_keep_the_signal(net, exponent, seed):
+    g = net(seed)
+    factor = np.float32(10.0**exponent)
+    y = g.op("MatMul", g.op("MatMul", "x", g.const(g.weight(32, 32) * factor)), g.const(g.weight(32, 16) / factor))
+    model = ended(g, y, [1, 10, 16], inputs={"x": [1, 10, 32]})
+    samples = [noise(1, 10, 32)]
+    assert compare_half(model, to_fp16(model, samples), samples).sqnr_db > 45
+
+
+def test_int8_model_gets_half_scales_where_its_layers_are_half(nncf_cnn, toy_cnn, pictures):
+    finished = finish(nncf_cnn, "tensorrt").model
+    half = to_fp16(finished)
+    assert half.opset_import[0].version >= 19
+    known = types(half) | {tensor.name: tensor.data_type for tensor in half.graph.initializer}
+    for node in half.graph.node:
+        if node.op_type == "DequantizeLinear":
+            assert known[node.input[1]] == known[node.output[0]]
+        elif node.op_type == "QuantizeLinear" and node.input[0] in known:
+            assert known[node.input[1]] == known[node.input[0]]
+        elif node.op_type == "Conv":
+            assert known[node.output[0]] == HALF
+    assert compare_half(toy_cnn, half, pictures(10, 4)).sqnr_db > 45  # the INT8 file itself: 55
+
+
+def test_tensorrts_importer_takes_both(toy_cnn, nncf_cnn):
+    trt = pytest.importorskip("tensorrt_rtx", reason="needs TensorRT-RTX: pip install tensorrt-rtx")
+    logger = trt.Logger(trt.Logger.ERROR)
+    builder = trt.Builder(logger)
+    for model in (toy_cnn, finish(nncf_cnn, "tensorrt").model):
+        network = builder.create_network(0)
+        parser = trt.OnnxParser(network, logger)
+        assert parser.parse(to_fp16(model).SerializeToString())
+        made = {network.get_layer(i).get_output(0).dtype for i in range(network.num_layers)}
+        assert {trt.float16, trt.float32} <= made
+
+
+def test_resize_keeps_its_scales_in_float32(net):
+    g = net()
+    scales = g.const(np.array([1, 1, 2, 2], np.float32))
+    model = ended(g, g.op("Resize", g.conv("x", 16, 16), "", scales, mode="nearest"), [1, 16, 16, 16])
+    assert compare_half(model, to_fp16(model), [noise(*SHAPE)]).sqnr_db > 60
+
+
+def test_what_cant_be_converted_is_one_line(net, toy_cnn):
+    g = net()
+    for model, text in (
+        (to_fp16(toy_cnn), "in half precision already"),
+        (ended(net(), "x", SHAPE), "without convolution or matrix product"),
+        (ended(g, g.op("Mul", "x", g.const(np.float32(np.nan))), SHAPE), "NaN or infinite"),
+        (ended(net(), "x", SHAPE, opset=99), "opset"),
+    ):
+        with pytest.raises(InputError, match=text) as raised:
+            to_fp16(model)
+        assert "\n" not in str(raised.value)
+
+
+def test_integer_operators_are_refused(net):
+    g = net()
+    y = g.op("Cast", g.op("DynamicQuantizeLinear", "x", outputs=3), to=FLOAT)
+    integers = g.op("Cast", "x", to=TensorProto.INT8)
+    y = g.op("Add", y, g.op("Cast", g.op("ConvInteger", integers, g.const(np.ones((16, 16, 1, 1), np.int8))), to=FLOAT))
+    with pytest.raises(InputError, match="integer operators ConvInteger"):
+        to_fp16(ended(g, y, SHAPE))
+
+
+def test_comparing_on_nothing_is_refused(toy_cnn):
+    with pytest.raises(InputError, match="samples to compare on"):
+        compare_half(toy_cnn, toy_cnn, [])

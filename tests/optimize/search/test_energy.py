@@ -1,0 +1,97 @@
+import time
+from pathlib import Path
+
+import pytest
+
+from edgeau.optimize.search.energy import Meter, Sampler, energy_of, find_meter, idle_power_w
+
+RAPL = "sys/class/powercap/intel-rapl:0"
+
+
+def ina(rail, number, millivolts, milliamperes, chip="1-0040", monitor="hwmon3"):
+    folder = f"sys/bus/i2c/drivers/ina3221/{chip}/hwmon/{monitor}"
+    return {
+        f"{folder}/in{number}_label": f"{rail}\n",
+        f"{folder}/in{number}_input": f"{millivolts}\n",
+        f"{folder}/curr{number}_input": f"{milliamperes}\n",
+    }
+
+
+def test_without_a_counter_the_reason_is_given(tmp_path):
+    assert "neither RAPL" in find_meter(tmp_path)
+
+
+def test_rapl_reads_microjoules_and_wraps(machine_tree):
+    root = machine_tree(
+        {f"{RAPL}/name": "package-0\n", f"{RAPL}/energy_uj": "900000\n", f"{RAPL}/max_energy_range_uj": "1000000\n"}
+    )
+    meter = find_meter(root)
+    assert isinstance(meter, Meter)
+    assert (meter.source, meter.rails) == ("rapl", ("package-0",))
+    with Sampler(meter, interval_s=60) as sampler:
+        (root / RAPL / "energy_uj").write_text("100000\n")
+    assert sampler.joules == pytest.approx(0.2)
+
+
+def test_rapl_that_only_root_may_read_says_what_to_type(machine_tree, monkeypatch):
+    root = machine_tree(
+        {f"{RAPL}/name": "package-0\n", f"{RAPL}/energy_uj": "1\n", f"{RAPL}/max_energy_range_uj": "2\n"}
+    )
+    read = Path.read_text
+
+    def refuse(path, *args, **kwargs):
+        if path.name == "energy_uj":
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    assert "sudo chmod a+r" in find_meter(root)
+
+
+def test_a_module_rail_stands_for_the_whole_board(machine_tree):
+    root = machine_tree({**ina("VDD_IN", 1, 5000, 1000), **ina("VDD_CPU_GPU_CV", 2, 5000, 400)})
+    meter = find_meter(root)
+    assert meter.rails == ("VDD_IN",)
+    assert meter.read() == (5.0,)
+
+
+def test_rails_are_summed_where_there_is_no_total(machine_tree):
+    # Shunt sums have a label and no current of their own.
+    shunt = {"sys/bus/i2c/drivers/ina3221/1-0040/hwmon/hwmon3/in7_label": "sum of shunt voltages\n"}
+    root = machine_tree(
+        {**ina("VDD_GPU_SOC", 1, 10000, 200), **ina("VDD_CPU_CV", 2, 10000, 100),
+         **ina("NC", 3, 10000, 900), **ina("VIN_SYS_5V0", 1, 5000, 600, "1-0041", "hwmon4"), **shunt}
+    )  # fmt: skip
+    meter = find_meter(root)
+    assert meter.rails == ("VDD_CPU_CV", "VDD_GPU_SOC", "VIN_SYS_5V0")
+    assert sum(meter.read()) == pytest.approx(6.0)
+
+
+def test_power_is_integrated_over_time():
+    with Sampler(Meter("ina3221", ("VDD_IN",), lambda: (4.0,)), interval_s=0.005) as sampler:
+        time.sleep(0.03)
+    assert sampler.joules == pytest.approx(4.0 * sampler.seconds)
+    assert idle_power_w(Meter("ina3221", ("VDD_IN",), lambda: (4.0,)), 0.01) == pytest.approx(4.0)
+
+
+def test_idle_power_is_taken_off_the_net_energy():
+    meter = Meter("ina3221", ("VDD_IN",), lambda: (0.0,))
+    energy = energy_of(meter, idle_w=3.0, joules=10.0, seconds=2.0, calls=1000)
+    assert (energy.active_w, energy.energy_mj, energy.net_energy_mj) == pytest.approx((5.0, 10.0, 4.0))
+
+
+MACHINES = Path(__file__).parents[2] / "runtime" / "machines"
+
+
+@pytest.mark.parametrize(
+    ("board", "rails", "watts"),
+    [
+        ("orin-nano-jp6.2", ("VDD_IN",), 5.299),
+        ("agx-orin-jp6.0", ("VDD_CPU_CV", "VDD_GPU_SOC", "VIN_SYS_5V0"), 10.704),
+        ("xavier-nx-jp5.1.2", ("VDD_IN",), 3.588),
+    ],
+)
+def test_boards_are_measured_at_the_rails_that_they_have(board, rails, watts):
+    meter = find_meter(MACHINES / board)
+    assert meter.rails == rails
+    assert sum(meter.read()) == pytest.approx(watts, abs=1e-3)

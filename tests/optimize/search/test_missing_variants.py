@@ -1,0 +1,133 @@
+"""Variants made for a search: within its time, with its crops, and nothing left behind however the making ends."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import tempfile
+import time
+
+import numpy as np
+import pytest
+
+from edgeau.optimize.search import missing_variants as variants
+from edgeau.optimize.search.missing_variants import Wanted, add_variants, wanted_variants
+from edgeau.runtime.crop_set import spread
+from edgeau.runtime.errors import EdgeauError
+from edgeau.runtime.package import Package
+
+
+class _Clock:
+    """Stands for the module `time`: no time passes until a condition holds, and then all that there is."""
+
+    def __init__(self, over):
+        self._over = over
+
+    def monotonic(self):
+        return float("inf") if self._over() else 0.0
+
+
+@pytest.fixture
+def wanted(calibration, evaluation):
+    return Wanted(str(calibration), str(evaluation), ("onnxruntime", "openvino"), False, 12, 20, 0)
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """Where this process and those that it starts keep their temporary files."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    monkeypatch.setenv("TMPDIR", str(folder))
+    return folder
+
+
+@pytest.fixture
+def instead_of_nncf(tmp_path, monkeypatch):
+    """Code that a worker runs where it would import NNCF."""
+
+    def write(code):
+        library = tmp_path / "library"
+        library.mkdir()
+        (library / "nncf.py").write_text(code)
+        monkeypatch.syspath_prepend(str(library))
+
+    return write
+
+
+def test_no_file_is_made_that_a_search_does_not_run(package, calibration, monkeypatch):
+    monkeypatch.setattr(variants, "missing", lambda backend: None)
+    assert wanted_variants(package, str(calibration), None, 12, 20, 0).targets == ("onnxruntime", "openvino")
+
+
+def test_a_rare_au_is_present_where_the_search_sees_it(package, calibration, make_data, tmp_path):
+    data = make_data(60, seed=4)
+    rare = next(row for row in spread(60, 40) if row not in spread(60, 20))
+    data["au"][:, 3] = np.where(np.arange(60) == rare, 5.0, 0.0)
+    np.savez(tmp_path / "rare.npz", **data)
+    wanted = Wanted(str(calibration), str(tmp_path / "rare.npz"), (), True, 20, 40, 0)
+    made, left_out = add_variants(package, wanted, time.monotonic() + 300, lambda _: None)
+    assert [variant.name for variant in made.manifest.variants] == ["fp32", "fp16"]
+    assert left_out == {}
+
+
+def test_what_is_done_when_the_time_ends_is_kept(package, wanted, monkeypatch):
+    lines = []
+    monkeypatch.setattr(variants, "time", _Clock(lambda: "finishing for openvino" in lines))
+    made, left_out = add_variants(package, wanted, 1.0, lines.append)
+    assert [variant.name for variant in made.manifest.variants] == ["fp32", "int8-ort"]
+    assert set(left_out) == {"int8-openvino"}
+    made.verify()
+
+
+def test_a_worker_that_is_ended_leaves_no_files(package, wanted, temporary, monkeypatch):
+    monkeypatch.setattr(variants, "_POLL_S", 0.001)
+    monkeypatch.setattr(variants, "time", _Clock(lambda: any(temporary.rglob("model.onnx"))))
+    _, left_out = add_variants(package, wanted, 1.0, lambda _: None)
+    assert set(left_out) == {"int8-ort", "int8-openvino"}
+    assert list(temporary.glob("edgeau-*")) == []
+
+
+@pytest.mark.parametrize(
+    ("raised", "words"),
+    [
+        ("OSError(28, 'No space left on device')", r"OSError: .*No space left on device"),
+        ("ModuleNotFoundError('No module', name='nncf')", r"needs nncf, .* pip install 'edgeau\[optimize\]'"),
+        ("ValueError('first\\nsecond')", r"ValueError: first second"),
+    ],
+)
+def test_whatever_a_worker_fails_with_is_one_line(package, wanted, instead_of_nncf, capfd, raised, words):
+    instead_of_nncf(f"raise {raised}\n")
+    with pytest.raises(EdgeauError, match=words) as failed:
+        add_variants(package, wanted, time.monotonic() + 300, lambda _: None)
+    assert "\n" not in str(failed.value)
+    assert capfd.readouterr().err == ""
+    assert len(Package.open(package.path).manifest.variants) == 1
+
+
+def test_ctrl_c_does_not_end_a_worker_before_its_parent_does(package, wanted, instead_of_nncf):
+    instead_of_nncf("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nraise OSError('went on')\n")
+    with pytest.raises(EdgeauError, match="went on"):
+        add_variants(package, wanted, time.monotonic() + 300, lambda _: None)
+
+
+def test_ctrl_c_is_one_line_and_leaves_nothing(package, calibration, temporary, interruptible_edgeau, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    command = [*interruptible_edgeau, "optimize", str(package.path), "--calib", str(calibration), "--minutes", "2"]
+    running = subprocess.Popen(
+        [*command, "-o", str(out / "tuned.edgeau")], stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    lines = iter(running.stderr.readline, "")
+    assert any("calibrating" in line for line in lines)
+    os.killpg(running.pid, signal.SIGINT)  # as a terminal does: to the parent and its worker
+    errors = running.communicate(timeout=30)[1]
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(running.pid, signal.SIGKILL)
+    assert running.returncode == 2
+    assert errors.splitlines()[-1] == "edgeau: interrupted; nothing half-written was left behind"
+    assert "Traceback" not in errors
+    assert list(out.iterdir()) == []
+    assert list(temporary.glob("edgeau-*")) == []

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgeau.optimize.search.race import MAX_ROUNDS, MIN_ROUNDS, race, ratio, ratio_interval
+
+
+class Clock:
+    """Seconds that pass only when somebody runs."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Runner:
+    """Costs drawn around a mean, times what the machine does meanwhile."""
+
+    def __init__(self, mean: float, clock: Clock, drift=lambda now: 1.0, noise: float = 0.03, seed: int = 0) -> None:
+        self._mean, self._clock, self._drift, self._noise = mean, clock, drift, noise
+        self._random = np.random.default_rng(seed)
+        self.runs = 0
+
+    def __call__(self) -> float:
+        self._clock.now += 0.1
+        self.runs += 1
+        return self._mean * self._drift(self._clock.now) * float(np.exp(self._random.normal(0, self._noise)))
+
+
+def _field(means, **more):
+    clock = Clock()
+    return {name: Runner(mean, clock, seed=i, **more) for i, (name, mean) in enumerate(means.items())}, clock
+
+
+def test_the_cheapest_wins_and_the_others_lose_with_a_reason():
+    runners, clock = _field({"a": 1.3, "b": 1.0, "c": 1.15})
+    result = race(runners, deadline=1e9, clock=clock)
+    assert result.leader == "b"
+    assert result.settled
+    assert set(result.losers) == {"a", "c"}
+    assert "times the cost of b" in result.losers["a"]
+
+
+def test_a_hopeless_runner_is_dropped_early():
+    runners, clock = _field({"slow": 10.0, "a": 1.0, "b": 1.01})
+    race(runners, deadline=1e9, clock=clock)
+    assert runners["slow"].runs < MIN_ROUNDS
+
+
+def test_who_must_be_kept_is_measured_to_the_end_even_when_losing():
+    runners, clock = _field({"slow": 10.0, "a": 1.0, "b": 1.01})
+    result = race(runners, deadline=1e9, clock=clock, keep=["slow"])
+    assert runners["slow"].runs == result.rounds
+    assert "slow" in result.losers
+
+
+def test_equals_are_a_tie():
+    runners, clock = _field({"a": 1.0, "b": 1.001}, noise=0.005)
+    result = race(runners, deadline=1e9, clock=clock)
+    assert result.settled
+    assert not result.losers
+    assert len(result.ties) == 1
+    assert "tie" in next(iter(result.ties.values()))
+
+
+def test_it_ends_at_the_deadline_and_says_that_nothing_is_settled():
+    runners, clock = _field({"a": 1.0, "b": 1.02}, noise=0.3)
+    result = race(runners, deadline=3.0, clock=clock)
+    assert clock.now <= 3.0 + 0.1
+    assert not result.settled
+    assert len(result.ties) == 1
+
+
+def test_everybody_is_measured_once_even_without_time():
+    runners, clock = _field({"a": 1.0, "b": 2.0})
+    result = race(runners, deadline=-1.0, clock=clock)
+    assert {name: len(costs) for name, costs in result.costs.items()} == {"a": 1, "b": 1}
+    assert not result.settled
+
+
+def test_it_ends_after_the_most_rounds():
+    runners, clock = _field({"a": 1.0, "b": 1.015}, noise=0.5)
+    assert race(runners, deadline=1e9, clock=clock).rounds <= MAX_ROUNDS
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_machine_that_slows_down_by_half_does_not_change_the_order(seed):
+    """Measured one after the other, b would pay for the slow half; in turns it doesn't."""
+    runners, clock = _field({"a": 1.1, "b": 1.0}, drift=lambda now: 1.0 + min(now, 2.0) / 2)
+    result = race(runners, deadline=1e9, clock=clock, seed=seed)
+    assert (result.leader, set(result.losers)) == ("b", {"a"})
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_two_that_are_the_same_are_hardly_ever_told_apart(seed):
+    clock = Clock()
+    runners = {"a": Runner(1.0, clock, seed=2 * seed), "b": Runner(1.0, clock, seed=2 * seed + 1)}
+    losers = race(runners, deadline=1e9, clock=clock, max_rounds=30, seed=seed).losers
+    assert not losers
+
+
+def test_ratios_compare_round_by_round():
+    assert ratio([2.0, 4.0, 8.0, 1.0], [1.0, 2.0, 4.0]) == 2.0
+
+
+@pytest.mark.parametrize(("rounds", "coverage"), [(8, 0.9), (12, 0.9995), (25, 0.99)])
+def test_intervals_cover_as_often_as_they_say(rounds, coverage):
+    random = np.random.default_rng(0)
+    hits = 0
+    for _ in range(400):
+        low, high = ratio_interval(np.exp(random.normal(0, 0.1, rounds)), np.ones(rounds), coverage)
+        hits += low <= 1 <= high
+    assert hits / 400 >= coverage - 0.02
+
+
+def test_too_few_rounds_for_an_interval_tell_nothing():
+    assert ratio_interval([2.0, 2.0], [1.0, 1.0], 0.9995) == (0.0, float("inf"))

@@ -1,0 +1,275 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+
+import numpy as np
+import pytest
+
+from edgeau.optimize.accuracy import read_evaluation
+from edgeau.optimize.search.missing_variants import add_variants, wanted_variants
+from edgeau.optimize.search.search import SearchOptions, list_candidates, search
+from edgeau.runtime.backends import Backend, open_backend
+from edgeau.runtime.choose import choose
+from edgeau.runtime.cli import main
+from edgeau.runtime.crop_set import read_crops, spread
+from edgeau.runtime.device import fingerprint, usable_cores
+from edgeau.runtime.errors import BackendError, InputError
+from edgeau.runtime.package import Package
+
+
+@pytest.fixture(scope="module")
+def crops(quantized, evaluation):
+    return read_crops(str(evaluation), quantized.manifest.crop)
+
+
+@pytest.fixture(scope="module")
+def found(quantized, crops, tmp_path_factory):
+    package = quantized.copy_to(tmp_path_factory.mktemp("search") / "found.edgeau")
+    return search(package, crops, SearchOptions(minutes=0.1, max_drop=0.2))
+
+
+def test_what_is_written_is_what_was_measured_and_never_slower_than_fp32(found):
+    chosen = found.chosen
+    measured = {entry["label"]: entry for entry in chosen["measured"]}
+    assert chosen["label"] in measured
+    assert chosen["times_fp32"] <= 1.0
+    assert chosen["objective"] == "latency"
+    assert chosen["rounds"] >= 1
+    assert Package.open(found.package.path).manifest.selection[fingerprint()] == json.loads(json.dumps(chosen))
+
+
+def test_everybody_else_lost_or_tied_for_a_reason(found):
+    chosen = found.chosen
+    others = {entry["label"] for entry in chosen["measured"]} - {chosen["label"]}
+    reasons = {**chosen["losers"], **chosen["ties"]}
+    assert others <= set(reasons)
+    assert all(reasons.values())
+
+
+def test_load_then_picks_it(found):
+    choice = choose(Package.open(found.package.path))
+    assert (choice.variant, choice.backend) == (found.chosen["variant"], found.chosen["backend"])
+    assert "measured best" in choice.reason
+
+
+def test_every_precision_backend_and_thread_count_is_a_candidate(quantized):
+    candidates, _ = list_candidates(quantized, "latency")
+    labels = {candidate.label for candidate in candidates}
+    for variant, backend in (("fp32", "openvino"), ("fp32", "onnxruntime"), ("int8-ort", "onnxruntime")):
+        assert f"{variant} on {backend}, 1 thread" in labels
+    assert {c.threads for c in candidates} >= {1, usable_cores(), None}
+    assert not any(c.variant.name == "int8-tensorrt" for c in candidates)
+    assert {c.batch for c in list_candidates(quantized, "throughput")[0]} == {1, 4, 16}
+
+
+def test_a_variant_beyond_the_budget_is_not_measured(make_package, quantized, crops, tmp_path):
+    package = quantized.copy_to(tmp_path / "strict.edgeau")
+    result = search(package, crops, SearchOptions(minutes=0.03, max_drop=0.0))
+    scores = result.chosen["accuracy"]
+    best = scores["fp32 on onnxruntime"]
+    for name, score in scores.items():
+        assert (name in result.chosen["losers"]) == (score < best - 1e-12)
+
+
+class _Clock:
+    """Stands for the module `time` in a search: its time passes only where a test says so."""
+
+    def __init__(self):
+        self.now = 0.0
+        self.perf_counter, self.strftime, self.gmtime = time.perf_counter, time.strftime, time.gmtime
+
+    def monotonic(self):
+        return self.now
+
+
+class _Slow(Backend):
+    """A backend on which a crop takes a millisecond of that clock."""
+
+    def __init__(self, backend, clock):
+        self._backend, self._clock = backend, clock
+        self.output_names = backend.output_names
+
+    def infer(self, inputs):
+        self._clock.now += 1e-3 * len(inputs["face"])
+        return self._backend.infer(inputs)
+
+    def close(self):
+        self._backend.close()
+
+
+def test_time_to_load_a_model_is_not_taken_for_time_to_run_it(quantized, crops, tmp_path, monkeypatch):
+    clock = _Clock()
+
+    def slowly(*args):
+        clock.now += 1.0
+        return _Slow(open_backend(*args), clock)
+
+    monkeypatch.setattr("edgeau.optimize.search.search.time", clock)
+    monkeypatch.setattr("edgeau.optimize.search.search.open_backend", slowly)
+    monkeypatch.setattr("edgeau.optimize.parity.open_backend", slowly)
+    package = quantized.copy_to(tmp_path / "slow.edgeau")
+    chosen = search(package, crops, SearchOptions(minutes=0.5, max_drop=0.2)).chosen
+    assert chosen["judged_on"] == len(crops)
+    assert set(chosen["accuracy"]) >= {"fp32 on openvino", "int8-ort on onnxruntime"}
+
+
+def test_few_crops_have_a_positive_of_each_au_and_are_counted(quantized, crops, tmp_path, monkeypatch):
+    monkeypatch.setattr("edgeau.optimize.search.search._JUDGING", 0.0)
+    intensity = np.zeros_like(crops.intensity)
+    intensity[[1, 2, 4, 7], range(4)] = 5.0
+    rare = dataclasses.replace(crops, intensity=intensity)
+    assert not np.isin([1, 2, 4, 7], spread(len(crops), 16)).all()
+    lines = []
+    package = quantized.copy_to(tmp_path / "rare.edgeau")
+    result = search(package, rare, SearchOptions(minutes=0.01), lines.append)
+    assert 16 < result.chosen["judged_on"] <= 20
+    assert any(f"judging on {result.chosen['judged_on']} of 40 crops" in line for line in lines)
+
+
+def test_fp32_is_compared_with_whatever_the_order_of_its_backends_and_the_time(quantized, crops, tmp_path, monkeypatch):
+    monkeypatch.setattr("edgeau.optimize.search.search._JUDGING", 0.0)
+    variants = tuple(dataclasses.replace(v, backends=v.backends[::-1]) for v in quantized.manifest.variants)
+    package = quantized.copy_to(tmp_path / "reversed.edgeau")
+    package = package.with_manifest(dataclasses.replace(package.manifest, variants=variants))
+    chosen = search(package, crops, SearchOptions(minutes=0.01)).chosen
+    assert "fp32 on onnxruntime" in chosen["accuracy"]
+    assert "fp32 on onnxruntime, default threads" in {entry["label"] for entry in chosen["measured"]}
+
+
+@pytest.mark.parametrize("opened", [0, 1], ids=["to judge", "to measure"])
+def test_fp32_that_can_not_be_opened_is_said(quantized, crops, tmp_path, monkeypatch, opened):
+    times = []
+
+    def sometimes(name, file, options):
+        if (name, file.name, options.threads) == ("onnxruntime", "fp32.onnx", None):
+            times.append(name)
+            if len(times) > opened:
+                raise BackendError("ONNX Runtime can't load fp32.onnx")
+        return open_backend(name, file, options)
+
+    monkeypatch.setattr("edgeau.optimize.search.search.open_backend", sometimes)
+    package = quantized.copy_to(tmp_path / "closed.edgeau")
+    with pytest.raises(BackendError, match=r"can't load fp32\.onnx"):
+        search(package, crops, SearchOptions(minutes=0.02, max_drop=0.2))
+    assert package.manifest.selection == {}
+
+
+def test_size_takes_the_smallest_that_is_not_slower(quantized, crops, tmp_path):
+    package = quantized.copy_to(tmp_path / "small.edgeau")
+    chosen = search(package, crops, SearchOptions(objective="size", minutes=0.05, max_drop=0.5)).chosen
+    assert chosen["times_fp32"] <= 1.0
+    sizes = {v.name: v.size_bytes for v in package.manifest.variants}
+    start = np.array([e["ms_per_crop"] for e in chosen["measured"] if e["label"] == chosen["label"]])
+    assert start.size == 1
+    assert sizes[chosen["variant"]] == min(
+        sizes[e["variant"]] for e in chosen["measured"] if e["label"] not in chosen["losers"]
+    )
+
+
+def test_a_selection_of_another_device_stays(quantized, crops, tmp_path):
+    package = quantized.copy_to(tmp_path / "two.edgeau")
+    package = package.with_manifest(dataclasses.replace(package.manifest, selection={"elsewhere": {"variant": "fp32"}}))
+    result = search(package, crops, SearchOptions(minutes=0.02, max_drop=0.2))
+    assert set(result.package.manifest.selection) == {"elsewhere", fingerprint()}
+
+
+def test_energy_needs_a_counter(quantized, crops, tmp_path, monkeypatch):
+    monkeypatch.setattr("edgeau.optimize.search.search.find_meter", _no_meter)
+    package = quantized.copy_to(tmp_path / "energy.edgeau")
+    with pytest.raises(InputError, match="energy"):
+        search(package, crops, SearchOptions(objective="energy"))
+
+
+def _no_meter():
+    from pathlib import Path
+
+    from edgeau.optimize.search.energy import find_meter
+
+    return find_meter(Path("/nowhere"))
+
+
+def test_what_is_missing_is_made_and_what_is_there_is_left(package, calibration, evaluation):
+    wanted = wanted_variants(package, str(calibration), str(evaluation), 24, 40, 0)
+    made, left_out = add_variants(package, wanted, time.monotonic() + 300, lambda _: None)
+    assert {v.name for v in made.manifest.variants} == {"fp32", "fp16", "int8-ort", "int8-openvino"}
+    assert left_out == {}
+    assert made.variant("int8-ort").notes["calibration"]["samples"] == 24
+    again = wanted_variants(made, str(calibration), str(evaluation), 24, 40, 0)
+    assert (again.targets, again.half) == ((), False)
+
+
+def test_the_command_writes_to_the_package_it_was_given_and_prints_the_choice(quantized, evaluation, tmp_path, capsys):
+    out = tmp_path / "tuned.edgeau"
+    arguments = ["optimize", str(quantized.path), "--eval", str(evaluation), "--max-drop", "0.2", "--minutes", "0.05"]
+    assert main([*arguments, "-o", str(out), "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["device"] == fingerprint()
+    assert printed["label"] == Package.open(out).manifest.selection[fingerprint()]["label"]
+    assert quantized.manifest.selection == {}
+
+
+def test_what_there_was_no_time_for_is_left_out_and_said(package, calibration, evaluation, tmp_path, capsys):
+    out = tmp_path / "tuned.edgeau"
+    arguments = ["optimize", str(package.path), "--calib", str(calibration), "--eval", str(evaluation)]
+    assert main([*arguments, "--minutes", "0.0001", "-o", str(out), "--json"]) == 0
+    losers = json.loads(capsys.readouterr().out)["losers"]
+    assert "not made in the time given" in losers["int8-ort"]
+    assert {v.name for v in Package.open(out).manifest.variants} == {"fp32"}
+
+
+def test_what_can_not_be_made_is_one_line_and_changes_nothing(package, tmp_path, evaluation, capsys):
+    data = tmp_path / "one-colour.npz"
+    np.savez(data, faces=np.full((4, 48, 48, 3), 7, np.uint8))
+    arguments = ["optimize", str(package.path), "--calib", str(data), "--eval", str(evaluation)]
+    out = tmp_path / "out" / "tuned.edgeau"
+    for more in ([], ["-o", str(out)]):
+        assert main([*arguments, "--minutes", "1", *more]) == 2
+        assert "crops of one colour" in capsys.readouterr().err.splitlines()[-1]
+    assert not any(tmp_path.glob("out/*"))
+    assert {v.name for v in Package.open(package.path).manifest.variants} == {"fp32"}
+
+
+@pytest.mark.parametrize(
+    "more", [["--minutes", "0"], ["--max-drop", "2"], ["--eval", "nowhere"]], ids=["no time", "drop", "no data"]
+)
+def test_bad_options_are_refused(quantized, evaluation, tmp_path, capsys, more):
+    package = quantized.copy_to(tmp_path / "kept.edgeau")
+    assert main(["optimize", str(package.path), "--eval", str(evaluation), *more]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert Package.open(package.path).manifest.selection == {}
+    assert main(["optimize", str(package.path), "--eval", str(evaluation), *more, "-o", str(tmp_path / "out")]) == 2
+    assert [entry.name for entry in tmp_path.iterdir()] == ["kept.edgeau"]
+
+
+def test_a_damaged_package_is_named_by_its_own_folder(package, evaluation, tmp_path, capsys):
+    (package.path / "fp32.onnx").write_bytes(b"damaged")
+    arguments = ["optimize", str(package.path), "--eval", str(evaluation), "-o", str(tmp_path / "out")]
+    assert main(arguments) == 2
+    assert str(package.path / "fp32.onnx") in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_variants_are_made_with_as_many_crops_as_the_search_judges_on(package, make_data, tmp_path, monkeypatch):
+    np.savez(tmp_path / "many.npz", **make_data(250, seed=5))
+    seen = {}
+
+    def read(spec, manifest, *, samples, seed):
+        seen["judged"] = samples
+        return read_evaluation(spec, manifest, samples=samples, seed=seed)
+
+    def note_and_make_none(package, wanted, deadline, progress):
+        seen["made"] = wanted.eval_samples
+        return package, {}
+
+    monkeypatch.setattr("edgeau.optimize.commands.optimize.read_evaluation", read)
+    monkeypatch.setattr("edgeau.optimize.commands.optimize.add_variants", note_and_make_none)
+    data = str(tmp_path / "many.npz")
+    assert main(["optimize", str(package.path), "--calib", data, "--eval", data, "--minutes", "0.01"]) == 0
+    assert seen["judged"] == seen["made"]
+
+
+def test_data_to_judge_on_is_asked_for(quantized, capsys):
+    assert main(["optimize", str(quantized.path)]) == 2
+    assert "--eval" in capsys.readouterr().err

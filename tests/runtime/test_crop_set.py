@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgeau.runtime.crop_set import read_crops, spread
+from edgeau.runtime.errors import InputError
+from edgeau.runtime.manifest import CropSpec
+
+SPEC = CropSpec(size_px=16)
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture
+def crop_set(tmp_path: Path) -> Path:
+    """Two subjects with three crops each; crop t of subject s is filled with 10 s + t, crop 0 is the neutral."""
+    folder = tmp_path / "set"
+    (folder / "shards").mkdir(parents=True)
+    shards = []
+    for s in range(2):
+        faces = np.stack([np.full((16, 16, 3), 10 * s + t, np.uint8) for t in range(3)])
+        np.save(folder / "shards" / f"s{s}.npy", faces)
+        np.savez(
+            folder / "shards" / f"s{s}.npz",
+            au=np.array([[0, np.nan], [1.9, 0], [2, 5]], np.float16),
+            neutral=np.array([-1, 0, 0], np.int32),
+        )
+        shards.append({"name": f"s{s}", "subject": f"person{s}", "samples": 3})
+    index = {"format": "edgeau-crops", "version": 1, "aus": ["AU06", "AU12"], "shards": shards}
+    (folder / "index.json").write_text(json.dumps(index))
+    return folder
+
+
+def test_a_crop_set_gives_faces_their_neutrals_labels_and_subjects(crop_set: Path) -> None:
+    crops = read_crops(str(crop_set), SPEC)
+    assert [int(face[0, 0, 0]) for face in crops.faces] == [0, 1, 2, 10, 11, 12]
+    assert [int(face[0, 0, 0]) for face in crops.neutrals] == [0, 0, 0, 10, 10, 10]
+    assert crops.subjects == ("person0",) * 3 + ("person1",) * 3
+
+
+def test_presence_starts_at_the_stated_intensity_and_keeps_the_unlabelled(crop_set: Path) -> None:
+    labels = read_crops(str(crop_set), SPEC).presence(["AU12", "AU06", "AU99"])[:3]
+    expected = [[np.nan, 0, np.nan], [0, 0, np.nan], [1, 1, np.nan]]
+    assert np.array_equal(labels, np.array(expected, np.float32), equal_nan=True)
+
+
+def test_a_limit_is_spread_over_all_subjects(crop_set: Path) -> None:
+    assert read_crops(str(crop_set), SPEC, limit=2).subjects == ("person0", "person1")
+
+
+def test_crops_of_another_size_are_resized(crop_set: Path) -> None:
+    assert read_crops(str(crop_set), CropSpec(size_px=24)).faces.shape == (6, 24, 24, 3)
+
+
+def test_an_npz_with_arrays_is_read(tmp_path: Path) -> None:
+    faces = RNG.integers(0, 256, (4, 16, 16, 3), np.uint8)
+    np.savez(tmp_path / "d.npz", faces=faces, au=np.ones((4, 1)), aus=["AU12"])
+    crops = read_crops(str(tmp_path / "d.npz"), SPEC)
+    assert np.array_equal(crops.faces, faces)
+    assert crops.aus == ("AU12",)
+
+
+def test_the_hash_knows_the_pixels(tmp_path: Path) -> None:
+    faces = RNG.integers(0, 256, (4, 16, 16, 3), np.uint8)
+    np.savez(tmp_path / "a.npz", faces=faces)
+    faces[0, 0, 0, 0] ^= 1
+    np.savez(tmp_path / "b.npz", faces=faces)
+    a, again, b = (read_crops(str(tmp_path / name), SPEC).sha256 for name in ("a.npz", "a.npz", "b.npz"))
+    assert a == again != b
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"face": np.zeros((1, 16, 16, 3), np.uint8)}, "expected an array named faces"),
+        ({"faces": np.zeros((1, 16, 16, 3))}, "got float64"),
+        ({"faces": np.zeros((16, 16, 3), np.uint8)}, r"expected uint8 \[N, H, W, 3\]"),
+        ({"faces": np.zeros((0, 16, 16, 3), np.uint8)}, "N > 0"),
+        ({"faces": np.zeros((2, 16, 16, 3), np.uint8), "au": np.zeros((2, 3))}, r"au: got shape \(2, 3\)"),
+        (
+            {"faces": np.zeros((2, 16, 16, 3), np.uint8), "neutrals": np.zeros((1, 16, 16, 3), np.uint8)},
+            "neutrals",
+        ),
+    ],
+)
+def test_arrays_of_the_wrong_shape_are_refused(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> None:
+    np.savez(tmp_path / "d.npz", **arrays)
+    with pytest.raises(InputError, match=message):
+        read_crops(str(tmp_path / "d.npz"), SPEC)
+
+
+def test_nothing_there_an_empty_folder_and_a_damaged_shard_each_give_one_line(crop_set: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for spec, message in [(tmp_path / "absent", "no such folder"), (tmp_path / "empty", "no images")]:
+        with pytest.raises(InputError, match=message):
+            read_crops(str(spec), SPEC)
+    shard = crop_set / "shards" / "s1.npy"
+    shard.write_bytes(shard.read_bytes()[:200])
+    with pytest.raises(InputError, match="shard s1"):
+        read_crops(str(crop_set), SPEC)
+
+
+@given(count=st.integers(1, 500), limit=st.integers(1, 600))
+def test_spread_is_increasing_without_repeats_and_reaches_both_ends(count: int, limit: int) -> None:
+    rows = spread(count, limit)
+    assert len(rows) == min(count, limit)
+    assert (np.diff(rows) > 0).all()
+    assert rows[0] == 0
+    assert limit == 1 or rows[-1] == count - 1

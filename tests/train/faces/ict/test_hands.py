@@ -1,0 +1,29 @@
+"""A hand drawn before the face."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgeau.train.faces.ict.appearance import draw_look
+from edgeau.train.faces.ict.hands import hand
+
+
+@settings(max_examples=25)
+@given(seed=st.integers(0, 2**31 - 1))
+def test_a_hand_lies_before_the_face_and_is_closed_skin(seed: int) -> None:
+    made = hand(seed, draw_look(seed, "train"))
+    assert made.triangles.min() == 0
+    assert made.triangles.max() == len(made.points) - 1
+    assert np.isfinite(made.points).all()
+    assert (made.points[:, 2] > 4).all()
+    assert np.allclose(np.linalg.norm(made.normals, axis=1), 1, atol=1e-4)
+    assert ((made.paint >= 0) & (made.paint[:, 3:] <= 1)).all()
+
+
+def test_the_same_seed_gives_the_same_hand() -> None:
+    look = draw_look(3, "train")
+    first, again, other = hand(5, look), hand(5, look), hand(6, look)
+    assert np.array_equal(first.points, again.points)
+    assert not np.allclose(first.points, other.points)

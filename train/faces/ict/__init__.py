@@ -1,0 +1,1 @@
+"""ICT-FaceKit heads, drawn with OpenGL."""

@@ -1,0 +1,1 @@
+"""What is drawn: which action units, of whom, in which order."""
