@@ -216,7 +216,7 @@ def _report(values: list[dict[str, Any]], path: Path) -> None:
     try:
         report = importlib.import_module("edgeau.benchmarks.report")
     except ModuleNotFoundError as error:
-        raise InputError("--html", got=f"{error.name} is not installed", mend="pip install 'edgeau[bench]'") from error
+        raise InputError("--html", got=f"{error.name} is not installed", hint="pip install 'edgeau[bench]'") from error
     report.write_html(values, path)
     note(f"report: {path}")
 

@@ -66,7 +66,7 @@ def compare(args: argparse.Namespace) -> dict[str, Any]:
     if not models:
         raise InputError(
             "packages", got="no variant with labelled crops that runs here", expected="one or more",
-            mend="; ".join(sorted({failure.reason for failure in failures})) or "give other --backends",
+            hint="; ".join(sorted({failure.reason for failure in failures})) or "give other --backends",
         )  # fmt: skip
     return {
         "evaluation": args.eval,

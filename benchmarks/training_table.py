@@ -82,7 +82,7 @@ def _read_runs(folders: Sequence[Path]) -> list[dict[str, Any]]:
             if before is not folder:
                 raise InputError(
                     f"run {run['name']}, seed {run['seed']}", got=f"{before} and {folder}",
-                    expected="one folder for each name and seed", mend="give one of them, or rename one",
+                    expected="one folder for each name and seed", hint="give one of them, or rename one",
                 )  # fmt: skip
             runs.append(run)
     return runs
@@ -130,7 +130,7 @@ def _figures(metrics: Any, what: str) -> dict[str, Any]:
         return {"mean_f1": metrics["mean_f1"], "samples": metrics["samples"], "f1": per_au}
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            what, got="other JSON", expected="what `edgeau eval --json` prints", mend="rename it, or run it again"
+            what, got="other JSON", expected="what `edgeau eval --json` prints", hint="rename it, or run it again"
         ) from error
 
 
@@ -288,13 +288,13 @@ def _require(name: str, names: Sequence[str], what: str) -> None:
         raise InputError(what, got=name, expected=f"one of {', '.join(names)}")
 
 
-def _read(file: Path, what: str, mend: str) -> Any:
+def _read(file: Path, what: str, hint: str) -> Any:
     try:
         return json.loads(file.read_text("utf-8"))
     except FileNotFoundError as error:
-        raise InputError(what, got=f"no {file.name}", expected="a finished run", mend=mend) from error
+        raise InputError(what, got=f"no {file.name}", expected="a finished run", hint=hint) from error
     except (OSError, ValueError) as error:
-        raise InputError(what, got=f"unreadable {file.name}", expected="JSON", mend=mend) from error
+        raise InputError(what, got=f"unreadable {file.name}", expected="JSON", hint=hint) from error
 
 
 if __name__ == "__main__":

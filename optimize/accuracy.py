@@ -86,7 +86,7 @@ def read_evaluation(spec: str, manifest: Manifest, *, samples: int | None = None
     if absent:
         raise InputError(
             f"evaluation data {spec}", got=f"no positive sample of {', '.join(absent)}",
-            expected="at least one crop in which each labelled AU is present", mend="give more or other data",
+            expected="at least one crop in which each labelled AU is present", hint="give more or other data",
         )  # fmt: skip
     return crops
 

@@ -57,7 +57,7 @@ def load(
         neutral_image_bgr: uint8 [H, W, 3], BGR: a picture of the subject at rest, which is then the neutral.
 
     Raises:
-        InputError, PackageError, BackendError, MissingExtraError: each says in one line what is wrong and the mend.
+        InputError, PackageError, BackendError, MissingExtraError: each says in one line what is wrong and the hint.
     """
     opened = Package.open(shipped_package() if package is None else package)
     if neutral_policy is not None and neutral_policy not in NEUTRAL_POLICIES:

@@ -132,7 +132,7 @@ def read_index(folder: Path) -> Dict[str, Any]:
     except FileNotFoundError:
         raise InputError(f"crop set {folder}", got="no index.json", expected="a folder from `edgeau synth`") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}", got=f"unreadable JSON ({error})", mend="run `edgeau synth` again") from error
+        raise InputError(f"{file}", got=f"unreadable JSON ({error})", hint="run `edgeau synth` again") from error
     if not isinstance(index, dict) or (index.get("format"), index.get("version")) != (FORMAT, VERSION):
         raise InputError(f"{file}", got="another format or version", expected=f"{FORMAT} {VERSION}")
     return index
@@ -179,7 +179,7 @@ def read_shard(folder: Path, name: str) -> Tuple[np.ndarray, Dict[str, np.ndarra
             labels = {key: file[key] for key in file.files}
     except (OSError, ValueError, EOFError) as error:
         raise InputError(
-            f"shard {name} of {folder}", got=f"unreadable ({error})", mend="run the same `edgeau synth` again"
+            f"shard {name} of {folder}", got=f"unreadable ({error})", hint="run the same `edgeau synth` again"
         ) from error
     return pixels, labels
 
@@ -253,7 +253,7 @@ def _generate(word: str, options: str, crop: CropSpec, limit: Optional[int], see
     except ModuleNotFoundError as error:
         raise InputError(
             f"data {word}:{options}", got=f"{error.name} is not installed here",
-            expected="an installation with that layer", mend="pip install 'edgeau[train]', or give a folder of crops",
+            expected="an installation with that layer", hint="pip install 'edgeau[train]', or give a folder of crops",
         ) from error  # fmt: skip
     crops: CropSet = module.crops(options, crop, limit=limit, seed=seed)
     return crops

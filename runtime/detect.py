@@ -92,8 +92,8 @@ class HaarDetector:
         import cv2
 
         if not hasattr(cv2, "CascadeClassifier"):
-            mend = f"pip install 'opencv-python<5', or give YuNet's file in {YUNET_VARIABLE}"
-            raise InputError("OpenCV", got=cv2.__version__, expected="4.x, which has Haar cascades", mend=mend)
+            hint = f"pip install 'opencv-python<5', or give YuNet's file in {YUNET_VARIABLE}"
+            raise InputError("OpenCV", got=cv2.__version__, expected="4.x, which has Haar cascades", hint=hint)
         folder = cv2.data.haarcascades
         self._face = cv2.CascadeClassifier(folder + "haarcascade_frontalface_default.xml")
         self._eye = cv2.CascadeClassifier(folder + "haarcascade_eye.xml")
@@ -155,7 +155,7 @@ def make_detector(name: Optional[str]) -> Detector:
     file = yunet_file()
     if file is None:
         raise InputError("detector yunet", got="no file", expected=f"{YUNET_FILE} in {cache_folder()}",
-                         mend=f"run `edgeau doctor --fetch-detector` or set {YUNET_VARIABLE}")  # fmt: skip
+                         hint=f"run `edgeau doctor --fetch-detector` or set {YUNET_VARIABLE}")  # fmt: skip
     return YuNetDetector(file)
 
 
@@ -178,7 +178,7 @@ def fetch_yunet() -> Path:
             data = answer.read()
     except OSError as error:
         raise InputError(f"download of {YUNET_URL}", got=str(error), expected="the file",
-                         mend=f"fetch it elsewhere and copy it to {target}") from error  # fmt: skip
+                         hint=f"fetch it elsewhere and copy it to {target}") from error  # fmt: skip
     write_bytes(target, data)
     if sha256_file(target) != YUNET_SHA256:
         target.unlink()

@@ -114,19 +114,19 @@ def write_sidecar(engine: PathLike, sidecar: EngineSidecar) -> None:
 def read_sidecar(engine: PathLike) -> EngineSidecar:
     """Read the sidecar beside an engine. Raises EngineError where it is missing, damaged or of another schema."""
     path = sidecar_path(engine)
-    mend = f"build the engine again: {mending_command(engine)}"
+    hint = f"build the engine again: {rebuild_command(engine)}"
     try:
         value = json.loads(path.read_bytes().decode("utf-8"))
         version = value.get("schema_version") if isinstance(value, dict) else None
         if version != SIDECAR_VERSION:
-            raise EngineError(f"{path}: schema_version is {version!r}, this edgeau reads {SIDECAR_VERSION}; {mend}")
+            raise EngineError(f"{path}: schema_version is {version!r}, this edgeau reads {SIDECAR_VERSION}; {hint}")
         return _decode(EngineSidecar, value, str(path))
     except FileNotFoundError:
         raise EngineError(
-            f"{engine} has no sidecar {path.name}, so nothing says that it is safe to load; {mend}"
+            f"{engine} has no sidecar {path.name}, so nothing says that it is safe to load; {hint}"
         ) from None
     except (json.JSONDecodeError, UnicodeDecodeError, PackageError) as error:
-        raise EngineError(f"{path} is damaged ({error}); {mend}") from error
+        raise EngineError(f"{path} is damaged ({error}); {hint}") from error
 
 
 def read_header(engine: PathLike) -> PlanHeader:
@@ -137,12 +137,12 @@ def read_header(engine: PathLike) -> PlanHeader:
     except OSError as error:
         raise InputError(f"engine {engine}", got=error.strerror, expected="a TensorRT engine") from error
     if len(head) < HEADER_BYTES:
-        raise EngineError(f"{engine} is truncated: {len(head)} bytes; build it again: {mending_command(engine)}")
+        raise EngineError(f"{engine} is truncated: {len(head)} bytes; build it again: {rebuild_command(engine)}")
     flavour = _FLAVOURS.get(head[:4])
     if flavour is None:
         raise EngineError(
             f"{engine} is not a plain TensorRT plan: it begins with {head[:4]!r} in place of b'ftrt'; "
-            f"build it again: {mending_command(engine)}"
+            f"build it again: {rebuild_command(engine)}"
         )
     known = head[4:8] == b"\0\0\0\0" and head[24] >= _FIRST_MAJOR[flavour]
     return PlanHeader(flavour, ".".join(str(number) for number in head[24:28]) if known else None)
@@ -160,23 +160,23 @@ def preflight(engine: PathLike, machine: Machine) -> EngineSidecar:
     Raises:
         InputError: no such file.
         EngineError: truncated or altered, or built for another TensorRT, compute capability, board or driver; the
-            message says which, and the command that mends it.
+            message says which, and the command that fixes it.
     """
     header, sidecar = read_header(engine), read_sidecar(engine)
     wrong = _damage(Path(engine), header, sidecar) or _misfit(sidecar, machine)
     if wrong:
-        raise EngineError(f"{engine} {wrong}; build it again here: {mending_command(engine, sidecar)}")
+        raise EngineError(f"{engine} {wrong}; build it again here: {rebuild_command(engine, sidecar)}")
     if _older(sidecar.driver, machine.driver):
         warnings.warn(
             f"{engine} was built under driver {sidecar.driver}, this machine has {machine.driver}: it loads, but was "
-            f"tuned for the other; for full speed: {mending_command(engine, sidecar)}",
+            f"tuned for the other; for full speed: {rebuild_command(engine, sidecar)}",
             EdgeauWarning,
             stacklevel=2,
         )
     return sidecar
 
 
-def mending_command(engine: PathLike, sidecar: Optional[EngineSidecar] = None) -> str:
+def rebuild_command(engine: PathLike, sidecar: Optional[EngineSidecar] = None) -> str:
     """The command that builds this engine again, ready to type."""
     folder = Path(engine).parent.parent
     package = shlex.quote(str(folder)) if (folder / "manifest.json").is_file() else "PACKAGE"
@@ -227,14 +227,14 @@ def describe_engine(engine: PathLike, machine: Optional[Machine] = None) -> Dict
         return found
     damage = _damage(path, header, sidecar)
     misfit = _misfit(sidecar, machine or read_machine()) or _absent(machine or read_machine())
-    mend = f"build it again here: {mending_command(path, sidecar)}"
+    hint = f"build it again here: {rebuild_command(path, sidecar)}"
     found.update(
         intact=damage is None,
         ok=damage is None,
         sidecar=sidecar.to_json(),
         tensorrt=header.version or sidecar.tensorrt,
-        wrong=damage and f"{path} {damage}; {mend}",
-        here=misfit and f"it {misfit}; {mend}",
+        wrong=damage and f"{path} {damage}; {hint}",
+        here=misfit and f"it {misfit}; {hint}",
     )
     return found
 

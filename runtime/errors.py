@@ -24,14 +24,14 @@ class InputError(EdgeauError):
         what: the thing that is wrong, named so that the user finds it.
         got: what it was.
         expected: what would have been right.
-        mend: what to do, best as a command.
+        hint: what to do, best as a command.
     """
 
     def __init__(
-        self, what: str, *, got: Optional[str] = None, expected: Optional[str] = None, mend: Optional[str] = None
+        self, what: str, *, got: Optional[str] = None, expected: Optional[str] = None, hint: Optional[str] = None
     ) -> None:
-        self.what, self.got, self.expected, self.mend = what, got, expected, mend
-        super().__init__(one_line(what, got=got, expected=expected, mend=mend))
+        self.what, self.got, self.expected, self.hint = what, got, expected, hint
+        super().__init__(one_line(what, got=got, expected=expected, hint=hint))
 
 
 class PackageError(EdgeauError):
@@ -65,14 +65,14 @@ class EdgeauWarning(UserWarning):
 
 
 def one_line(
-    what: str, *, got: Optional[str] = None, expected: Optional[str] = None, mend: Optional[str] = None
+    what: str, *, got: Optional[str] = None, expected: Optional[str] = None, hint: Optional[str] = None
 ) -> str:
-    """Join the parts of a message as every edgeau message has them: what, got, expected, the mend."""
+    """Join the parts of a message as every edgeau message has them: what, got, expected, the hint."""
     parts = [what]
     if got is not None:
         parts.append(f"got {got}")
     if expected is not None:
         parts.append(f"expected {expected}")
     text = ": ".join(parts[:1]) + (": " + ", ".join(parts[1:]) if len(parts) > 1 else "")
-    text = f"{text}; {mend}" if mend else text
+    text = f"{text}; {hint}" if hint else text
     return " ".join(text.split())

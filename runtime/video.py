@@ -40,9 +40,9 @@ class VideoSource:
         with _quiet_opencv():
             self._capture = cv2.VideoCapture(source)
         if not self._capture.isOpened():
-            mend = "check that it is connected and free" if isinstance(source, int) else None
+            hint = "check that it is connected and free" if isinstance(source, int) else None
             raise InputError(
-                self.name, got="nothing that OpenCV can open", expected="a whole video or a camera", mend=mend
+                self.name, got="nothing that OpenCV can open", expected="a whole video or a camera", hint=hint
             )
         self.fps = float(self._capture.get(cv2.CAP_PROP_FPS) or 0)
         self.frame_count = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT) or 0))

@@ -99,6 +99,6 @@ def model_from_checkpoint(checkpoint: Checkpoint) -> AuModel:
     except RuntimeError as error:
         raise InputError(
             f"weights of the {checkpoint.family} checkpoint", got="others than its configuration makes",
-            expected="a checkpoint of this edgeau", mend="train again, or use the edgeau that wrote it",
+            expected="a checkpoint of this edgeau", hint="train again, or use the edgeau that wrote it",
         ) from error  # fmt: skip
     return model.eval()

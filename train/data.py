@@ -131,7 +131,7 @@ def split_subjects(subjects: Sequence[str], val: float, test: float, seed: int) 
     if n_test + n_val >= len(order):
         raise InputError(
             "subjects", got=f"{len(order)}", expected=f"more than the {n_test + n_val} to be held out",
-            mend="give more data, or smaller --val and --test",
+            hint="give more data, or smaller --val and --test",
         )  # fmt: skip
     named = [tuple(sorted(part)) for part in (order[n_test + n_val :], order[n_test : n_test + n_val], order[:n_test])]
     return Split(*named)

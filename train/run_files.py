@@ -82,5 +82,5 @@ def read_state(out: Path) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise InputError(f"{file}", got="a truncated or foreign file", mend="start the run again") from error
+        raise InputError(f"{file}", got="a truncated or foreign file", hint="start the run again") from error
     return state

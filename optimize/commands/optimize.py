@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     """Search, and print what won and why the others lost."""
     begin = time.monotonic()
     if args.eval is None and args.calib is None:
-        raise InputError("edgeau optimize needs data to judge accuracy on", mend="give --eval DATA (or --calib DATA)")
+        raise InputError("edgeau optimize needs data to judge accuracy on", hint="give --eval DATA (or --calib DATA)")
     options = SearchOptions(args.objective, args.max_drop, args.minutes, args.seed)
     check(options)
     package = Package.open(args.package)

@@ -228,7 +228,7 @@ def _set_limits(trt: Any, config: Any, options: BuildOptions, settings: Dict[str
                 "--level",
                 got=str(options.optimization_level),
                 expected="nothing",
-                mend="TensorRT 8.5 has no such level",
+                hint="TensorRT 8.5 has no such level",
             )
         config.builder_optimization_level = options.optimization_level
         settings["optimization_level"] = options.optimization_level

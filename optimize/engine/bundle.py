@@ -105,10 +105,10 @@ def _trimmed(package: Package, precision: str) -> Manifest:
     variants = tuple(variant for variant in package.manifest.variants if travels(variant))
     found = {variant.precision for variant in variants}
     if "fp32" not in found:
-        raise InputError(f"package {package.path}", got="no fp32 ONNX", expected="one", mend="export it again")
+        raise InputError(f"package {package.path}", got="no fp32 ONNX", expected="one", hint="export it again")
     if precision == "int8" and "int8" not in found:
-        mend = f"type: edgeau quantize {package.path} --calib DATA --targets tensorrt"
-        raise InputError(f"package {package.path}", got="no int8 ONNX finished for TensorRT", mend=mend)
+        hint = f"type: edgeau quantize {package.path} --calib DATA --targets tensorrt"
+        raise InputError(f"package {package.path}", got="no int8 ONNX finished for TensorRT", hint=hint)
     return dataclasses.replace(package.manifest, variants=variants, selection={})
 
 

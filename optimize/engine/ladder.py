@@ -45,11 +45,11 @@ class Rung:
 
 @dataclass(frozen=True)
 class Missing:
-    """A rung that can't be tried because the package lacks its file; ``mend`` is the command that makes it."""
+    """A rung that can't be tried because the package lacks its file; ``hint`` is the command that makes it."""
 
     precision: str
     reason: str
-    mend: str
+    hint: str
 
 
 def find_rung(package: Package, precision: str, able: Capabilities) -> Rung | Missing:
@@ -77,12 +77,12 @@ def rungs_from(package: Package, precision: str, able: Capabilities) -> Tuple[Li
         raise InputError("precision", got=precision, expected=", ".join(LADDER))
     first = find_rung(package, precision, able)
     if isinstance(first, Missing):
-        raise InputError(f"{precision} engine of {package.path}: {first.reason}", mend=f"type: {first.mend}")
+        raise InputError(f"{precision} engine of {package.path}: {first.reason}", hint=f"type: {first.hint}")
     rungs, skipped = [first], []
     for lower in LADDER[LADDER.index(precision) + 1 :]:
         found = find_rung(package, lower, able)
         if isinstance(found, Missing):
-            skipped.append(f"{lower} was not tried: {found.reason}; {found.mend}")
+            skipped.append(f"{lower} was not tried: {found.reason}; {found.hint}")
         else:
             rungs.append(found)
     return rungs, skipped

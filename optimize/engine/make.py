@@ -130,7 +130,7 @@ def _evidence(package: Package, options: MakeOptions, trt: Any) -> Optional[Evid
         return None
     if trt.__name__.startswith("tensorrt_rtx"):
         raise InputError(
-            "parity of a plan of TensorRT for RTX", got="no backend that runs it", mend="add --skip-parity"
+            "parity of a plan of TensorRT for RTX", got="no backend that runs it", hint="add --skip-parity"
         )
     if installed_binding() is None:
         raise MissingExtraError("libcudart, cuda-python or pycuda", "jetson", "running the engine for parity")

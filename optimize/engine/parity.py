@@ -114,7 +114,7 @@ def reference_outputs(package: Package, fp32: Variant, inputs: Inputs) -> np.nda
     raise InputError(
         "reference for parity",
         got="crops without stored outputs and neither onnxruntime nor openvino installed",
-        mend="give --crops a parity.npz from a bundle (`edgeau build PACKAGE --target BOARD` makes one)",
+        hint="give --crops a parity.npz from a bundle (`edgeau build PACKAGE --target BOARD` makes one)",
     )
 
 

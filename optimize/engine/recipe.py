@@ -89,18 +89,18 @@ def write_recipe(folder: PathLike, recipe: Recipe) -> None:
 def read_recipe(folder: PathLike) -> Recipe:
     """Read a bundle's recipe and compare its files with it. Raises InputError for what is missing or altered."""
     path = Path(folder) / RECIPE
-    mend = "copy the bundle again"
+    hint = "copy the bundle again"
     try:
         value: Dict[str, Any] = json.loads(path.read_bytes().decode("utf-8"))
         if value.get("version") != RECIPE_VERSION:
-            raise InputError(f"{path}", got=f"version {value.get('version')}", expected=str(RECIPE_VERSION), mend=mend)
+            raise InputError(f"{path}", got=f"version {value.get('version')}", expected=str(RECIPE_VERSION), hint=hint)
         for name in ("batch", "tactic_sources"):
             value[name] = None if value[name] is None else tuple(value[name])
         recipe = Recipe(**value)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} can't be read ({error})", mend=mend) from error
+        raise InputError(f"{path} can't be read ({error})", hint=hint) from error
     for name, digest in recipe.files.items():
         file = Path(folder) / name
         if not file.is_file() or sha256_file(file) != digest:
-            raise InputError(f"{file} is missing or altered", mend=mend)
+            raise InputError(f"{file} is missing or altered", hint=hint)
     return recipe

@@ -99,8 +99,8 @@ def _converse(host: str, ssh: Sequence[str], bundle: Path, archive: Path, report
                 command, stdin=subprocess.PIPE, stdout=received, stderr=subprocess.PIPE, start_new_session=True
             )
     except OSError as error:
-        mend = "type: sudo apt-get install openssh-client"
-        raise EngineError(f"{ssh[0]} can't be started ({error.strerror}); {mend}") from error
+        hint = "type: sudo apt-get install openssh-client"
+        raise EngineError(f"{ssh[0]} can't be started ({error.strerror}); {hint}") from error
     assert session.stdin is not None
     assert session.stderr is not None
     sender = threading.Thread(target=_send, args=(bundle, session.stdin), daemon=True)

@@ -79,7 +79,7 @@ class FinishResult:
 
     @property
     def left(self) -> tuple[str, ...]:
-        """What no pass could mend and why, one line each."""
+        """What no pass could fix and why, one line each."""
         return tuple(str(note) for report in self.passes for note in report.left)
 
 

@@ -50,7 +50,7 @@ class PassReport:
     Attributes:
         name: of the pass.
         changed: what it changed.
-        left: what it could not mend, and why.
+        left: what it could not fix, and why.
     """
 
     name: str

@@ -284,7 +284,7 @@ def _prepared(model: onnx.ModelProto) -> onnx.ModelProto:
         except (RuntimeError, version_converter.ConvertError) as error:
             raise InputError(
                 "FP16 in an INT8 model", got=f"opset {opset_of(model)}, which can't be converted",
-                expected=f"opset {FIRST_OPSET_OF_HALF_QDQ} or newer", mend="export and quantize it with that opset",
+                expected=f"opset {FIRST_OPSET_OF_HALF_QDQ} or newer", hint="export and quantize it with that opset",
             ) from error  # fmt: skip
     graph = Graph(model)
     for node in graph.nodes:

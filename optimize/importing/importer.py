@@ -115,12 +115,12 @@ def _side(model: onnx.ModelProto, options: ImportOptions, name: str) -> int:
         raise InputError(
             f"{name}: input {value.name} is {shown}", got=f"--layout {options.wrapping.layout} --colour "
             f"{options.wrapping.colour}, which gives {channels(options.wrapping)} channels",
-            expected=f"{depth}", mend="change --layout or --colour",
+            expected=f"{depth}", hint="change --layout or --colour",
         )  # fmt: skip
     if height != width:
         raise InputError(f"{name}: input {value.name}", got=shown, expected="a square image")
     if height is None and options.size_px is None:
-        raise InputError(f"{name}: input {value.name}", got=f"{shown}, an open size", mend="give --size PIXELS")
+        raise InputError(f"{name}: input {value.name}", got=f"{shown}, an open size", hint="give --size PIXELS")
     if height is not None and options.size_px not in (None, height):
         raise InputError("--size", got=str(options.size_px), expected=f"{height}, which the model is fixed to")
     return height or int(options.size_px or 0)
@@ -172,7 +172,7 @@ def _check_outputs(got: np.ndarray, wanted: np.ndarray, options: ImportOptions, 
     if got.min() < -TOLERANCE or got.max() > 1 + TOLERANCE:
         raise InputError(
             f"{name}: output", got=f"values from {got.min():.3g} to {got.max():.3g}", expected="probabilities 0..1",
-            mend="give --activation sigmoid for logits, or --intensity-max 5 for intensities",
+            hint="give --activation sigmoid for logits, or --intensity-max 5 for intensities",
         )  # fmt: skip
 
 

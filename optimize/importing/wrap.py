@@ -186,7 +186,7 @@ def _add_answer(chain: _Chain, output: onnx.ValueInfoProto, wrapping: Wrapping, 
 def _output(model: onnx.ModelProto, wrapping: Wrapping, name: str) -> onnx.ValueInfoProto:
     outputs = {value.name.removeprefix("model/"): value for value in model.graph.output}
     if wrapping.output is None and len(outputs) > 1:
-        raise InputError(f"{name}: outputs", got=", ".join(outputs), expected="one", mend="give --output NAME")
+        raise InputError(f"{name}: outputs", got=", ".join(outputs), expected="one", hint="give --output NAME")
     wanted = wrapping.output or next(iter(outputs))
     if wanted not in outputs:
         raise InputError(f"{name}: --output", got=wanted, expected=f"one of {', '.join(outputs)}")

@@ -17,27 +17,27 @@ from edgeau.optimize.onnx_graph.graph import Graph, opset_of
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import write_bytes
 
-from .mend import fix, lint
+from .fixing import fix, lint
 
 MOST_LINES_A_RULE = 4
 
 
 def report(path: Path, target: str | None = None, fix_to: Path | None = None) -> dict[str, Any]:
-    """Describe an ONNX file, lint it for a target, and write a mended copy where one is wanted.
+    """Describe an ONNX file, lint it for a target, and write a fixed copy where one is wanted.
 
     Args:
         path: the ONNX file.
         target: as `lint` takes it.
-        fix_to: where the mended copy goes; needs a target.
+        fix_to: where the fixed copy goes; needs a target.
 
     Returns:
-        JSON values. ``ok`` is False where an error remains: in the mended copy if there is one, else in the file.
+        JSON values. ``ok`` is False where an error remains: in the fixed copy if there is one, else in the file.
 
     Raises:
         InputError: not an ONNX file, unknown target, or ``fix_to`` without a target. Nothing is written then.
     """
     if fix_to is not None and target is None:
-        raise InputError("--fix needs a target", mend="add --target tensorrt-10.3, onnxruntime or openvino")
+        raise InputError("--fix needs a target", hint="add --target tensorrt-10.3, onnxruntime or openvino")
     model = read_onnx(path)
     findings = lint(model, target)
     result = {"path": str(path), "kind": "onnx", **describe(model)}
@@ -46,11 +46,11 @@ def report(path: Path, target: str | None = None, fix_to: Path | None = None) ->
     result["findings"] = [dataclasses.asdict(finding) for finding in findings]
     remaining = findings
     if fix_to is not None and target is not None:
-        mended = fix(model, target)
-        write_bytes(fix_to, mended.model.SerializeToString())
-        remaining = mended.left
+        fixed = fix(model, target)
+        write_bytes(fix_to, fixed.model.SerializeToString())
+        remaining = fixed.left
         left = [dataclasses.asdict(finding) for finding in remaining]
-        result["fixed"] = {"path": str(fix_to), "done": list(mended.done), "left": left}
+        result["fixed"] = {"path": str(fix_to), "done": list(fixed.done), "left": left}
     result["ok"] = not any(finding.severity == "error" for finding in remaining)
     return result
 
@@ -64,7 +64,7 @@ def read_onnx(path: Path) -> onnx.ModelProto:
         raise InputError(f"ONNX {path}", got=f"no file {missing}", expected="an .onnx file and its weights") from error
     except (DecodeError, onnx.checker.ValidationError, OSError) as error:
         raise InputError(
-            f"ONNX {path}", got="damaged, truncated or not ONNX", mend="export or copy it again"
+            f"ONNX {path}", got="damaged, truncated or not ONNX", hint="export or copy it again"
         ) from error
     if not model.graph.node or not model.graph.output:
         raise InputError(f"ONNX {path}", got="no operators or no outputs", expected="a model")
@@ -90,7 +90,7 @@ def describe(model: onnx.ModelProto) -> dict[str, Any]:
 
 
 def render(report: dict[str, Any]) -> list[str]:
-    """A report for a person: what the file is, then each rule broken with its first places, why, and the mend."""
+    """A report for a person: what the file is, then each rule broken with its first places, why, and the hint."""
     quantization = report["quantization"]
     lines = [
         f"onnx      {report['path']}",
@@ -117,7 +117,7 @@ def render(report: dict[str, Any]) -> list[str]:
 
 def _finding_lines(findings: list[dict[str, Any]], target: str | None) -> list[str]:
     if not findings:
-        return [f"nothing to mend for {target}" if target else "nothing wrong in general; --target looks closer"]
+        return [f"nothing to fix for {target}" if target else "nothing wrong in general; --target looks closer"]
     lines = []
     for code in dict.fromkeys(item["code"] for item in findings):
         places = [item for item in findings if item["code"] == code]
@@ -125,7 +125,7 @@ def _finding_lines(findings: list[dict[str, Any]], target: str | None) -> list[s
         lines += [f"{code} {item['node']}: {item['message']}" for item in shown]
         if len(places) > len(shown):
             lines.append(f"{code} and {len(places) - len(shown)} more")
-        lines += [f"     why:  {places[0]['why']}", f"     mend: {places[0]['mend']}"]
+        lines += [f"     why:  {places[0]['why']}", f"     hint: {places[0]['hint']}"]
     errors = sum(item["severity"] == "error" for item in findings)
     return [*lines, f"{errors} errors, {len(findings) - errors} warnings for {target or 'any reader'}"]
 

@@ -30,7 +30,7 @@ QUIET_DOMAINS = (*DEFAULT_DOMAINS, FAKE_QUANTIZE_DOMAIN)
 
 @rule(
     "E113", "operator set that the target doesn't know", EVERYWHERE,
-    mend="--fix converts it where ONNX's version converter can; else export again with an opset in this range",
+    hint="--fix converts it where ONNX's version converter can; else export again with an opset in this range",
     why="operators may mean something else in another set, and the reader may refuse it",
 )  # fmt: skip
 def _opset(case: Case) -> Iterator[Note]:
@@ -49,7 +49,7 @@ def opset_range(case: Case) -> tuple[int, int]:
 
 @rule(
     "E114", "operator that this TensorRT has not", (TENSORRT,),
-    mend="--fix writes LayerNormalization out; for others export with an older opset, or build with a newer TensorRT",
+    hint="--fix writes LayerNormalization out; for others export with an older opset, or build with a newer TensorRT",
     why="the importer refuses it, and the build never starts",
 )  # fmt: skip
 def _operators(case: Case) -> Iterator[Note]:
@@ -65,7 +65,7 @@ def _operators(case: Case) -> Iterator[Note]:
 
 @rule(
     "E115", "FakeQuantize", (TENSORRT, ONNXRUNTIME),
-    mend="call nncf.strip(model, example_input=...) before torch.onnx.export(dynamo=False), which writes Q and DQ",
+    hint="call nncf.strip(model, example_input=...) before torch.onnx.export(dynamo=False), which writes Q and DQ",
     why="FakeQuantize is an OpenVINO operator; others report a missing plugin",
 )  # fmt: skip
 def _fake_quantize(case: Case) -> Iterator[Note]:
@@ -76,7 +76,7 @@ def _fake_quantize(case: Case) -> Iterator[Note]:
 
 @rule(
     "W216", "operator of another domain", (TENSORRT, OPENVINO),
-    mend="export it as standard operators, or bring the plugin that computes it",
+    hint="export it as standard operators, or bring the plugin that computes it",
     why="outside the ONNX standard each reader knows a few of its own; others are refused",
 )  # fmt: skip
 def _domains(case: Case) -> Iterator[Note]:
@@ -86,7 +86,7 @@ def _domains(case: Case) -> Iterator[Note]:
 
 
 @rule(
-    "E116", "type that TensorRT has not", (TENSORRT,), mend="cast to a 32-bit type, or export again without it",
+    "E116", "type that TensorRT has not", (TENSORRT,), hint="cast to a 32-bit type, or export again without it",
     why="the importer refuses tensors of this type",
 )  # fmt: skip
 def _types(case: Case) -> Iterator[Note]:
@@ -106,7 +106,7 @@ rule_of_pass(
 
 @rule(
     "E118", "operator that computes with integers", (TENSORRT,),
-    mend="quantize the float model again, in QDQ format",
+    hint="quantize the float model again, in QDQ format",
     why="TensorRT reads quantization from QuantizeLinear and DequantizeLinear alone",
 )  # fmt: skip
 def _integer_operators(case: Case) -> Iterator[Note]:
@@ -115,7 +115,7 @@ def _integer_operators(case: Case) -> Iterator[Note]:
 
 
 @rule(
-    "E119", "weights with NaN or infinity", EVERYWHERE, mend="the training diverged; export an earlier checkpoint",
+    "E119", "weights with NaN or infinity", EVERYWHERE, hint="the training diverged; export an earlier checkpoint",
     why="everything computed from them is NaN",
 )  # fmt: skip
 def _not_finite(case: Case) -> Iterator[Note]:
@@ -133,7 +133,7 @@ def _only_added(case: Case, name: str) -> bool:
 
 
 @rule(
-    "E121", "bytes computed in the middle of the graph", (TENSORRT,), mend="cast to int32 or float instead",
+    "E121", "bytes computed in the middle of the graph", (TENSORRT,), hint="cast to int32 or float instead",
     why="TensorRT supports UINT8 only for network inputs and outputs (legalUINT8)",
 )  # fmt: skip
 def _inner_bytes(case: Case) -> Iterator[Note]:
@@ -151,7 +151,7 @@ rule_of_pass(
 
 @rule(
     "W211", "FP16 inputs or outputs", EVERYWHERE,
-    mend="keep float32 at the edges and cast inside (edgeau's FP16 conversion does)",
+    hint="keep float32 at the edges and cast inside (edgeau's FP16 conversion does)",
     why="callers must convert to half precision themselves; edgeau's runtime feeds uint8 and reads float32",
 )  # fmt: skip
 def _half_interface(case: Case) -> Iterator[Note]:
@@ -161,7 +161,7 @@ def _half_interface(case: Case) -> Iterator[Note]:
 
 
 @rule(
-    "W212", "FP32 alone, for TensorRT 11", (TENSORRT,), mend="make an FP16 or INT8 variant of it",
+    "W212", "FP32 alone, for TensorRT 11", (TENSORRT,), hint="make an FP16 or INT8 variant of it",
     why="TensorRT 11 has no precision flags: it computes in the types that the file has",
 )  # fmt: skip
 def _float_only(case: Case) -> Iterator[Note]:

@@ -35,7 +35,7 @@ def _pairs(case: Case) -> Iterator[tuple[onnx.NodeProto, np.ndarray]]:
 
 
 @rule(
-    "E101", "unsigned zero point", (TENSORRT,), mend="--fix makes it int8 with scale * 255 / 127",
+    "E101", "unsigned zero point", (TENSORRT,), hint="--fix makes it int8 with scale * 255 / 127",
     why="TensorRT takes uint8 for int8 with the same scale: everything above half the range is cut off, "
     "and only a warning says so",
 )  # fmt: skip
@@ -47,7 +47,7 @@ def _unsigned(case: Case) -> Iterator[Note]:
 
 
 @rule(
-    "E102", "zero point that is not 0", (TENSORRT,), mend="--fix makes the range symmetric, a little coarser",
+    "E102", "zero point that is not 0", (TENSORRT,), hint="--fix makes the range symmetric, a little coarser",
     why="TensorRT has only symmetric quantization and refuses the model (shiftIsAllZeros)",
 )  # fmt: skip
 def _shifted(case: Case) -> Iterator[Note]:
@@ -57,7 +57,7 @@ def _shifted(case: Case) -> Iterator[Note]:
 
 
 @rule(
-    "E103", "scale that is not positive", EVERYWHERE, mend=AGAIN,
+    "E103", "scale that is not positive", EVERYWHERE, hint=AGAIN,
     why="dividing by it gives infinity or NaN; TensorRT refuses the model",
 )  # fmt: skip
 def _bad_scale(case: Case) -> Iterator[Note]:
@@ -69,7 +69,7 @@ def _bad_scale(case: Case) -> Iterator[Note]:
 
 
 @rule(
-    "E104", "as many scales as channels", EVERYWHERE, mend=AGAIN,
+    "E104", "as many scales as channels", EVERYWHERE, hint=AGAIN,
     why="each channel needs one scale; no reader can say which is whose",
 )  # fmt: skip
 def _scale_count(case: Case) -> Iterator[Note]:
@@ -84,7 +84,7 @@ def _scale_count(case: Case) -> Iterator[Note]:
 
 
 @rule(
-    "E108", "scale or zero point that is computed", (TENSORRT,), mend="make it an initializer: " + AGAIN,
+    "E108", "scale or zero point that is computed", (TENSORRT,), hint="make it an initializer: " + AGAIN,
     why="TensorRT needs both when it builds",
 )  # fmt: skip
 def _computed(case: Case) -> Iterator[Note]:
@@ -95,7 +95,7 @@ def _computed(case: Case) -> Iterator[Note]:
 
 
 @rule(
-    "E111", "no zero point, before TensorRT 8.6", (TENSORRT,), mend="--fix writes it",
+    "E111", "no zero point, before TensorRT 8.6", (TENSORRT,), hint="--fix writes it",
     why="the importer of TensorRT 8.5 wants three inputs",
 )  # fmt: skip
 def _missing(case: Case) -> Iterator[Note]:
@@ -106,7 +106,7 @@ def _missing(case: Case) -> Iterator[Note]:
 
 
 @rule(
-    "E112", "integers that TensorRT has not", (TENSORRT,), mend=AGAIN + " to 8 bits",
+    "E112", "integers that TensorRT has not", (TENSORRT,), hint=AGAIN + " to 8 bits",
     why="TensorRT quantizes activations to INT8 (INT4 from 10.0, FP8 from 8.6); the importer refuses other integers",
 )  # fmt: skip
 def _odd_integers(case: Case) -> Iterator[Note]:
@@ -120,7 +120,7 @@ def _odd_integers(case: Case) -> Iterator[Note]:
 
 
 @rule(
-    "E120", "weights that are unsigned", (TENSORRT,), mend="--fix stores them as int8",
+    "E120", "weights that are unsigned", (TENSORRT,), hint="--fix stores them as int8",
     why='the importer refuses them ("Found unsupported input type of UINT8")',
 )  # fmt: skip
 def _unsigned_weights(case: Case) -> Iterator[Note]:
@@ -148,7 +148,7 @@ rule_of_pass(
 
 
 @rule(
-    "E110", "constants behind other nodes, before TensorRT 10", (TENSORRT,), mend="--fix",
+    "E110", "constants behind other nodes, before TensorRT 10", (TENSORRT,), hint="--fix",
     why="importers before TensorRT 10 don't follow an Identity or Constant to a scale or zero point",
 )  # fmt: skip
 def _indirect_error(case: Case) -> Iterator[Note]:
@@ -157,7 +157,7 @@ def _indirect_error(case: Case) -> Iterator[Note]:
 
 
 @rule(
-    "W207", "constants behind other nodes", (TENSORRT,), mend="--fix",
+    "W207", "constants behind other nodes", (TENSORRT,), hint="--fix",
     why="TensorRT 10 follows them; earlier ones and other tools don't",
 )  # fmt: skip
 def _indirect_warning(case: Case) -> Iterator[Note]:
@@ -173,7 +173,7 @@ def _indirect(case: Case) -> Iterator[Note]:
 
 
 @rule(
-    "W210", "weights stored as INT8, for TensorRT 8", (TENSORRT,), mend="--fix stores them as FP32 with Q and DQ",
+    "W210", "weights stored as INT8, for TensorRT 8", (TENSORRT,), hint="--fix stores them as FP32 with Q and DQ",
     why="the guides for TensorRT 8 ask for FP32 weights with Q and DQ; INT8 ones are documented from 10 on",
 )  # fmt: skip
 def _folded(case: Case) -> Iterator[Note]:

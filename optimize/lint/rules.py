@@ -42,7 +42,7 @@ class Finding:
         node: name of the node, tensor or operator set that it is about.
         message: what is wrong there.
         why: why it matters to this target.
-        mend: what to do; begins with ``--fix`` where lint's fix does it.
+        hint: what to do; begins with ``--fix`` where lint's fix does it.
     """
 
     code: str
@@ -50,7 +50,7 @@ class Finding:
     node: str
     message: str
     why: str
-    mend: str
+    hint: str
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Rule:
         code: see Finding.
         title: in a few words.
         readers: whom it concerns; with EVERYWHERE it is also looked for without a target.
-        why, mend: see Finding.
+        why, hint: see Finding.
         find: yields each place and what is wrong there.
     """
 
@@ -82,7 +82,7 @@ class Rule:
     title: str
     readers: tuple[str, ...]
     why: str
-    mend: str
+    hint: str
     find: Callable[[Case], Iterator[Note]]
 
     @property
@@ -94,35 +94,35 @@ class Rule:
 
     def __call__(self, case: Case) -> Iterator[Finding]:
         for note in self.find(case):
-            yield Finding(self.code, self.severity, note.node, note.text, self.why, self.mend)
+            yield Finding(self.code, self.severity, note.node, note.text, self.why, self.hint)
 
 
 RULES: dict[str, Rule] = {}
 
 
-def rule(code: str, title: str, readers: tuple[str, ...], *, why: str, mend: str) -> Callable:
+def rule(code: str, title: str, readers: tuple[str, ...], *, why: str, hint: str) -> Callable:
     """Register a function as the finder of a rule. Codes are never used twice."""
 
     def register(find: Callable[[Case], Iterator[Note]]) -> Callable[[Case], Iterator[Note]]:
         if code in RULES:
             raise ValueError(f"rule {code} exists")
-        RULES[code] = Rule(code, title, readers, why, mend, find)
+        RULES[code] = Rule(code, title, readers, why, hint, find)
         return find
 
     return register
 
 
 def rule_of_pass(
-    code: str, title: str, step: FinishingPass, readers: tuple[str, ...], *, why: str, mend: str = "--fix"
+    code: str, title: str, step: FinishingPass, readers: tuple[str, ...], *, why: str, hint: str = "--fix"
 ) -> None:
     """Register a rule that finds whatever a finishing pass would change or would have to leave."""
 
     def find(case: Case) -> Iterator[Note]:
         notes = changes_of(step, case)
-        yield from (Note(note.node, f"{title}; mended: {note.text}") for note in notes.changed)
-        yield from (Note(note.node, f"{title}, and can't be mended: {note.text}") for note in notes.left)
+        yield from (Note(note.node, f"{title}; fixed: {note.text}") for note in notes.changed)
+        yield from (Note(note.node, f"{title}, and can't be fixed: {note.text}") for note in notes.left)
 
-    rule(code, title, readers, why=why, mend=mend)(find)
+    rule(code, title, readers, why=why, hint=hint)(find)
 
 
 def changes_of(step: FinishingPass, case: Case) -> Notes:

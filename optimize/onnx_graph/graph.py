@@ -134,7 +134,7 @@ class Graph:
         self._stale = True
 
     def insert(self, kind: str, inputs: Iterable[str], wish: str, **attributes: Any) -> str:
-        """Add a node with one output and return the output's name. The order of nodes is mended by `write`."""
+        """Add a node with one output and return the output's name. The order of nodes is fixed by `write`."""
         output = self.new_name(wish)
         node = helper.make_node(kind, list(inputs), [output], name=self.new_name(f"{wish}_{kind}"), **attributes)
         self._index()

@@ -37,7 +37,7 @@ def read_model(file: Path) -> onnx.ModelProto:
     except (DecodeError, onnx.checker.ValidationError, FileNotFoundError) as error:
         reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else "not readable"
         raise InputError(
-            f"ONNX {file}", got=f"damaged or not ONNX ({reason})", mend="export the model again"
+            f"ONNX {file}", got=f"damaged or not ONNX ({reason})", hint="export the model again"
         ) from error
     return model
 
@@ -54,7 +54,7 @@ def require_float(model: onnx.ModelProto, name: str) -> None:
     if found:
         raise InputError(
             f"{name} is quantized already", got=f"operators {', '.join(found)}", expected="a float model",
-            mend="give the FP32 model that it was made from",
+            hint="give the FP32 model that it was made from",
         )  # fmt: skip
     require_finite(model, name)
 
@@ -65,7 +65,7 @@ def require_opset(model: onnx.ModelProto, name: str) -> None:
     if not OLDEST_OPSET <= version <= NEWEST_OPSET:
         raise InputError(
             f"{name}: opset", got=str(version), expected=f"{OLDEST_OPSET} to {NEWEST_OPSET}",
-            mend="export it with opset 18, or convert it with onnx.version_converter",
+            hint="export it with opset 18, or convert it with onnx.version_converter",
         )  # fmt: skip
 
 
@@ -77,7 +77,7 @@ def require_finite(model: onnx.ModelProto, name: str) -> None:
             bad = int((~np.isfinite(values.astype(np.float32))).sum())
             raise InputError(
                 f"{name}: weight {tensor.name}", got=f"{bad} of {values.size} values NaN or infinite",
-                expected="finite weights", mend="the training diverged; export an earlier checkpoint",
+                expected="finite weights", hint="the training diverged; export an earlier checkpoint",
             )  # fmt: skip
 
 

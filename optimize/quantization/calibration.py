@@ -60,7 +60,7 @@ def _against_median(crops: CropSet, spec: str) -> CropSet:
     if len(crops) < 2:
         raise InputError(
             f"calibration data {spec}", got="one crop without a neutral", expected="neutrals, or several crops",
-            mend="this model compares faces with neutrals; use a folder from `edgeau synth` or an .npz with neutrals",
+            hint="this model compares faces with neutrals; use a folder from `edgeau synth` or an .npz with neutrals",
         )  # fmt: skip
     median = np.median(crops.faces, axis=0).astype(np.uint8)
     return dataclasses.replace(crops, neutrals=np.broadcast_to(median, crops.faces.shape).copy())

@@ -38,13 +38,13 @@ def emulate_tensorrt(model: onnx.ModelProto) -> onnx.ModelProto:
         if zero_point.any():
             raise InputError(
                 f"{node.op_type} {node.name}: zero point", got=str(int(zero_point.ravel()[0])), expected="0",
-                mend="finish the model for tensorrt first",
+                hint="finish the model for tensorrt first",
             )  # fmt: skip
         if zero_point.dtype == np.uint8:
             if node.op_type == DEQUANTIZE and graph.constant(node.input[0]) is not None:
                 raise InputError(
                     f"{node.op_type} {node.name}: weights", got="uint8", expected="int8",
-                    mend="finish the model for tensorrt first",
+                    hint="finish the model for tensorrt first",
                 )  # fmt: skip
             signed = graph.add_constant(f"{node.name}_zero_point_int8", np.zeros(zero_point.shape, np.int8))
             graph.set_input(node, 2, signed)

@@ -65,7 +65,7 @@ class Finished:
         target: who reads it.
         model: the file that the target gets.
         passes: names of the finishing passes that changed something.
-        left: what no pass could mend, one line each.
+        left: what no pass could fix, one line each.
     """
 
     target: Target

@@ -144,7 +144,7 @@ def require_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise InputError(
-            f"package {folder} can't be written to", got=error.strerror, mend="give -o OUT_PACKAGE for a copy"
+            f"package {folder} can't be written to", got=error.strerror, hint="give -o OUT_PACKAGE for a copy"
         ) from error
 
 
@@ -164,7 +164,7 @@ def _wanted_targets(options: QuantizeOptions, evaluation: str | None) -> list[Ta
     if options.max_drop is not None and not 0 <= options.max_drop < 1:
         raise InputError("--max-drop", got=str(options.max_drop), expected="a number such as 0.005, in [0, 1)")
     if options.max_drop is not None and evaluation is None:
-        raise InputError("--max-drop needs data to judge on", mend="give --eval DATA")
+        raise InputError("--max-drop needs data to judge on", hint="give --eval DATA")
     return [TARGETS[name] for name in dict.fromkeys(options.targets)]
 
 

@@ -207,7 +207,7 @@ def check(options: SearchOptions) -> Meter | None:
         return None
     meter = find_meter()
     if isinstance(meter, str):
-        raise InputError("energy can't be measured on this device", got=meter, mend="use --for latency")
+        raise InputError("energy can't be measured on this device", got=meter, hint="use --for latency")
     return meter
 
 

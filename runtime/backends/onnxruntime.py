@@ -71,8 +71,8 @@ def _providers(file: Path, wanted: str) -> List[Provider]:
     """The provider asked for with its options, then what takes the nodes that it can't run."""
     available = ort.get_available_providers()
     if wanted not in available:
-        mend = "pip install 'edgeau[gpu]' for those of NVIDIA GPUs" if wanted in (CUDA, TENSORRT) else None
-        raise InputError("ONNX Runtime provider", got=wanted, expected=f"one of {', '.join(available)}", mend=mend)
+        hint = "pip install 'edgeau[gpu]' for those of NVIDIA GPUs" if wanted in (CUDA, TENSORRT) else None
+        raise InputError("ONNX Runtime provider", got=wanted, expected=f"one of {', '.join(available)}", hint=hint)
     options = _tensorrt_options(file) if wanted == TENSORRT else {}
     rest = {TENSORRT: [CUDA, CPU], CPU: []}.get(wanted, [CPU])
     return [(wanted, options), *((name, {}) for name in rest if name in available)]
@@ -105,7 +105,7 @@ def _make_writable(folder: Path) -> None:
     except OSError:
         writable = False
     if not writable:
-        raise InputError(f"cache folder {folder}", got="not writable", mend="set EDGEAU_CACHE to a folder that is")
+        raise InputError(f"cache folder {folder}", got="not writable", hint="set EDGEAU_CACHE to a folder that is")
 
 
 def _first_line(error: Any) -> str:

@@ -19,7 +19,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 import numpy as np
 import tensorrt as trt  # noqa: TID251 - its one file
 
-from edgeau.runtime.engine_file import mending_command, preflight
+from edgeau.runtime.engine_file import preflight, rebuild_command
 from edgeau.runtime.errors import BackendError, EngineError, InputError
 from edgeau.runtime.machine import read_machine
 
@@ -107,7 +107,7 @@ class TensorRtBackend(Backend):
         smallest, largest = self._tensors[0].smallest, self._tensors[0].shape[0]
         if not smallest <= batch <= largest:
             raise InputError(f"batch for {self._file.name}", got=str(batch), expected=f"{smallest} to {largest}",
-                             mend=f"build the engine for it: edgeau build PACKAGE --batch 1,1,{batch}")  # fmt: skip
+                             hint=f"build the engine for it: edgeau build PACKAGE --batch 1,1,{batch}")  # fmt: skip
         samples = []
         with self._running() as (cuda, buffers):
             self._run(cuda, buffers, batch)
@@ -174,7 +174,7 @@ class TensorRtBackend(Backend):
         if self._engine is None:
             raise EngineError(
                 f"TensorRT {trt.__version__} refuses {self._file}: {self._complaint('it gave no reason')}; "
-                f"build it again here: {mending_command(self._file)}"
+                f"build it again here: {rebuild_command(self._file)}"
             )
         self._context = self._engine.create_execution_context()
         if self._context is None:

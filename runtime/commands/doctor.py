@@ -42,13 +42,13 @@ class Check:
         name: of the thing.
         ok: True where it is in order, False where it is missing or broken, None for advice.
         text: what was found.
-        mend: what to type, "" where there is nothing to do.
+        hint: what to type, "" where there is nothing to do.
     """
 
     name: str
     ok: Optional[bool]
     text: str
-    mend: str = ""
+    hint: str = ""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -114,16 +114,16 @@ def _backend(name: str, machine: Machine) -> Check:
     reason = missing(name)
     if reason is None:
         return Check(name, True, version)
-    text, _, mend = reason.partition("; type: ")
+    text, _, hint = reason.partition("; type: ")
     if name != "tensorrt":
-        return Check(name, False, text, mend)
+        return Check(name, False, text, hint)
     if machine.is_jetson:
-        return Check(name, False, f"{text}; it comes from JetPack, not from pip", _tensorrt_mend(machine))
+        return Check(name, False, f"{text}; it comes from JetPack, not from pip", _tensorrt_hint(machine))
     # No loss where there is no NVIDIA GPU.
     return Check(name, False if machine.gpu else None, text if machine.gpu else "no NVIDIA GPU here", "")
 
 
-def _tensorrt_mend(machine: Machine) -> str:
+def _tensorrt_hint(machine: Machine) -> str:
     if machine.tensorrt is None:
         return "sudo apt-get install nvidia-jetpack"
     return "sudo apt-get install python3-libnvinfer, and make the environment with --system-site-packages"
@@ -139,13 +139,13 @@ def _binding() -> Check:
 
 def _detector(machine: Machine) -> Check:
     if find_spec("cv2") is None:
-        mend = "sudo apt-get install python3-opencv" if machine.is_jetson else "pip install 'edgeau[cpu]'"
-        return Check("face detector", False, "OpenCV is not installed", mend)
+        hint = "sudo apt-get install python3-opencv" if machine.is_jetson else "pip install 'edgeau[cpu]'"
+        return Check("face detector", False, "OpenCV is not installed", hint)
     status = detector_status()
-    found, _, mend = status.partition("; the better YuNet: ")
+    found, _, hint = status.partition("; the better YuNet: ")
     if found.startswith("yunet"):
         return Check("face detector", True, found)
-    return Check("face detector", None if mend else False, found, mend.strip("`"))
+    return Check("face detector", None if hint else False, found, hint.strip("`"))
 
 
 def _package() -> Check:
@@ -169,9 +169,9 @@ def _extras(machine: Machine) -> List[Check]:
         if extra == "all" or (extra == "jetson" and not machine.is_jetson) or (extra == "gpu" and not machine.gpu):
             continue
         absent = sorted(name for name in table[extra] if not _present(name))
-        mend = f"pip install 'edgeau[{extra}]'" if absent else ""
+        hint = f"pip install 'edgeau[{extra}]'" if absent else ""
         text = f"lacks {', '.join(absent)}" if absent else "complete"
-        found.append(Check(f"extra {extra}", not absent, text, mend))
+        found.append(Check(f"extra {extra}", not absent, text, hint))
     return found
 
 
@@ -253,7 +253,7 @@ def _print(machine: Machine, state: MachineState, checks: List[Check]) -> None:
         say(f"{name:<12} {value}")
     say()
     for check in checks:
-        say(f"{_MARKS[check.ok]} {check.name:<14} {check.text}" + (f"  ->  {check.mend}" if check.mend else ""))
+        say(f"{_MARKS[check.ok]} {check.name:<14} {check.text}" + (f"  ->  {check.hint}" if check.hint else ""))
 
 
 def _facts(machine: Machine, state: MachineState) -> Dict[str, Any]:

@@ -1,7 +1,7 @@
 """What a package, an ONNX file or a TensorRT engine is, whether it will run here, and what is wrong with it.
 
 edgeau inspect cednn.edgeau
-edgeau inspect model.onnx --target tensorrt-10.3 --fix mended.onnx
+edgeau inspect model.onnx --target tensorrt-10.3 --fix fixed.onnx
 edgeau inspect orin-nano.trt10.3.0.int8.engine
 """
 
@@ -24,7 +24,7 @@ ENGINE_SUFFIXES = (".engine", ".plan", ".trt")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", nargs="?", help="package folder, .onnx or .engine (default: the shipped package)")
     parser.add_argument("--target", help="lint an ONNX for this target, such as tensorrt-10.3, onnxruntime or openvino")
-    parser.add_argument("--fix", type=Path, metavar="OUT", help="write an ONNX with what can be mended")
+    parser.add_argument("--fix", type=Path, metavar="OUT", help="write an ONNX with what can be fixed")
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 

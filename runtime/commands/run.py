@@ -97,8 +97,8 @@ def _analyse(
         note(f"{seen} frames, {found} with a face, {seen / elapsed:.1f} a second")
     # Containers estimate their frame count; only a clear gap means that the rest is missing.
     if source.moving and max_frames is None and seen < 0.95 * source.count - 2:
-        got, mend = f"{seen} of {source.count} frames", f"--max-frames {seen} takes what is there"
-        raise InputError("video is truncated", got=got, expected="all of them", mend=mend)
+        got, hint = f"{seen} of {source.count} frames", f"--max-frames {seen} takes what is there"
+        raise InputError("video is truncated", got=got, expected="all of them", hint=hint)
 
 
 def _writer(

@@ -71,8 +71,8 @@ def _listen(host: str, port: int, analyzer: Any, options: Any) -> Any:
     except OverflowError as error:
         raise InputError("--port", got=str(port), expected="0 to 65535") from error
     except OSError as error:
-        mend = "choose another with --port" if error.errno == errno.EADDRINUSE else None
-        raise InputError(f"address {host}:{port}", got=error.strerror or str(error), mend=mend) from error
+        hint = "choose another with --port" if error.errno == errno.EADDRINUSE else None
+        raise InputError(f"address {host}:{port}", got=error.strerror or str(error), hint=hint) from error
 
 
 def _is_loopback(host: str) -> bool:

@@ -35,7 +35,7 @@ def test_a_wrong_verb_and_a_wrong_option_exit_with_2() -> None:
 @pytest.mark.parametrize(
     ("error", "text"),
     [
-        (InputError("thing", got="this", expected="that", mend="do so"), "thing: got this, expected that; do so"),
+        (InputError("thing", got="this", expected="that", hint="do so"), "thing: got this, expected that; do so"),
         (KeyboardInterrupt(), "interrupted"),
         (OSError(28, "No space left on device", "/full/disk"), "No space left on device: /full/disk"),
         (MissingExtraError("onnx", "optimize", "this"), "pip install 'edgeau[optimize]'"),

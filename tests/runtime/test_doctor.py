@@ -21,8 +21,8 @@ def test_an_orin_nano_below_its_fastest_mode_is_told_the_command():
     checks = board("orin-nano-jp6.2")
     assert checks["JetPack"].text == "6.2 (L4T 36.4.3)"
     assert checks["TensorRT"].text == "10.3.0"
-    assert checks["power mode"].mend == "sudo nvpmodel -m 2"
-    assert checks["clocks"].mend == "sudo jetson_clocks"
+    assert checks["power mode"].hint == "sudo nvpmodel -m 2"
+    assert checks["clocks"].hint == "sudo jetson_clocks"
     assert "306 of 918 MHz" in checks["clocks"].text
 
 
@@ -30,18 +30,18 @@ def test_a_board_at_full_speed_needs_no_advice():
     checks = board("agx-orin-jp6.0")
     assert checks["power mode"].ok is True
     assert "clocks" not in checks
-    assert not any(check.mend for check in checks.values())
+    assert not any(check.hint for check in checks.values())
 
 
 def test_a_mode_table_without_maxn_names_no_fastest():
-    assert board("xavier-nx-jp5.1.2")["power mode"].mend == ""
+    assert board("xavier-nx-jp5.1.2")["power mode"].hint == ""
 
 
 def test_a_board_without_tensorrt_is_told_the_command():
     machine = Machine(soc="tegra234", l4t="36.4.3", jetpack="6.2")
     checks = {check.name: check for check in examine_board(machine, MachineState())}
     assert checks["TensorRT"].ok is False
-    assert "apt-get install" in checks["TensorRT"].mend
+    assert "apt-get install" in checks["TensorRT"].hint
 
 
 def test_jetpack_4_is_too_old():
@@ -67,24 +67,24 @@ def test_a_missing_library_names_the_command(monkeypatch, capsys):
     main(["doctor", "--json"])
     checks = {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
     assert checks["extra cpu"] == {
-        "name": "extra cpu", "ok": False, "text": "lacks surely-not-installed", "mend": "pip install 'edgeau[cpu]'",
+        "name": "extra cpu", "ok": False, "text": "lacks surely-not-installed", "hint": "pip install 'edgeau[cpu]'",
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("machine", "mend"), [(Machine(), "pip install"), (Machine(soc="tegra234"), "apt-get")])
-def test_without_opencv_there_is_no_detector(monkeypatch, machine, mend):
+@pytest.mark.parametrize(("machine", "hint"), [(Machine(), "pip install"), (Machine(soc="tegra234"), "apt-get")])
+def test_without_opencv_there_is_no_detector(monkeypatch, machine, hint):
     monkeypatch.setattr(doctor, "find_spec", lambda name: None)
     checks = {check.name: check for check in doctor.examine_software(machine)}
     assert checks["face detector"].ok is False
-    assert mend in checks["face detector"].mend
+    assert hint in checks["face detector"].hint
 
 
 def test_a_jetson_gets_tensorrt_from_jetpack_and_not_from_pip():
     checks = {check.name: check for check in doctor.examine_software(read_machine(MACHINES / "orin-nano-jp6.2"))}
     if checks["tensorrt"].ok:
         pytest.skip("TensorRT is installed here")
-    assert "python3-libnvinfer" in checks["tensorrt"].mend
-    assert checks["CUDA binding"].ok or "edgeau[jetson]" in checks["CUDA binding"].mend
+    assert "python3-libnvinfer" in checks["tensorrt"].hint
+    assert checks["CUDA binding"].ok or "edgeau[jetson]" in checks["CUDA binding"].hint
 
 
 def test_this_machine_is_described(capsys):

@@ -79,7 +79,7 @@ def test_facts_that_a_machine_does_not_know_are_not_held_against_the_engine(engi
         ({"driver": "535.1"}, "was built under driver 540.4.0, this machine has the older 535.1"),
     ],
 )
-def test_another_machine_is_told_in_one_sentence_with_the_command_that_mends_it(engine, changed, sentence):
+def test_another_machine_is_told_in_one_sentence_with_the_command_that_fixes_it(engine, changed, sentence):
     with pytest.raises(EngineError) as caught:
         preflight(engine, dataclasses.replace(ORIN, **changed))
     text = str(caught.value)

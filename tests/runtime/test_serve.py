@@ -231,7 +231,7 @@ def test_a_signal_ends_it_with_exit_code_0(photo, number):
         assert "Traceback" not in process.stderr.read()
 
 
-def test_a_port_that_is_taken_names_the_mend(serve, monkeypatch, capsys):
+def test_a_port_that_is_taken_names_the_hint(serve, monkeypatch, capsys):
     port = serve()
     import edgeau.runtime
 

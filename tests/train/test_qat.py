@@ -1,4 +1,4 @@
-"""Quantization-aware fine-tuning: what is rounded, that it mends what INT8 breaks, and that it leaves no trace."""
+"""Quantization-aware fine-tuning: what is rounded, that it fixes what INT8 breaks, and that it leaves no trace."""
 
 import dataclasses
 
@@ -146,7 +146,7 @@ def error_of_int8(checkpoint, teacher, crop_set, folder):
     return np.abs(outputs - reference).mean()
 
 
-def test_int8_of_a_brittle_model_is_mended_by_training_with_its_rounding(trained, brittle, crop_set, tmp_path):
+def test_int8_of_a_brittle_model_is_restored_by_training_with_its_rounding(trained, brittle, crop_set, tmp_path):
     aware = fine_tuned(trained, brittle, crop_set, tmp_path / "aware", "--qat")
     before = error_of_int8(brittle, trained, crop_set, tmp_path / "untouched")
     after = error_of_int8(aware, trained, crop_set, tmp_path / "aware")

@@ -84,7 +84,7 @@ def held_out_rows(data: FaceData, made: Mapping[str, Any], subjects: str) -> np.
     if len(rows) == 0:
         raise InputError(
             "subjects to evaluate on", got="none that training did not see", expected="other people",
-            mend="give other --data, or --subjects all and call it training accuracy",
+            hint="give other --data, or --subjects all and call it training accuracy",
         )  # fmt: skip
     return rows
 

@@ -165,7 +165,7 @@ def arguments_of(args: argparse.Namespace, verb: str) -> argparse.Namespace:
         raise InputError(f"run {args.resume}", got=f"no readable {file.name}", expected="a run's folder") from error
     if kept["verb"] != verb:
         raise InputError(
-            f"run {args.resume}", got=f"one of `edgeau {kept['verb']}`", mend=f"use `edgeau {kept['verb']}`"
+            f"run {args.resume}", got=f"one of `edgeau {kept['verb']}`", hint=f"use `edgeau {kept['verb']}`"
         )
     return argparse.Namespace(**{**vars(args), **kept["arguments"], "out": args.resume, "resume": args.resume})
 

@@ -106,11 +106,11 @@ def _claim(job: Job) -> None:
             raise InputError(
                 f"folder {job.folder}", got=f"a set made with {_told(found.get('options', {}))}",
                 expected=f"{_told(dataclasses.asdict(job.options))} by this version of edgeau",
-                mend="give another --out, or remove the folder",
+                hint="give another --out, or remove the folder",
             )  # fmt: skip
     elif (job.folder / "index.json").exists() or any((job.folder / "shards").glob("s*")):
         raise InputError(
-            f"folder {job.folder}", got="crops of another origin", expected="a new folder", mend="give another --out"
+            f"folder {job.folder}", got="crops of another origin", expected="a new folder", hint="give another --out"
         )
     else:
         job.folder.mkdir(parents=True, exist_ok=True)
@@ -203,7 +203,7 @@ def _write_shard(job: Job, subject: int, renderer: Renderer) -> int:
             np.savez(file, allow_pickle=False, **labels)
     except OSError as error:
         reason = f"could not be written ({error.strerror or error})"
-        raise InputError(f"shard {base}", got=reason, mend="free some space and run the same command again") from error
+        raise InputError(f"shard {base}", got=reason, hint="free some space and run the same command again") from error
     return subject
 
 

@@ -120,7 +120,7 @@ def test_without_tensorrt_there_the_error_says_so(server, package, options):
     assert not (package.path / "engines").exists()
 
 
-def test_a_key_that_is_not_known_is_one_line_with_the_mend(server, package, options):
+def test_a_key_that_is_not_known_is_one_line_with_the_hint(server, package, options):
     with pytest.raises(EngineError, match=r"Permission denied.*ssh-copy-id 127\.0\.0\.1") as caught:
         build_on_host(package, "127.0.0.1", options, ssh=server.command_with("stranger"))
     assert "\n" not in str(caught.value)

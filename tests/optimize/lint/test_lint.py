@@ -1,4 +1,4 @@
-"""Each rule of lint has a model that breaks it; fix mends it, or says that it can't; TensorRT's importer agrees."""
+"""Each rule of lint has a model that breaks it; fix fixes it, or says that it can't; TensorRT's importer agrees."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ NEW, OLD = "tensorrt-10.3", "tensorrt-8.5"
 
 @dataclass(frozen=True)
 class Broken:
-    """A graph from `x` [1, 16, 8, 8] that breaks a rule: how it is built, for whom, and whether fix mends it."""
+    """A graph from `x` [1, 16, 8, 8] that breaks a rule: how it is built, for whom, and whether fix fixes it."""
 
     code: str
     target: str | None
-    mended: bool
+    fixed: bool
     build: Callable
     options: dict
 
@@ -35,9 +35,9 @@ class Broken:
 BROKEN: list[Broken] = []
 
 
-def breaks(code: str, target: str | None = NEW, *, mended: bool = True, **options):
+def breaks(code: str, target: str | None = NEW, *, fixed: bool = True, **options):
     def register(build: Callable) -> Callable:
-        BROKEN.append(Broken(code, target, mended, build, options))
+        BROKEN.append(Broken(code, target, fixed, build, options))
         return build
 
     return register
@@ -71,17 +71,17 @@ def _(g):
     return g.pair("x", 0.01, np.int8(-7)), SHAPE
 
 
-@breaks("E103", mended=False)
+@breaks("E103", fixed=False)
 def _(g):
     return _convolved(g, g.pair("x", np.nan, S8))
 
 
-@breaks("E103", "onnxruntime", mended=False)
+@breaks("E103", "onnxruntime", fixed=False)
 def _(g):
     return g.pair("x", -0.01, S8), SHAPE
 
 
-@breaks("E104", mended=False)
+@breaks("E104", fixed=False)
 def _(g):
     weight, scale = g.const(np.ones((16, 16, 1, 1), np.int8)), g.const(np.full(5, 0.01, np.float32))
     return g.op("Conv", "x", g.op("DequantizeLinear", weight, scale, g.const(np.zeros(5, np.int8)), axis=0)), SHAPE
@@ -107,7 +107,7 @@ def _(g):
     return g.pair("x", 0.01, np.zeros(16, np.int8), axis=1), SHAPE
 
 
-@breaks("E108", mended=False)
+@breaks("E108", fixed=False)
 def _(g):
     scale, zero = g.op("ReduceMax", "x", keepdims=0), g.const(S8)
     return _convolved(g, g.op("DequantizeLinear", g.op("QuantizeLinear", "x", scale, zero), scale, zero))
@@ -134,7 +134,7 @@ def _(g):
     return g.pair(g.op("Relu", "x"), 0.01), SHAPE
 
 
-@breaks("E112", mended=False, opset=21, ir_version=10)
+@breaks("E112", fixed=False, opset=21, ir_version=10)
 def _(g):
     return _convolved(g, g.pair("x", 0.01, np.int16(0)))
 
@@ -149,7 +149,7 @@ def _(g):
     return g.op("ReduceMean", "x", g.const(np.array([2, 3], np.int64)), keepdims=1), [1, 16, 1, 1]
 
 
-@breaks("E113", None, opset=99, mended=False)
+@breaks("E113", None, opset=99, fixed=False)
 def _(g):
     return g.op("Relu", "x"), SHAPE
 
@@ -159,18 +159,18 @@ def _(g):
     return g.op("LayerNormalization", "x", g.const(np.ones(8, np.float32))), SHAPE
 
 
-@breaks("E114", "tensorrt", mended=False)
+@breaks("E114", "tensorrt", fixed=False)
 def _(g):
     return g.op("Det", "x"), [1, 16]
 
 
-@breaks("E115", mended=False, extra_domains=("org.openvinotoolkit",))
+@breaks("E115", fixed=False, extra_domains=("org.openvinotoolkit",))
 def _(g):
     limits = [g.const(np.float32(value)) for value in (-1, 1, -1, 1)]
     return g.op("FakeQuantize", "x", *limits, domain="org.openvinotoolkit", levels=256), SHAPE
 
 
-@breaks("E116", mended=False)
+@breaks("E116", fixed=False)
 def _(g):
     return g.op("Cast", g.op("Cast", "x", to=TensorProto.INT16), to=TensorProto.FLOAT), SHAPE
 
@@ -180,12 +180,12 @@ def _(g):
     return g.op("Cast", g.op("Transpose", "x", perm=[0, 3, 1, 2]), to=TensorProto.FLOAT), [1, 3, 8, 8]
 
 
-@breaks("E118", mended=False)
+@breaks("E118", fixed=False)
 def _(g):
     return g.op("Cast", g.op("DynamicQuantizeLinear", "x", outputs=3), to=TensorProto.FLOAT), SHAPE
 
 
-@breaks("E119", None, mended=False)
+@breaks("E119", None, fixed=False)
 def _(g):
     return g.op("Mul", "x", g.const(np.float32(np.nan))), SHAPE
 
@@ -196,7 +196,7 @@ def _(g):
     return g.op("Conv", "x", g.op("DequantizeLinear", *map(g.const, parameters))), SHAPE
 
 
-@breaks("E121", mended=False)
+@breaks("E121", fixed=False)
 def _(g):
     return g.op("Cast", g.op("Cast", "x", to=TensorProto.UINT8), to=TensorProto.FLOAT), SHAPE
 
@@ -260,17 +260,17 @@ def _(g):
     return g.op("Conv", "x", g.int8_weight(g.weight(16, 16, 1, 1))), SHAPE
 
 
-@breaks("W211", None, mended=False, input_type=TensorProto.FLOAT16, output_type=TensorProto.FLOAT16)
+@breaks("W211", None, fixed=False, input_type=TensorProto.FLOAT16, output_type=TensorProto.FLOAT16)
 def _(g):
     return g.op("Relu", "x"), SHAPE
 
 
-@breaks("W212", "tensorrt-11.1", mended=False)
+@breaks("W212", "tensorrt-11.1", fixed=False)
 def _(g):
     return g.conv("x", 16, 16), SHAPE
 
 
-@breaks("W216", mended=False, extra_domains=("com.microsoft",))
+@breaks("W216", fixed=False, extra_domains=("com.microsoft",))
 def _(g):
     return g.op("FastGelu", "x", domain="com.microsoft"), SHAPE
 
@@ -280,7 +280,7 @@ def name_of(case: Broken) -> str:
 
 
 @pytest.mark.parametrize("case", BROKEN, ids=name_of)
-def test_rule_is_broken_and_mended_or_reported(net, case):
+def test_rule_is_broken_and_fixed_or_reported(net, case):
     model = built(net, case)
     found = [finding for finding in lint(model, case.target) if finding.code == case.code]
     assert found
@@ -288,7 +288,7 @@ def test_rule_is_broken_and_mended_or_reported(net, case):
         assert finding.node
         assert finding.severity == ("error" if case.code.startswith("E") else "warning")
     left = {finding.code for finding in fix(model, case.target or "openvino").left}
-    assert (case.code not in left) is case.mended
+    assert (case.code not in left) is case.fixed
 
 
 def test_every_rule_has_a_model_that_breaks_it():
@@ -298,7 +298,7 @@ def test_every_rule_has_a_model_that_breaks_it():
 def test_every_rule_says_why_and_how():
     for rule in RULES.values():
         assert len(rule.why) > 25
-        assert rule.mend
+        assert rule.hint
 
 
 @pytest.fixture(scope="session")
@@ -332,10 +332,10 @@ def importer():
 
 
 @pytest.mark.parametrize("case", [case for case in BROKEN if (case.target or "").startswith("tensorrt")], ids=name_of)
-def test_importer_takes_what_fix_has_mended(net, importer, case):
-    mended = fix(built(net, case), case.target)
-    if not any(finding.severity == "error" for finding in mended.left) and case.code != "W216":
-        assert importer(mended.model) == (True, [])
+def test_importer_takes_what_fix_has_fixed(net, importer, case):
+    fixed = fix(built(net, case), case.target)
+    if not any(finding.severity == "error" for finding in fixed.left) and case.code != "W216":
+        assert importer(fixed.model) == (True, [])
 
 
 # What the importer refuses or warns of; of the other errors it is silent, and the build fails or the result is wrong.
@@ -367,16 +367,16 @@ def test_targets_disagree_about_one_file(nncf_cnn):
 
 
 def test_report_is_json_and_reads_well(nncf_cnn, tmp_path):
-    file, mended = tmp_path / "model.onnx", tmp_path / "mended.onnx"
+    file, fixed = tmp_path / "model.onnx", tmp_path / "fixed.onnx"
     onnx.save(nncf_cnn, file)
-    described = report(file, NEW, mended)
+    described = report(file, NEW, fixed)
     assert json.loads(json.dumps(described)) == described
     assert described["ok"]
     assert described["quantization"]["activations"]["uint8"] == 13
     lines = render(described)
     assert any(line.startswith("E101 ") for line in lines)
     assert any(line.startswith("wrote") for line in lines)
-    assert report(mended, NEW)["findings"] == []
+    assert report(fixed, NEW)["findings"] == []
     assert not report(file, NEW)["ok"]
 
 
@@ -398,10 +398,10 @@ def test_a_truncated_file_is_one_line(nncf_cnn, tmp_path):
 
 
 def test_fix_needs_a_target_and_writes_nothing_without(nncf_cnn, tmp_path):
-    file, mended = tmp_path / "model.onnx", tmp_path / "mended.onnx"
+    file, fixed = tmp_path / "model.onnx", tmp_path / "fixed.onnx"
     onnx.save(nncf_cnn, file)
     with pytest.raises(InputError, match="--fix needs a target"):
-        report(file, None, mended)
+        report(file, None, fixed)
     with pytest.raises(InputError, match="expected onnxruntime, openvino"):
-        report(file, "coreml", mended)
-    assert not Path(mended).exists()
+        report(file, "coreml", fixed)
+    assert not Path(fixed).exists()

@@ -82,7 +82,7 @@ def labelled(tmp_path_factory, truth):
     return file
 
 
-def test_without_a_budget_the_drop_is_reported_and_the_mend_named(hard, calibration, labelled, tmp_path, capsys):
+def test_without_a_budget_the_drop_is_reported_and_the_hint_named(hard, calibration, labelled, tmp_path, capsys):
     arguments = ["quantize", str(hard.path), "--calib", str(calibration), "--eval", str(labelled)]
     assert main([*arguments, "--targets", "onnxruntime", "-o", str(tmp_path / "plain.edgeau")]) == 0
     assert Package.open(tmp_path / "plain.edgeau").variant("int8-ort").parity.decisions_flipped > 10

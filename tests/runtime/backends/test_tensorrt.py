@@ -275,7 +275,7 @@ def test_any_number_of_faces_fits_any_profile(install, gpu, engine, faces, profi
     assert gpu.left() == NOTHING_LEFT
 
 
-def test_gpu_time_of_a_batch_outside_the_profile_names_the_mend(install, gpu, engine):
+def test_gpu_time_of_a_batch_outside_the_profile_names_the_hint(install, gpu, engine):
     install(gpu)
     with open_backend("tensorrt", engine) as backend, pytest.raises(InputError, match=r"1 to 4.*edgeau build"):
         backend.gpu_ms(batch=5)

@@ -39,7 +39,7 @@ def open_context() -> Any:
         return moderngl.create_standalone_context(require=330, **options)
     except Exception as error:  # moderngl and glcontext raise nothing narrower
         raise InputError(
-            "graphics for face model ict", got=f"no EGL context ({error})", mend=f"{INSTALL}, or use --face builtin"
+            "graphics for face model ict", got=f"no EGL context ({error})", hint=f"{INSTALL}, or use --face builtin"
         ) from error
 
 

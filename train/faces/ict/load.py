@@ -56,9 +56,9 @@ def find(path: str | None = None) -> Path:
     """
     text = path or os.environ.get("EDGEAU_ICT")
     if not text:
-        raise InputError("face model ict", got="no path to ICT-FaceKit", mend=_MEND)
+        raise InputError("face model ict", got="no path to ICT-FaceKit", hint=_MEND)
     if not Path(text).exists():
-        raise InputError(f"face model {text}", got="no such file or folder", expected="ICT-FaceKit", mend=_MEND)
+        raise InputError(f"face model {text}", got="no such file or folder", expected="ICT-FaceKit", hint=_MEND)
     return Path(text)
 
 
@@ -80,7 +80,7 @@ def load(path: Path) -> IctArrays:
         f"face model {path}",
         got="no FaceXModel/generic_neutral_mesh.obj and no .npz",
         expected="ICT-FaceKit",
-        mend=_MEND,
+        hint=_MEND,
     )
 
 
@@ -112,7 +112,7 @@ def _load_checkout(model: Path) -> IctArrays:
         indices = json.loads((model / "vertex_indices.json").read_text(encoding="utf-8"))
         landmarks = np.array(indices["idx_to_landmark_verts"], np.int32)
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{model}/vertex_indices.json", got=f"unreadable ({error})", mend=_MEND) from error
+        raise InputError(f"{model}/vertex_indices.json", got=f"unreadable ({error})", hint=_MEND) from error
     if len(identity) == 0 or len(landmarks) != 68:
         raise InputError(f"face model {model}", got=f"{len(identity)} identity files, {len(landmarks)} landmarks")
     deltas = {name: _read_vertices(file) - vertices for name, file in shapes.items()}

@@ -77,7 +77,7 @@ def prepare(path: str | None = None) -> FaceMesh:
             np.savez(stream, **{f.name: getattr(mesh, f.name) for f in fields(FaceMesh)})
     except OSError as error:
         raise InputError(
-            f"cache {cache}", got=str(error), mend="set EDGEAU_CACHE to a folder that can be written"
+            f"cache {cache}", got=str(error), hint="set EDGEAU_CACHE to a folder that can be written"
         ) from error
     return mesh
 

@@ -16,10 +16,10 @@ from .rules import RULES, Case, Finding, parse_target
 
 @dataclass(frozen=True)
 class FixResult:
-    """A mended model.
+    """A fixed model.
 
     Attributes:
-        model: the mended copy.
+        model: the fixed copy.
         done: what was changed, one line each.
         left: findings that remain.
     """
@@ -46,7 +46,7 @@ def lint(model: onnx.ModelProto, target: str | None = None) -> tuple[Finding, ..
 
 
 def fix(model: onnx.ModelProto, target: str) -> FixResult:
-    """Mend what can be mended: convert the opset, then run the target's finishing passes.
+    """Fix what can be fixed: convert the opset, then run the target's finishing passes.
 
     Raises:
         InputError: unknown target.
