@@ -25,11 +25,11 @@ from edgeau.runtime.device import fingerprint
 from edgeau.runtime.errors import EdgeauError
 from edgeau.runtime.machine import Machine, read_machine
 from edgeau.runtime.machine_state import MachineState, read_state
+from edgeau.runtime.timing import Latency, latency, time_calls, warm_up
 
 from .macs import ModelFacts, model_facts
 from .memory import Memory, measure_memory
 from .provenance import Provenance, provenance
-from .timing import Latency, latency, time_calls, warm_up
 
 PROTOCOL = "edgeau-bench-1"
 

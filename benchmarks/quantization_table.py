@@ -39,10 +39,10 @@ from edgeau.runtime.files import write_json, write_text
 from edgeau.runtime.manifest import Manifest
 from edgeau.runtime.package import Package
 from edgeau.runtime.parity import decisions_flipped, sqnr_db
+from edgeau.runtime.timing import latency, time_calls, warm_up
 
 from .provenance import provenance
 from .rival_quantizers import rivals
-from .timing import latency, time_calls, warm_up
 
 ROUNDS, SLICE_S, WARM_UP_S = 8, 0.12, 0.04
 # Seconds for all predictions of one package, and the fewest crops that say anything.

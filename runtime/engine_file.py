@@ -19,10 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
+from .decode import decode
 from .errors import EdgeauWarning, EngineError, InputError, PackageError
 from .files import PathLike, sha256_file, write_json
 from .machine import Machine, read_machine
-from .manifest import Parity, _decode
+from .manifest import Parity
 
 SIDECAR_VERSION = 1
 HEADER_BYTES = 28
@@ -120,7 +121,7 @@ def read_sidecar(engine: PathLike) -> EngineSidecar:
         version = value.get("schema_version") if isinstance(value, dict) else None
         if version != SIDECAR_VERSION:
             raise EngineError(f"{path}: schema_version is {version!r}, this edgeau reads {SIDECAR_VERSION}; {hint}")
-        return _decode(EngineSidecar, value, str(path))
+        return decode(EngineSidecar, value, str(path))
     except FileNotFoundError:
         raise EngineError(
             f"{engine} has no sidecar {path.name}, so nothing says that it is safe to load; {hint}"

@@ -7,18 +7,16 @@ that a misspelt key can't pass unnoticed.
 from __future__ import annotations
 
 import dataclasses
-import typing
 from dataclasses import dataclass, field
-from typing import Any, Dict, Optional, Tuple, Type, TypeVar, Union
+from typing import Any, Dict, Optional, Tuple
 
+from .decode import decode
 from .errors import PackageError
 
 SCHEMA_VERSION = 1
 PRECISIONS = ("fp32", "fp16", "int8", "mixed")
 BACKENDS = ("onnxruntime", "openvino", "tensorrt")
 NEUTRAL_POLICIES = ("none", "given", "first", "running")
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -185,7 +183,7 @@ class Manifest:
                 f"manifest.json: schema_version is {version!r}, this edgeau reads {SCHEMA_VERSION}; "
                 "export the package again, or install the edgeau that wrote it"
             )
-        manifest = _decode(cls, value, "manifest.json")
+        manifest = decode(cls, value, "manifest.json")
         manifest._check()
         return manifest
 
@@ -206,47 +204,3 @@ class Manifest:
                 raise PackageError(f"{where}: precision is {variant.precision!r}, not of {PRECISIONS}")
             if variant.file.startswith("/") or ".." in variant.file.split("/"):
                 raise PackageError(f"{where}: file {variant.file!r} points out of the package")
-
-
-def _decode(kind: Type[T], value: Any, where: str) -> T:
-    """Build a dataclass from JSON values, checking every field's type."""
-    if not isinstance(value, dict):
-        raise PackageError(f"{where}: expected an object, got {type(value).__name__}")
-    hints = typing.get_type_hints(kind)
-    known = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    unknown = sorted(set(value) - set(known))
-    if unknown:
-        raise PackageError(f"{where}: unknown field {unknown[0]!r}")
-    missing = [n for n, f in known.items() if n not in value and _required(f)]
-    if missing:
-        raise PackageError(f"{where}: field {missing[0]!r} is missing")
-    return kind(**{name: _convert(hints[name], item, f"{where}: {name}") for name, item in value.items()})
-
-
-def _required(spec: dataclasses.Field) -> bool:
-    return spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if dataclasses.is_dataclass(hint):
-        return _decode(typing.cast(type, hint), value, where)
-    if origin is Union:
-        return None if value is None else _convert(arguments[0], value, where)
-    if origin is tuple:
-        if not isinstance(value, (list, tuple)):
-            raise PackageError(f"{where}: expected a list, got {type(value).__name__}")
-        if arguments[-1] is Ellipsis:
-            return tuple(_convert(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
-        if len(arguments) != len(value):
-            raise PackageError(f"{where}: expected {len(arguments)} items, got {len(value)}")
-        return tuple(_convert(a, item, f"{where}[{i}]") for i, (a, item) in enumerate(zip(arguments, value)))
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise PackageError(f"{where}: expected an object, got {type(value).__name__}")
-        return value
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise PackageError(f"{where}: expected {hint.__name__}, got {value!r}")
-    return value

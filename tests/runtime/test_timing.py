@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeau.benchmarks.timing import latency, time_calls, warm_up
+from edgeau.runtime.timing import latency, time_calls, warm_up
 
 
 def test_percentiles_of_known_samples():
@@ -38,6 +38,26 @@ def test_at_least_the_asked_number_of_calls_is_timed():
     samples = time_calls(lambda: calls.append(1), seconds=0, min_samples=7)
     assert len(samples) == len(calls) == 7
     assert (samples >= 0).all()
+
+
+class SteppingClock:
+    """A clock that moves by ``step_s`` each time it is read."""
+
+    def __init__(self, step_s):
+        self.now, self.step_s = 0.0, step_s
+
+    def __call__(self):
+        self.now += self.step_s
+        return self.now
+
+
+def test_calls_are_timed_until_the_time_is_up():
+    samples = time_calls(lambda: None, seconds=1.0, clock=SteppingClock(0.25))
+    assert samples.tolist() == [250.0] * 4
+
+
+def test_no_more_calls_than_allowed_are_timed():
+    assert len(time_calls(lambda: None, seconds=1e9, max_samples=5, clock=SteppingClock(1.0))) == 5
 
 
 def test_warm_up_calls_at_least_once():
