@@ -11,12 +11,13 @@ import os
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Optional, Protocol
+from typing import List, Optional, Protocol, Tuple
 
 import numpy as np
 
-from .errors import InputError, MissingExtraError
+from .errors import InputError
 from .files import PathLike, sha256_file, write_bytes
+from .opencv import cascade_folder, require_cv2, yunet_obstacle
 
 YUNET_FILE = "face_detection_yunet_2023mar.onnx"
 YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
@@ -63,6 +64,9 @@ class YuNetDetector:
 
         if not Path(file).is_file():
             raise InputError(f"YuNet file {file}", got="no such file", expected=YUNET_FILE)
+        obstacle = yunet_obstacle()
+        if obstacle:
+            raise InputError("YuNet", got=obstacle, hint="pip install 'opencv-python<5', or --detector haar")
         try:
             self._net = cv2.FaceDetectorYN.create(str(file), "", (320, 320), min_score)
         except cv2.error as error:
@@ -91,12 +95,9 @@ class HaarDetector:
     def __init__(self, *, max_side_px: int = 360) -> None:
         import cv2
 
-        if not hasattr(cv2, "CascadeClassifier"):
-            hint = f"pip install 'opencv-python<5', or give YuNet's file in {YUNET_VARIABLE}"
-            raise InputError("OpenCV", got=cv2.__version__, expected="4.x, which has Haar cascades", hint=hint)
-        folder = cv2.data.haarcascades
-        self._face = cv2.CascadeClassifier(folder + "haarcascade_frontalface_default.xml")
-        self._eye = cv2.CascadeClassifier(folder + "haarcascade_eye.xml")
+        folder = cascade_folder()
+        self._face = cv2.CascadeClassifier(str(folder / "haarcascade_frontalface_default.xml"))
+        self._eye = cv2.CascadeClassifier(str(folder / "haarcascade_eye.xml"))
         self._max_side_px = max_side_px
 
     def detect(self, image_bgr: np.ndarray) -> List[Detection]:
@@ -137,10 +138,15 @@ class HaarDetector:
 
 
 def default_detector() -> Detector:
-    """YuNet where its file is named in EDGEAU_YUNET or cached, Haar otherwise. Raises MissingExtraError without cv2."""
+    """YuNet where its file is named in EDGEAU_YUNET or cached and OpenCV can run it, Haar otherwise.
+
+    Raises:
+        MissingExtraError: without OpenCV.
+        InputError: EDGEAU_YUNET names no file, or this OpenCV has no cascades.
+    """
     require_cv2("finding faces")
     file = yunet_file()
-    return YuNetDetector(file) if file is not None else HaarDetector()
+    return YuNetDetector(file) if file is not None and yunet_obstacle() is None else HaarDetector()
 
 
 def make_detector(name: Optional[str]) -> Detector:
@@ -192,26 +198,21 @@ def cache_folder() -> Path:
     return Path(os.environ.get("EDGEAU_CACHE") or os.path.join(base, "edgeau"))
 
 
-def detector_status() -> str:
-    """One line for ``edgeau doctor``: which detector would be used, and how to get the better one."""
-    try:
-        file = yunet_file()
-    except InputError as error:
-        return str(error)
-    if file is not None:
-        return f"yunet ({file})"
-    return "haar (bundled with OpenCV); the better YuNet: `edgeau doctor --fetch-detector`"
+def examine_detector() -> Tuple[str, str]:
+    """The default detector as ``edgeau doctor`` reports it: what it is, and what to type for a better one ("" if none).
+
+    The detector is made and run once, on an empty picture. Raises InputError or MissingExtraError where that fails.
+    """
+    detector, file = default_detector(), yunet_file()
+    detector.detect(np.zeros((128, 128, 3), np.uint8))
+    if detector.name == "yunet":
+        return f"yunet ({file})", ""
+    if file is None:
+        return "haar (OpenCV's cascades), which misses turned faces", "edgeau doctor --fetch-detector"
+    return f"haar: {file} is here, but this is {yunet_obstacle()}", "pip install 'opencv-python>=4.8,<5'"
 
 
-def require_cv2(purpose: str) -> None:
-    """Raise MissingExtraError where OpenCV is not installed."""
-    try:
-        import cv2  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("opencv-python", "cpu", purpose) from error
-
-
-def _bounded(image: np.ndarray, max_side_px: int) -> tuple[np.ndarray, float]:
+def _bounded(image: np.ndarray, max_side_px: int) -> Tuple[np.ndarray, float]:
     import cv2
 
     scale = min(1.0, max_side_px / max(image.shape[:2]))

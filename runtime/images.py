@@ -8,10 +8,11 @@ from typing import Any, List, Sequence
 import numpy as np
 
 from .crop import crop_face
-from .detect import default_detector, require_cv2
+from .detect import default_detector
 from .errors import InputError
 from .files import PathLike
 from .manifest import CropSpec
+from .opencv import require_cv2
 
 
 def read_image(path: PathLike) -> np.ndarray:

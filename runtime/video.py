@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +11,7 @@ import numpy as np
 
 from .errors import InputError
 from .files import atomic_path
+from .opencv import quiet
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
 
@@ -23,7 +23,7 @@ class VideoSource:
         source: a path, or a camera's number.
 
     Attributes:
-        fps: frames a second; 0 where unknown.
+        fps: frames per second; 0 where unknown.
         frame_count: as the file says; 0 for cameras and where unknown.
 
     Raises:
@@ -37,7 +37,7 @@ class VideoSource:
         self.name = f"camera {source}" if isinstance(source, int) else str(source)
         if isinstance(source, str) and not Path(source).is_file():
             raise InputError(f"video {source}", got="no such file", expected="a video file")
-        with _quiet_opencv():
+        with quiet():
             self._capture = cv2.VideoCapture(source)
         if not self._capture.isOpened():
             hint = "check that it is connected and free" if isinstance(source, int) else None
@@ -64,26 +64,12 @@ class VideoSource:
         self._capture.release()
 
 
-@contextlib.contextmanager
-def _quiet_opencv() -> Iterator[None]:
-    """Keep OpenCV's own warnings about unreadable files off the terminal: ours says it in one line."""
-    import cv2
-
-    logging = cv2.utils.logging
-    level = logging.getLogLevel()
-    logging.setLogLevel(logging.LOG_LEVEL_SILENT)
-    try:
-        yield
-    finally:
-        logging.setLogLevel(level)
-
-
 class VideoSink:
     """An annotated video that takes its name when it is complete. Use it with ``with``.
 
     Args:
         path: ``.mp4`` (MPEG-4) or ``.avi`` (Motion JPEG).
-        fps: frames a second.
+        fps: frames per second.
     """
 
     def __init__(self, path: Path, fps: float) -> None:

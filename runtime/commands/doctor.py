@@ -21,7 +21,7 @@ from edgeau.runtime.backends import BACKEND_NAMES, missing
 from edgeau.runtime.backends.cuda import installed_binding
 from edgeau.runtime.choose import choose
 from edgeau.runtime.cli import EXIT_FAILED, EXIT_OK, emit_json, note, say
-from edgeau.runtime.detect import detector_status, fetch_yunet
+from edgeau.runtime.detect import examine_detector, fetch_yunet
 from edgeau.runtime.errors import EdgeauError, InputError
 from edgeau.runtime.machine import Machine, read_machine
 from edgeau.runtime.machine_state import MachineState, read_state
@@ -141,11 +141,12 @@ def _detector(machine: Machine) -> Check:
     if find_spec("cv2") is None:
         hint = "sudo apt-get install python3-opencv" if machine.is_jetson else "pip install 'edgeau[cpu]'"
         return Check("face detector", False, "OpenCV is not installed", hint)
-    status = detector_status()
-    found, _, hint = status.partition("; the better YuNet: ")
-    if found.startswith("yunet"):
-        return Check("face detector", True, found)
-    return Check("face detector", None if hint else False, found, hint.strip("`"))
+    try:
+        text, hint = examine_detector()
+    except EdgeauError as error:
+        text, _, hint = str(error).partition("; type: ")
+        return Check("face detector", False, text, hint)
+    return Check("face detector", None if hint else True, text, hint)
 
 
 def _package() -> Check:

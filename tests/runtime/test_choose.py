@@ -28,6 +28,7 @@ def test_unmeasured_fp32_is_chosen_and_the_reason_says_so(package: Package) -> N
 
 
 def test_what_measured_best_on_this_device_is_chosen(package: Package) -> None:
+    pytest.importorskip("openvino")
     best = {"variant": "fp32", "backend": "openvino", "threads": 2, "objective": "latency"}
     package = package.with_manifest(dataclasses.replace(package.manifest, selection={fingerprint(): best}))
     choice = choose(package)
@@ -78,6 +79,7 @@ def test_a_flipped_byte_keeps_a_package_from_loading(package: Package) -> None:
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
 def test_both_cpu_backends_give_the_same_values(photo_bgr: np.ndarray, backend: str) -> None:
+    pytest.importorskip(backend)
     with load() as reference, load(backend=backend, threads=1) as analyzer:
         expected, found = reference.still(photo_bgr)[0].au, analyzer.still(photo_bgr)[0].au
     assert found == pytest.approx(expected, abs=1e-4)
