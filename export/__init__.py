@@ -1,1 +1,1 @@
-"""A trained model becomes a package with ONNX inside, parity proven."""
+"""Turn a trained model into a package with ONNX inside, and prove parity with torch."""

@@ -1,7 +1,7 @@
 """Turn a checkpoint into a package with ONNX inside.
 
-The graph takes uint8 crops and gives probabilities. It is compared with the torch model on random and on real crops;
-nothing is written where a probability differs by more than 1e-4.
+The graph takes uint8 crops and returns probabilities. It is compared with the torch model on random and real crops, and
+nothing is written if any probability differs by more than 1e-4.
 
 Example:
     edgeau export runs/cednn/best.pt -o cednn.edgeau
@@ -24,10 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="PACKAGE", required=True, help="the folder to write: NAME.edgeau")
     parser.add_argument("--name", help="name of the package (default: the folder's)")
     parser.add_argument("--opset", type=int, default=18, choices=OPSETS, help="ONNX operator set (default: 18)")
-    parser.add_argument("--data", metavar="SPEC", help="real crops for the check (default: a public photo)")
-    parser.add_argument(
-        "--notes", help="limits and intended use (default: says so where all training faces were rendered)"
-    )
+    parser.add_argument("--data", metavar="SPEC", help="real crops for the parity check (default: a public photo)")
+    parser.add_argument("--notes", help="limits and intended use (default: a note if all training faces were rendered)")
     parser.add_argument("--json", action="store_true", help="print the manifest as JSON")
 
 
@@ -46,13 +44,13 @@ def describe(package: Package) -> str:
     variant = package.variant(VARIANT)
     lines = [f"{package.path}: {variant.file}, {variant.size_bytes / 1e6:.2f} MB"]
     if variant.parity is not None:
-        lines.append(f"parity with torch: {variant.parity.max_abs_error:.1e} at most, on {variant.parity.data}")
+        lines.append(f"parity with torch: maximum error {variant.parity.max_abs_error:.1e} on {variant.parity.data}")
     return "\n".join([*lines, "", *_contract(package.manifest), "", *_snippet(package)])
 
 
 def _contract(manifest: Manifest) -> list[str]:
     lines = [
-        f"input  {spec.name}: uint8 [N, {spec.height}, {spec.width}, 3], RGB 0..255, a crop by the manifest's rule"
+        f"input  {spec.name}: uint8 [N, {spec.height}, {spec.width}, 3], RGB 0..255, cropped as the manifest says"
         for spec in manifest.inputs
     ]
     lines.append(f"output au: float32 [N, {len(manifest.aus)}], probability 0..1 of {' '.join(manifest.aus)}")

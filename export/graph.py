@@ -1,8 +1,8 @@
-"""A model as an ONNX graph that holds all its arithmetic: uint8 crops in, probabilities out.
+"""A model as an ONNX graph that contains all of its arithmetic: uint8 crops in, probabilities out.
 
-The model stays clean; what export adds is the wrapper here. Inputs and outputs are the package's contract: ``face``
-(and ``neutral``) uint8 [N, H, W, 3], RGB; ``au`` float32 [N, A] and, for models with that head, ``expression`` float32
-[N, E].
+The model itself stays clean: everything that export adds is in the wrapper below. Inputs and outputs are the package's
+contract: ``face`` (and ``neutral``) uint8 [N, H, W, 3], RGB; ``au`` float32 [N, A] and, for models with that head,
+``expression`` float32 [N, E].
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _IR_VERSIONS = {17: 8, 18: 8, 19: 9, 20: 9}
 
 
 class Probabilities(nn.Module):
-    """A model with its probabilities, as the graph's only content."""
+    """A model followed by the activations that turn its logits into probabilities."""
 
     def __init__(self, model: AuModel) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Probabilities(nn.Module):
         self.expression = nn.Softmax(dim=1)
 
     def forward(self, face: Tensor, neutral: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Crops uint8 [N, H, W, 3] to AU probabilities [N, A], then those of expressions [N, E] if there are any."""
+        """Map crops uint8 [N, H, W, 3] to AU probabilities [N, A] and, with that head, expressions [N, E]."""
         output = self.model(face, neutral)
         au = self.au(output.au_logits)
         return (au,) if output.expression_logits is None else (au, self.expression(output.expression_logits))
@@ -56,14 +56,14 @@ def to_onnx(model: AuModel, opset: int = 18) -> onnx.ModelProto:
     """Turn a model in eval mode into a checked ONNX graph with a dynamic batch.
 
     Raises:
-        InputError: an operator set that is not offered.
+        InputError: the operator set is not supported.
         EdgeauError: the exporter or the checker refused the model.
     """
     if opset not in OPSETS:
         raise InputError("opset", got=str(opset), expected=f"one of {', '.join(map(str, OPSETS))}")
     side = model.config.size_px
     names = input_names(model)
-    # One tensor an input: the exporter takes one tensor given twice for one input.
+    # A tensor of its own for each input: the exporter merges inputs that are given the same tensor.
     examples = tuple(torch.zeros((2, side, side, 3), dtype=torch.uint8) for _ in names)
     batch = torch.export.Dim("N", min=1)
     with _quiet():
@@ -82,7 +82,7 @@ def to_onnx(model: AuModel, opset: int = 18) -> onnx.ModelProto:
         except torch.onnx.errors.OnnxExporterError as error:
             raise EdgeauError(f"torch can't export this {model.family}: {str(error).splitlines()[0]}") from error
     if program is None:
-        raise EdgeauError(f"torch gave no graph for this {model.family}")
+        raise EdgeauError(f"torch returned no graph for this {model.family}")
     graph = tidy(program.model)
     graph.ir_version = _IR_VERSIONS[opset]
     _check(graph, opset)
@@ -101,7 +101,7 @@ def _check(graph: onnx.ModelProto, opset: int) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter's advice about libraries that we don't use away from the user."""
+    """Hide the exporter's advice about libraries that are not used here."""
     levels = {logging.getLogger(name): logging.getLogger(name).level for name in ("torch.onnx", "onnxscript")}
     for logger in levels:
         logger.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""A checkpoint becomes a package with one variant, ``fp32``, whose parity is proven before anything is written."""
+"""Turn a checkpoint into a package with one variant, ``fp32``, whose parity is proven before anything is written."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class ExportOptions:
     """How to export.
 
     Attributes:
-        name: of the package; None takes the folder's name.
+        name: of the package; None uses the folder's name.
         opset: ONNX operator set, 17 to 20.
-        data: data specification of real crops for the parity check; None takes a public photo.
-        notes: limits and intended use, for a person; None says so where all training data were rendered.
+        data: data specification of real crops for the parity check; None uses a public photo.
+        notes: limits and intended use, for people; None adds a note if all training data was rendered.
     """
 
     name: str | None = None
@@ -52,8 +52,8 @@ def export_package(checkpoint_file: PathLike, package: PathLike, options: Export
         package: the folder to make; a package there is replaced. Anything else there is left alone.
 
     Raises:
-        InputError: the checkpoint can't be used, or something that is no package is in the way.
-        EdgeauError: the graph says something else than the model.
+        InputError: the checkpoint can't be used, or the output exists and is not a package.
+        EdgeauError: the graph's outputs differ from the model's.
     """
     target = Path(package)
     if target.exists() and not (target / "manifest.json").is_file():
@@ -101,7 +101,7 @@ def _manifest(checkpoint: Checkpoint, model: AuModel, name: str, sha256: str) ->
         raise InputError(
             "checkpoint's thresholds",
             got=str(len(checkpoint.thresholds)),
-            expected=f"{len(model.config.aus)}, one an AU",
+            expected=f"{len(model.config.aus)}, one per AU",
         )
     made = {"checkpoint_sha256": sha256, "versions": {tool: version(tool) for tool in _TOOLS}}
     neutral = checkpoint.neutral if model.takes_neutral else dataclasses.replace(checkpoint.neutral, policy="none")

@@ -1,4 +1,4 @@
-"""Proof that an exported graph says what the torch model says."""
+"""Prove that an exported graph computes what the torch model computes."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ Outputs = dict[str, np.ndarray]
 def prove_parity(
     model: AuModel, file: Path, crop: CropSpec, thresholds: tuple[float, ...], data: str | None = None
 ) -> Parity:
-    """Compare torch with ONNX Runtime on random crops and on real ones, three at a time and one by one.
+    """Compare torch with ONNX Runtime on random and real crops, in batches of three and of one.
 
     Args:
         model: in eval mode.
         file: the exported graph.
         crop: the model's crop rule, for the real crops.
         thresholds: for counting decisions.
-        data: a data specification for the real crops; without one they are cut from ``skimage.data.astronaut()``.
+        data: data specification of the real crops; None cuts them from ``skimage.data.astronaut()``.
 
     Raises:
         EdgeauError: a probability differs by more than 1e-4.
     """
     real, origin = _photo_crops(crop) if data is None else _data_crops(data, crop)
     images = np.concatenate([_random_crops(crop.size_px), real])
-    # Shifted by one, so that every face meets a neutral that is another picture.
+    # Shifted by one, so that each face is compared with a different picture as its neutral.
     inputs = {name: np.roll(images, shift, axis=0) for shift, name in enumerate(input_names(model))}
     expected = _by_torch(model, inputs)
     with open_backend("onnxruntime", file) as backend:
@@ -55,7 +55,7 @@ def prove_parity(
 
 def _require_close(name: str, expected: np.ndarray, got: np.ndarray, size: int) -> None:
     error = float(np.abs(expected - got).max())
-    # Written so that a NaN counts as different.
+    # Negated so that NaN fails as well.
     if not error <= TOLERANCE:
         raise EdgeauError(
             f"output {name} of the exported graph differs from torch by {error:.2g} at batch {size}, "
@@ -84,7 +84,7 @@ def _random_crops(size_px: int) -> np.ndarray:
 
 
 def _photo_crops(crop: CropSpec) -> tuple[np.ndarray, str]:
-    """Crops of one face, its points moved a little each time, as a detector would from frame to frame."""
+    """Crops of one face whose points are jittered, as a detector's are from frame to frame."""
     from skimage.data import astronaut
 
     image = astronaut()

@@ -1,7 +1,7 @@
 """Make an exported graph small, readable and private.
 
-Passes, in this order: scale factors in front of convolutions go into their weights; what nothing uses goes; nodes,
-values and weights get the names of the modules they came from; metadata goes, since it holds source paths and traces.
+Passes, in this order: fold scale factors in front of convolutions into their weights; remove unused nodes; name nodes,
+values and weights after the modules that they come from; remove metadata, which holds source paths and stack traces.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def tidy(model: ir.Model) -> onnx.ModelProto:
 
 
 def fold_scales(graph: ir.Graph) -> None:
-    """Put ``x * s`` or ``x / s`` into the weights of the convolutions that alone read it, for one number ``s``.
+    """Fold ``x * s`` or ``x / s``, for a scalar ``s``, into the weights of the convolutions that are its only readers.
 
-    Exact also where the convolution pads, since zero stays zero.
+    This is exact even where the convolution pads, because zero times ``s`` is zero.
     """
     for node in list(graph):
         factor = _factor(node)
@@ -76,7 +76,7 @@ def _scale_weight(conv: ir.Node, factor: float) -> None:
 
 
 def give_names(graph: ir.Graph) -> None:
-    """Name each node ``module/Operator``, its output alike, and weights as in the state dict."""
+    """Name each node ``module/Operator``, its output likewise, and weights as in the state dict."""
     taken: set[str] = set()
     for node in graph:
         node.name = _unused(f"{_scope(node)}{node.op_type}", taken)
@@ -85,8 +85,8 @@ def give_names(graph: ir.Graph) -> None:
                 value.name = node.name if index == 0 else f"{node.name}.{index}"
     for name, value in list(graph.initializers.items()):
         reader = next(iter(value.uses())).node
-        wanted = name[len(_PREFIX) :] if name.startswith(_PREFIX) else f"{reader.name}.constant"
-        value.name = _unused(wanted, taken)
+        wish = name[len(_PREFIX) :] if name.startswith(_PREFIX) else f"{reader.name}.constant"
+        value.name = _unused(wish, taken)
 
 
 def _scope(node: ir.Node) -> str:
@@ -107,7 +107,7 @@ def _unused(name: str, taken: set[str]) -> str:
 
 
 def strip_metadata(model: ir.Model) -> None:
-    """Drop documentation strings and properties of the model, the graph, its nodes and its values."""
+    """Remove documentation strings and properties of the model, the graph, its nodes and its values."""
     ClearMetadataAndDocStringPass()(model)
     model.metadata_props.clear()
     graph = model.graph

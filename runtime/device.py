@@ -1,4 +1,4 @@
-"""What identifies this device: the key under which a package remembers what measured best on it."""
+"""The fingerprint of this device, under which a package stores what measured best on it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _PROC = Path("/proc")
 def fingerprint() -> str:
     """CPU model, usable cores, machine and, where there is one, board and GPU: ``Cortex-A78AE, 6 cores, aarch64, ...``.
 
-    Two devices with the same text are taken to be equally fast at the same variant. Power modes and clocks are not part
-    of it: they change between runs and are recorded with measurements.
+    Two devices with the same fingerprint are assumed to run a variant equally fast. Power modes and clocks are not
+    part of it: they change between runs and are recorded with each measurement.
     """
     parts = [cpu_model(), f"{usable_cores()} cores", platform.machine()]
     return ", ".join(part for part in [*parts, board_model(), *gpu_names()] if part)

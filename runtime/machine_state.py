@@ -1,6 +1,6 @@
-"""How this machine is doing right now: clocks, governor, temperature and load, which decide what a timing is worth.
+"""The current state of this machine: clocks, governor, temperature and load, on which every timing depends.
 
-Read below a root folder like ``machine``; a fact that the kernel doesn't publish is None. Paths: the kernel's
+Read below a root folder, as in ``machine``; a fact that the kernel doesn't publish is None. Paths: the kernel's
 documentation of cpufreq, devfreq and thermal; the GPU's devfreq names are those of Tegra (``17000000.gpu``, ``ga10b``,
 ``gpu-gpc-0``).
 """
@@ -20,7 +20,7 @@ _GPU_NODES = ("*gpu", "*gv11b", "*ga10b", "gpu-gpc-0", "gpu-nvd-0")
 
 @dataclass(frozen=True)
 class MachineState:
-    """A moment of a machine.
+    """The state of a machine at one moment.
 
     Attributes:
         governor: of the CPUs' clock, joined by commas where they differ.
@@ -51,7 +51,7 @@ class MachineState:
 
 
 def read_state(root: PathLike = "/") -> MachineState:
-    """Read the state of the machine below ``root``."""
+    """Read the current state of the machine whose files are below ``root``."""
     top = Path(root)
     cpu_mhz, cpu_max_mhz = _cpu_clocks(top)
     gpu_mhz, gpu_max_mhz = _gpu_clocks(top)
@@ -102,13 +102,13 @@ def _gpu_clocks(root: Path) -> Tuple[Optional[float], Optional[float]]:
 
 
 def _governor(root: Path) -> Optional[str]:
-    found = set()
+    governors = set()
     for file in (root / "sys/devices/system/cpu").glob("cpu[0-9]*/cpufreq/scaling_governor"):
         try:
-            found.add(file.read_text().strip())
+            governors.add(file.read_text().strip())
         except OSError:
             continue
-    return ", ".join(sorted(found)) or None
+    return ", ".join(sorted(governors)) or None
 
 
 def _temperature(root: Path) -> Optional[float]:

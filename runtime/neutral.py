@@ -1,4 +1,4 @@
-"""The neutral reference of one face: what a model on difference images compares with.
+"""The neutral reference of one face, with which models on difference images compare each frame.
 
 All policies are causal: a frame's reference depends on earlier frames only, so live and offline give the same values.
 """
@@ -11,7 +11,7 @@ import numpy as np
 
 from .manifest import NeutralSpec
 
-# With a running reference, every so many frames one is judged again as a candidate: one more row in that batch.
+# With a running reference, one frame in so many is tried as a new candidate, which adds a row to its batch.
 PROBE_EVERY = 10
 
 
@@ -36,21 +36,21 @@ class NeutralReference:
 
     @property
     def wants_probe(self) -> bool:
-        """Whether the next frame's activity, judged without a reference, should be given to ``add``."""
+        """Whether to pass the next frame's activity, computed without a reference, to ``add``."""
         if self._spec.policy == "running":
             return self._image is None or self._seen % PROBE_EVERY == 0
         return self._spec.policy == "first" and self._image is None
 
     def skip(self) -> None:
-        """Count a frame that was not judged."""
+        """Count a frame that is not a candidate."""
         self._seen += 1
 
     def add(self, crop: np.ndarray, activity: float) -> None:
-        """Offer a frame.
+        """Offer a frame as a candidate.
 
         Args:
             crop: uint8 [H, W, 3] RGB.
-            activity: mean AU presence of the frame judged without a reference; calm faces have little.
+            activity: mean AU presence of the frame computed without a reference; low for a face at rest.
         """
         self._seen += 1
         rank = activity if self._spec.policy == "running" else float(self._seen)

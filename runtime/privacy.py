@@ -1,4 +1,4 @@
-"""Nothing that edgeau loads reports on its user."""
+"""Keep the libraries that edgeau loads from reporting on its users."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any, cast
 
 
 def send_no_telemetry() -> None:
-    """Call before importing OpenVINO or NNCF: both report their use over the network, from processes forked for it.
+    """Call before importing OpenVINO or NNCF, which report their use over the network from forked processes.
 
-    Without the package ``openvino_telemetry`` they report nothing, so it is made unimportable. Where it was imported
-    before, that was somebody else's choice, and it is left.
+    Without the package ``openvino_telemetry`` they report nothing, so it is made unimportable. If the application has
+    already imported it, that was the application's choice, and it is left alone.
     """
     cast(Any, sys.modules).setdefault("openvino_telemetry", None)

@@ -1,4 +1,4 @@
-"""Which face of this frame is which face of the last one: overlap, largest first."""
+"""Face tracking: matches the boxes of successive frames by overlap, best match first."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class _Track:
 
 
 class Tracker:
-    """Gives boxes lasting numbers.
+    """Gives each face a track number that lasts while it is visible.
 
     Args:
-        min_overlap: intersection over union from which two boxes are the same face.
-        patience_frames: for how many frames a face may be unseen before its number is retired.
+        min_overlap: intersection over union from which two boxes count as the same face.
+        patience_frames: how many frames a face may be missing before its number is retired.
     """
 
     def __init__(self, *, min_overlap: float = 0.3, patience_frames: int = 25) -> None:
@@ -28,13 +28,13 @@ class Tracker:
         self.reset()
 
     def reset(self) -> None:
-        """Forget every face; numbers start at 0 again."""
+        """Forget every face and restart numbering at 0."""
         self._tracks: Dict[int, _Track] = {}
         self._next_id = 0
         self._frame = 0
 
     def update(self, boxes_xyxy: Sequence[np.ndarray]) -> List[int]:
-        """Numbers for the boxes of the next frame, in their order."""
+        """Track numbers of the boxes of the next frame, in the same order."""
         self._frame += 1
         self._tracks = {n: t for n, t in self._tracks.items() if self._frame - t.last_frame <= self._patience_frames}
         free = set(self._tracks)
@@ -56,7 +56,7 @@ class Tracker:
 
     @property
     def alive(self) -> set[int]:
-        """Numbers still in use."""
+        """Track numbers still in use."""
         return set(self._tracks)
 
 
