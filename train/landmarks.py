@@ -18,13 +18,13 @@ from edgeau.train.models.fan import Fan, FanConfig, FanOutput
 from edgeau.train.models.fan_trans import FanTransConfig
 from edgeau.train.models.landmarks import heatmap_loss, points_of
 
-from .batches import Batch, Batches, BatchOptions, plain_batches
-from .data import FaceData, open_data
+from .batches import Batch, BatchOptions, plain_batches
+from .data import FaceData
 from .models import PRESETS
 from .objectives import Objective
 from .parallel import World
 from .provenance import provenance
-from .recipe import Recipe, fit, plain_recipe, split_of
+from .recipe import Recipe, batch_options, open_sources, plain_recipe, train_members
 from .run_files import write_tensors
 
 # Outer corners of the eyes among the 68 points; their distance is the usual unit of landmark errors.
@@ -102,32 +102,22 @@ def run_landmarks(recipe: Recipe, world: World, *, resume: bool = False) -> dict
     Raises:
         InputError: data without landmarks, or sizes that don't fit.
     """
-    torch.manual_seed(recipe.seed)
     plan = fan_plan(recipe.models[0], recipe.config)
-    data = open_data(recipe.data, recipe.aus or None, seed=recipe.seed)
+    sources = open_sources(recipe)
+    data, split = sources.data, sources.split
     if data.landmarks is None:
         raise InputError("training data", got="crops without landmarks", expected="68 points, as `edgeau synth` writes")
-    split = split_of(recipe, data)
-    rows, val_rows = data.rows_of(split.train), data.rows_of(split.val)
     fan = Fan(plan.config).to(world.device)
-    batches = Batches(
-        data,
-        rows,
-        BatchOptions(
-            size_px=plan.size_px, batch=recipe.batch, landmarks=True, augment=recipe.augment, workers=recipe.workers,
-            rank=world.rank, world=world.size, pin=world.device.type == "cuda",
-        ),
-        recipe.seed,
-    )  # fmt: skip
 
     def score(member: nn.Module) -> float:
-        return -mean_error(cast(Fan, member), data, val_rows, plan.size_px, world.device)
+        return -mean_error(cast(Fan, member), data, sources.val_rows, plan.size_px, world.device)
 
     def keep(_name: str, member: nn.Module, _step: int) -> None:
         write_tensors(recipe.out / "fan.pth", {name: value.cpu() for name, value in member.state_dict().items()})
 
-    judge = score if len(val_rows) else None
-    trainer, spent_s = fit(recipe, world, Landmarks(fan, plan.size_px), batches, score=judge, keep=keep, resume=resume)
+    options = batch_options(recipe, world, size_px=plan.size_px, landmarks=True)
+    objective = Landmarks(fan, plan.size_px)
+    results = train_members(recipe, world, sources, objective, options, score=score, keep=keep, resume=resume)
     if not world.first:
         return {}
     fan.load_state_dict(torch.load(recipe.out / "fan.pth", weights_only=True))
@@ -135,10 +125,7 @@ def run_landmarks(recipe: Recipe, world: World, *, resume: bool = False) -> dict
         part: mean_error(fan, data, data.rows_of(names), plan.size_px, world.device) if names else None
         for part, names in (("val", split.val), ("test", split.test))
     }
-    results = {
-        "steps": trainer.progress.step,
-        "train_s": round(spent_s, 1),
-        "train_samples": len(rows),
+    results |= {
         "parameters": sum(p.numel() for p in fan.parameters()),
         "fan": asdict(plan.config),
         "size_px": plan.size_px,

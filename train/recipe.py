@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -114,58 +115,87 @@ def run_recipe(
         InputError: data, names or sizes that don't fit, or nothing to resume from.
         KeyboardInterrupt: interrupted; ``last.pt`` holds where it stood.
     """
-    torch.manual_seed(recipe.seed)
-    data = open_data(recipe.data, recipe.aus or None, seed=recipe.seed)
-    split = split_of(recipe, data)
-    rows = data.rows_of(split.train)
+    sources = open_sources(recipe)
+    data, split = sources.data, sources.split
     models = make_models(recipe, data)
-    frequency = frequencies(data.intensity[rows], recipe.loss.present_from)
+    frequency = frequencies(data.intensity[sources.rows], recipe.loss.present_from)
     objective = make_objective(models, AuLoss(frequency, _loss_options(recipe.loss, models))).to(world.device)
-    batches = Batches(data, rows, batch_options(recipe, models, world), recipe.seed)
-    made = provenance(data, split, recipe.seed, plain_recipe(recipe)) | dict(notes or {})
-    files = RunFiles(recipe.out, models, data.crop, made)
-    val_rows = data.rows_of(split.val)
+    options = batch_options(
+        recipe, world,
+        size_px=max(model.config.size_px for model in models.values()),
+        takes_neutral=any(model.takes_neutral for model in models.values()),
+    )  # fmt: skip
+    source = provenance(data, split, recipe.seed, plain_recipe(recipe)) | dict(notes or {})
+    files = RunFiles(recipe.out, models, data.crop, source)
 
     def score(member: nn.Module) -> float:
-        return mean_f1(objective.judged(member), data, val_rows, world.device, recipe.loss.present_from)
+        return mean_f1(objective.judged(member), data, sources.val_rows, world.device, recipe.loss.present_from)
 
-    judge = score if len(val_rows) else None
-    trainer, spent_s = fit(recipe, world, objective, batches, score=judge, keep=files.keep, resume=resume)
+    results = train_members(recipe, world, sources, objective, options, score=score, keep=files.keep, resume=resume)
     if not world.first:
         return {}
-    results: dict[str, Any] = {
-        "steps": trainer.progress.step,
-        "train_s": round(spent_s, 1),
-        "train_samples": len(rows),
-        "data_ms": data_cost(trainer, batches),
-        "members": {},
+    results["members"] = {
+        name: _examine(files, name, data, split, world.device, recipe.loss.present_from) for name in models
     }
-    for name in models:
-        results["members"][name] = _examine(files, name, data, split, world.device, recipe.loss.present_from)
     write_json(recipe.out / "metrics.json", results)
     return results
 
 
-def fit(
-    recipe: Recipe, world: World, objective: Objective, batches: Batches, *,
-    score: Callable[[nn.Module], float] | None, keep: Callable[[str, nn.Module, int], None], resume: bool,
-) -> tuple[Trainer, float]:  # fmt: skip
-    """Train into the recipe's folder.
+@dataclass(frozen=True)
+class Sources:
+    """A recipe's data, and which subjects play which part."""
+
+    data: FaceData
+    split: Split
+
+    @property
+    def rows(self) -> np.ndarray:
+        """Samples to train on."""
+        return self.data.rows_of(self.split.train)
+
+    @property
+    def val_rows(self) -> np.ndarray:
+        """Samples that decide which weights are best."""
+        return self.data.rows_of(self.split.val)
+
+
+def open_sources(recipe: Recipe) -> Sources:
+    """Open a recipe's data and seed torch: the first step of every run. Raises InputError where nobody is left."""
+    torch.manual_seed(recipe.seed)
+    data = open_data(recipe.data, recipe.aus or None, seed=recipe.seed)
+    return Sources(data, split_of(recipe, data))
+
+
+def train_members(
+    recipe: Recipe, world: World, sources: Sources, objective: Objective, options: BatchOptions, *,
+    score: Callable[[nn.Module], float], keep: Callable[[str, nn.Module, int], None], resume: bool,
+) -> dict[str, Any]:  # fmt: skip
+    """Train an objective into the recipe's folder: the one place where batches, log, state and Trainer meet.
+
+    Args:
+        score: of a member's averaged weights on the validation samples; not called where there are none.
+        keep: see Trainer.
 
     Returns:
-        The trainer, and the seconds that it trained.
+        Figures of the run for metrics.json.
     """
-    options = with_epochs(recipe, batches.per_epoch)
-    with RunLog(recipe.out, options.steps, resume=resume, enabled=world.first) as log:
+    batches = Batches(sources.data, sources.rows, options, recipe.seed)
+    train = with_epochs(recipe, batches.per_epoch)
+    with RunLog(recipe.out, train.steps, resume=resume, enabled=world.first) as log:
         trainer = Trainer(
-            objective, batches, options, world, score=score, keep=keep,
+            objective, batches, train, world, score=score if len(sources.val_rows) else None, keep=keep,
             save=lambda state: write_state(recipe.out, state), log=log,
         )  # fmt: skip
         if resume:
             trainer.load(read_state(recipe.out))
         began = time.monotonic()
         trainer.fit()
-        return trainer, time.monotonic() - began
+    return {
+        "steps": trainer.progress.step,
+        "train_s": round(time.monotonic() - began, 1),
+        "train_samples": len(sources.rows),
+        "data_ms": data_cost(trainer, batches),
+    }
 
 
 def make_models(recipe: Recipe, data: FaceData) -> dict[str, AuModel]:
@@ -192,14 +222,17 @@ def make_models(recipe: Recipe, data: FaceData) -> dict[str, AuModel]:
     return models
 
 
-def batch_options(recipe: Recipe, models: Mapping[str, AuModel], world: World) -> BatchOptions:
-    """How batches for these models are made: at the largest size that any of them takes."""
+def batch_options(
+    recipe: Recipe, world: World, *, size_px: int, takes_neutral: bool = False, landmarks: bool = False
+) -> BatchOptions:
+    """How a recipe's batches are made. Raises InputError where the processes can't share one evenly."""
     if recipe.batch % world.size:
         raise InputError("batch", got=str(recipe.batch), expected=f"a multiple of the {world.size} processes")
     return BatchOptions(
-        size_px=max(model.config.size_px for model in models.values()),
+        size_px=size_px,
         batch=recipe.batch,
-        takes_neutral=any(model.takes_neutral for model in models.values()),
+        takes_neutral=takes_neutral,
+        landmarks=landmarks,
         neutral_unknown=recipe.neutral_unknown,
         augment=recipe.augment,
         workers=recipe.workers,

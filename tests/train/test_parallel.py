@@ -68,11 +68,9 @@ def test_two_processes_have_the_loss_curve_of_one_at_the_same_global_batch(crop_
 
 def test_a_batch_must_split_evenly_among_the_processes(crop_set, tmp_path):
     from edgeau.runtime.errors import InputError
-    from edgeau.train.data import open_data
     from edgeau.train.parallel import World, find_device
-    from edgeau.train.recipe import Recipe, batch_options, make_models
+    from edgeau.train.recipe import Recipe, batch_options
 
     recipe = Recipe(("cednn-s",), (str(crop_set),), tmp_path, {"size_px": 32}, batch=15)
-    models = make_models(recipe, open_data(recipe.data))
     with pytest.raises(InputError, match="multiple of the 2 processes"):
-        batch_options(recipe, models, World(0, 2, find_device("cpu")))
+        batch_options(recipe, World(0, 2, find_device("cpu")), size_px=32)

@@ -24,9 +24,10 @@ from pathlib import Path
 from edgeau.runtime.cli import emit_json, note, say
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.manifest import CropSpec
+from edgeau.train.faces.base import DOMAINS
 from edgeau.train.faces.plan.prototypes import RATES
 from edgeau.train.faces.report import together, write_contact_sheet, write_cooccurrence, write_csv
-from edgeau.train.faces.source import DOMAINS, SyntheticOptions, check
+from edgeau.train.faces.source import SyntheticOptions, check
 from edgeau.train.faces.writer import Job, write_set
 
 REPORT_EVERY_S = 2.0

@@ -10,6 +10,9 @@ import numpy as np
 
 from edgeau.runtime.manifest import CropSpec
 
+# What light, camera and skin are drawn from: the second keeps to settings that the first never shows.
+DOMAINS = ("train", "heldout")
+
 
 @dataclass(frozen=True)
 class FrameSpec:

@@ -10,11 +10,10 @@ from edgeau.runtime.action_units import UNION
 from edgeau.runtime.crop_set import CropSet, spread
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.manifest import CropSpec
+from edgeau.train.faces.base import DOMAINS
 from edgeau.train.faces.plan.prototypes import RATES
 from edgeau.train.faces.plan.sequences import Sample, plan_subject
 from edgeau.train.faces.renderers import make_renderer
-
-DOMAINS = ("train", "heldout")
 
 
 @dataclass(frozen=True)

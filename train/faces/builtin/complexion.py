@@ -1,4 +1,4 @@
-"""The built-in head's surface: a texture atlas per look, and the creases that action units make."""
+"""A subject's complexion on the built-in head: a painted texture atlas, hair and glasses."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ _EYES = np.array(
 
 
 @dataclass(frozen=True)
-class Look:
-    """What a subject looks like besides the shape.
+class Complexion:
+    """What a subject of the built-in head looks like besides its shape.
 
     Attributes:
         atlas: uint8 [ATLAS_H, ATLAS_W, 3], RGB without light.
@@ -55,8 +55,8 @@ class Look:
     glasses: tuple[int, int, int] | None
 
 
-def look(seed: int, heldout: bool) -> Look:
-    """Draw a subject's look. ``heldout`` takes tones and hair from a part of the range that training leaves out."""
+def draw_complexion(seed: int, heldout: bool) -> Complexion:
+    """Draw a subject's complexion. ``heldout`` takes skin tones that training leaves out."""
     rng = np.random.default_rng([seed, 11])
     tone = (len(_TONES) - 1) * rng.beta(1.2, 1.6)
     if heldout:
@@ -71,7 +71,7 @@ def look(seed: int, heldout: bool) -> Look:
     atlas[:SKIN_H] = _skin(rng, base, hair, bearded)
     _tiles(atlas, rng, hair)
     framed = rng.random() < 0.12
-    return Look(
+    return Complexion(
         atlas=np.clip(atlas, 0, 255).astype(np.uint8),
         shine=float(rng.uniform(0.02, 0.3)),
         creases=float(rng.uniform(0.45, 1.35)),

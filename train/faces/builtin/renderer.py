@@ -16,13 +16,14 @@ import numpy as np
 from edgeau.runtime.crop import crop_matrix, transform
 from edgeau.runtime.manifest import CropSpec
 from edgeau.train.faces.base import FrameSpec, Rendered
-from edgeau.train.faces.builtin import align, camera, complexion, creases, raster
+from edgeau.train.faces.builtin import align, camera, creases, raster
+from edgeau.train.faces.builtin.complexion import Complexion, draw_complexion
 from edgeau.train.faces.builtin.head import IDENTITY_SIZE, hairline, head
 from edgeau.train.faces.builtin.head_layout import EYE_RADIUS, TOP, egg
 from edgeau.train.faces.builtin.shapes import close_gaps, expression_basis, identity_basis, weights
 
 SUPERSAMPLE = 1.5
-_CACHED_LOOKS = 4
+_CACHED = 4
 _PART_LIGHT = {
     "cavity": 0.45,
     "tongue": 0.75,
@@ -52,7 +53,7 @@ class BuiltinRenderer:
         self._expressions = expression_basis().reshape(len(expression_basis()), -1)
         self._identities = identity_basis().reshape(IDENTITY_SIZE, -1)
         self._normals = raster.VertexNormals(self._mesh.triangles, len(self._mesh.rest))
-        self._looks: OrderedDict[tuple[int, bool], complexion.Look] = OrderedDict()
+        self._complexions: OrderedDict[tuple[int, bool], Complexion] = OrderedDict()
         self._scenes: OrderedDict[tuple[int, int, bool], camera.Surroundings] = OrderedDict()
         self._part_light = np.ones(len(self._mesh.rest), np.float32)
         for name, light in _PART_LIGHT.items():
@@ -61,16 +62,16 @@ class BuiltinRenderer:
     def render(self, spec: FrameSpec, crop: CropSpec) -> Rendered:
         """Draw one crop: uint8 RGB, with landmarks in crop pixels."""
         heldout = spec.domain == "heldout"
-        look = self._look(spec.look_seed, heldout)
+        complexion = self._complexion_of(spec.look_seed, heldout)
         scene = self._scene(spec.scene_seed, crop.size_px, heldout)
         rng = np.random.default_rng([spec.frame_seed, 37])
-        view = self._view(spec, look, scene, crop, rng)
+        view = self._view(spec, complexion, scene, crop, rng)
         size = round(crop.size_px * SUPERSAMPLE)
-        triangles, order = self._visible(view, look, size)
+        triangles, order = self._visible(view, complexion, size)
         index = raster.paint_index(view.pixels, triangles, order, size)
-        picture = self._shade(spec, look, scene, view, index, triangles)
-        if look.glasses is not None:
-            self._glasses(picture, view, look.glasses)
+        picture = self._shade(spec, complexion, scene, view, index, triangles)
+        if complexion.glasses is not None:
+            self._glasses(picture, view, complexion.glasses)
         small = cv2.resize(picture, (crop.size_px, crop.size_px), interpolation=cv2.INTER_AREA)
         landmarks, visible = self._landmarks(view, index, triangles, crop.size_px)
         return Rendered(camera.expose(small, scene, rng), landmarks, visible)
@@ -78,31 +79,31 @@ class BuiltinRenderer:
     def close(self) -> None:
         """Nothing is held outside this process's memory."""
 
-    def _look(self, seed: int, heldout: bool) -> complexion.Look:
+    def _complexion_of(self, seed: int, heldout: bool) -> Complexion:
         key = (seed, heldout)
-        if key not in self._looks:
-            self._looks[key] = complexion.look(seed, heldout)
-            if len(self._looks) > _CACHED_LOOKS:
-                self._looks.popitem(last=False)
-        return self._looks[key]
+        if key not in self._complexions:
+            self._complexions[key] = draw_complexion(seed, heldout)
+            if len(self._complexions) > _CACHED:
+                self._complexions.popitem(last=False)
+        return self._complexions[key]
 
     def _scene(self, seed: int, size_px: int, heldout: bool) -> camera.Surroundings:
         key = (seed, size_px, heldout)
         if key not in self._scenes:
             self._scenes[key] = camera.surroundings(seed, size_px, heldout)
-            if len(self._scenes) > _CACHED_LOOKS:
+            if len(self._scenes) > _CACHED:
                 self._scenes.popitem(last=False)
         return self._scenes[key]
 
     def _view(
         self,
         spec: FrameSpec,
-        look: complexion.Look,
+        complexion: Complexion,
         scene: camera.Surroundings,
         crop: CropSpec,
         rng: np.random.Generator,
     ) -> _View:
-        points = self._shape(spec, look)
+        points = self._shape(spec, complexion)
         normals = self._normals(points)
         turn = rotation(spec.yaw_deg, spec.pitch_deg, spec.roll_deg)
         points, normals = points @ turn.T, normals @ turn.T
@@ -113,7 +114,7 @@ class BuiltinRenderer:
         fine = (pixels + 0.5) * SUPERSAMPLE - 0.5
         return _View(points, normals, fine.astype(np.float32))
 
-    def _shape(self, spec: FrameSpec, look: complexion.Look) -> np.ndarray:
+    def _shape(self, spec: FrameSpec, complexion: Complexion) -> np.ndarray:
         mesh = self._mesh
         identity = np.zeros(IDENTITY_SIZE, np.float32)
         known = np.clip(np.asarray(spec.identity, np.float32)[:IDENTITY_SIZE], -2.5, 2.5)
@@ -122,8 +123,8 @@ class BuiltinRenderer:
         points = mesh.rest + moved.reshape(-1, 3)
         close_gaps(points)
         self._look_around(points, spec.gaze_deg)
-        if look.hair != "none":
-            self._comb(points, look)
+        if complexion.hair != "none":
+            self._comb(points, complexion)
         return points
 
     def _look_around(self, points: np.ndarray, gaze_deg: tuple[float, float]) -> None:
@@ -135,19 +136,19 @@ class BuiltinRenderer:
             centre[:2] = points[rows[0], :2]
             points[rows] = (points[rows] - centre) @ turn.T + centre
 
-    def _comb(self, points: np.ndarray, look: complexion.Look) -> None:
+    def _comb(self, points: np.ndarray, complexion: Complexion) -> None:
         rows = self._mesh.groups["hair"]
         angle, depth = self._mesh.layout[rows].T
-        height = TOP - depth * (TOP - hairline(angle, look.hair_drop))
+        height = TOP - depth * (TOP - hairline(angle, complexion.hair_drop))
         base = egg(angle, height)
         outward = base - np.array([0, 0.0, -1.2])
         outward /= np.linalg.norm(outward, axis=1, keepdims=True)
         stretch = points[self._mesh.groups["skin"]].astype(np.float64)
         wide = np.abs(stretch[:, 0]).max() / 1.12
-        lift = look.hair_lift * (1 - 0.65 * depth**3) + 0.02
+        lift = complexion.hair_lift * (1 - 0.65 * depth**3) + 0.02
         points[rows] = base * (wide, 1, 1) + outward * lift[:, None]
 
-    def _visible(self, view: _View, look: complexion.Look, size_px: int) -> tuple[np.ndarray, np.ndarray]:
+    def _visible(self, view: _View, complexion: Complexion, size_px: int) -> tuple[np.ndarray, np.ndarray]:
         """The triangles worn by this subject, and which of them to paint in which order."""
         triangles = self._mesh.triangles
         corners = view.pixels[triangles]
@@ -156,17 +157,17 @@ class BuiltinRenderer:
         low, high = corners.min(axis=1), corners.max(axis=1)
         chosen &= (high > -1).all(axis=1) & (low < size_px).all(axis=1)
         first = triangles[:, 0]
-        for name in self._unworn(view, look):
+        for name in self._unworn(view, complexion):
             rows = self._mesh.groups[name]
             chosen &= (first < rows[0]) | (first > rows[-1])
         shown = np.flatnonzero(chosen)
         depth = view.points[:, 2][triangles[shown]].sum(axis=1)
         return triangles, shown[np.lexsort((depth, self._mesh.layer[shown]))]
 
-    def _unworn(self, view: _View, look: complexion.Look) -> list[str]:
+    def _unworn(self, view: _View, complexion: Complexion) -> list[str]:
         """Parts of the mesh that this picture does not show."""
-        hidden = ["ear"] if look.hair == "long" else ["curtain"]
-        if look.hair == "none":
+        hidden = ["ear"] if complexion.hair == "long" else ["curtain"]
+        if complexion.hair == "none":
             hidden.append("hair")
         upper, lower = view.pixels[self._mesh.groups["lip_inner"]]
         if np.abs(upper - lower).max() < 0.5:
@@ -176,26 +177,26 @@ class BuiltinRenderer:
     def _shade(
         self,
         spec: FrameSpec,
-        look: complexion.Look,
+        complexion: Complexion,
         scene: camera.Surroundings,
         view: _View,
         index: np.ndarray,
         triangles: np.ndarray,
     ) -> np.ndarray:
         size = index.shape[0]
-        light, shine = self._light(view, look, scene)
+        light, shine = self._light(view, complexion, scene)
         attributes = np.concatenate([self._mesh.uv, light, shine[:, None]], axis=1)
         covered, values = raster.interpolate(index, view.pixels, triangles, attributes)
         u, v = values[:, 0].reshape(1, -1), values[:, 1].reshape(1, -1)
-        colour = _sample(look.atlas, u, v)
-        gain = _sample(creases.crease_gain(dict(spec.au), look.creases), u, v)
+        colour = _sample(complexion.atlas, u, v)
+        gain = _sample(creases.crease_gain(dict(spec.au), complexion.creases), u, v)
         picture = cv2.resize(scene.background, (size, size), interpolation=cv2.INTER_LINEAR).astype(np.float32)
         lit = colour.astype(np.float32) * (np.maximum(values[:, 2:5], 0) * gain[:, None]) + values[:, 5:6]
         picture.reshape(-1, 3)[covered] = lit
         self._glint(picture, view, scene, index, triangles)
         return picture
 
-    def _light(self, view: _View, look: complexion.Look, scene: camera.Surroundings) -> tuple[np.ndarray, np.ndarray]:
+    def _light(self, view: _View, complexion: Complexion, scene: camera.Surroundings) -> tuple[np.ndarray, np.ndarray]:
         """Light on each vertex float32 [V, 3] as a factor of its colour, and its highlight [V] added on top."""
         normals = view.normals
         up = (0.5 + 0.5 * normals[:, 1:2]) * self._part_light[:, None]
@@ -206,7 +207,7 @@ class BuiltinRenderer:
             total = total + rgb * (np.maximum(toward + 0.15, 0) / 1.15 * self._part_light)[:, None]
             half = direction + np.array([0, 0, 1], np.float32)
             shine += float(rgb.mean()) * np.maximum(normals @ (half / np.linalg.norm(half)), 0) ** 18
-        shine *= 255 * 0.6 * look.shine * self._part_light
+        shine *= 255 * 0.6 * complexion.shine * self._part_light
         return total.astype(np.float32), shine.astype(np.float32)
 
     def _glint(

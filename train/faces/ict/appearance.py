@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgeau.runtime.errors import InputError
+from edgeau.train.faces.base import DOMAINS
 
 # sRGB of human skin from light to dark, by eye along published tone scales.
 SKIN_SRGB = np.array(
@@ -23,7 +24,6 @@ _HAIR_SRGB = np.array(
     [(24, 20, 19), (45, 32, 25), (78, 54, 38), (120, 86, 56), (172, 136, 92), (120, 60, 36), (150, 148, 146)]
 )
 _IRIS_SRGB = np.array([(58, 36, 22), (84, 56, 32), (104, 88, 52), (92, 112, 104), (98, 124, 146)])
-DOMAINS = ("train", "heldout")
 _HAND_CHANCE = 0.06
 
 

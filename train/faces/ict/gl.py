@@ -18,6 +18,9 @@ from edgeau.runtime.errors import InputError, MissingExtraError
 from . import shaders
 
 INSTALL = "apt-get install libegl1 libgl1-mesa-dri"
+# One vertex as the surface pass reads it: camera frame (cm), normal times ambient light, visibility of the key light,
+# strength of furrows.
+VERTEX = np.dtype([("position", "f4", 3), ("normal", "f4", 3), ("key_light", "f4"), ("wrinkle", "f4")])
 _UNITS = ("surface_map", "where_map", "albedo_map", "detail_map", "wrinkle_map", "background_map")
 
 
@@ -68,7 +71,7 @@ class Canvas:
         fragments = (shaders.BACKGROUND_FRAGMENT, shaders.SKIN_FRAGMENT, shaders.INNER_FRAGMENT)
         self._screen_programs = [context.program(shaders.SCREEN_VERTEX, fragment) for fragment in fragments]
         self._strand_program = context.program(shaders.STRAND_VERTEX, shaders.STRAND_FRAGMENT)
-        self._vertices = context.buffer(reserve=len(place) * 8 * 4, dynamic=True)
+        self._vertices = context.buffer(reserve=len(place) * VERTEX.itemsize, dynamic=True)
         self._mesh = context.vertex_array(
             self._surface_program,
             [
@@ -106,8 +109,7 @@ class Canvas:
         """One picture.
 
         Args:
-            vertices: float32 [V, 8]: position in the camera frame (cm), normal times ambient visibility, visibility of
-                the key light, strength of furrows.
+            vertices: VERTEX [V], or fewer from the first.
             projection: float [4, 4], camera frame to clip coordinates.
             textures: by the shader's names, except what the first pass makes.
             uniforms: floats, vectors and matrices by the shader's names.
@@ -120,7 +122,7 @@ class Canvas:
             uint8 [size_px, size_px, 3], RGB, top row first.
         """
         matrix = np.ascontiguousarray(projection.T, "f4").tobytes()
-        self._vertices.write(np.ascontiguousarray(vertices, "f4"))
+        self._vertices.write(vertices)
         self._surface_program["projection"].write(matrix)
         self.draw_surface(triangle_count)
         for unit, name in enumerate(_UNITS):
