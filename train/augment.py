@@ -1,8 +1,8 @@
-"""Augmentation of face crops: everything random of a batch is drawn at once, then each crop is made in a few cv2 calls.
+"""Augmentation of face crops: all random values of a batch are drawn at once, then each crop takes a few cv2 calls.
 
-A batch's draw depends on a seed and the step alone, so that a run that was resumed, or that is spread over several
-processes, sees the same pixels. A face and its neutral share flip, light and the larger part of the alignment; each has
-a small alignment error of its own, as two detections of one person have.
+A batch's draw depends only on a seed and the step, so that resumed and distributed runs see the same pixels. A face and
+its neutral share flip, light and most of the alignment error; each also has a small alignment error of its own, as two
+detections of one person have.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NOISE_BANK = 16
 
 @dataclass(frozen=True)
 class AugmentOptions:
-    """How strongly crops are altered. All values are this project's choice; 0 turns a part off.
+    """How strongly crops are altered. All values are our choice; 0 turns a part off.
 
     Attributes:
         flip: probability of mirroring; AU labels are the same on both sides.
@@ -49,7 +49,7 @@ class AugmentOptions:
 
 @dataclass(frozen=True)
 class Draw:
-    """What was drawn for the N samples of a batch.
+    """Random values for the N samples of a batch.
 
     Attributes:
         flip: bool [N].
@@ -77,7 +77,7 @@ class Draw:
 
 
 def draw(source_px: np.ndarray, size_px: int, options: AugmentOptions, rng: np.random.Generator) -> Draw:
-    """Draw for N samples whose stored crops have sides ``source_px`` (int [N]) and shall get ``size_px``."""
+    """Draw for N samples whose stored crops have sides ``source_px`` (int [N]), to be resized to ``size_px``."""
     count = len(source_px)
     flip = rng.random(count) < options.flip
     moved = rng.random(count) < options.align
@@ -106,7 +106,7 @@ def draw(source_px: np.ndarray, size_px: int, options: AugmentOptions, rng: np.r
 
 
 class Augmenter:
-    """Applies draws. Noise is made once, from ``seed``, and reused: making it anew costs more than the rest."""
+    """Applies draws. Noise is made once, from ``seed``, and reused: fresh noise would cost more than the rest."""
 
     def __init__(self, size_px: int, seed: int = 0) -> None:
         rng = np.random.default_rng(seed)

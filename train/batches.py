@@ -1,6 +1,6 @@
-"""Batches for training: augmented, made ahead of time, and the same whatever the interruptions or processes.
+"""Training batches: augmented, prepared ahead of time, and reproducible across interruptions and processes.
 
-Threads make them (OpenCV frees the interpreter while it works), each batch from the seed and its own number alone.
+Threads prepare them (OpenCV releases the interpreter lock); each batch depends only on the seed and its own number.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .data import FaceData
 
 @dataclass
 class Batch:
-    """One batch on its way through a model.
+    """One batch of a model's inputs and labels.
 
     Attributes:
         face, neutral: uint8 [N, S, S, 3], RGB; ``neutral`` is None for models that take none.
@@ -61,12 +61,12 @@ class BatchOptions:
         size_px: side that the model takes.
         batch: samples of a batch, over all processes.
         takes_neutral: whether to make neutrals.
-        neutral_unknown: probability that the face stands in for its neutral, as at run time while none is known.
-        landmarks: whether to give landmarks.
-        augment: None gives the crops as they are.
-        workers: threads; ``ahead``: batches made in advance.
-        one_batch: give the first batch over and over: what a step costs without data, or whether a model can learn.
-        rank, world: which share of each batch this process takes.
+        neutral_unknown: probability that the face replaces its neutral, as at run time while none is known.
+        landmarks: whether batches have landmarks.
+        augment: None leaves the crops unchanged.
+        workers: threads; ``ahead``: batches prepared in advance.
+        one_batch: repeat the first batch, to time steps without data or to check that a model can learn.
+        rank, world: index and number of processes, which share each batch.
     """
 
     size_px: int
@@ -88,7 +88,7 @@ class Batches:
     """An endless, reproducible sequence of training batches: ``make(step)`` depends on nothing but seed and step.
 
     Attributes:
-        made, spent_s: batches made so far, and the CPU time that they took.
+        made, spent_s: batches made so far, and their CPU time.
     """
 
     data: FaceData
@@ -102,16 +102,16 @@ class Batches:
 
     def __post_init__(self) -> None:
         self._augmenter = Augmenter(self.options.size_px) if self.options.augment is not None else None
-        # Threads of ours make whole batches; OpenCV's own would fight with them and with torch's.
+        # Our threads make whole batches; OpenCV's own would compete with them and with torch's.
         cv2.setNumThreads(1)
 
     @property
     def per_epoch(self) -> int:
-        """Batches in which every sample comes up once."""
+        """Number of batches that contain every sample once."""
         return max(1, math.ceil(len(self.rows) / self.options.batch))
 
     def start(self, step: int) -> Generator[Batch, None, None]:
-        """Batches from ``step`` on, made ahead in threads until the iterator is closed."""
+        """Batches from ``step`` on, prepared in threads until the iterator is closed."""
         options = self.options
         if options.one_batch:
             yield from itertools.repeat(self.make(0))
@@ -164,9 +164,9 @@ class Batches:
 
         Args:
             samples: sample numbers.
-            unknown: bool, where the face stands in for its neutral.
-            drawn: how to alter the whole batch; None leaves the crops as they are.
-            mine: which rows of the whole batch these samples are.
+            unknown: bool, where the face replaces its neutral.
+            drawn: how to alter the whole batch; None leaves the crops unchanged.
+            mine: rows of the whole batch that these samples are.
         """
         data, size = self.data, self.options.size_px
         shape = (len(samples), size, size, 3)
@@ -215,7 +215,7 @@ class Batches:
 
 
 def plain_batches(data: FaceData, rows: np.ndarray, options: BatchOptions) -> Iterator[Batch]:
-    """Every one of these samples once, in order, unaltered, with its neutral; the last batch may be smaller."""
+    """Each of these samples once, in order, unaltered, with its neutral; the last batch may be smaller."""
     for start in range(0, len(rows), options.batch):
         part = rows[start : start + options.batch]
         plain = replace(options, batch=len(part), neutral_unknown=0.0, augment=None, rank=0, world=1)
@@ -223,5 +223,5 @@ def plain_batches(data: FaceData, rows: np.ndarray, options: BatchOptions) -> It
 
 
 def default_workers() -> int:
-    """Threads that make batches: a quarter of the cores, at least one."""
+    """Default number of threads that make batches: a quarter of the cores, at least one."""
     return max(1, (os.cpu_count() or 1) // 4)

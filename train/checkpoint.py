@@ -1,6 +1,6 @@
-"""Checkpoints: a model's weights with everything that is needed to make, resume and export it.
+"""Checkpoints: a model's weights with everything needed to rebuild, resume and export it.
 
-The file is written by ``torch.save`` and holds plain values and tensors only, so that it is read with
+The file is written by ``torch.save`` and holds plain values and tensors only, so that it can be read with
 ``weights_only=True`` and can't run code.
 """
 
@@ -32,13 +32,13 @@ class Checkpoint:
 
     Attributes:
         family, config: what ``build_model`` takes.
-        state_dict: the weights to use (the averaged ones where training kept an average).
-        crop: the rule that made the crops it was trained on.
+        state_dict: the weights to use (the averaged ones if training kept an average).
+        crop: the rule by which its training crops were cut.
         neutral: where its neutral comes from at run time; policy ``none`` for models that take none.
-        thresholds: presence thresholds in 0..1, one an AU.
+        thresholds: presence thresholds in 0..1, one per AU.
         provenance: data, subjects held out, command, seed, versions, commit, metrics.
-        trainer: what resuming needs (optimiser, scheduler, averaged weights, random states, step); None in a checkpoint
-            that is only for use.
+        trainer: state needed to resume (optimiser, scheduler, averaged weights, random states, step); None in a
+            checkpoint that is only for use.
     """
 
     family: str
@@ -75,12 +75,12 @@ def load_checkpoint(path: PathLike) -> Checkpoint:
     """Read a checkpoint, all tensors on the CPU.
 
     Raises:
-        InputError: there is no such file, it is truncated, or something else wrote it.
+        InputError: the file is missing, truncated, or not a checkpoint.
     """
     what = f"checkpoint {path}"
     values = read_tensors(path, what, "a file written by `edgeau train`")
     if not isinstance(values, dict) or (values.pop("format", None), values.pop("version", None)) != (FORMAT, VERSION):
-        raise InputError(what, got="another format or version", expected=f"{FORMAT} {VERSION}, as this edgeau writes")
+        raise InputError(what, got="another format or version", expected=f"{FORMAT} {VERSION}")
     names = {f.name for f in dataclasses.fields(Checkpoint)}
     if set(values) != names:
         raise InputError(what, got=f"fields {sorted(values)}", expected=str(sorted(names)))
@@ -92,13 +92,13 @@ def load_checkpoint(path: PathLike) -> Checkpoint:
 
 
 def model_from_checkpoint(checkpoint: Checkpoint) -> AuModel:
-    """The model with its weights, in eval mode on the CPU. Raises InputError where weights and configuration differ."""
+    """The model with its weights, in eval mode on the CPU. Raises InputError if weights and configuration differ."""
     model = build_model(checkpoint.family, checkpoint.config)
     try:
         model.load_state_dict(checkpoint.state_dict)
     except RuntimeError as error:
         raise InputError(
-            f"weights of the {checkpoint.family} checkpoint", got="others than its configuration makes",
-            expected="a checkpoint of this edgeau", hint="train again, or use the edgeau that wrote it",
+            f"weights of the {checkpoint.family} checkpoint", got="names or shapes that do not match its configuration",
+            expected="a checkpoint of this version of edgeau", hint="train again, or use the version that wrote it",
         ) from error  # fmt: skip
     return model.eval()

@@ -1,8 +1,8 @@
 """Distillation: a student learns from a trained teacher, or peers learn from one another while they train.
 
-Logits are compared AU by AU, each a Bernoulli distribution softened by a temperature (after Hinton, Vinyals and Dean,
-2015); peers teach each other as in deep mutual learning (Zhang et al., 2018). Feature maps are compared by the angle
-between their channel vectors at each place. That combination, and every weight, is this project's choice.
+Logits are compared per AU as Bernoulli distributions softened by a temperature (after Hinton, Vinyals and Dean, 2015);
+peers teach each other as in deep mutual learning (Zhang et al., 2018). Feature maps are compared by the angle between
+their channel vectors at each position. The combination and all weights are our choice.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from .objectives import Supervised, feed
 
 @dataclass(frozen=True)
 class DistillOptions:
-    """Weights of what a student learns from.
+    """Weights of the terms that a student learns from.
 
     Attributes:
-        temperature: softens both sides' probabilities; 1 leaves them as they are.
-        label_weight: of the losses against the labels.
-        logit_weight: of the teacher's or the peers' AU probabilities.
-        feature_weight: of the teacher's feature maps; peers compare none.
+        temperature: softens the probabilities of both sides; 1 leaves them unchanged.
+        label_weight: weight of the losses against the labels.
+        logit_weight: weight of the divergence from the teacher's or the peers' AU probabilities.
+        feature_weight: weight of the distance to the teacher's feature maps; not used between peers.
 
-    The defaults are for a trained teacher; PEERS holds those for peers.
+    The defaults suit a trained teacher; for peers see PEERS.
     """
 
     temperature: float = 2.0
@@ -47,7 +47,7 @@ class DistillOptions:
             raise InputError("distillation weights", got="a negative one", expected="0 or more")
 
 
-# Peers know nothing at first, and what pulls them together then holds both where they are: after 400 steps a CEDNN -s
+# Peers know nothing at first, and pulling them together then holds both back: after 400 steps a CEDNN -s
 # alone had F1 0.445 in validation; two with the weights for a teacher had 0.33 and 0.31, with these 0.43 and 0.41
 # (benchmarks/results/training/curves.json).
 PEERS = DistillOptions(temperature=1.0, label_weight=1.0, logit_weight=0.3, feature_weight=0.0)
@@ -61,7 +61,7 @@ def logit_divergence(student: Tensor, teacher: Tensor, temperature: float) -> Te
         temperature: divides both.
 
     Returns:
-        Scalar, 0 where both agree. The square keeps the gradient's size the same at every temperature.
+        Scalar, 0 if both agree. The square keeps the size of the gradient independent of the temperature.
     """
     soft_teacher = teacher.detach().float() / temperature
     target = torch.sigmoid(soft_teacher)
@@ -70,7 +70,7 @@ def logit_divergence(student: Tensor, teacher: Tensor, temperature: float) -> Te
 
 
 def feature_distance(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean of one minus the cosine between channel vectors at each place, after averaging to the smaller of both maps.
+    """Mean of one minus the cosine between channel vectors at each position, after averaging to the smaller map's size.
 
     Args:
         student, teacher: [N, C, h, w] with the same C; no gradient flows to the teacher.
@@ -81,10 +81,10 @@ def feature_distance(student: Tensor, teacher: Tensor) -> Tensor:
 
 
 class Teacher:
-    """A trained model that only answers. Not a module, so that it is neither trained, averaged nor saved.
+    """A trained model that only predicts. Not a module, so that it is neither trained, averaged nor saved.
 
     Args:
-        model: with its weights, on the device where training runs.
+        model: the trained model, on the training device.
     """
 
     def __init__(self, model: AuModel) -> None:
@@ -100,12 +100,12 @@ class Distilled(Supervised):
 
     Args:
         members: the students by name.
-        au_loss: against the labels.
+        au_loss: loss against the labels.
         teacher: the trained model.
         options: see DistillOptions.
 
     Raises:
-        InputError: teacher and students share no AU.
+        InputError: teacher and students have no AU in common.
     """
 
     def __init__(
@@ -134,15 +134,15 @@ class Distilled(Supervised):
 
 
 class Peers(Supervised):
-    """Models that learn from the labels and from one another, each from the mean divergence to all others.
+    """Models that learn from the labels and from one another, each from its mean divergence from all others.
 
     Args:
-        members: two or more, of any architectures.
-        au_loss: against the labels.
-        options: see DistillOptions; ``feature_weight`` plays no part.
+        members: two or more models of any architecture.
+        au_loss: loss against the labels.
+        options: see DistillOptions; ``feature_weight`` is ignored.
 
     Raises:
-        InputError: fewer than two.
+        InputError: fewer than two models.
     """
 
     def __init__(self, members: Mapping[str, AuModel], au_loss: AuLoss, options: DistillOptions) -> None:
@@ -162,7 +162,7 @@ class Peers(Supervised):
 
 
 def shared_columns(own: Sequence[str], theirs: Sequence[str]) -> tuple[list[int], list[int]]:
-    """Where the AUs that both have stand in each. Raises InputError where there is none."""
+    """Columns of the common AUs in each list. Raises InputError if there is none."""
     shared = [au for au in own if au in theirs]
     if not shared:
         raise InputError("teacher", got=f"AUs {', '.join(theirs)}", expected=f"some of {', '.join(own)}")
@@ -171,7 +171,7 @@ def shared_columns(own: Sequence[str], theirs: Sequence[str]) -> tuple[list[int]
 
 @torch.no_grad()
 def feature_channels(model: AuModel) -> int:
-    """Channels of a model's last shared feature map."""
+    """Number of channels of a model's last shared feature map."""
     training = model.training
     size = model.config.size_px
     blank = torch.zeros(1, size, size, 3, dtype=torch.uint8, device=next(model.parameters()).device)

@@ -1,4 +1,4 @@
-"""Training a FAN on landmarks, where no pretrained weights are at hand: what FAN-Trans builds on."""
+"""Training the FAN that FAN-Trans is built on, on landmarks, for use without pretrained weights."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class FanPlan:
 
 
 def fan_plan(name: str, overrides: Mapping[str, Any]) -> FanPlan:
-    """The FAN inside the FAN-Trans preset of the same ending: ``fan-s`` is that of ``fan-trans-s``.
+    """The FAN inside the corresponding FAN-Trans preset: ``fan-s`` is the FAN of ``fan-trans-s``.
 
     Raises:
-        InputError: another name, or an override that a FAN-Trans configuration lacks.
+        InputError: an unknown name, or an override that FAN-Trans's configuration does not have.
     """
     if name not in FANS:
         raise InputError("FAN", got=repr(name), expected=", ".join(FANS))
@@ -85,9 +85,9 @@ def mean_error(fan: Fan, data: FaceData, rows: np.ndarray, size_px: int, device:
     for batch in plain_batches(data, rows, BatchOptions(size_px=size_px, batch=64, landmarks=True)):
         truth = batch.to(device).landmarks
         assert truth is not None
-        found = points_of(see(fan, batch.face.to(device)).heatmaps[-1].float(), size_px)
+        points = points_of(see(fan, batch.face.to(device)).heatmaps[-1].float(), size_px)
         unit = (truth[:, _RIGHT_EYE] - truth[:, _LEFT_EYE]).norm(dim=-1)
-        errors.append(((found - truth).norm(dim=-1) / unit[:, None]).flatten().cpu())
+        errors.append(((points - truth).norm(dim=-1) / unit[:, None]).flatten().cpu())
     every = torch.cat(errors)
     known = every[torch.isfinite(every)]
     return float(known.mean()) if len(known) else float("inf")
@@ -97,10 +97,10 @@ def run_landmarks(recipe: Recipe, world: World, *, resume: bool = False) -> dict
     """Train a FAN; write ``fan.pth`` (a plain state dict with the public weights' names) and ``metrics.json``.
 
     Returns:
-        What metrics.json holds; empty in processes other than the first.
+        The content of metrics.json; empty in processes other than the first.
 
     Raises:
-        InputError: data without landmarks, or sizes that don't fit.
+        InputError: data without landmarks, or sizes that do not fit together.
     """
     plan = fan_plan(recipe.models[0], recipe.config)
     sources = open_sources(recipe)

@@ -1,4 +1,4 @@
-"""Where a run reports to: a progress bar on standard error, a JSON-lines history, and TensorBoard where installed."""
+"""A run's log: a progress bar on standard error, a history in JSON lines, and TensorBoard if it is installed."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class RunLog:
     """Log of one run.
 
     Args:
-        out: the run's folder; ``history.jsonl`` holds the figures, TensorBoard's events go to ``tensorboard/``.
-        steps: how many there will be.
-        resume: add to the logs of an interrupted run instead of starting new ones.
+        out: the run's folder; values go to ``history.jsonl``, TensorBoard events to ``tensorboard/``.
+        steps: total number of steps.
+        resume: append to the logs of an interrupted run.
         enabled: False in processes other than the first.
     """
 

@@ -1,4 +1,4 @@
-"""What training minimises: a module that holds the models being trained and turns a batch into losses."""
+"""Objectives: modules that hold the models being trained and turn a batch into losses."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .models import AuModel, ModelOutput
 
 
 def feed(model: AuModel, batch: Batch) -> ModelOutput:
-    """What a model says of a batch, whose crops are resized where it takes another size."""
+    """A model's output for a batch; crops are resized to the model's input size."""
     size = model.config.size_px
     neutral = None if batch.neutral is None else resized(batch.neutral, size)
     return model(resized(batch.face, size), neutral)
 
 
 def resized(image: Tensor, size_px: int) -> Tensor:
-    """uint8 [N, H, W, 3] as squares of ``size_px``."""
+    """uint8 [N, H, W, 3] resized to squares of ``size_px``."""
     if image.shape[1] == size_px:
         return image
     planes = image.permute(0, 3, 1, 2).float()
@@ -34,7 +34,7 @@ class Objective(nn.Module):
     """Base of all objectives.
 
     Attributes:
-        members: the models being trained, by name. Averages are kept, and checkpoints written, of these.
+        members: the models being trained, by name. These are averaged and saved in checkpoints.
     """
 
     def __init__(self, members: Mapping[str, nn.Module]) -> None:
@@ -46,16 +46,16 @@ class Objective(nn.Module):
         raise NotImplementedError
 
     def judged(self, member: nn.Module) -> nn.Module:
-        """What validation looks at in place of a member (or of its average): here the member itself."""
+        """The model that validation evaluates for a member (or its average): here the member itself."""
         return member
 
 
 class Supervised(Objective):
-    """One or several models, each learning from labels alone.
+    """One or several models, each learning from the labels alone.
 
     Args:
-        members: by name.
-        au_loss: over AU logits.
+        members: models by name.
+        au_loss: loss over AU logits.
     """
 
     def __init__(self, members: Mapping[str, AuModel], au_loss: AuLoss) -> None:
@@ -66,11 +66,11 @@ class Supervised(Objective):
         return self.label_losses(self.outputs(batch), batch)
 
     def outputs(self, batch: Batch) -> dict[str, ModelOutput]:
-        """What each member says of the batch."""
+        """Each member's output for the batch."""
         return {name: feed(cast(AuModel, model), batch) for name, model in self.members.items()}
 
     def label_losses(self, outputs: Mapping[str, ModelOutput], batch: Batch) -> dict[str, Tensor]:
-        """Losses against the labels, and the terms that models add themselves, by ``member/term``."""
+        """Losses against the labels and the models' own extra terms, named ``member/term``."""
         losses: dict[str, Tensor] = {}
         for name, output in outputs.items():
             losses[f"{name}/au"] = self.au_loss(output.au_logits, batch.intensity)

@@ -1,8 +1,7 @@
 """Several processes as one: ``torchrun`` starts them, gradients are averaged, batch statistics are shared.
 
-A run of several processes has the global batch of one: each takes its share of every batch, and batch normalisation
-sees the whole of it, so that the loss curve is that of one process (up to rounding, and to dropout, whose random
-numbers differ).
+Each process takes its share of every batch, and batch normalisation uses the whole batch, so that the loss curve is
+that of one process (up to rounding, and to dropout, whose random numbers differ).
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class World:
 
     @property
     def first(self) -> bool:
-        """Whether this process is the one that evaluates, writes and reports."""
+        """Whether this process evaluates, writes and reports."""
         return self.rank == 0
 
 
@@ -44,7 +43,7 @@ def joined_world(device: str) -> Iterator[World]:
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
 
     Raises:
-        InputError: a device that this machine lacks.
+        InputError: this machine does not have that device.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     chosen = find_device(device, int(os.environ.get("LOCAL_RANK", "0")))
@@ -61,7 +60,7 @@ def joined_world(device: str) -> Iterator[World]:
 
 
 def distribute(module: nn.Module, world: World) -> nn.Module:
-    """The module as it is trained: itself, or wrapped so that processes share gradients and batch statistics."""
+    """The module for training: itself, or wrapped so that processes share gradients and batch statistics."""
     if world.size == 1:
         return module
     if world.device.type == "cuda":
@@ -91,7 +90,7 @@ def mean_over_processes(values: Mapping[str, Tensor], world: World) -> dict[str,
 
 
 class _SharedStatistics:
-    """Forward of a batch normalisation over the batches of all processes, on devices that torch's own does not serve.
+    """Forward pass of batch normalisation over the batches of all processes, for devices without SyncBatchNorm.
 
     torch's SyncBatchNorm needs an accelerator. Mean and variance come from all-reduced sums, through which gradients
     flow back to every process.

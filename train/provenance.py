@@ -1,4 +1,4 @@
-"""Where a checkpoint comes from: command, seed, data, subjects, commit and versions, as plain values."""
+"""Provenance of a checkpoint: command, seed, data, subjects, commit and versions, as plain values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LIBRARIES = ("edgeau", "torch", "numpy", "opencv-python")
 
 
 def provenance(data: FaceData, split: Split, seed: int, options: dict[str, Any]) -> dict[str, Any]:
-    """What a checkpoint keeps of its making."""
+    """The provenance stored in a checkpoint."""
     return {
         "command": command(),
         "seed": seed,
@@ -35,7 +35,7 @@ def command() -> str:
 
 
 def describe_source(origin: str) -> dict[str, Any]:
-    """The specification of a data source, and what made it where its index says so."""
+    """The specification of a data source, and its generator if its index names one."""
     index = Path(origin) / "index.json"
     if not index.is_file():
         return {"spec": origin}
@@ -44,21 +44,21 @@ def describe_source(origin: str) -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """The commit that this code is at, marked where files were changed; None outside a checkout."""
-    asked = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    """The commit of this code, marked if files were changed; None outside a checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
-        found = subprocess.run(asked, capture_output=True, text=True, timeout=10, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return found.stdout.strip() or None if found.returncode == 0 else None
+    return done.stdout.strip() or None if done.returncode == 0 else None
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that decide the numbers."""
-    found = {"python": platform.python_version()}
+    """Versions of Python and of the libraries that affect the numbers."""
+    installed = {"python": platform.python_version()}
     for name in _LIBRARIES:
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return installed

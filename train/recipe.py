@@ -1,4 +1,4 @@
-"""A training run from options to checkpoints and held-out figures: what `edgeau train` and `edgeau distill` do."""
+"""A training run, from options to checkpoints and held-out metrics: the work of `edgeau train` and `edgeau distill`."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ from .trainer import Trainer, TrainOptions
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides a run.
+    """Everything that determines a run.
 
     Attributes:
-        models: names of presets or families; several are trained side by side on the same batches.
-        config: configuration values that replace the presets'.
+        models: names of presets or families; several are trained together on the same batches.
+        config: configuration values that override the presets'.
         data: specifications of crop sets.
         out: the run's folder.
-        aus: to learn; empty takes what the data labels.
-        batch: samples of a batch, over all processes.
-        epochs: in place of ``train.steps``, where given.
-        val, test: shares of the subjects held out.
-        held_out: subjects of the test part by name, in place of the share ``test``.
-        split: the subjects of another run, such as the teacher's, to keep to; subjects new to it are trained on.
-        neutral_unknown: how often training replaces the neutral by the face.
+        aus: AUs to learn; empty takes all that the data labels.
+        batch: samples per batch, over all processes.
+        epochs: overrides ``train.steps`` unless None.
+        val, test: shares of the subjects to hold out.
+        held_out: names of the test subjects, instead of the share ``test``.
+        split: another run's split to follow, such as the teacher's; subjects it does not name are trained on.
+        neutral_unknown: probability that the face replaces its neutral in training.
         one_batch: train on the first batch alone, see BatchOptions.
-        init: checkpoint to start the weights from.
-        fan, fan_pooling: a FAN's weights for models built on one, and how it pools (``max`` or ``avg``).
+        init: checkpoint with the initial weights.
+        fan, fan_pooling: weights of a FAN for models built on one, and its pooling (``max`` or ``avg``).
     """
 
     models: tuple[str, ...]
@@ -87,7 +87,7 @@ class Recipe:
             raise InputError("training options", got=got, expected="shares from 0 to 1")
 
 
-# Makes what is minimised from the models and the AU loss; online and offline distillation give their own.
+# Builds the objective from the models and the AU loss; distillation has objectives of its own.
 MakeObjective = Callable[[Mapping[str, AuModel], AuLoss], Objective]
 
 
@@ -99,21 +99,21 @@ def run_recipe(
     resume: bool = False,
     notes: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Train, and write ``best.pt`` (one a member), ``last.pt``, ``metrics.json`` and TensorBoard logs into the folder.
+    """Train; write ``best.pt`` (one per member), ``last.pt``, ``metrics.json`` and TensorBoard logs to the folder.
 
     Args:
-        recipe: what to train on what, and how.
+        recipe: the models, the data and the options.
         world: this process among all.
-        make_objective: makes what is minimised from models and AU loss.
-        resume: go on from ``last.pt``.
-        notes: more for the checkpoints' provenance.
+        make_objective: builds the objective from the models and the AU loss.
+        resume: continue from ``last.pt``.
+        notes: further entries for the checkpoints' provenance.
 
     Returns:
-        What metrics.json holds; empty in processes other than the first.
+        The content of metrics.json; empty in processes other than the first.
 
     Raises:
-        InputError: data, names or sizes that don't fit, or nothing to resume from.
-        KeyboardInterrupt: interrupted; ``last.pt`` holds where it stood.
+        InputError: data, names or sizes that do not fit together, or nothing to resume from.
+        KeyboardInterrupt: interrupted; ``last.pt`` holds the state.
     """
     sources = open_sources(recipe)
     data, split = sources.data, sources.split
@@ -160,7 +160,7 @@ class Sources:
 
 
 def open_sources(recipe: Recipe) -> Sources:
-    """Open a recipe's data and seed torch: the first step of every run. Raises InputError where nobody is left."""
+    """Open a recipe's data and seed torch: the first step of every run. Raises InputError for an empty split."""
     torch.manual_seed(recipe.seed)
     data = open_data(recipe.data, recipe.aus or None, seed=recipe.seed)
     return Sources(data, split_of(recipe, data))
@@ -199,20 +199,20 @@ def train_members(
 
 
 def make_models(recipe: Recipe, data: FaceData) -> dict[str, AuModel]:
-    """The models of a recipe by name; a name that comes twice gets a number.
+    """The models of a recipe by name; repeated names are numbered.
 
     Raises:
-        InputError: an unknown name, or configuration values that a model lacks.
+        InputError: an unknown model, or a configuration value that a model does not have.
     """
     labelled = tuple(EXPRESSIONS) if (data.expression >= 0).any() else ()
     models: dict[str, AuModel] = {}
-    for number, wanted in enumerate(recipe.models):
+    for number, preset in enumerate(recipe.models):
         values = {"aus": data.aus, **recipe.config}
-        family, config = resolve_model(wanted, values)
+        family, config = resolve_model(preset, values)
         if labelled and family in ("sma-net", "eau") and "expressions" not in recipe.config:
-            family, config = resolve_model(wanted, {**values, "expressions": labelled})
-        before = recipe.models[:number].count(wanted)
-        name = f"{wanted}-{before + 1}" if before else wanted
+            family, config = resolve_model(preset, {**values, "expressions": labelled})
+        before = recipe.models[:number].count(preset)
+        name = f"{preset}-{before + 1}" if before else preset
         models[name] = build_model(family, config)
     if recipe.init is not None:
         for model in models.values():
@@ -245,7 +245,7 @@ def batch_options(
 
 
 def data_cost(trainer: Trainer, batches: Batches) -> dict[str, float]:
-    """What data cost a step, in milliseconds: CPU time in the threads that made it, and time that training waited."""
+    """Milliseconds per step that data took: CPU time of the threads that made it, and time that training waited."""
     made = max(1, batches.made)
     return {"cpu": round(batches.spent_s / made * 1e3, 2), "waited": round(trainer.waited_s / made * 1e3, 2)}
 
@@ -257,7 +257,7 @@ def _loss_options(options: LossOptions, models: Mapping[str, AuModel]) -> LossOp
 
 
 def split_of(recipe: Recipe, data: FaceData) -> Split:
-    """Who is trained on and who is held out. Raises InputError where nobody is left."""
+    """Subjects to train on and to hold out. Raises InputError if no training subject is left."""
     if recipe.split is not None and {*recipe.split.val, *recipe.split.test} & set(data.subjects):
         return _narrowed(recipe.split, data.subjects)
     if not recipe.held_out:
@@ -274,12 +274,12 @@ def _narrowed(split: Split, subjects: Sequence[str]) -> Split:
     val, test = (tuple(s for s in subjects if s in part) for part in (split.val, split.test))
     train = tuple(s for s in subjects if s not in val and s not in test)
     if not train:
-        raise InputError("subjects", got="only held-out ones of the teacher's run", expected="some to train on")
+        raise InputError("subjects", got="only those that the teacher's run held out", expected="others to train on")
     return Split(train, val, test)
 
 
 def with_epochs(recipe: Recipe, per_epoch: int) -> TrainOptions:
-    """The trainer's options, steps counted from epochs where the recipe gives those."""
+    """The trainer's options, with the recipe's epochs converted to steps."""
     if recipe.epochs is None:
         return recipe.train
     return replace(recipe.train, steps=max(1, round(recipe.epochs * per_epoch)))
@@ -288,33 +288,33 @@ def with_epochs(recipe: Recipe, per_epoch: int) -> TrainOptions:
 def _examine(
     files: RunFiles, name: str, data: FaceData, split: Split, device: torch.device, present_from: float
 ) -> dict[str, Any]:
-    """Metrics of a member's best weights on the subjects it was not trained on."""
+    """Metrics of a member's best weights on the held-out subjects."""
     model = model_from_checkpoint(load_checkpoint(files.path(name))).to(device)
     predictor = model_predictor(model, device)
-    found: dict[str, Any] = {
+    metrics: dict[str, Any] = {
         "checkpoint": files.path(name).name,
         "parameters": sum(p.numel() for p in model.parameters()),
     }
     for part, subjects in (("val", split.val), ("test", split.test)):
         rows = data.rows_of(subjects)
-        found[part] = evaluate(predictor, data, rows, present_from=present_from).to_json() if len(rows) else None
-    files.add_metrics(name, {"val": found["val"], "test": found["test"]})
-    return found
+        metrics[part] = evaluate(predictor, data, rows, present_from=present_from).to_json() if len(rows) else None
+    files.add_metrics(name, {"val": metrics["val"], "test": metrics["test"]})
+    return metrics
 
 
 def _give_fan(models: Mapping[str, AuModel], fan: Fan) -> None:
     takers = [model for model in models.values() if isinstance(model, FanTrans)]
     if not takers:
-        raise InputError("--fan", got=f"models {', '.join(models)}", expected="a FAN-Trans, which is built on a FAN")
+        raise InputError("--fan", got=f"models {', '.join(models)}", expected="FAN-Trans, which is built on a FAN")
     for model in takers:
         model.load_fan(fan)
 
 
 def _initialise(model: AuModel, init: str) -> None:
-    """Take over the weights of a checkpoint that fit; a classifier for other AUs starts anew."""
-    given = load_checkpoint(init).state_dict
+    """Load the weights of a checkpoint that fit; a classifier for other AUs is trained from scratch."""
+    weights = load_checkpoint(init).state_dict
     own = model.state_dict()
-    fitting = {k: v for k, v in given.items() if k in own and own[k].shape == v.shape}
+    fitting = {k: v for k, v in weights.items() if k in own and own[k].shape == v.shape}
     if not fitting:
         raise InputError(f"checkpoint {init}", got="no weights that fit", expected=f"a checkpoint of {model.family}")
     model.load_state_dict(fitting, strict=False)

@@ -1,4 +1,4 @@
-"""What a run leaves in its folder: the best weights of each member, and the state to resume from."""
+"""Files in a run's folder: the best weights of each member, and the state to resume from."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class RunFiles:
 
     Args:
         out: the folder.
-        models: by member name.
-        crop: the rule that made the crops, without a model's own size.
-        made: provenance common to all members.
+        models: models by member name.
+        crop: the crop rule of the data, whose size each model replaces by its own.
+        source: provenance common to all members.
     """
 
-    def __init__(self, out: Path, models: Mapping[str, AuModel], crop: CropSpec, made: dict[str, Any]) -> None:
-        self.out, self.crop, self.made = out, crop, made
+    def __init__(self, out: Path, models: Mapping[str, AuModel], crop: CropSpec, source: dict[str, Any]) -> None:
+        self.out, self.crop, self.source = out, crop, source
         self.names = tuple(models)
 
     def path(self, name: str) -> Path:
@@ -43,14 +43,14 @@ class RunFiles:
     def keep(self, name: str, member: nn.Module, step: int) -> None:
         """Write a member's weights as its best."""
         assert isinstance(member, AuModel)
-        save_checkpoint(self.path(name), self._checkpoint(member, {**self.made, "step": step}))
+        save_checkpoint(self.path(name), self._checkpoint(member, {**self.source, "step": step}))
 
     def add_metrics(self, name: str, metrics: dict[str, Any]) -> None:
         """Write metrics into the provenance of a member's best checkpoint."""
         kept = load_checkpoint(self.path(name))
         save_checkpoint(self.path(name), replace(kept, provenance={**kept.provenance, "metrics": metrics}))
 
-    def _checkpoint(self, model: AuModel, made: dict[str, Any]) -> Checkpoint:
+    def _checkpoint(self, model: AuModel, source: dict[str, Any]) -> Checkpoint:
         return Checkpoint(
             family=model.family,
             config=model.config.to_dict(),
@@ -58,24 +58,24 @@ class RunFiles:
             crop=CropSpec(model.config.size_px, self.crop.template),
             neutral=_RUN_TIME_NEUTRAL if model.takes_neutral else NeutralSpec(),
             thresholds=(0.5,) * len(model.config.aus),
-            provenance=made,
+            provenance=source,
         )
 
 
 def write_tensors(path: Path, value: dict[str, Any]) -> None:
-    """Write what torch can pickle, whole or not at all. A full disk is an OSError, which torch itself would hide."""
+    """Write what torch can pickle, atomically. A full disk raises OSError, which torch itself would hide."""
     buffer = io.BytesIO()
     torch.save(value, buffer)
     write_bytes(path, buffer.getvalue())
 
 
 def write_state(out: Path, state: dict[str, Any]) -> None:
-    """Write what resuming needs."""
+    """Write the state to resume from."""
     write_tensors(out / "last.pt", state)
 
 
 def read_state(out: Path) -> dict[str, Any]:
-    """What ``write_state`` wrote. Raises InputError where there is nothing, or nothing whole."""
+    """Read what ``write_state`` wrote. Raises InputError if the file is missing or damaged."""
     file = out / "last.pt"
     if not file.is_file():
         raise InputError(f"run {out}", got="no last.pt", expected="a run that was interrupted")

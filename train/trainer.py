@@ -1,7 +1,7 @@
-"""The training loop that all models share.
+"""The training loop shared by all models.
 
-AdamW, cosine schedule with warm-up, gradient clipping, mixed precision on CUDA, averaged weights (EMA), early stopping
-on a validation score, and a state that resumes to the same numbers.
+AdamW, a cosine schedule with warm-up, gradient clipping, mixed precision, averaged weights (EMA), early stopping on a
+validation score, and a state from which a run resumes to the same numbers.
 """
 
 from __future__ import annotations
@@ -32,16 +32,17 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """How to train. Defaults are this project's choice.
+    """How to train. The defaults are our choice.
 
     Attributes:
         steps: optimiser steps.
-        lr: peak learning rate, reached after ``warmup_steps`` and brought to ``lr * final_lr`` along a cosine.
-        weight_decay: of matrices and kernels; biases and normalisations have none.
-        clip_norm: limit of the gradient's norm; 0 is off.
-        ema_decay: of the averaged weights, which are what is evaluated and kept.
+        lr: peak learning rate, reached after ``warmup_steps`` and lowered to ``lr * final_lr`` along a cosine.
+        weight_decay: applied to matrices and kernels, not to biases and normalisations.
+        clip_norm: largest norm of the gradient; 0 turns clipping off.
+        ema_decay: decay of the averaged weights, which are the ones evaluated and saved.
         precision: ``auto`` is bf16 or fp16 on CUDA, whichever the device has, and fp32 elsewhere.
-        eval_every: steps between validations; ``patience``: how many without improvement end the run, 0 never.
+        eval_every: steps between validations.
+        patience: stop after this many validations without improvement; 0 never stops early.
         log_every: steps between log entries.
     """
 
@@ -66,10 +67,10 @@ class TrainOptions:
 
 
 class Log(Protocol):
-    """Where the loop reports to."""
+    """Receives what the loop reports."""
 
     def losses(self, step: int, values: Mapping[str, float]) -> None:
-        """Losses and learning rate of a step."""
+        """Losses and learning rate at a step."""
 
     def score(self, step: int, values: Mapping[str, float]) -> None:
         """Validation scores, by member."""
@@ -77,7 +78,7 @@ class Log(Protocol):
 
 @dataclass
 class Progress:
-    """Where a run stands.
+    """How far a run has come.
 
     Attributes:
         step: optimiser steps done.
@@ -99,7 +100,7 @@ class Ema(Generic[M]):
 
     @torch.no_grad()
     def update(self, module: nn.Module, step: int) -> None:
-        """Take in the weights after ``step`` steps; early steps count for more, so that the start is forgotten."""
+        """Include the weights after ``step`` steps, at first more strongly, to forget the initial ones."""
         decay = min(self.decay, (1 + step) / (10 + step))
         learned = [
             (a, p) for a, p in zip(self.module.parameters(), module.parameters(), strict=True) if p.requires_grad
@@ -116,11 +117,12 @@ class Trainer:
 
     Args:
         objective: what to minimise, already on the world's device.
-        batches: where batches come from.
+        batches: source of training batches.
         options: see TrainOptions.
         world: this process among all.
-        score: the validation score of a member's averaged weights, higher is better; None does without.
-        keep: called with name, averaged member and step whenever its score is its best (without ``score``: at the end).
+        score: validation score of a member's averaged weights, higher is better; None trains without validation.
+        keep: called with name, averaged member and step whenever a member reaches its best score, or at the end if
+            there is no ``score``.
         save: called with the state to resume from, after every validation and on interruption.
         log: where to report.
     """
@@ -152,7 +154,7 @@ class Trainer:
 
         Raises:
             KeyboardInterrupt: after Ctrl-C or SIGTERM, once the state has been saved.
-            EdgeauError: the loss is no longer a number.
+            EdgeauError: the loss is no longer finite.
         """
         progress, options = self.progress, self.options
         self.objective.train()
@@ -171,7 +173,7 @@ class Trainer:
         self._finish()
 
     def state(self) -> dict[str, Any]:
-        """Everything that going on needs; plain values and tensors."""
+        """Everything needed to resume, as plain values and tensors."""
         cuda = self.world.device.type == "cuda"
         return {
             "objective": self.objective.state_dict(),
@@ -183,13 +185,13 @@ class Trainer:
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state. Raises InputError where it belongs to other models."""
+        """Continue from a state. Raises InputError if it belongs to other models."""
         try:
             self.objective.load_state_dict(state["objective"])
             self.ema.module.load_state_dict(state["ema"])
             self.optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError, KeyError) as error:
-            raise InputError("state to resume from", got="that of other models", expected="this run's own") from error
+            raise InputError("state to resume from", got="that of other models", expected="that of this run") from error
         self.scaler.load_state_dict(state["scaler"])
         torch.set_rng_state(state["random"]["cpu"])
         if state["random"]["cuda"] is not None and self.world.device.type == "cuda":
@@ -222,7 +224,7 @@ class Trainer:
     def _report(self, losses: Mapping[str, Tensor]) -> None:
         values = mean_over_processes(losses, self.world)
         if not math.isfinite(values["loss"]):
-            raise EdgeauError(f"the loss is {values['loss']} at step {self.progress.step}; train with a smaller --lr")
+            raise EdgeauError(f"the loss is {values['loss']} at step {self.progress.step}; use a smaller --lr")
         values["lr"] = learning_rate(self.progress.step - 1, self.options)
         if self.world.first:
             self.log.losses(self.progress.step, values)
@@ -286,18 +288,18 @@ def _groups(objective: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
 
 @contextmanager
 def _interruption() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set, so that a step is never left half done; a second one interrupts at once."""
+    """An event set by Ctrl-C and SIGTERM, so that the current step finishes; a second signal interrupts at once."""
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event
         return
 
-    def ask(_number: int, _frame: FrameType | None) -> None:
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
         if event.is_set():
             raise KeyboardInterrupt
         event.set()
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield event
     finally:

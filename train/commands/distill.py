@@ -6,11 +6,11 @@
     edgeau distill --teacher T --init S --qat --data faces --out runs/qat --steps 300 --lr 2e-4
 
 A student learns from labels, from the teacher's AU probabilities and from its feature maps, and holds out the same
-subjects as its teacher did. Peers (any presets, the same one twice included) learn from labels and from each other.
+subjects as its teacher. Peers (any presets, repeated or not) learn from labels and from each other.
 
-Without --student, the student is the model that --init holds. --prune first drops the channels of it that count least.
---qat lets it learn with INT8's rounding in place, for models that quantizing afterwards harms; its teacher may be its
-own float self. What comes out is a checkpoint like any other.
+Without --student, the student is the model in --init. --prune first removes its least important channels. --qat trains
+it with simulated INT8 rounding, for models that lose accuracy when quantized after training; the teacher may be the
+same model in float. The result is a checkpoint like any other.
 """
 
 from __future__ import annotations
@@ -49,20 +49,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         taught, peers = getattr(DistillOptions(), name), getattr(PEERS, name)
         usual = f"default {taught} with a teacher, {peers} between peers"
         parser.add_argument(f"--{name.replace('_', '-')}", type=float, help=usual)
-    parser.add_argument("--prune", type=float, metavar="SHARE", help="first drop this share of --init's channels")
-    parser.add_argument("--qat", action="store_true", help="train --init's weights with INT8's rounding in place")
+    parser.add_argument("--prune", type=float, metavar="SHARE", help="first remove this share of --init's channels")
+    parser.add_argument("--qat", action="store_true", help="train --init's weights with simulated INT8 rounding")
     parser.add_argument(
         "--qat-settle", type=int, default=_QAT.settle_steps, metavar="STEPS",
-        help="then --qat freezes batch norm's statistics (default %(default)s)",
+        help="after which --qat freezes batch norm statistics (default %(default)s)",
     )  # fmt: skip
     add_recipe_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Distil and report held-out figures."""
+    """Distil and report held-out metrics."""
     args = arguments_of(args, "distill")
-    given = {name: getattr(args, name) for name in _WEIGHTS if getattr(args, name) is not None}
-    options = replace(PEERS if args.peers else DistillOptions(), **given)
+    weights = {name: getattr(args, name) for name in _WEIGHTS if getattr(args, name) is not None}
+    options = replace(PEERS if args.peers else DistillOptions(), **weights)
     qat = QatOptions(args.qat_settle) if args.qat else None
     models = _models(args)
     recipe = recipe_of(args, models)
@@ -106,7 +106,7 @@ def _models(args: argparse.Namespace) -> tuple[str, ...]:
 
 
 def _with_student(recipe: Recipe, args: argparse.Namespace, world: World) -> Recipe:
-    """The recipe for the model that --init holds, pruned where that is asked, unless a student is named."""
+    """The recipe for the model in --init, pruned if asked for, unless --student names another."""
     if args.peers or args.student:
         return recipe
     start = load_checkpoint(args.init)
@@ -115,7 +115,7 @@ def _with_student(recipe: Recipe, args: argparse.Namespace, world: World) -> Rec
         file = Path(args.out) / "pruned.pt"
         if world.first:
             save_checkpoint(file, start)
-        any_process(False, world)  # none goes on before the file is there
+        any_process(False, world)  # wait until the file exists
         recipe = replace(recipe, init=str(file))
     config = {name: value for name, value in start.config.items() if name != "aus"}
     return replace(recipe, config={**config, **recipe.config})
@@ -124,7 +124,7 @@ def _with_student(recipe: Recipe, args: argparse.Namespace, world: World) -> Rec
 def _objective(
     teacher: Checkpoint | None, options: DistillOptions, qat: QatOptions | None, world: World
 ) -> MakeObjective:
-    """What builds the objective once the models exist."""
+    """A function that builds the objective from the models."""
 
     def make(models: Mapping[str, AuModel], au_loss: AuLoss) -> Objective:
         if teacher is None:

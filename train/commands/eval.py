@@ -3,8 +3,8 @@
     edgeau eval runs/cednn/best.pt --data faces
     edgeau eval cednn.edgeau --data faces --variant int8-ort --json
 
-F1 is taken at probability 0.5 with counts pooled over the set, then averaged over AUs. Subjects that the model was
-trained on, or that decided when training stopped, are left out unless --subjects says otherwise.
+F1 is computed at probability 0.5 with counts pooled over the set, then averaged over AUs. Subjects used for training or
+validation are left out unless --subjects says otherwise.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", action="append", required=True, metavar="SPEC", help="labelled crops; may be repeated"
     )
     parser.add_argument("--subjects", default="heldout", help="heldout, all, or names separated by commas")
-    parser.add_argument("--variant", help="of a package; by default the one that `edgeau run` would use")
-    parser.add_argument("--backend", choices=BACKEND_NAMES, help="of a package")
-    parser.add_argument("--own-thresholds", action="store_true", help="the model's thresholds in place of 0.5")
+    parser.add_argument("--variant", help="variant of a package (default: the one that `edgeau run` would use)")
+    parser.add_argument("--backend", choices=BACKEND_NAMES, help="backend for a package")
+    parser.add_argument("--own-thresholds", action="store_true", help="use the model's thresholds instead of 0.5")
     parser.add_argument("--present-from", type=float, default=2.0, help="intensity that counts as present (default 2)")
-    parser.add_argument("--limit", type=int, help="at most so many crops, spread evenly")
-    parser.add_argument("--batch", type=int, default=64, help="crops at a time (default 64)")
+    parser.add_argument("--limit", type=int, help="largest number of crops, spread evenly")
+    parser.add_argument("--batch", type=int, default=64, help="crops per batch (default 64)")
     parser.add_argument("--device", default="auto", help="for checkpoints: auto, cpu or cuda")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -122,7 +122,7 @@ def _evaluate(
     rows = held_out_rows(data, made, args.subjects)
     rows = rows[spread(len(rows), args.limit)]
     if "subjects" not in made and args.subjects == "heldout":
-        note("the model does not say whom it was trained on: all subjects are taken as held out")
+        note("the model does not name its training subjects; all subjects are treated as held out")
     found = evaluate(
         predictor, data, rows, present_from=args.present_from, batch=args.batch,
         thresholds=thresholds if args.own_thresholds else 0.5,
@@ -143,7 +143,7 @@ def _table(found: Metrics) -> None:
         say(f"{au:<6}{figures}{one.positives:>9}{one.labelled:>10}")
     say(f"{'mean':<6}{_figure(found.mean_f1):>8}{_figure(found.mean_accuracy):>10}{_figure(found.mean_auc):>8}")
     if found.without_positives:
-        say(f"never present in this set, so in no mean F1: {', '.join(found.without_positives)}")
+        say(f"never present in this set, so not in the mean F1: {', '.join(found.without_positives)}")
     if found.expression_accuracy is not None:
         say(f"expression accuracy {_figure(found.expression_accuracy)}")
 

@@ -1,4 +1,4 @@
-"""Options that `edgeau train` and `edgeau distill` share, and the way from arguments to a recipe and back."""
+"""Options shared by `edgeau train` and `edgeau distill`, and how arguments become a recipe."""
 
 from __future__ import annotations
 
@@ -34,41 +34,47 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
         help="crop set, or bp4d:ROOT, disfa:ROOT; may be repeated",
     )
     parser.add_argument("--out", metavar="RUN", help="folder of the run")
-    parser.add_argument("--resume", metavar="RUN", help="go on with an interrupted run; other options are its own")
+    parser.add_argument("--resume", metavar="RUN", help="continue an interrupted run with its own options")
+    parser.add_argument("--aus", default="", help="AUs to learn, such as 1,2,4 or bp4d (default: all labelled ones)")
     parser.add_argument(
-        "--aus", default="", help="AUs to learn, such as 1,2,4 or bp4d (default: all that are labelled)"
+        "--config",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="override a configuration value of the model",
     )
-    parser.add_argument(
-        "--config", action="append", default=[], metavar="NAME=VALUE", help="a model's configuration value"
-    )
-    parser.add_argument("--init", metavar="CKPT", help="start from these weights, where they fit")
-    parser.add_argument("--fan", metavar="WEIGHTS", help="of a FAN, for FAN-Trans: a run of `--model fan-s`, or a file")
+    parser.add_argument("--init", metavar="CKPT", help="initial weights; those that do not fit are skipped")
+    parser.add_argument("--fan", metavar="WEIGHTS", help="FAN for FAN-Trans: a run of `--model fan-s`, or a file")
     parser.add_argument("--fan-pooling", choices=POOLINGS, default="max", help="max (ibug 2dfan2) or avg (2DFAN4)")
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--steps", type=int, default=_TRAIN.steps, help="optimiser steps (default %(default)s)")
-    length.add_argument("--epochs", type=float, help="passes over the data, in place of --steps")
-    parser.add_argument("--batch", type=int, default=64, help="samples of a batch over all processes (default 64)")
+    length.add_argument("--epochs", type=float, help="passes over the data, instead of --steps")
+    parser.add_argument("--batch", type=int, default=64, help="samples per batch over all processes (default 64)")
     parser.add_argument("--lr", type=float, default=_TRAIN.lr, help="peak learning rate (default %(default)s)")
     parser.add_argument(
-        "--warmup", type=int, default=_TRAIN.warmup_steps, help="steps to reach it (default %(default)s)"
+        "--warmup", type=int, default=_TRAIN.warmup_steps, help="steps to reach the peak (default %(default)s)"
     )
     parser.add_argument("--weight-decay", type=float, default=_TRAIN.weight_decay, help="default %(default)s")
-    parser.add_argument("--clip", type=float, default=_TRAIN.clip_norm, help="limit of the gradient norm, 0 for none")
+    parser.add_argument("--clip", type=float, default=_TRAIN.clip_norm, help="largest gradient norm, 0 for no limit")
     parser.add_argument("--ema", type=float, default=_TRAIN.ema_decay, help="decay of the averaged weights")
-    parser.add_argument("--precision", choices=PRECISIONS, default="auto", help="default: mixed on CUDA, else fp32")
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default="auto", help="default: mixed where the device is fast at it"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--val", type=float, default=0.1, help="share of subjects that decide when to stop")
-    parser.add_argument("--test", type=float, default=0.1, help="share of subjects for the final figures only")
+    parser.add_argument("--val", type=float, default=0.1, help="share of subjects for validation")
+    parser.add_argument("--test", type=float, default=0.1, help="share of subjects for the final metrics only")
     parser.add_argument("--fold", help="hold out a protocol's part, such as part3 with --data bp4d:ROOT")
     parser.add_argument("--eval-every", type=int, default=_TRAIN.eval_every, help="steps (default %(default)s)")
     parser.add_argument("--log-every", type=int, default=_TRAIN.log_every, help="steps (default %(default)s)")
-    parser.add_argument("--patience", type=int, default=0, help="validations without improvement that end it, 0 never")
-    parser.add_argument("--workers", type=int, default=default_workers(), help="threads that make batches")
-    parser.add_argument("--no-augment", action="store_true", help="crops as they are")
-    parser.add_argument("--one-batch", action="store_true", help="learn the first batch alone, to check or to time")
     parser.add_argument(
-        "--neutral-unknown", type=float, default=0.25, help="how often the face stands in for its neutral"
+        "--patience", type=int, default=0, help="stop after this many validations without improvement, 0 never"
+    )
+    parser.add_argument("--workers", type=int, default=default_workers(), help="threads that make batches")
+    parser.add_argument("--no-augment", action="store_true", help="use the crops unchanged")
+    parser.add_argument("--one-batch", action="store_true", help="train on the first batch only, to check or to time")
+    parser.add_argument(
+        "--neutral-unknown", type=float, default=0.25, help="probability that the face replaces its neutral"
     )
     parser.add_argument(
         "--present-from", type=float, default=_LOSS.present_from, help="intensity that counts as present"
@@ -78,13 +84,13 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--smoothing", type=float, default=0.0, help="label smoothing")
     parser.add_argument("--pos-weight-power", type=float, default=0.0, help="0 none .. 1 balance positives fully")
-    parser.add_argument("--class-weights", choices=CLASS_WEIGHTS, default="auto", help="of the AU loss")
+    parser.add_argument("--class-weights", choices=CLASS_WEIGHTS, default="auto", help="class weights of the AU loss")
     parser.add_argument("--expression-weight", type=float, default=_LOSS.expression_weight, help="default %(default)s")
     parser.add_argument("--json", action="store_true", help="print the metrics as JSON")
 
 
 def recipe_of(args: argparse.Namespace, models: tuple[str, ...]) -> Recipe:
-    """The recipe that the arguments describe. Raises InputError where --data or --out is missing."""
+    """The recipe that the arguments describe. Raises InputError if --data or --out is missing."""
     if not args.data or not args.out:
         raise InputError("options", got="no --data or no --out", expected="both, or --resume RUN")
     loss = LossOptions(
@@ -137,24 +143,24 @@ def recipe_of(args: argparse.Namespace, models: tuple[str, ...]) -> Recipe:
 
 
 def parse_config(pairs: list[str]) -> dict[str, Any]:
-    """Configuration values from ``NAME=VALUE``, a value being a number, a list such as ``(24,40)``, or text."""
-    found: dict[str, Any] = {}
+    """Configuration values from ``NAME=VALUE``, where a value is a number, a list such as ``(24,40)``, or text."""
+    values: dict[str, Any] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals:
             raise InputError("--config", got=repr(pair), expected="NAME=VALUE, such as size_px=96")
         try:
-            found[name] = ast.literal_eval(text)
+            values[name] = ast.literal_eval(text)
         except (ValueError, SyntaxError):
-            found[name] = text
-    return found
+            values[name] = text
+    return values
 
 
 def arguments_of(args: argparse.Namespace, verb: str) -> argparse.Namespace:
-    """The arguments themselves, or with --resume those of the run that is resumed.
+    """The arguments themselves, or with --resume those of the resumed run.
 
     Raises:
-        InputError: there is no such run, or another verb's.
+        InputError: no such run, or a run of another verb.
     """
     if not args.resume:
         return args
@@ -171,13 +177,13 @@ def arguments_of(args: argparse.Namespace, verb: str) -> argparse.Namespace:
 
 
 def remember_arguments(args: argparse.Namespace, verb: str) -> None:
-    """Write the arguments into the run's folder, for --resume."""
+    """Save the arguments in the run's folder, for --resume."""
     plain = {k: v for k, v in vars(args).items() if k not in ("run", "resume", "json")}
     write_json(Path(args.out) / "options.json", {"verb": verb, "arguments": plain})
 
 
 def report(results: dict[str, Any], out: Path, *, as_json: bool) -> None:
-    """Print held-out figures: a table, or metrics.json as it is."""
+    """Print held-out metrics: a table, or the content of metrics.json."""
     if as_json:
         emit_json(results)
         return
@@ -193,13 +199,13 @@ def report(results: dict[str, Any], out: Path, *, as_json: bool) -> None:
             continue
         which = "held-out subjects" if member["test"] else "validation subjects"
         say(f"  F1 on {test['samples']} crops of {which}: mean {_figure(test['mean_f1'])}")
-        say("  " + "  ".join(f"{au} {_figure(found['f1'])}" for au, found in test["per_au"].items()))
+        say("  " + "  ".join(f"{au} {_figure(one['f1'])}" for au, one in test["per_au"].items()))
 
 
 def advise_resume(out: str, verb: str) -> None:
-    """Say how an interrupted run goes on."""
+    """Tell how to continue an interrupted run."""
     if (Path(out) / "last.pt").is_file():
-        note(f"stopped; go on with: edgeau {verb} --resume {out}")
+        note(f"stopped; continue with: edgeau {verb} --resume {out}")
 
 
 def _figure(value: float | None) -> str:

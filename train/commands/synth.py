@@ -2,7 +2,7 @@
 
 Each subject has several neutral images, stills and continuous sequences, labelled with FACS intensities 0..5 of the
 units of BP4D and DISFA, expression classes, 68 landmarks and head pose. The same options give the same bytes with any
-number of workers. A set that was interrupted is completed by the same command. Beside the crops lie index.csv (a line a
+number of workers. An interrupted set is completed by the same command. Written with the crops: index.csv (a line per
 picture), cooccurrence.csv (which units go together) and contact-sheet.png.
 
 Face models: builtin (a low-poly head of our own; needs no graphics driver), ict (ICT-FaceKit, found by EDGEAU_ICT), or
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--face", default="builtin", metavar="builtin|ict|PATH", help="face model (default %(default)s)"
     )
     parser.add_argument("--seed", type=int, default=0, help="another seed, other people (default %(default)s)")
-    parser.add_argument("--workers", type=int, default=None, help="processes (default: one a core)")
+    parser.add_argument("--workers", type=int, default=None, help="processes (default: one per core)")
     parser.add_argument("--size", type=int, default=112, metavar="PX", help="side of a crop (default %(default)s)")
     parser.add_argument("--labels", choices=sorted(RATES), default="mix", help="whose base rates (default %(default)s)")
     parser.add_argument(

@@ -1,11 +1,11 @@
-"""Train a model, or several side by side, on crop sets.
+"""Train a model on crop sets.
 
     edgeau synth --subjects 100 --out faces
     edgeau train --model cednn-m --data faces --out runs/cednn --steps 4000
-    edgeau train --resume runs/cednn                     after Ctrl-C: goes on to the same numbers
+    edgeau train --resume runs/cednn                     after Ctrl-C; ends with the same numbers
     edgeau train --model cednn-m --data disfa:/data/DISFA --fold part3 --out runs/disfa-part3
     torchrun --nproc-per-node 2 -m edgeau.train.commands.train --model cednn-m --data faces --out runs/two
-    edgeau train --model fan-s --data faces --out runs/fan            a FAN learns the 68 landmarks, and then
+    edgeau train --model fan-s --data faces --out runs/fan            first a FAN learns landmarks, then
     edgeau train --model fan-trans-s --fan runs/fan --data faces --out runs/teacher
 
 The run's folder gets best.pt (averaged weights, best on the validation subjects), last.pt (to resume from),
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train and report held-out figures."""
+    """Train and report held-out metrics."""
     args = arguments_of(args, "train")
     if not args.model:
         raise InputError("options", got="no --model", expected="a model such as cednn-m, or --resume RUN")

@@ -1,4 +1,4 @@
-"""What a face renderer is given and what it gives back, whichever face model is behind it."""
+"""Input and output of a face renderer, whichever face model it draws."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DOMAINS = ("train", "heldout")
 
 @dataclass(frozen=True)
 class FrameSpec:
-    """One image to render. Everything random is settled before, so that the same spec gives the same pixels.
+    """One image to render. Everything random is decided here, so that the same spec gives the same pixels.
 
     Attributes:
         identity: float32 [K], shape coefficients ~N(0, 1); a face model uses as many as it has.
@@ -59,7 +59,7 @@ class Rendered:
 
 
 class Renderer(Protocol):
-    """A face model with a way to draw it. Not shared between processes; one each."""
+    """Draws a face model. Not shared between processes."""
 
     def render(self, spec: FrameSpec, crop: CropSpec) -> Rendered:
         """Draw one crop of ``crop.size_px`` squared."""

@@ -1,4 +1,4 @@
-"""Which face model draws: one function that knows their names."""
+"""Renderers by the name of their face model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person looks at in a crop set: ``index.csv``, ``contact-sheet.png``, and how often units occur together."""
+"""Overviews of a crop set for people: ``index.csv``, ``contact-sheet.png``, and how often units occur together."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def write_cooccurrence(folder: Path, index: dict[str, Any], joint: np.ndarray) -
 
 
 def write_csv(folder: Path, index: dict[str, Any]) -> None:
-    """``index.csv``: one line a picture, in the order of the shards."""
+    """``index.csv``: one line per picture, in the order of the shards."""
     buffer = io.StringIO()
     table = csv.writer(buffer, lineterminator="\n")
     table.writerow(["shard", "row", "subject", "sequence", "frame", "neutral_row", "expression", *index["aus"]])

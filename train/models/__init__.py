@@ -1,4 +1,4 @@
-"""The four papers' models, redesigned from their abstracts."""
+"""Models after four papers, redesigned from their abstracts."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ FAMILIES: Mapping[str, Family] = {
     "eau": Family(EauConfig, Eau),
 }
 
-# Named sizes: family, and the values that differ from the configuration's defaults. All sizes are ours.
+# Named sizes: the family, and the values that differ from the configuration's defaults. All sizes are our choice.
 PRESETS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    # Crops are aligned, so the classifier may see where on the face something is: with a grid of 7 cednn-s reached an
-    # F1 of 0.40 after 250 steps of 32, with a global average 0.00.
+    # Crops are aligned, so the classifier benefits from seeing each position: with a grid of 7, cednn-s reached an F1
+    # of 0.40 after 250 steps of 32, with a global average 0.00.
     "cednn-s": (
         "cednn",
         {"stem_width": 16, "widths": (16, 32, 64, 96), "depths": (1, 1, 2, 1), "head_grid": 0},
@@ -49,8 +49,8 @@ PRESETS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         "cednn",
         {"widths": (32, 64, 128, 208), "depths": (1, 2, 3, 2), "group_width": 1, "head_grid": 0},
     ),
-    # For a FAN trained here: small enough for two CPU cores, and one for a GPU. It knows rendered faces only and so
-    # goes on learning: after 260 steps of 32 the F1 was 0.49, with it frozen 0.39 (and that with ``difference``).
+    # With a FAN trained on rendered faces: one size for two CPU cores, one for a GPU. Such a FAN is not frozen: after
+    # 260 steps of 32 the F1 was 0.49, with the FAN frozen 0.39 (and that with ``difference``).
     "fan-trans-s": (
         "fan-trans",
         {"size_px": 112, "fan_width": 64, "fan_depth": 2, "width": 64, "addon_blocks": 2, "freeze_fan": False},
@@ -75,11 +75,11 @@ PRESETS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 
 
 def build_model(family: str, config: Mapping[str, Any]) -> AuModel:
-    """Make a model with fresh weights.
+    """Build a model with randomly initialised weights.
 
     Args:
         family: one of FAMILIES.
-        config: plain values of that family's configuration; ``aus`` is needed, the rest has defaults.
+        config: plain values of that family's configuration; ``aus`` is required, the rest has defaults.
 
     Raises:
         InputError: unknown family, unknown or impossible value.
@@ -95,7 +95,7 @@ def resolve_model(name: str, overrides: Mapping[str, Any]) -> tuple[str, dict[st
 
     Args:
         name: one of PRESETS or FAMILIES, such as ``cednn-s``.
-        overrides: values that replace the preset's; ``aus`` is needed.
+        overrides: values that replace the preset's; ``aus`` is required.
 
     Raises:
         InputError: unknown name, unknown or impossible value.

@@ -1,4 +1,4 @@
-"""What every model is: uint8 crops in, AU logits out, with its configuration beside its weights."""
+"""The interface of all models: uint8 crops in, AU logits out, and a configuration stored with the weights."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ C = TypeVar("C", bound="ModelConfig")
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """What every model's configuration has. Values are plain, so that checkpoints and JSON hold them.
+    """Configuration common to all models. Values are plain, so that checkpoints and JSON can hold them.
 
     Attributes:
         aus: AU names, in the order of the output.
         expressions: expression classes of the second head; empty for a model without one.
-        size_px: side of the square crop.
+        size_px: side of the square input crop.
     """
 
     aus: tuple[str, ...] = ()
@@ -44,10 +44,10 @@ class ModelConfig:
 
 
 def config_from(kind: type[C], values: Mapping[str, Any]) -> C:
-    """Make a configuration from plain values; lists become tuples.
+    """Build a configuration from plain values; lists become tuples.
 
     Raises:
-        InputError: a name that the configuration lacks, or a value of another type than its default's.
+        InputError: an unknown name, or a value whose type differs from its default's.
     """
     known = {f.name: f.default for f in dataclasses.fields(kind)}
     unknown = sorted(set(values) - set(known))
@@ -58,11 +58,11 @@ def config_from(kind: type[C], values: Mapping[str, Any]) -> C:
 
 def _checked(name: str, default: Any, value: Any) -> Any:
     value = _frozen(value)
-    wanted = float if isinstance(default, float) else type(default)
-    if wanted is float and type(value) is int:
+    expected = float if isinstance(default, float) else type(default)
+    if expected is float and type(value) is int:
         return float(value)
-    if type(value) is not wanted:
-        raise InputError(f"configuration value {name}", got=repr(value), expected=f"{wanted.__name__}, like {default}")
+    if type(value) is not expected:
+        raise InputError(f"configuration value {name}", got=repr(value), expected=f"{expected.__name__}: {default}")
     return value
 
 
@@ -72,11 +72,11 @@ def _frozen(value: Any) -> Any:
 
 @dataclass
 class ModelOutput:
-    """What one forward pass gives.
+    """The result of one forward pass.
 
     Attributes:
         au_logits: float [N, A].
-        features: float [N, C, h, w], the last shared feature map: what feature distillation compares.
+        features: float [N, C, h, w], the last shared feature map, which feature distillation compares.
         expression_logits: float [N, E], or None for models without an expression head.
         losses: extra loss terms by name, each a scalar, already weighted by the model's configuration; empty outside
             training.
@@ -94,7 +94,7 @@ class AuModel(nn.Module):
     Attributes:
         family: ``cednn``, ``fan-trans``, ``sma-net`` or ``eau``.
         config: a frozen dataclass of plain values (size_px, aus, expressions and the model's own sizes), stored in the
-            checkpoint; ``build_model(family, config_dict)`` makes the same model again.
+            checkpoint; ``build_model(family, config_dict)`` builds the same architecture.
         takes_neutral: whether ``forward`` uses the neutral image.
     """
 
@@ -107,7 +107,7 @@ class AuModel(nn.Module):
 
         Args:
             face: uint8 [N, H, W, 3], RGB 0..255, a crop by the crop rule.
-            neutral: the subject's neutral, same shape; models on difference images need it.
+            neutral: the subject's neutral, same shape; required by models on difference images.
         """
         raise NotImplementedError
 

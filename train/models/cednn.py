@@ -1,7 +1,7 @@
-"""CEDNN: a small network steered by where the face differs from the subject's neutral.
+"""CEDNN: a small network guided by where the face differs from the subject's neutral.
 
 After the abstract of "Computational efficient deep neural network with difference attention maps for facial action unit
-detection" (Chen, Wang, Wang, Liu; arXiv 2011.12082). The abstract gives the parts: a difference image made by image
+detection" (Chen, Wang, Wang, Liu; arXiv 2011.12082). The abstract names the parts: a difference image made by image
 processing, five binary images of it by five thresholds as spatial attention maps, selectively fed into the input of
 each block, group convolution with skip connections and 1x1 convolutions, and a classifier that alone depends on the
 number of AUs. A related article's abstract (doi 10.1007/s10489-021-02755-y) adds that the maps are down-sampled and
@@ -29,16 +29,15 @@ class CednnConfig(ModelConfig):
 
     Attributes:
         difference: ``grey`` (luma of the difference) or ``max`` (the channel that differs most).
-        difference_stride: the difference is averaged over squares of so many pixels before it is thresholded, which
-            keeps the maps small and sensor noise out of them.
-        thresholds: a map is 1 where the absolute difference exceeds its threshold; grey levels 0..255.
-        block_maps: for each block, the numbers of the maps added at its input; shorter than the blocks means none for
-            the rest.
-        stem_width: channels of the first convolution, which halves the crop.
-        widths, depths: channels and number of blocks of each stage; every stage after the first halves its input.
-        group_width: channels in each group of the 3x3 convolutions; 1 makes them depthwise. 16 fills the vectors of
+        difference_stride: the difference is averaged over squares of this side before thresholding, which keeps the
+            maps small and free of sensor noise.
+        thresholds: a map is 1 where the absolute difference exceeds its threshold, in grey levels 0..255.
+        block_maps: for each block, the indices of the maps added at its input; blocks beyond its end get none.
+        stem_width: channels of the first convolution, which has stride 2.
+        widths, depths: channels and number of blocks per stage; every stage after the first halves its input.
+        group_width: channels per group of the 3x3 convolutions; 1 makes them depthwise. 16 fills the vectors of
             current CPUs and the tiles of tensor cores; narrower groups cost more time than they save arithmetic.
-        head_grid: side of the grid of averages that the classifier sees; 1 is global average pooling, 0 every place.
+        head_grid: side of the grid of averages that the classifier sees; 1 is global average pooling, 0 no pooling.
         dropout: before the classifier, in training.
     """
 
@@ -59,7 +58,7 @@ class CednnConfig(ModelConfig):
             raise InputError("CEDNN: difference", got=repr(self.difference), expected="grey or max")
         if not self.widths or len(self.widths) != len(self.depths) or min(self.depths) < 1:
             raise InputError(
-                "CEDNN: widths and depths", got=f"{self.widths} and {self.depths}", expected="one of each a stage"
+                "CEDNN: widths and depths", got=f"{self.widths} and {self.depths}", expected="one of each per stage"
             )
         if self.group_width < 1 or any(width % self.group_width for width in (self.stem_width, *self.widths)):
             raise InputError("CEDNN: group_width", got=str(self.group_width), expected="a divisor of every width")
@@ -91,7 +90,7 @@ class CednnConfig(ModelConfig):
 
 
 class DifferenceMaps(nn.Module):
-    """Face and neutral to the binary attention maps, one a threshold."""
+    """Face and neutral to binary attention maps, one per threshold."""
 
     luma: Tensor
     thresholds: Tensor
@@ -137,7 +136,7 @@ class Block(nn.Module):
     def __init__(self, inside: int, outside: int, stride: int, group_width: int, maps: tuple[int, ...]) -> None:
         super().__init__()
         self.maps = maps
-        # One learnable scale a map and channel. Written as a 1x1 convolution, which runtimes fuse with the addition.
+        # One learnable scale per map and channel. Written as a 1x1 convolution, which runtimes fuse with the addition.
         self.map_scale = nn.Conv2d(len(maps), inside, 1, bias=False) if maps else None
         self.grouped = nn.Sequential(
             nn.Conv2d(inside, inside, 3, stride, 1, groups=inside // group_width, bias=False),

@@ -48,7 +48,7 @@ class EauConfig(ModelConfig):
         if not self.expressions:
             raise InputError("EAU: expressions", got="none", expected="classes of the second task")
         if not self.widths or len(self.widths) != len(self.depths) or min(self.depths) < 1:
-            raise InputError("EAU: depths", got=str(self.depths), expected=f"one a stage, of {len(self.widths)}")
+            raise InputError("EAU: depths", got=str(self.depths), expected=f"one per stage, of {len(self.widths)}")
         if min(self.branch_width, self.exchanges, self.gate_width) < 1:
             raise InputError("EAU: branch_width, exchanges, gate_width", got="zero or less", expected="at least 1")
 

@@ -2,8 +2,8 @@
 
 After "How far are we from solving the 2D & 3D face alignment problem?" (Bulat and Tzimiropoulos, ICCV 2017; arXiv
 1703.07332), as two public projects hold it: face-alignment (BSD-3, 4 stacks, average pooling) and ibug's face_alignment
-(MIT, 2 stacks, max pooling). Names of parameters are theirs, so that their weights load; pooling is not in the weights
-and has to be told. Width, depth and stacks are parameters here, so that a small FAN can be trained on landmarks.
+(MIT, 2 stacks, max pooling). Parameters have their names, so that their weights load; the pooling can't be read off the
+weights and must be specified. Width, depth and stacks are parameters, so that a small FAN can be trained.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class FanConfig:
     Attributes:
         stacks: hourglasses, one after the other.
         width: channels; a multiple of 16.
-        depth: how often each hourglass halves its input.
+        depth: number of times each hourglass halves its input.
         pooling: ``max`` (ibug's 2dfan2 and 2dfan2_alt) or ``avg`` (face-alignment's 2DFAN4 and ibug's 2dfan4).
         landmarks: heatmaps; 68 for the public weights.
     """
@@ -51,12 +51,12 @@ class FanConfig:
 
 @dataclass
 class FanOutput:
-    """What a FAN gives, all at a quarter of the image's resolution.
+    """A FAN's output, all at a quarter of the image's resolution.
 
     Attributes:
-        heatmaps: one [N, landmarks, H / 4, W / 4] a stack, the last one best.
+        heatmaps: one [N, landmarks, H / 4, W / 4] per stack; the last is the best.
         stem: [N, width, H / 4, W / 4].
-        stacks: one [N, width, H / 4, W / 4] a stack.
+        stacks: one [N, width, H / 4, W / 4] per stack.
     """
 
     heatmaps: list[Tensor]
@@ -146,7 +146,7 @@ class Fan(nn.Module):
                 self.add_module(f"al{stack}", nn.Conv2d(config.landmarks, width, 1))
 
     def forward(self, image: Tensor) -> FanOutput:
-        """Read float [N, 3, H, W], RGB in 0..1; H and W multiples of ``4 * 2 ** depth``."""
+        """Float [N, 3, H, W] RGB, as the weights expect it (public ones 0..1); sides multiples of 4 * 2^depth."""
         x = self.conv2(functional.relu(self.bn1(self.conv1(image))))
         x = self.conv4(self.conv3(pool(x, self.config.pooling)))
         output = FanOutput([], x, [])
@@ -177,7 +177,7 @@ def load_fan_weights(path: PathLike, pooling: str) -> Fan:
     Args:
         path: a plain state dict written by ``torch.save``, such as ibug's ``2dfan2.pth`` or face-alignment's
             ``2DFAN4-11f355bf06.pth.tar``. TorchScript archives of older releases are not read.
-        pooling: ``max`` or ``avg``; the file doesn't say it and the wrong one gives wrong heatmaps (see FanConfig).
+        pooling: ``max`` or ``avg``; not stored in the file, and the wrong one gives wrong heatmaps (see FanConfig).
 
     Returns:
         The network in eval mode; stacks, width and depth are read off the weights.

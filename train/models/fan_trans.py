@@ -1,7 +1,7 @@
-"""FAN-Trans: features of a frozen face alignment network, one vector an AU, and a transformer among AUs.
+"""FAN-Trans: features of a frozen face alignment network, one vector per AU, and a transformer across AUs.
 
 After the abstract and the start of the introduction of "FAN-Trans: Online Knowledge Distillation for Facial Action Unit
-Detection" (Yang, Shen, Lin, Hristov, Pantic; WACV 2023; arXiv 2211.06143). Those give the parts: intermediate features
+Detection" (Yang, Shen, Lin, Hristov, Pantic; WACV 2023; arXiv 2211.06143). They name the parts: intermediate features
 of a pretrained face alignment network, a small learnable add-on convolutional subnet, per-AU features, transformer
 blocks with learnable attention drop, and a classifier that predicts each AU from all AUs' features. That the network
 is a frozen 2-stack FAN, and which of its features are taken, is inferred from the same authors' published AU-Net. Every
@@ -28,15 +28,15 @@ class FanTransConfig(ModelConfig):
 
     Attributes:
         fan_stacks, fan_width, fan_depth, fan_pooling: see FanConfig; the defaults fit ibug's ``2dfan2`` weights.
-        difference: also look at what differs from the subject's neutral: twice the difference of the FAN's features
-            enters the add-on subnet by a convolution of its own, as neighbouring frames' does in the authors' AU-Net.
-            That FAN-Trans does so is not known; off is the single image of its abstract.
-        freeze_fan: leave the FAN as it is: no gradient, and batch norm with its stored statistics.
+        difference: also use the difference from the subject's neutral: twice the difference of the FAN's features
+            enters the add-on subnet by its own convolution, like that of neighbouring frames in the authors' AU-Net.
+            Whether FAN-Trans does so is not known; off is the single image of its abstract.
+        freeze_fan: do not train the FAN: no gradient, and batch norm uses its stored statistics.
         width: channels of the add-on subnet and of each AU's feature.
         addon_blocks: residual blocks of the add-on subnet, each followed by halving while the map is larger than 8.
         layers, heads: transformer blocks, and attention heads in each.
         expansion: width of a block's hidden layer, in multiples of ``width``.
-        attention_drop: share of the attention between different AUs that is dropped before anything is learnt.
+        attention_drop: initial share of the attention between different AUs that is dropped.
         temperature: of the relaxed drop; lower is closer to dropping all or nothing.
         dropout: in transformer blocks and before the classifier.
     """
@@ -135,7 +135,7 @@ class TransformerBlock(nn.Module):
 
 
 class PerAuFeatures(nn.Module):
-    """One vector an AU: the average of the map where that AU looks. [N, width, h, w] to [N, A, width]."""
+    """One vector per AU: the average of the map, weighted by that AU's attention. [N, width, h, w] to [N, A, width]."""
 
     def __init__(self, width: int, aus: int) -> None:
         super().__init__()
@@ -182,7 +182,7 @@ class FanTrans(AuModel):
         return ModelOutput(self.classifier(every_au), features, expression)
 
     def _entered(self, face: Tensor, neutral: Tensor | None) -> Tensor:
-        """What the add-on subnet starts from, [N, width, H / 4, W / 4]; without a neutral nothing differs from it."""
+        """Input of the add-on subnet, [N, width, H / 4, W / 4]; without a neutral the difference is 0."""
         # A frozen FAN needs no `no_grad`: neither its weights nor pixels want gradients, so none are kept for it.
         seen = self.landmark_maps(face).features()
         entered: Tensor = self.addon[0](seen)
@@ -197,7 +197,7 @@ class FanTrans(AuModel):
         return output
 
     def load_fan(self, fan: Fan) -> None:
-        """Take over a trained FAN's weights. Raises InputError where its sizes or pooling differ."""
+        """Load a trained FAN's weights. Raises InputError if its sizes or pooling differ."""
         if fan.config != self.config.fan:
             raise InputError("FAN weights", got=str(fan.config), expected=str(self.config.fan))
         self.fan.load_state_dict(fan.state_dict())

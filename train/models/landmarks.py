@@ -1,4 +1,4 @@
-"""Landmarks as heatmaps: what a FAN learns, and how points are read off it."""
+"""Landmarks as heatmaps: a FAN's training target, and how points are read from heatmaps."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def heatmap_loss(heatmaps: Sequence[Tensor], points_xy: Tensor, size_px: int, si
     """Mean squared error of every stack's heatmaps, summed over the stacks; unknown points don't count.
 
     Args:
-        heatmaps: one [N, L, h, h] a stack.
+        heatmaps: one [N, L, h, h] per stack.
         points_xy, size_px, sigma: as for ``heatmap_targets``.
 
     Returns:

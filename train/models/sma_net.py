@@ -43,7 +43,7 @@ class SmaNetConfig(ModelConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.widths or len(self.widths) != len(self.depths) or min(self.depths) < 1:
-            raise InputError("SMA-Net: depths", got=str(self.depths), expected=f"one a stage, of {len(self.widths)}")
+            raise InputError("SMA-Net: depths", got=str(self.depths), expected=f"one per stage, of {len(self.widths)}")
         if self.attention_channels < 1 or self.widths[-1] % self.attention_channels:
             raise InputError(
                 "SMA-Net: attention_channels",

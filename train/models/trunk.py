@@ -1,4 +1,4 @@
-"""A plain residual trunk, shared by the models whose papers' backbones are not known. All sizes are ours."""
+"""A plain residual trunk for the models whose papers' backbones are not known. All sizes are our choice."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """From action units to shape weights, and the shapes that ICT-FaceKit lacks.
 
-The kit's own table gives one shape an AU. Faces do more: a strong smile also bunches the cheek, a nose wrinkle also
+The kit's own table gives one shape per AU. Faces do more: a strong smile also bunches the cheek, a nose wrinkle also
 lowers the brow's inner end, lips press as they tighten. Gains here were set by eye against FACS descriptions (Ekman,
 Friesen and Hager, 2002); they are ours, not the kit's.
 """
