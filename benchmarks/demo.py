@@ -22,7 +22,7 @@ from edgeau.optimize.search.search import SearchOptions, search
 from edgeau.runtime.analyzer import Face
 from edgeau.runtime.choose import load
 from edgeau.runtime.cli import note, say
-from edgeau.runtime.crop_set import read_crops
+from edgeau.runtime.crop_source import read_crops
 from edgeau.runtime.draw import annotate
 from edgeau.runtime.errors import EngineError, MissingExtraError
 from edgeau.runtime.files import atomic_path, write_json

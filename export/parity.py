@@ -10,7 +10,7 @@ import torch
 
 from edgeau.runtime.backends import Backend, open_backend
 from edgeau.runtime.crop import crop_face
-from edgeau.runtime.crop_set import read_crops
+from edgeau.runtime.crop_source import read_crops
 from edgeau.runtime.detect import default_detector
 from edgeau.runtime.errors import EdgeauError
 from edgeau.runtime.manifest import CropSpec, Parity

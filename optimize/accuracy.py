@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeau.runtime.crop_set import CropSet, read_crops, spread
+from edgeau.runtime.crop_set import CropSet, spread
+from edgeau.runtime.crop_source import read_crops
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.manifest import Manifest
 from edgeau.runtime.parity import decisions_flipped

@@ -1,7 +1,8 @@
-"""The command line: one table of verbs, each loaded only when it is asked for.
+"""The command line: verbs, each loaded only when it is asked for.
 
-A verb's module has ``add_arguments(parser)`` and ``run(args) -> int``. The table names modules by string, so that
-``edgeau run`` on a device needs nothing of the layers above the runtime.
+A verb's module has ``add_arguments(parser)`` and ``run(args) -> int``. The runtime's own verbs are below. Layers above
+it register theirs under the entry point group ``edgeau.verbs``, whose values are sequences of `Verb` in modules that
+import nothing heavy, so that ``edgeau --help`` is fast; ``edgeau run`` on a device doesn't look them up at all.
 """
 
 from __future__ import annotations
@@ -13,37 +14,38 @@ import os
 import sys
 import warnings
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, List, Optional, Sequence, Tuple
 
-from .errors import EdgeauError, EdgeauWarning, MissingExtraError
+from . import plugins
+from .errors import EdgeauError, EdgeauWarning, InputError, MissingExtraError
 
 
 @dataclass(frozen=True)
 class Verb:
-    """A subcommand: its module, the extra that brings what it imports, and its line in ``edgeau --help``."""
+    """A subcommand.
+
+    Attributes:
+        name: as it is typed.
+        module: the name of its module.
+        extra: the extra that brings what the module imports.
+        help: its line in ``edgeau --help``.
+        rank: where that line stands; the list follows a model from its data to a device.
+    """
 
     name: str
     module: str
     extra: str
     help: str
+    rank: int
 
 
-VERBS = (
-    Verb("demo", "edgeau.benchmarks.demo", "bench", "the whole chain on what ships with edgeau"),
-    Verb("doctor", "edgeau.runtime.commands.doctor", "cpu", "what this machine can run, and what to install"),
-    Verb("synth", "edgeau.train.commands.synth", "train", "render faces with known action units"),
-    Verb("train", "edgeau.train.commands.train", "train", "train a model"),
-    Verb("distill", "edgeau.train.commands.distill", "train", "distil a teacher into a student"),
-    Verb("eval", "edgeau.train.commands.eval", "train", "per-AU F1 of a checkpoint or package"),
-    Verb("export", "edgeau.export.command", "train", "turn a checkpoint into a package"),
-    Verb("import", "edgeau.optimize.commands.import_", "optimize", "turn somebody's ONNX into a package"),
-    Verb("quantize", "edgeau.optimize.commands.quantize", "optimize", "add INT8 variants to a package"),
-    Verb("build", "edgeau.optimize.commands.build", "optimize", "build a TensorRT engine, here or for a Jetson"),
-    Verb("optimize", "edgeau.optimize.commands.optimize", "optimize", "find the fastest variant on this device"),
-    Verb("inspect", "edgeau.runtime.commands.inspect", "cpu", "what a package, ONNX or engine is, and what is wrong"),
-    Verb("bench", "edgeau.benchmarks.command", "bench", "measure latency, size, memory, energy and accuracy"),
-    Verb("run", "edgeau.runtime.commands.run", "cpu", "action units of an image, folder, video or camera"),
-    Verb("serve", "edgeau.runtime.commands.serve", "cpu", "answer images over HTTP"),
+GROUP = "edgeau.verbs"
+_COMMANDS = "edgeau.runtime.commands"
+RUNTIME_VERBS = (
+    Verb("doctor", f"{_COMMANDS}.doctor", "cpu", "what this machine can run, and what to install", 10),
+    Verb("inspect", f"{_COMMANDS}.inspect", "cpu", "what a package, ONNX or engine is, and what is wrong", 70),
+    Verb("run", f"{_COMMANDS}.run", "cpu", "action units of an image, folder, video or camera", 90),
+    Verb("serve", f"{_COMMANDS}.serve", "cpu", "answer images over HTTP", 95),
 )
 
 EXIT_OK, EXIT_FAILED, EXIT_WRONG_INPUT = 0, 1, 2
@@ -52,8 +54,8 @@ EXIT_OK, EXIT_FAILED, EXIT_WRONG_INPUT = 0, 1, 2
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run one verb and return the exit code: 0, 1 for a check that failed, 2 for wrong input or an interruption."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    verb = _wanted(arguments)
     try:
+        verb = _find_verb(arguments)
         parser = _parser(verb)
         args = parser.parse_args(arguments)
         if verb is None:
@@ -107,21 +109,50 @@ def load_verb(verb: Verb) -> Any:
         raise MissingExtraError(error.name, verb.extra, f"`edgeau {verb.name}`") from error
 
 
-def _wanted(arguments: List[str]) -> Optional[Verb]:
-    table: Dict[str, Verb] = {verb.name: verb for verb in VERBS}
-    return table.get(arguments[0]) if arguments else None
+def all_verbs() -> Tuple[Verb, ...]:
+    """The runtime's verbs and those that installed layers have registered, in the order of ``edgeau --help``."""
+    return tuple(sorted([*RUNTIME_VERBS, *_registered_verbs()[0]], key=lambda verb: verb.rank))
 
 
-def _parser(wanted: Optional[Verb]) -> argparse.ArgumentParser:
+def _registered_verbs() -> Tuple[List[Verb], List[str]]:
+    """Verbs of the layers above, and the names of registered layers that can't be imported here."""
+    verbs: List[Verb] = []
+    absent: List[str] = []
+    for name, point in plugins.registered(GROUP).items():
+        try:
+            verbs += point.load()
+        except ModuleNotFoundError:
+            absent.append(name)
+    return verbs, absent
+
+
+def _find_verb(arguments: List[str]) -> Optional[Verb]:
+    """The verb that is asked for, None where the arguments start with an option. Raises InputError if it is unknown."""
+    if not arguments or arguments[0].startswith("-"):
+        return None
+    by_name = {verb.name: verb for verb in RUNTIME_VERBS}
+    if arguments[0] not in by_name:
+        by_name = {verb.name: verb for verb in all_verbs()}
+    if arguments[0] not in by_name:
+        raise InputError("verb", got=arguments[0], expected=", ".join(by_name), hint=_install_hint())
+    return by_name[arguments[0]]
+
+
+def _install_hint() -> Optional[str]:
+    if not plugins.registered(GROUP):
+        return "verbs of other layers are not registered here; type: pip install edgeau"
+    absent = _registered_verbs()[1]
+    return f"not installed here: {', '.join(absent)}; type: pip install edgeau" if absent else None
+
+
+def _parser(asked: Optional[Verb]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="edgeau", description="Facial action unit models from research to the edge.", allow_abbrev=False
     )
     parser.add_argument("--version", action="version", version=f"edgeau {_version()}")
     subparsers = parser.add_subparsers(metavar="VERB")
-    for verb in VERBS:
-        if wanted is not None and verb is not wanted:
-            continue
-        module = load_verb(verb) if verb is wanted else None
+    for verb in all_verbs() if asked is None else (asked,):
+        module = load_verb(verb) if asked else None
         sub = subparsers.add_parser(
             verb.name,
             help=verb.help,

@@ -1,41 +1,57 @@
-"""Sets of face crops on disk: what calibration, evaluation, training and benchmarks read.
+"""Crop sets: the face crops that calibration, evaluation, training and benchmarks read. This module owns the format.
 
-A *crop set* is a folder written by ``edgeau synth`` (or by anything that keeps to this):
+A *crop set* is a folder:
 
     index.json            {"format": "edgeau-crops", "version": 1, "aus": [...], "expressions": [...], "size_px": 112,
                            "crop": {...CropSpec}, "generator": {...}, "shards": [{"name": "s00000", "subject": "...",
                            "samples": 100}, ...]}
-    shards/s00000.npy     uint8 [T, H, W, 3], RGB: raw, so that a reader maps it and touches only the pages it wants
+    shards/s00000.npy     uint8 [T, H, W, 3], RGB; uncompressed, so that a reader can map it into memory
     shards/s00000.npz     labels of the same T samples:
         au            float16 [T, A]   FACS intensity 0..5, NaN where not labelled
-        neutral       int32 [T]        index in this shard of the subject's neutral image, -1 where there is none
-        expression    int8 [T]         index into ``expressions``, -1 where unknown
-        sequence      int32 [T]        sequence number in the shard; a still has one of its own
-        frame         int32 [T]        frame number in its sequence
-        landmarks     float16 [T, 68, 2], visible bool [T, 68]   crop pixels; optional
+        neutral       int32 [T]        row in this shard of the subject's neutral image, -1 where there is none
+        expression    int8 [T]         index into ``expressions``, -1 where unknown; optional
+        sequence      int32 [T]        sequence number in the shard; a still is a sequence of its own; optional
+        frame         int32 [T]        frame number in its sequence; optional
+        landmarks     float16 [T, 68, 2], crop pixels, and visible bool [T, 68]; optional
+        is_neutral    bool [T]         whether the image itself is a neutral one; optional
+        pose_deg      float16 [T, 3]   yaw, pitch and roll of the head in degrees; optional
 
 One shard holds one subject, so that subjects can be held out without reading anything else.
+
+A small set may be a single compressed file, ``NAME.npz``, with ``faces`` uint8 [N, H, W, 3], RGB, and optionally
+``neutrals`` of the same shape or ``neutral`` int32 [N] (the row of each face's neutral, -1 for none), ``au``
+float [N, A] with ``aus``, and ``subjects``. Other arrays in it are ignored.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-import importlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
 from .errors import InputError
+from .files import atomic_path, write_json
 from .manifest import CropSpec
 
 FORMAT, VERSION = "edgeau-crops", 1
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
-
-# Sources that make crops rather than read them, by the word before the colon. Named by string: they live higher up.
-_GENERATORS = {"synthetic": "edgeau.train.faces.source"}
+INDEX, SHARDS = "index.json", "shards"
+REQUIRED_LABELS = ("au", "neutral")
+LABEL_DTYPES = {
+    "au": np.float16,
+    "neutral": np.int32,
+    "is_neutral": np.bool_,
+    "expression": np.int8,
+    "sequence": np.int32,
+    "frame": np.int32,
+    "pose_deg": np.float16,
+    "landmarks": np.float16,
+    "visible": np.bool_,
+}
 
 
 @dataclass(frozen=True)
@@ -63,7 +79,7 @@ class CropSet:
 
     @property
     def sha256(self) -> str:
-        """Hash of the pixels (faces and neutrals), by which a calibration set is known again."""
+        """Hash of the pixels (faces and neutrals), which identifies a calibration set."""
         digest = hashlib.sha256(np.ascontiguousarray(self.faces).tobytes())
         digest.update(np.ascontiguousarray(self.neutrals).tobytes())
         return digest.hexdigest()
@@ -84,37 +100,15 @@ class CropSet:
         """The graph's inputs by name."""
         return {"face": self.faces, "neutral": self.neutrals} if takes_neutral else {"face": self.faces}
 
-
-def read_crops(spec: str, crop: CropSpec, *, limit: Optional[int] = None, seed: int = 0) -> CropSet:
-    """Read crops by a data specification.
-
-    Args:
-        spec: a folder written by ``edgeau synth``; a folder of images (crops as they are where their size is the
-            crop's, otherwise photos in which faces are found); an ``.npz`` with ``faces`` and optionally ``neutrals``,
-            ``au`` (intensity) and ``aus``; or ``synthetic:subjects=8,frames=16,seed=1`` to render some.
-        crop: the rule of the model that will read them; crops of another size are resized.
-        limit: at most so many, spread evenly over the set.
-        seed: for sources that draw.
-
-    Raises:
-        InputError: nothing there, nothing readable in it, or arrays of the wrong shape or type.
-    """
-    word, colon, rest = spec.partition(":")
-    if colon and word in _GENERATORS:
-        found = _generate(word, rest, crop, limit, seed)
-    elif Path(spec).is_dir():
-        found = _read_folder(Path(spec), crop, limit)
-    elif Path(spec).suffix == ".npz" and Path(spec).is_file():
-        found = _read_npz(Path(spec), crop, limit)
-    else:
-        raise InputError(
-            f"data {spec}",
-            got="no such folder or .npz file",
-            expected="a folder from `edgeau synth`, a folder of images, an .npz, or synthetic:subjects=8,frames=16",
+    def take(self, rows: np.ndarray) -> CropSet:
+        """The crops at these indices, in this order."""
+        return dataclasses.replace(
+            self,
+            faces=self.faces[rows],
+            neutrals=self.neutrals[rows],
+            intensity=self.intensity[rows],
+            subjects=tuple(self.subjects[row] for row in rows),
         )
-    if len(found) == 0:
-        raise InputError(f"data {spec}", got="no crops in it", expected="at least one face")
-    return found
 
 
 def spread(count: int, limit: Optional[int]) -> np.ndarray:
@@ -124,13 +118,33 @@ def spread(count: int, limit: Optional[int]) -> np.ndarray:
     return np.linspace(0, count - 1, limit).round().astype(np.int64)
 
 
+def fit(images: np.ndarray, size_px: int) -> np.ndarray:
+    """Resize uint8 [N, H, W, 3] to squares of ``size_px``; images of that size are returned as they are."""
+    if images.shape[1:3] == (size_px, size_px):
+        return images
+    import cv2
+
+    shrink = images.shape[1] > size_px
+    method = cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
+    return np.stack([cv2.resize(image, (size_px, size_px), interpolation=method) for image in images])
+
+
+def is_crop_set(folder: Path) -> bool:
+    """Whether a folder has the index of a crop set."""
+    return (folder / INDEX).is_file()
+
+
 def read_index(folder: Path) -> Dict[str, Any]:
-    """The index of a crop set. Raises InputError where it is missing, damaged or of another version."""
-    file = folder / "index.json"
+    """The index of a crop set as it is in ``index.json``.
+
+    Raises:
+        InputError: missing, damaged, or of another format or version.
+    """
+    file = folder / INDEX
     try:
         index = json.loads(file.read_bytes().decode("utf-8"))
     except FileNotFoundError:
-        raise InputError(f"crop set {folder}", got="no index.json", expected="a folder from `edgeau synth`") from None
+        raise InputError(f"crop set {folder}", got=f"no {INDEX}", expected="a folder from `edgeau synth`") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{file}", got=f"unreadable JSON ({error})", hint="run `edgeau synth` again") from error
     if not isinstance(index, dict) or (index.get("format"), index.get("version")) != (FORMAT, VERSION):
@@ -138,18 +152,43 @@ def read_index(folder: Path) -> Dict[str, Any]:
     return index
 
 
-def _read_crop_set(folder: Path, crop: CropSpec, limit: Optional[int]) -> CropSet:
+def read_shard(folder: Path, name: str) -> Tuple[np.ndarray, Dict[str, np.ndarray]]:
+    """Pixels (memory-mapped) and labels of one shard. Raises InputError if a file is missing or damaged."""
+    base = folder / SHARDS / name
+    try:
+        pixels = np.load(f"{base}.npy", mmap_mode="r")
+        with np.load(f"{base}.npz") as file:
+            labels = {key: file[key] for key in file.files}
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(
+            f"shard {name} of {folder}", got=f"unreadable ({error})", hint="run the same `edgeau synth` again"
+        ) from error
+    missing = [key for key in REQUIRED_LABELS if key not in labels]
+    if missing:
+        raise InputError(
+            f"shard {name} of {folder}", got=f"no {', '.join(missing)}", expected="the labels of a crop set"
+        )
+    return pixels, labels
+
+
+def read_crop_set(folder: Path, size_px: int, limit: Optional[int] = None) -> CropSet:
+    """Read a crop set into memory, resized to ``size_px``.
+
+    ``limit`` is the largest number of crops, spread evenly over the set; only their pages are read.
+
+    Raises:
+        InputError: missing, damaged or empty.
+    """
     index = read_index(folder)
-    shards = index["shards"]
-    counts = [int(shard["samples"]) for shard in shards]
-    wanted = spread(sum(counts), limit)
+    counts = [int(shard["samples"]) for shard in index["shards"]]
+    chosen = spread(sum(counts), limit)
     faces: List[np.ndarray] = []
     neutrals: List[np.ndarray] = []
     intensity: List[np.ndarray] = []
     subjects: List[str] = []
     start = 0
-    for shard, count in zip(shards, counts):
-        rows = wanted[(wanted >= start) & (wanted < start + count)] - start
+    for shard, count in zip(index["shards"], counts):
+        rows = chosen[(chosen >= start) & (chosen < start + count)] - start
         start += count
         if len(rows) == 0:
             continue
@@ -162,8 +201,8 @@ def _read_crop_set(folder: Path, crop: CropSpec, limit: Optional[int]) -> CropSe
     if not faces:
         raise InputError(f"crop set {folder}", got="no samples", expected="at least one")
     return CropSet(
-        faces=fit(np.concatenate(faces), crop.size_px),
-        neutrals=fit(np.concatenate(neutrals), crop.size_px),
+        faces=fit(np.concatenate(faces), size_px),
+        neutrals=fit(np.concatenate(neutrals), size_px),
         aus=tuple(index["aus"]),
         intensity=np.concatenate(intensity),
         subjects=tuple(subjects),
@@ -171,56 +210,79 @@ def _read_crop_set(folder: Path, crop: CropSpec, limit: Optional[int]) -> CropSe
     )
 
 
-def read_shard(folder: Path, name: str) -> Tuple[np.ndarray, Dict[str, np.ndarray]]:
-    """Pixels (memory-mapped) and labels of one shard. Raises InputError where a file is missing or truncated."""
-    try:
-        pixels = np.load(folder / "shards" / f"{name}.npy", mmap_mode="r")
-        with np.load(folder / "shards" / f"{name}.npz") as file:
-            labels = {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(
-            f"shard {name} of {folder}", got=f"unreadable ({error})", hint="run the same `edgeau synth` again"
-        ) from error
-    return pixels, labels
+def write_shard(folder: Path, name: str, faces: np.ndarray, labels: Mapping[str, np.ndarray]) -> None:
+    """Write one subject's samples, each of the two files whole or not at all.
+
+    Args:
+        folder: the crop set's.
+        name: of the shard, such as ``s00000``.
+        faces: uint8 [T, H, W, 3], RGB.
+        labels: arrays of T rows by their name in the format, at least REQUIRED_LABELS; converted to the format's types.
+
+    Raises:
+        InputError: arrays of another shape or type, or labels that the format does not have.
+        OSError: the files can't be written.
+    """
+    _check_images(faces, f"shard {name}")
+    if not set(REQUIRED_LABELS) <= set(labels) <= set(LABEL_DTYPES):
+        expected = f"{' and '.join(REQUIRED_LABELS)}, and optionally others of {', '.join(LABEL_DTYPES)}"
+        raise InputError(f"labels of shard {name}", got=", ".join(labels), expected=expected)
+    typed: Dict[str, Any] = {key: np.asarray(value).astype(LABEL_DTYPES[key]) for key, value in labels.items()}
+    for key, value in typed.items():
+        if len(value) != len(faces):
+            raise InputError(f"labels of shard {name}", got=f"{len(value)} rows of {key}", expected=str(len(faces)))
+    base = folder / SHARDS / name
+    with atomic_path(f"{base}.npy") as file:
+        np.save(file, faces)
+    with atomic_path(f"{base}.npz") as file:
+        np.savez(file, **typed)
 
 
-def fit(images: np.ndarray, size_px: int) -> np.ndarray:
-    """Resize uint8 [N, H, W, 3] to squares of ``size_px`` where they are not."""
-    if images.shape[1:3] == (size_px, size_px):
-        return images
-    import cv2
+def write_index(
+    folder: Path,
+    shards: Sequence[Tuple[str, str, int]],
+    *,
+    aus: Sequence[str],
+    expressions: Sequence[str],
+    crop: CropSpec,
+    generator: Mapping[str, Any],
+) -> Dict[str, Any]:
+    """Write ``index.json``, which makes a folder of shards a crop set, and return it as `read_index` does.
 
-    shrink = images.shape[1] > size_px
-    method = cv2.INTER_AREA if shrink else cv2.INTER_LINEAR
-    return np.stack([cv2.resize(image, (size_px, size_px), interpolation=method) for image in images])
+    Args:
+        folder: the crop set's.
+        shards: name, subject and number of samples of each shard, in order.
+        aus: names of the columns of ``au``.
+        expressions: what ``expression`` counts in.
+        crop: the rule that made the crops.
+        generator: how the set was made, as JSON values; ``seed`` distinguishes subjects of the same name.
+    """
+    index = {
+        "format": FORMAT,
+        "version": VERSION,
+        "aus": list(aus),
+        "expressions": list(expressions),
+        "size_px": crop.size_px,
+        "crop": dataclasses.asdict(crop),
+        "generator": dict(generator),
+        "shards": [{"name": name, "subject": subject, "samples": count} for name, subject, count in shards],
+    }
+    write_json(folder / INDEX, index)
+    return read_index(folder)
 
 
-def _read_folder(folder: Path, crop: CropSpec, limit: Optional[int]) -> CropSet:
-    if (folder / "index.json").is_file():
-        return _read_crop_set(folder, crop, limit)
-    from .images import crops_of_images
+def read_crop_file(file: Path, size_px: int, limit: Optional[int] = None) -> CropSet:
+    """Read a set in a single ``.npz`` file, resized to ``size_px``; at most ``limit`` crops, spread evenly.
 
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-    if not files:
-        raise InputError(f"data {folder}", got="no images and no index.json in it", expected="crops or photos")
-    faces = crops_of_images([files[i] for i in spread(len(files), limit)], crop)
-    return _unlabelled(faces, str(folder))
-
-
-def _read_npz(file: Path, crop: CropSpec, limit: Optional[int]) -> CropSet:
-    try:
-        with np.load(file) as arrays:
-            data = {key: arrays[key] for key in arrays.files}
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"data {file}", got=f"unreadable ({error})", expected="an .npz of arrays") from error
+    Raises:
+        InputError: unreadable, or arrays of the wrong shape or type.
+    """
+    data = read_arrays(file)
     if "faces" not in data:
         raise InputError(f"data {file}", got=f"arrays {sorted(data)}", expected="an array named faces")
     faces = data["faces"]
     _check_images(faces, f"{file}: faces")
-    neutrals = data.get("neutrals", faces)
-    _check_images(neutrals, f"{file}: neutrals")
-    if neutrals.shape != faces.shape:
-        raise InputError(f"{file}: neutrals", got=f"shape {neutrals.shape}", expected=f"that of faces, {faces.shape}")
+    neutrals = _neutrals(file, data)
     rows = spread(len(faces), limit)
     aus = tuple(str(au) for au in data.get("aus", ()))
     intensity = np.asarray(data.get("au", np.zeros((len(faces), 0))), np.float32)
@@ -228,8 +290,8 @@ def _read_npz(file: Path, crop: CropSpec, limit: Optional[int]) -> CropSet:
         raise InputError(f"{file}: au", got=f"shape {intensity.shape}", expected=f"({len(faces)}, {len(aus)})")
     subjects = tuple(str(s) for s in data.get("subjects", np.full(len(faces), "")))
     return CropSet(
-        faces=fit(faces[rows], crop.size_px),
-        neutrals=fit(neutrals[rows], crop.size_px),
+        faces=fit(faces[rows], size_px),
+        neutrals=fit(neutrals[rows], size_px),
         aus=aus,
         intensity=intensity[rows],
         subjects=tuple(subjects[i] for i in rows),
@@ -237,23 +299,47 @@ def _read_npz(file: Path, crop: CropSpec, limit: Optional[int]) -> CropSet:
     )
 
 
+def write_crop_file(file: Path, crops: CropSet, more: Optional[Mapping[str, Any]] = None) -> None:
+    """Write a set into a single compressed ``.npz`` file, whole or not at all; ``more`` are arrays to add.
+
+    Neutrals that are among the faces are written as their rows.
+    """
+    row_of = {face.tobytes(): row for row, face in reversed(list(enumerate(crops.faces)))}
+    rows = [row_of.get(neutral.tobytes(), -1) for neutral in crops.neutrals]
+    arrays: Dict[str, Any] = {"faces": crops.faces}
+    arrays.update({"neutrals": crops.neutrals} if -1 in rows else {"neutral": np.array(rows, np.int32)})
+    if crops.aus:
+        arrays.update(aus=np.array(crops.aus), au=crops.intensity)
+    if any(crops.subjects):
+        arrays.update(subjects=np.array(crops.subjects))
+    with atomic_path(file) as temporary:
+        np.savez_compressed(temporary, **arrays, **(more or {}))
+
+
+def read_arrays(file: Path) -> Dict[str, np.ndarray]:
+    """All arrays of an ``.npz`` file. Raises InputError if it can't be read."""
+    try:
+        with np.load(file) as arrays:
+            return {key: arrays[key] for key in arrays.files}
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"data {file}", got=f"unreadable ({error})", expected="an .npz of arrays") from error
+
+
+def _neutrals(file: Path, data: Mapping[str, np.ndarray]) -> np.ndarray:
+    faces = data["faces"]
+    if "neutral" in data and "neutrals" not in data:
+        own = data["neutral"]
+        if own.shape != (len(faces),) or own.dtype.kind not in "iu" or own.max() >= len(faces):
+            got = f"{own.dtype} {list(own.shape)}"
+            raise InputError(f"{file}: neutral", got=got, expected=f"{len(faces)} rows of faces, or -1")
+        return faces[np.where(own >= 0, own, np.arange(len(faces)))]
+    neutrals = data.get("neutrals", faces)
+    _check_images(neutrals, f"{file}: neutrals")
+    if neutrals.shape != faces.shape:
+        raise InputError(f"{file}: neutrals", got=f"shape {neutrals.shape}", expected=f"that of faces, {faces.shape}")
+    return neutrals
+
+
 def _check_images(images: np.ndarray, what: str) -> None:
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape:
         raise InputError(what, got=f"{images.dtype} {list(images.shape)}", expected="uint8 [N, H, W, 3], RGB, N > 0")
-
-
-def _unlabelled(faces: np.ndarray, origin: str) -> CropSet:
-    count = len(faces)
-    return CropSet(faces, faces, (), np.zeros((count, 0), np.float32), ("",) * count, origin)
-
-
-def _generate(word: str, options: str, crop: CropSpec, limit: Optional[int], seed: int) -> CropSet:
-    try:
-        module = importlib.import_module(_GENERATORS[word])
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"data {word}:{options}", got=f"{error.name} is not installed here",
-            expected="an installation with that layer", hint="pip install 'edgeau[train]', or give a folder of crops",
-        ) from error  # fmt: skip
-    crops: CropSet = module.crops(options, crop, limit=limit, seed=seed)
-    return crops

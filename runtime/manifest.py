@@ -157,6 +157,11 @@ class Manifest:
         """Whether the graph has the second input ``neutral``."""
         return any(spec.name == "neutral" for spec in self.inputs)
 
+    @property
+    def fp32_onnx(self) -> Optional[Variant]:
+        """The FP32 variant that is an ONNX file, with which others are compared; None where there is none."""
+        return next((v for v in self.variants if v.precision == "fp32" and v.file.endswith(".onnx")), None)
+
     def variant(self, name: str) -> Variant:
         """The variant of that name. Raises PackageError listing those that exist."""
         for variant in self.variants:

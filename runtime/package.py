@@ -16,6 +16,7 @@ from .files import PathLike, atomic_folder, atomic_path, sha256_file, write_json
 from .manifest import Manifest, Variant
 
 MANIFEST = "manifest.json"
+PARITY_FILE = "parity.npz"  # optional: see parity_crops
 SHIPPED = Path(__file__).parent / "packages"
 
 

@@ -8,7 +8,7 @@ from typing import Iterator
 
 import numpy as np
 
-from .crop_set import IMAGE_SUFFIXES
+from .crop_source import IMAGE_SUFFIXES
 from .errors import InputError
 from .images import read_image
 from .video import VIDEO_SUFFIXES, VideoSource

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from edgeau.runtime.action_units import EXPRESSIONS
 from edgeau.runtime.crop import crop_face
-from edgeau.runtime.crop_set import FORMAT, VERSION
+from edgeau.runtime.crop_set import SHARDS, is_crop_set, write_index, write_shard
 from edgeau.runtime.detect import Detector, cache_folder, default_detector
 from edgeau.runtime.errors import InputError
-from edgeau.runtime.files import atomic_folder, write_json
+from edgeau.runtime.files import atomic_folder
 from edgeau.runtime.manifest import CropSpec
 
 from .datasets import READERS, Recording
@@ -31,7 +29,7 @@ def cached_crop_set(name: str, root: str, crop: CropSpec) -> Path:
     """
     key = hashlib.sha256(f"{Path(root).resolve()} {crop}".encode()).hexdigest()[:12]
     folder = cache_folder() / "crops" / f"{name}-{key}"
-    if not (folder / "index.json").is_file():
+    if not is_crop_set(folder):
         to_crop_set(name, Path(root), folder, crop)
     return folder
 
@@ -56,38 +54,35 @@ def to_crop_set(name: str, root: Path, out: Path, crop: CropSpec = CropSpec(), d
         raise InputError("data set", got=repr(name), expected=", ".join(READERS))
     recordings = sorted(READERS[name](root), key=lambda r: (r.subject, r.name))
     aus = tuple(sorted({au for recording in recordings for au in recording.aus}))
-    entries: list[dict[str, Any]] = []
+    shards: list[tuple[str, str, int]] = []
     finder = detector or default_detector()
     with atomic_folder(out) as folder:
-        (folder / "shards").mkdir()
+        (folder / SHARDS).mkdir()
         people = [(subject, list(own)) for subject, own in groupby(recordings, key=lambda r: r.subject)]
         for subject, own in tqdm(people, desc=f"cropping {name}", unit="subject"):
-            count = _write_shard(folder / "shards" / subject, own, aus, crop, finder)
+            count = _write_subject(folder, subject, own, aus, crop, finder)
             if count:
-                entries.append({"name": subject, "subject": subject, "samples": count})
-        if not entries:
+                shards.append((subject, subject, count))
+        if not shards:
             raise InputError(
                 f"data set {root}", got="labels, but no picture with a face", expected="the frames as well"
             )
-        index = {
-            "format": FORMAT,
-            "version": VERSION,
-            "aus": list(aus),
-            "expressions": list(EXPRESSIONS),
-            "size_px": crop.size_px,
-            "crop": dataclasses.asdict(crop),
-            "generator": {"name": name, "detector": finder.name},
-            "shards": entries,
-        }
-        write_json(folder / "index.json", index)
-    return sum(entry["samples"] for entry in entries)
+        generator = {"name": name, "detector": finder.name}
+        write_index(folder, shards, aus=aus, expressions=EXPRESSIONS, crop=crop, generator=generator)
+    return sum(count for _, _, count in shards)
 
 
-def _write_shard(
-    base: Path, recordings: Sequence[Recording], aus: tuple[str, ...], crop: CropSpec, detector: Detector
+def _write_subject(
+    folder: Path,
+    subject: str,
+    recordings: Sequence[Recording],
+    aus: tuple[str, ...],
+    crop: CropSpec,
+    detector: Detector,
 ) -> int:
+    """Write one subject's shard and return how many crops it has; none is written where no face was found."""
     faces: list[np.ndarray] = []
-    columns: dict[str, list[Any]] = {key: [] for key in ("au", "neutral", "expression", "sequence", "frame")}
+    columns: dict[str, list[np.ndarray]] = {key: [] for key in ("au", "neutral", "expression", "sequence", "frame")}
     for sequence, recording in enumerate(recordings):
         rows, crops = _crops(recording, crop, detector)
         if not rows:
@@ -100,18 +95,9 @@ def _write_shard(
         columns["sequence"].append(np.full(len(rows), sequence))
         columns["frame"].append(np.array(recording.numbers)[rows])
         faces += crops
-    if not faces:
-        return 0
-    joined = {key: np.concatenate(parts) for key, parts in columns.items()}
-    np.save(base.with_suffix(".npy"), np.stack(faces))
-    np.savez(
-        base.with_suffix(".npz"),
-        au=joined["au"].astype(np.float16),
-        neutral=joined["neutral"].astype(np.int32),
-        expression=joined["expression"].astype(np.int8),
-        sequence=joined["sequence"].astype(np.int32),
-        frame=joined["frame"].astype(np.int32),
-    )
+    if faces:
+        labels = {key: np.concatenate(parts) for key, parts in columns.items()}
+        write_shard(folder, subject, np.stack(faces), labels)
     return len(faces)
 
 

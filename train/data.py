@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from edgeau.runtime.action_units import EXPRESSIONS
-from edgeau.runtime.crop_set import read_crops, read_index, read_shard
+from edgeau.runtime.crop_set import is_crop_set, read_index, read_shard
+from edgeau.runtime.crop_source import read_crops
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.manifest import CropSpec
 from edgeau.train.faces.source import parse as synthetic_options
@@ -140,7 +141,7 @@ def split_subjects(subjects: Sequence[str], val: float, test: float, seed: int) 
 def _open(spec: str, crop: CropSpec, seed: int) -> FaceData:
     word, _, root = spec.partition(":")
     folder = cached_crop_set(word, root, crop) if word in READERS else Path(spec)
-    return _open_folder(folder) if (folder / "index.json").is_file() else _open_arrays(spec, crop, seed)
+    return _open_folder(folder) if is_crop_set(folder) else _open_arrays(spec, crop, seed)
 
 
 def _open_folder(folder: Path) -> FaceData:

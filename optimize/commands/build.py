@@ -26,12 +26,12 @@ from edgeau.optimize.engine.capabilities import capabilities
 from edgeau.optimize.engine.ladder import LADDER, Missing, find_rung
 from edgeau.optimize.engine.library import load_tensorrt
 from edgeau.optimize.engine.make import Made, MakeOptions, make_engine, parity_line
-from edgeau.optimize.engine.parity import DEFAULT_CROPS
 from edgeau.optimize.engine.remote import build_on_host
 from edgeau.optimize.engine.triton import write_repository
 from edgeau.runtime.cli import EXIT_OK, emit_json, note, say
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.package import Package
+from edgeau.runtime.parity_crops import default_spec
 from edgeau.runtime.targets import BOARDS, parse_target
 
 _DEFAULTS = BuildOptions()
@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="largest share of layers that may fall back from DLA to the GPU (%(default)s)",
     )  # fmt: skip
     add("--exactly", action="store_true", help="fail rather than go down to a lower precision")
-    add("--crops", metavar="DATA", help=f"crops for parity ({DEFAULT_CROPS})")
+    add("--crops", metavar="DATA", help="crops for parity (the package's own, or those that ship with edgeau)")
     add("--skip-parity", action="store_true", help="keep the engine without comparing it with FP32")
     boards = ", ".join(board.name for board in BOARDS)
     add("--target", metavar="BOARD[:JETPACK]", help=f"make a bundle for a board: {boards}")
@@ -137,7 +137,7 @@ def _with_half(package: Package, options: MakeOptions, work: Path) -> Package:
     from edgeau.optimize.half.variant import add_fp16
 
     note("making the FP16 file")
-    return add_fp16(package.copy_to(work / package.path.name), options.crops or DEFAULT_CROPS)
+    return add_fp16(package.copy_to(work / package.path.name), options.crops or default_spec(package))
 
 
 def _add_half(path: str, options: MakeOptions) -> None:
@@ -149,7 +149,7 @@ def _add_half(path: str, options: MakeOptions) -> None:
         from edgeau.optimize.half.variant import add_fp16
 
         note("making the FP16 file")
-        add_fp16(package, options.crops or DEFAULT_CROPS)
+        add_fp16(package, options.crops or default_spec(package))
 
 
 def read_options(args: argparse.Namespace) -> MakeOptions:

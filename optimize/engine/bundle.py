@@ -18,18 +18,16 @@ import tarfile
 import tempfile
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
-
-import numpy as np
+from typing import Dict, List, Optional, Tuple
 
 from edgeau.runtime.errors import EngineError, InputError
 from edgeau.runtime.files import PathLike, atomic_path, sha256_file
 from edgeau.runtime.manifest import Manifest, Variant
 from edgeau.runtime.package import Package
+from edgeau.runtime.parity_crops import gather, write_evidence
 
 from .ladder import LADDER
 from .make import ENGINES, MakeOptions
-from .parity import DEFAULT_CROPS, REFERENCE_KEY, gather
 from .recipe import CROPS, make_recipe, write_recipe
 from .wheel import check_wheel, write_wheel
 
@@ -128,11 +126,10 @@ def _copy_package(package: Package, manifest: Manifest, target: Path) -> None:
 
 def _write_crops(package: Package, options: MakeOptions, path: Path) -> int:
     """Crops and what FP32 says of them, so that the device needs no other backend to compare with."""
-    fp32 = next(v for v in package.manifest.variants if v.precision == "fp32" and v.file.endswith(".onnx"))
-    evidence = gather(package, fp32, options.crops or DEFAULT_CROPS)
-    arrays: Dict[str, Any] = {f"{name}s": array for name, array in evidence.inputs.items()}
-    arrays[REFERENCE_KEY] = evidence.reference
-    np.savez_compressed(path, **arrays)
+    fp32 = package.manifest.fp32_onnx
+    assert fp32 is not None, "_trimmed has refused such a package"
+    evidence = gather(package, fp32, options.crops)
+    write_evidence(path, evidence)
     return len(evidence.reference)
 
 

@@ -25,13 +25,14 @@ from edgeau.runtime.files import PathLike, sha256_file
 from edgeau.runtime.machine import Machine, read_machine
 from edgeau.runtime.manifest import Parity, Variant
 from edgeau.runtime.package import Package
+from edgeau.runtime.parity_crops import Evidence, gather
 from edgeau.runtime.targets import slug_of
 
+from .bounds import bound_for, check_engine
 from .builder import BuildOptions, BuiltEngine, build_engine
 from .capabilities import capabilities
 from .ladder import LADDER, Rung, climb_down, options_for, rungs_from
 from .library import load_tensorrt, version
-from .parity import DEFAULT_CROPS, Evidence, bound_for, check_engine, gather
 from .progress import Report, silent
 from .suspect import find_suspect
 from .timing_cache import cache_name
@@ -134,10 +135,10 @@ def _evidence(package: Package, options: MakeOptions, trt: Any) -> Optional[Evid
         )
     if installed_binding() is None:
         raise MissingExtraError("libcudart, cuda-python or pycuda", "jetson", "running the engine for parity")
-    fp32 = next((v for v in package.manifest.variants if v.precision == "fp32" and v.file.endswith(".onnx")), None)
+    fp32 = package.manifest.fp32_onnx
     if fp32 is None:
         raise InputError(f"package {package.path}", got="no fp32 ONNX", expected="one to compare the engine with")
-    return gather(package, fp32, options.crops or DEFAULT_CROPS)
+    return gather(package, fp32, options.crops)
 
 
 def _describe(

@@ -5,18 +5,22 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from pathlib import Path
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Mapping, Sequence, Tuple
+
+import numpy as np
 
 from edgeau.runtime.backends import open_backend
 from edgeau.runtime.engine_file import EngineSidecar, write_sidecar
-from edgeau.runtime.errors import EdgeauError
+from edgeau.runtime.errors import EdgeauError, EngineError
+from edgeau.runtime.evaluate import predict
 from edgeau.runtime.package import Package
+from edgeau.runtime.parity import sqnr_db
+from edgeau.runtime.parity_crops import Evidence
 
 from .builder import BuildOptions, build_engine, parsed
 from .capabilities import capabilities
 from .inner import quantizer_ranges, weighted_outputs
 from .ladder import Missing, Rung, find_rung, options_for
-from .parity import Evidence, predict, suspect_range, widest_quantizers
 
 
 def find_suspect(
@@ -60,4 +64,31 @@ def _run_exposed(
     digest = hashlib.sha256(built.plan).hexdigest()
     write_sidecar(plan, dataclasses.replace(sidecar, engine_sha256=digest, engine_size_bytes=len(built.plan)))
     with open_backend("tensorrt", plan) as backend:
-        return predict(backend.infer, inputs, sidecar.batch)
+        return predict(backend.infer, inputs, sidecar.batch[1], sidecar.batch[0])
+
+
+def suspect_range(names: Sequence[str], reference: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]) -> str:
+    """Where two runs of one graph part: the tensors between which the signal to noise ratio falls most.
+
+    Args:
+        names: inner tensors in the order of the graph; those that one of the runs lacks are left out.
+        reference, outputs: float arrays by tensor name, of FP32 and of the engine that is judged.
+
+    Raises:
+        EngineError: the runs share no inner tensor.
+    """
+    shared = [name for name in names if name in reference and name in outputs]
+    if not shared:
+        raise EngineError("the FP32 and the quantized graph share no inner tensor")
+    ratios = [sqnr_db(reference[name], outputs[name]) for name in shared]
+    levels = [120.0] + [120.0 if ratio is None else ratio for ratio in ratios]
+    falls = [before - after for before, after in zip(levels, levels[1:])]
+    worst = int(np.argmax(falls))
+    start = shared[worst - 1] if worst else "the input"
+    return f"between {start} ({levels[worst]:.0f} dB) and {shared[worst]} ({levels[worst + 1]:.0f} dB)"
+
+
+def widest_quantizers(ranges: Sequence[Tuple[str, float]], count: int = 3) -> str:
+    """The quantizers with the widest ranges, hence the coarsest steps: the suspects where no layer can be compared."""
+    widest = sorted(ranges, key=lambda item: -item[1])[:count]
+    return ", ".join(f"{name} (range {size:.3g})" for name, size in widest)

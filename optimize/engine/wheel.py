@@ -8,12 +8,11 @@ import zipfile
 from importlib import import_module, metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Dict, Iterable, List, Tuple
 
 from edgeau.runtime.errors import EngineError, InputError
 from edgeau.runtime.files import PathLike, atomic_path
 
-LAYERS = ("runtime", "optimize", "benchmarks", "export", "train")
 NEEDED = "edgeau/optimize/engine/install.py"
 _LEFT_OUT = {"__pycache__", "results", "ruff.toml"}
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -32,7 +31,7 @@ def write_wheel(folder: PathLike) -> Path:
             "no wheel can be made of an edgeau that is not installed; type pip install . in its folder, or give --wheel"
         ) from error
     stem = f"edgeau-{distribution.version}"
-    files = _sources()
+    files = _sources(_layers(distribution))
     info = f"{stem}.dist-info"
     files[f"{info}/METADATA"] = (distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or "").encode(
         "utf-8"
@@ -60,18 +59,22 @@ def check_wheel(path: PathLike) -> Path:
     return wheel
 
 
-def _sources() -> Dict[str, bytes]:
-    """Every file of the layers that are installed, by its name in the wheel."""
-    found: Dict[str, bytes] = {}
-    for layer in LAYERS:
-        if find_spec(f"edgeau.{layer}") is None:
-            continue
-        folder = Path(next(iter(import_module(f"edgeau.{layer}").__path__)))
+def _layers(distribution: metadata.Distribution) -> List[str]:
+    """The installed ones of edgeau's layers: the packages that its entry points name, such as ``edgeau.runtime``."""
+    names = {".".join(point.value.split(":")[0].split(".")[:2]) for point in distribution.entry_points}
+    return [name for name in sorted(names) if find_spec(name) is not None]
+
+
+def _sources(layers: Iterable[str]) -> Dict[str, bytes]:
+    """Every file of these packages by its name in the wheel."""
+    files: Dict[str, bytes] = {}
+    for layer in layers:
+        folder = Path(next(iter(import_module(layer).__path__)))
         for path in sorted(folder.rglob("*")):
             parts = path.relative_to(folder).parts
             if path.is_file() and not _LEFT_OUT.intersection(parts):
-                found["/".join(("edgeau", layer, *parts))] = path.read_bytes()
-    return found
+                files["/".join((*layer.split("."), *parts))] = path.read_bytes()
+    return files
 
 
 def _record(files: Dict[str, bytes], own_name: str) -> bytes:

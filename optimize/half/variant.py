@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from edgeau.optimize.accuracy import read_evaluation
 from edgeau.optimize.finish import finish
 from edgeau.optimize.onnx_graph.model_file import read_model, require_float
 from edgeau.optimize.parity import compare, predict_model
 from edgeau.optimize.quantization.calibration import graph_inputs, some
 from edgeau.optimize.quantization.quantize import RANGE_CROPS, float_variant, store
+from edgeau.runtime.crop_source import read_crops
 from edgeau.runtime.manifest import Variant
 from edgeau.runtime.package import Package
 
@@ -30,7 +30,7 @@ def add_fp16(package: Package, data: str, *, samples: int = 300, seed: int = 0) 
     source = float_variant(package.manifest)
     model = read_model(package.file(source))
     require_float(model, f"{package.path.name}: {source.file}")
-    crops = read_evaluation(data, package.manifest, samples=samples, seed=seed)
+    crops = read_crops(data, package.manifest.crop, limit=samples, seed=seed)
     # Finishing a float model only makes its preprocessing readable for TensorRT.
     half = to_fp16(finish(model, "tensorrt").model, some(graph_inputs(crops, package.manifest), RANGE_CROPS))
     reference, outputs = (predict_model(m, "onnxruntime", crops, package.manifest) for m in (model, half))

@@ -8,16 +8,17 @@ edgeau inspect orin-nano.trt10.3.0.int8.engine
 from __future__ import annotations
 
 import argparse
-import importlib
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
+from edgeau.runtime import plugins
 from edgeau.runtime.backends import missing
 from edgeau.runtime.choose import choose
 from edgeau.runtime.cli import emit_json, say
 from edgeau.runtime.errors import EdgeauError, InputError, MissingExtraError
 from edgeau.runtime.package import MANIFEST, Package, shipped_package
 
+GROUP = "edgeau.inspectors"
 ENGINE_SUFFIXES = (".engine", ".plan", ".trt")
 
 
@@ -135,10 +136,13 @@ def _engine(path: Path) -> tuple[Dict[str, Any], List[str]]:
 
 
 def _onnx(path: Path, target: Optional[str], fix_to: Optional[Path]) -> tuple[Dict[str, Any], List[str]]:
-    # Reading ONNX belongs to the optimizing layer; it is called by name, because the runtime imports nothing above it.
+    """A report by what is registered for ``.onnx``: ``report(path, target, fix_to)`` and ``render(report)``."""
+    inspector = plugins.registered(GROUP).get("onnx")
+    if inspector is None:
+        raise MissingExtraError("what reads ONNX", "optimize", "inspecting an ONNX file")
     try:
-        lint = importlib.import_module("edgeau.optimize.lint")
+        reader = inspector.load()
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "onnx", "optimize", "inspecting an ONNX file") from error
-    report = lint.report(path, target, fix_to)
-    return report, list(lint.render(report))
+    report = reader.report(path, target, fix_to)
+    return report, list(reader.render(report))

@@ -16,7 +16,8 @@ from edgeau.benchmarks.rival_quantizers import olive_static
 from edgeau.optimize.accuracy import Judge
 from edgeau.optimize.half.variant import add_fp16
 from edgeau.optimize.quantization.calibration import graph_inputs
-from edgeau.runtime.crop_set import CropSet, read_crops
+from edgeau.runtime.crop_set import CropSet
+from edgeau.runtime.crop_source import read_crops
 from edgeau.runtime.errors import EdgeauError, InputError
 
 

@@ -5,12 +5,18 @@ import sys
 
 import pytest
 
-from edgeau.runtime import cli
+from edgeau.runtime import cli, plugins
 from edgeau.runtime.errors import InputError, MissingExtraError
+
+VERBS = [
+    "demo", "doctor", "synth", "train", "distill", "eval", "export", "import", "quantize", "build", "optimize",
+    "inspect", "bench", "run", "serve",
+]  # fmt: skip
 
 
 def test_every_verb_has_help_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
-    for verb in cli.VERBS:
+    assert [verb.name for verb in cli.all_verbs()] == VERBS
+    for verb in cli.all_verbs():
         with pytest.raises(SystemExit) as caught:
             cli.main([verb.name, "--help"])
         assert caught.value.code == 0
@@ -25,11 +31,32 @@ def test_help_needs_no_optional_dependency() -> None:
     assert "distill" in done.stdout
 
 
-def test_a_wrong_verb_and_a_wrong_option_exit_with_2() -> None:
-    for arguments in (["nonsense"], ["run", "--nonsense"]):
-        with pytest.raises(SystemExit) as caught:
-            cli.main(arguments)
-        assert caught.value.code == 2
+def test_a_wrong_verb_and_a_wrong_option_exit_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["nonsense"]) == 2
+    assert "verb: got nonsense, expected demo, doctor" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as caught:
+        cli.main(["run", "--nonsense"])
+    assert caught.value.code == 2
+
+
+@pytest.mark.parametrize("verb", ["train", "build", "bench"])
+def test_where_only_the_runtime_is_importable_its_verbs_work_and_others_are_refused(verb: str) -> None:
+    code = (
+        "import sys;"
+        "sys.modules.update(dict.fromkeys([f'edgeau.{n}' for n in ('train', 'export', 'optimize', 'benchmarks')]));"
+        f"from edgeau.runtime.cli import main; sys.exit(main(['{verb}']) if main(['inspect']) == 0 else 99)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert f"verb: got {verb}, expected doctor, inspect, run, serve; not installed here: " in done.stderr
+
+
+def test_without_metadata_the_error_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(plugins, "registered", lambda group: {})
+    assert cli.main(["train"]) == 2
+    assert "not registered here; type: pip install edgeau" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgeau.runtime.crop_set import read_crops, spread
+from edgeau.runtime.crop_set import (
+    CropSet,
+    read_index,
+    read_shard,
+    spread,
+    write_crop_file,
+    write_index,
+    write_shard,
+)
+from edgeau.runtime.crop_source import read_crops
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.manifest import CropSpec
 
@@ -86,6 +95,7 @@ def test_the_hash_knows_the_pixels(tmp_path: Path) -> None:
             {"faces": np.zeros((2, 16, 16, 3), np.uint8), "neutrals": np.zeros((1, 16, 16, 3), np.uint8)},
             "neutrals",
         ),
+        ({"faces": np.zeros((2, 16, 16, 3), np.uint8), "neutral": np.array([0, 2])}, "expected 2 rows of faces"),
     ],
 )
 def test_arrays_of_the_wrong_shape_are_refused(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> None:
@@ -112,3 +122,58 @@ def test_spread_is_increasing_without_repeats_and_reaches_both_ends(count: int, 
     assert (np.diff(rows) > 0).all()
     assert rows[0] == 0
     assert limit == 1 or rows[-1] == count - 1
+
+
+def labels(count: int) -> dict[str, np.ndarray]:
+    return {"au": np.full((count, 1), 2.5), "neutral": np.zeros(count), "frame": np.arange(count)}
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    faces = RNG.integers(0, 256, (3, 16, 16, 3), np.uint8)
+    write_shard(tmp_path, "s0", faces, labels(3))
+    index = write_index(
+        tmp_path, [("s0", "anna", 3)], aus=["AU12"], expressions=["neutral"], crop=SPEC, generator={"seed": 1}
+    )
+    assert read_index(tmp_path) == index
+    pixels, stored = read_shard(tmp_path, "s0")
+    np.testing.assert_array_equal(pixels, faces)
+    assert {key: value.dtype.name for key, value in stored.items()} == {
+        "au": "float16", "neutral": "int32", "frame": "int32",
+    }  # fmt: skip
+    crops = read_crops(str(tmp_path), SPEC)
+    assert (crops.subjects, crops.aus, crops.intensity.tolist()) == (("anna",) * 3, ("AU12",), [[2.5]] * 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"neutral": None}, "expected au and neutral"),
+        ({"nuetral": np.zeros(3)}, "got au, neutral, frame, nuetral"),
+        ({"frame": np.arange(2)}, "got 2 rows of frame, expected 3"),
+    ],
+)
+def test_a_shard_that_breaks_the_format_is_not_written(
+    tmp_path: Path, change: dict[str, np.ndarray | None], message: str
+) -> None:
+    changed = {key: value for key, value in {**labels(3), **change}.items() if value is not None}
+    with pytest.raises(InputError, match=message):
+        write_shard(tmp_path, "s0", np.zeros((3, 16, 16, 3), np.uint8), changed)
+    assert not list(tmp_path.rglob("*.np*"))
+
+
+def test_a_single_file_stores_neutrals_once_and_is_read_back(tmp_path: Path) -> None:
+    faces = RNG.integers(0, 256, (3, 16, 16, 3), np.uint8)
+    crops = CropSet(faces, faces[[1, 1, 2]], ("AU12",), np.ones((3, 1), np.float32), ("a", "a", "b"), "here")
+    write_crop_file(tmp_path / "d.npz", crops, {"note": np.array(1)})
+    with np.load(tmp_path / "d.npz") as arrays:
+        assert arrays["neutral"].tolist() == [1, 1, 2]
+        assert "neutrals" not in arrays.files
+    again = read_crops(str(tmp_path / "d.npz"), SPEC)
+    assert (again.sha256, again.subjects, again.aus) == (crops.sha256, crops.subjects, crops.aus)
+
+
+def test_neutrals_that_are_no_faces_of_the_file_are_stored_as_images(tmp_path: Path) -> None:
+    faces = RNG.integers(0, 256, (2, 16, 16, 3), np.uint8)
+    crops = CropSet(faces, 255 - faces, (), np.zeros((2, 0), np.float32), ("", ""), "here")
+    write_crop_file(tmp_path / "d.npz", crops)
+    np.testing.assert_array_equal(read_crops(str(tmp_path / "d.npz"), SPEC).neutrals, 255 - faces)

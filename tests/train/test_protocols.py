@@ -8,7 +8,7 @@ import pytest
 
 from edgeau.runtime.action_units import BP4D, DISFA
 from edgeau.runtime.cli import main
-from edgeau.runtime.crop_set import read_crops
+from edgeau.runtime.crop_source import read_crops
 from edgeau.runtime.detect import Detection
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.manifest import CropSpec

@@ -12,7 +12,7 @@ from edgeau.optimize.parity import predict_model
 from edgeau.optimize.quantization.flavours import TARGETS, Finished, predict_finished
 from edgeau.optimize.quantization.quantize import QuantizeOptions, quantize_package
 from edgeau.runtime.cli import main
-from edgeau.runtime.crop_set import read_crops
+from edgeau.runtime.crop_source import read_crops
 from edgeau.train.checkpoint import load_checkpoint, model_from_checkpoint, save_checkpoint
 from edgeau.train.models import build_model
 from edgeau.train.qat import AsInt8, Ranges, rounded_input, rounded_layers, rounded_weight

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,6 +89,13 @@ def crops(options: str, crop: CropSpec, *, limit: int | None, seed: int) -> Crop
     Raises:
         InputError: wrong options, or a face model that is not here.
     """
+    if sys.version_info < (3, 10):  # noqa: UP036 - this module is reached from the runtime, which runs on 3.8
+        raise InputError(
+            f"synthetic:{options}",
+            got=f"Python {sys.version_info[0]}.{sys.version_info[1]}",
+            expected="3.10 or newer to render faces",
+            hint="write them with `edgeau synth` on another machine, and give that folder",
+        )
     wanted = parse(options, seed)
     plans = [
         plan_subject(wanted.seed, subject, wanted.frames, wanted.labels, wanted.domain)

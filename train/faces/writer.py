@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from edgeau.runtime.action_units import EXPRESSIONS, UNION
-from edgeau.runtime.crop_set import FORMAT, VERSION
+from edgeau.runtime.crop_set import INDEX, SHARDS, read_shard, write_index, write_shard
 from edgeau.runtime.errors import InputError
-from edgeau.runtime.files import atomic_path, sha256_file, write_json
+from edgeau.runtime.files import sha256_file, write_json
 from edgeau.runtime.manifest import CropSpec
 from edgeau.train.faces.base import Renderer
 from edgeau.train.faces.plan.sequences import Sample, plan_subject
@@ -69,9 +69,8 @@ def write_set(job: Job, workers: int, progress: Callable[[int, int], None] | Non
     Raises:
         InputError: the folder holds another set, or the face model is not here.
     """
-    shards = job.folder / "shards"
     _claim(job)
-    shards.mkdir(exist_ok=True)
+    (job.folder / SHARDS).mkdir(exist_ok=True)
     missing = [subject for subject in range(job.options.subjects) if not is_complete(job, subject)]
     try:
         for done, _ in enumerate(_render(job, missing, workers), start=1):
@@ -79,14 +78,12 @@ def write_set(job: Job, workers: int, progress: Callable[[int, int], None] | Non
                 progress(done, len(missing))
     finally:
         _tidy(job)
-    index = _index(job)
-    write_json(job.folder / "index.json", index)
-    return index
+    return _write_index(job)
 
 
 def _tidy(job: Job) -> None:
     """Remove what a stopped process left, and the claim on a folder in which nothing came about."""
-    shards = job.folder / "shards"
+    shards = job.folder / SHARDS
     for stray in shards.glob(".s*"):
         stray.unlink(missing_ok=True)
     if not any(shards.iterdir()):
@@ -108,7 +105,7 @@ def _claim(job: Job) -> None:
                 expected=f"{_told(dataclasses.asdict(job.options))} by this version of edgeau",
                 hint="give another --out, or remove the folder",
             )  # fmt: skip
-    elif (job.folder / "index.json").exists() or any((job.folder / "shards").glob("s*")):
+    elif (job.folder / INDEX).exists() or any((job.folder / SHARDS).glob("s*")):
         raise InputError(
             f"folder {job.folder}", got="crops of another origin", expected="a new folder", hint="give another --out"
         )
@@ -124,15 +121,12 @@ def _told(options: dict[str, Any]) -> str:
 
 def is_complete(job: Job, subject: int) -> bool:
     """Whether a subject's shard is there with all its samples."""
-    base = job.folder / "shards" / shard_name(subject)
     side = job.crop.size_px
     try:
-        pixels = np.load(base.with_suffix(".npy"), mmap_mode="r")
-        with np.load(base.with_suffix(".npz")) as labels:
-            count = len(labels["au"])
-    except (OSError, ValueError, KeyError, EOFError):
+        pixels, labels = read_shard(job.folder, shard_name(subject))
+    except InputError:
         return False
-    return pixels.shape == (job.options.frames, side, side, 3) and count == job.options.frames
+    return pixels.shape == (job.options.frames, side, side, 3) and len(labels["au"]) == job.options.frames
 
 
 def _render(job: Job, subjects: list[int], workers: int) -> Iterator[int]:
@@ -193,45 +187,38 @@ def _write_shard(job: Job, subject: int, renderer: Renderer) -> int:
     plan = plan_subject(options.seed, subject, options.frames, options.labels, options.domain)
     drawn = [renderer.render(sample.spec, job.crop) for sample in plan]
     labels = _labels(plan)
-    labels["landmarks"] = np.stack([picture.landmarks for picture in drawn]).astype(np.float16)
-    labels["visible"] = np.stack([picture.visible for picture in drawn]).astype(bool)
-    base = job.folder / "shards" / shard_name(subject)
+    labels["landmarks"] = np.stack([picture.landmarks for picture in drawn])
+    labels["visible"] = np.stack([picture.visible for picture in drawn])
+    name = shard_name(subject)
     try:
-        with atomic_path(base.with_suffix(".npy")) as file:
-            np.save(file, np.stack([picture.face for picture in drawn]))
-        with atomic_path(base.with_suffix(".npz")) as file:
-            np.savez(file, allow_pickle=False, **labels)
+        write_shard(job.folder, name, np.stack([picture.face for picture in drawn]), labels)
     except OSError as error:
         reason = f"could not be written ({error.strerror or error})"
-        raise InputError(f"shard {base}", got=reason, hint="free some space and run the same command again") from error
+        hint = "free some space and run the same command again"
+        raise InputError(f"shard {job.folder / SHARDS / name}", got=reason, hint=hint) from error
     return subject
 
 
 def _labels(plan: list[Sample]) -> dict[str, np.ndarray]:
     poses = [(sample.spec.yaw_deg, sample.spec.pitch_deg, sample.spec.roll_deg) for sample in plan]
     return {
-        "au": np.stack([sample.au for sample in plan]).astype(np.float16),
-        "neutral": np.array([sample.neutral for sample in plan], np.int32),
+        "au": np.stack([sample.au for sample in plan]),
+        "neutral": np.array([sample.neutral for sample in plan]),
         "is_neutral": np.array([sample.is_neutral for sample in plan]),
-        "expression": np.array([sample.expression for sample in plan], np.int8),
-        "sequence": np.array([sample.sequence for sample in plan], np.int32),
-        "frame": np.array([sample.frame for sample in plan], np.int32),
-        "pose_deg": np.array(poses, np.float16),
+        "expression": np.array([sample.expression for sample in plan]),
+        "sequence": np.array([sample.sequence for sample in plan]),
+        "frame": np.array([sample.frame for sample in plan]),
+        "pose_deg": np.array(poses),
     }
 
 
-def _index(job: Job) -> dict[str, Any]:
-    shards = [
-        {"name": shard_name(subject), "subject": f"S{subject:05d}", "samples": job.options.frames}
-        for subject in range(job.options.subjects)
-    ]
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "aus": list(UNION),
-        "expressions": list(EXPRESSIONS),
-        "size_px": job.crop.size_px,
-        "crop": dataclasses.asdict(job.crop),
-        "generator": {"name": "edgeau synth", "generation": GENERATION, **dataclasses.asdict(job.options)},
-        "shards": shards,
-    }
+def _write_index(job: Job) -> dict[str, Any]:
+    subjects = range(job.options.subjects)
+    return write_index(
+        job.folder,
+        [(shard_name(subject), f"S{subject:05d}", job.options.frames) for subject in subjects],
+        aus=UNION,
+        expressions=EXPRESSIONS,
+        crop=job.crop,
+        generator={"name": "edgeau synth", "generation": GENERATION, **dataclasses.asdict(job.options)},
+    )

@@ -276,3 +276,18 @@ def test_the_command_line_refuses_a_wrong_batch(package, capsys, batch):
 
     assert main(["build", str(package.path), "--batch", batch]) == 2
     assert "batch" in capsys.readouterr().err
+
+
+def test_without_crops_an_engine_is_checked_on_the_shipped_ones_and_no_renderer_is_needed(
+    fake_tensorrt, package, engine_says, monkeypatch
+):
+    engine_says(1e-3)
+    for name in list(sys.modules):
+        parts = name.split(".")
+        above = parts[:2] in (["edgeau", "train"], ["edgeau", "export"], ["edgeau", "benchmarks"])
+        beside = parts[:2] == ["edgeau", "optimize"] and len(parts) > 2 and parts[2] != "engine"
+        if above or beside or parts[0] in ("torch", "onnx", "nncf"):
+            monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, "edgeau.train", None)
+    made = make_engine(package.path, MakeOptions(), trt=fake_tensorrt("8.5"), machine=ORIN)
+    assert (made.sidecar.parity.data, made.sidecar.parity.samples) == ("shipped:parity", 32)

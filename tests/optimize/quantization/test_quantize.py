@@ -14,7 +14,7 @@ from edgeau.optimize.quantization.emulate import emulate_tensorrt
 from edgeau.optimize.quantization.quantize import QuantizeOptions, float_variant, quantize_package
 from edgeau.runtime.backends import BackendOptions, open_backend
 from edgeau.runtime.cli import main
-from edgeau.runtime.crop_set import read_crops
+from edgeau.runtime.crop_source import read_crops
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import sha256_file
 from edgeau.runtime.package import Package

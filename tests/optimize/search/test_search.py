@@ -13,7 +13,8 @@ from edgeau.optimize.search.search import SearchOptions, list_candidates, search
 from edgeau.runtime.backends import Backend, open_backend
 from edgeau.runtime.choose import choose
 from edgeau.runtime.cli import main
-from edgeau.runtime.crop_set import read_crops, spread
+from edgeau.runtime.crop_set import spread
+from edgeau.runtime.crop_source import read_crops
 from edgeau.runtime.device import fingerprint, usable_cores
 from edgeau.runtime.errors import BackendError, InputError
 from edgeau.runtime.package import Package

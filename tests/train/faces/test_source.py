@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from edgeau.runtime.crop_set import read_crops
+from edgeau.runtime.crop_source import read_crops
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.manifest import CropSpec
 from edgeau.train.faces.renderers import make_renderer

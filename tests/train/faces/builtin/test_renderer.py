@@ -126,7 +126,7 @@ def test_rotations_turn_the_way_their_names_say():
 def test_the_built_in_face_needs_neither_torch_nor_graphics():
     code = (
         "import sys\n"
-        "from edgeau.runtime.crop_set import read_crops\n"
+        "from edgeau.runtime.crop_source import read_crops\n"
         "from edgeau.runtime.manifest import CropSpec\n"
         "found = read_crops('synthetic:subjects=1,frames=2,seed=1,face=builtin', CropSpec(size_px=64))\n"
         "assert found.faces.shape == (2, 64, 64, 3)\n"

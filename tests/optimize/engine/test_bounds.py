@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from edgeau.optimize.engine.bounds import Bound, bound_for
 from edgeau.optimize.engine.builder import BuildOptions, build_engine, parsed
 from edgeau.optimize.engine.inner import quantizer_ranges, weighted_outputs
-from edgeau.optimize.engine.parity import Bound, bound_for, gather, predict, suspect_range, widest_quantizers
-from edgeau.runtime.errors import EngineError, InputError
+from edgeau.optimize.engine.suspect import suspect_range, widest_quantizers
+from edgeau.runtime.errors import EngineError
 from edgeau.runtime.manifest import Parity, Variant
 
 
@@ -58,28 +59,3 @@ def test_inner_tensors_and_ranges_are_read_from_a_real_network(rtx, toy_onnx):
 def test_a_real_builder_builds_with_inner_tensors_as_outputs(rtx, toy_onnx):
     options = BuildOptions(precision="int8", strongly_typed=True, expose=("conv1", "conv2"))
     assert build_engine(toy_onnx("int8"), options, trt=rtx).plan.startswith(b"vtrt")
-
-
-@pytest.mark.parametrize(("count", "batch"), [(12, (1, 5, 8)), (3, (4, 4, 4)), (9, (4, 4, 4)), (1, (1, 1, 1))])
-def test_batches_are_those_that_the_profile_allows_and_nothing_is_lost(count, batch):
-    faces = np.arange(count, dtype=np.uint8)[:, None]
-    sizes = []
-
-    def run(inputs):
-        sizes.append(len(inputs["face"]))
-        return {"au": inputs["face"].astype(np.float32)}
-
-    assert predict(run, {"face": faces}, batch)["au"].ravel().tolist() == list(range(count))
-    assert all(batch[0] <= size <= batch[2] for size in sizes)
-
-
-def test_the_reference_is_computed_where_a_backend_is_at_hand(package, crops_file, monkeypatch):
-    fp32 = package.variant("fp32")
-    evidence = gather(package, fp32, str(crops_file))
-    assert evidence.reference.shape == (12, 4)
-    assert 0 < evidence.reference.min() < evidence.reference.max() < 1
-    from edgeau.optimize.engine import parity as module
-
-    monkeypatch.setattr(module, "missing", lambda name: "not installed")
-    with pytest.raises(InputError, match=r"neither onnxruntime nor openvino.*parity\.npz"):
-        gather(package, fp32, str(crops_file))

@@ -1,0 +1,185 @@
+"""The evaluator: a model's outputs on a crop set, and how well they agree with labels.
+
+These are edgeau's only prediction loop over crops and only F1; `parity` compares two models' outputs with each other.
+
+F1 = 2 TP / (2 TP + FP + FN), of presence decisions at a threshold, with counts pooled over all labelled crops of an AU.
+An AU without a positive label has no F1: it is None, and in no mean. (With TP = 0 the formula would give 0 whatever
+the model says, so that 0 would be a statement about the data.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+from .backends import Backend
+from .errors import BackendError
+
+BATCH = 16
+Inputs = Mapping[str, np.ndarray]
+Infer = Callable[[Dict[str, np.ndarray]], Mapping[str, np.ndarray]]
+
+
+def predict(infer: Infer, inputs: Inputs, batch: int = BATCH, smallest: int = 1) -> Dict[str, np.ndarray]:
+    """Outputs of a model for all crops, run in batches.
+
+    Args:
+        infer: a backend's ``infer``, or any function of a batch of inputs by name that returns outputs by name.
+        inputs: uint8 [N, H, W, 3] by input name.
+        batch: crops per call.
+        smallest: the fewest crops that ``infer`` takes, at most ``batch``. A last batch with fewer is filled up with
+            its first crop, and its outputs are cut again.
+
+    Returns:
+        Arrays [N, ...] by output name.
+    """
+    count = len(next(iter(inputs.values())))
+    parts: List[Dict[str, np.ndarray]] = []
+    for start in range(0, count, batch):
+        rows = np.arange(start, min(start + batch, count))
+        padded = np.concatenate([rows, np.full(max(0, smallest - len(rows)), start)])
+        outputs = infer({name: np.ascontiguousarray(array[padded]) for name, array in inputs.items()})
+        # Copied, because a backend may use the same memory for its next outputs.
+        parts.append({name: np.array(array[: len(rows)]) for name, array in outputs.items()})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def predict_aus(backend: Backend, inputs: Inputs, batch: int = BATCH, smallest: int = 1) -> np.ndarray:
+    """AU probabilities float32 [N, A] of all crops; arguments as for `predict`.
+
+    Raises:
+        BackendError: the backend failed, or the graph has no output ``au``.
+    """
+    if "au" not in backend.output_names:
+        raise BackendError(f"the graph has outputs {', '.join(backend.output_names)}, and none is called au")
+    return predict(backend.infer, inputs, batch, smallest)["au"].astype(np.float32, copy=False)
+
+
+@dataclass(frozen=True)
+class AuMetrics:
+    """Metrics of one AU on one data set.
+
+    Attributes:
+        labelled, positives: crops with a label, and with the AU present.
+        f1: at the threshold; None without a positive label.
+        precision: at the threshold; None where nothing was predicted present.
+        recall: at the threshold; None without a positive label.
+        accuracy: at the threshold; None without a label.
+        auc: area under the ROC curve; None unless there are positive and negative labels.
+    """
+
+    labelled: int
+    positives: int
+    f1: Optional[float]
+    precision: Optional[float]
+    recall: Optional[float]
+    accuracy: Optional[float]
+    auc: Optional[float]
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Metrics of a data set.
+
+    Attributes:
+        per_au: by AU name.
+        mean_f1, mean_accuracy, mean_auc: over the AUs that have one; None if no AU has.
+        without_positives: AUs without a positive label, which are in no mean F1.
+        samples: number of crops.
+        expression_accuracy: of the expression head, where there is one and labels are known.
+    """
+
+    per_au: Dict[str, AuMetrics]
+    mean_f1: Optional[float]
+    mean_accuracy: Optional[float]
+    mean_auc: Optional[float]
+    without_positives: Tuple[str, ...]
+    samples: int
+    expression_accuracy: Optional[float] = None
+
+    @property
+    def f1(self) -> Dict[str, Optional[float]]:
+        """F1 by AU name."""
+        return {au: metrics.f1 for au, metrics in self.per_au.items()}
+
+    def to_json(self) -> Dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+
+def au_metrics(
+    probability: np.ndarray,
+    presence: np.ndarray,
+    aus: Sequence[str],
+    thresholds: Union[float, Sequence[float]] = 0.5,
+    *,
+    expression_accuracy: Optional[float] = None,
+) -> Metrics:
+    """Metrics of predictions against labels.
+
+    Args:
+        probability: float [N, A], 0..1.
+        presence: float [N, A], 1 present, 0 absent, NaN not labelled.
+        aus: names of the A columns.
+        thresholds: an AU is predicted present if ``probability >= threshold``; one for all, or one per AU.
+        expression_accuracy: copied into the result.
+    """
+    limits = np.broadcast_to(np.asarray(thresholds, np.float64), (len(aus),))
+    per_au = {au: _metrics_of(probability[:, i], presence[:, i], float(limits[i])) for i, au in enumerate(aus)}
+    values = list(per_au.values())
+    return Metrics(
+        per_au=per_au,
+        mean_f1=mean_of([m.f1 for m in values]),
+        mean_accuracy=mean_of([m.accuracy for m in values]),
+        mean_auc=mean_of([m.auc for m in values]),
+        without_positives=tuple(au for au, m in per_au.items() if m.positives == 0),
+        samples=len(probability),
+        expression_accuracy=expression_accuracy,
+    )
+
+
+def f1(hits: int, positives: int, predicted: int) -> Optional[float]:
+    """F1 from counts: true positives, positive labels, positive predictions. None without a positive label."""
+    return 2 * hits / (positives + predicted) if positives else None
+
+
+def mean_of(values: Sequence[Optional[float]]) -> Optional[float]:
+    """Mean of those that are known; None if none is."""
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def roc_auc(score: np.ndarray, positive: np.ndarray) -> Optional[float]:
+    """Area under the ROC curve by the rank-sum identity (Mann and Whitney, 1947); ties count one half.
+
+    Args:
+        score: float [N].
+        positive: bool [N]. None is returned unless both classes occur.
+    """
+    n_positive = int(positive.sum())
+    n_negative = len(positive) - n_positive
+    if n_positive == 0 or n_negative == 0:
+        return None
+    _, inverse, counts = np.unique(score, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    rank = (last - (counts - 1) / 2.0)[inverse]
+    return float((rank[positive].sum() - n_positive * (n_positive + 1) / 2) / (n_positive * n_negative))
+
+
+def _metrics_of(probability: np.ndarray, presence: np.ndarray, threshold: float) -> AuMetrics:
+    known = ~np.isnan(presence)
+    score, positive = probability[known].astype(np.float64), presence[known] > 0.5
+    predicted = score >= threshold
+    hits = int((predicted & positive).sum())
+    positives, predictions, labelled = int(positive.sum()), int(predicted.sum()), int(known.sum())
+    return AuMetrics(
+        labelled=labelled,
+        positives=positives,
+        f1=f1(hits, positives, predictions),
+        precision=hits / predictions if predictions else None,
+        recall=hits / positives if positives else None,
+        accuracy=float((predicted == positive).mean()) if labelled else None,
+        auc=roc_auc(score, positive),
+    )
