@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgeau.optimize.accuracy import read_evaluation
+from edgeau.optimize.scoring import read_evaluation
 from edgeau.runtime.backends import BackendOptions
 from edgeau.runtime.cli import note, say
 from edgeau.runtime.crop_set import CropSet

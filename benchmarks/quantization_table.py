@@ -24,13 +24,13 @@ from typing import Any
 import numpy as np
 import onnx
 
-from edgeau.optimize.accuracy import Judge, make_judge, read_evaluation
 from edgeau.optimize.onnx_graph.model_file import read_model
-from edgeau.optimize.parity import predict_model
+from edgeau.optimize.predict import predict_model
 from edgeau.optimize.quantization.calibration import graph_inputs, read_calibration, some
 from edgeau.optimize.quantization.flavours import TARGETS, Finished, Target, finish_for, predict_finished
 from edgeau.optimize.quantization.nncf_quantize import quantize_model
 from edgeau.optimize.quantization.quantize import RANGE_CROPS, float_variant
+from edgeau.optimize.scoring import Scorer, read_evaluation
 from edgeau.runtime.backends import Backend, BackendOptions, open_backend
 from edgeau.runtime.cli import note, say
 from edgeau.runtime.device import fingerprint, usable_cores
@@ -38,7 +38,7 @@ from edgeau.runtime.errors import EdgeauError
 from edgeau.runtime.files import write_json, write_text
 from edgeau.runtime.manifest import Manifest
 from edgeau.runtime.package import Package
-from edgeau.runtime.parity import decisions_flipped, sqnr_db
+from edgeau.runtime.parity import decisions_flipped, finite, sqnr_db
 from edgeau.runtime.timing import latency, time_calls, warm_up
 
 from .provenance import provenance
@@ -101,8 +101,8 @@ def measure_package(path: Path, args: argparse.Namespace) -> dict[str, Any]:
     started = time.monotonic()
     test = read_evaluation(args.eval, manifest, samples=args.eval_samples)
     read = time.monotonic()
-    judge = make_judge(test, manifest, predict_model(model, "onnxruntime", test, manifest))
-    judge = _affordable(judge, time.monotonic() - read)
+    scorer = Scorer.of(test, manifest, predict_model(model, "onnxruntime", test, manifest))
+    scorer = _affordable(scorer, time.monotonic() - read)
     files, failures = make_files(model, graph_inputs(crops, manifest), args.olive)
     rows = []
     for name, file in files.items():
@@ -111,12 +111,12 @@ def measure_package(path: Path, args: argparse.Namespace) -> dict[str, Any]:
             {
                 "file": name,
                 "size_bytes": len(file.SerializeToString()),
-                "read_by": {reader: _accuracy(file, reader, judge, manifest) for reader in READERS},
+                "read_by": {reader: _accuracy(file, reader, scorer, manifest) for reader in READERS},
                 "importer": importer_warnings(file),
             }
         )
     note(f"{path.name}: latency of {len(files)} files")
-    one = {name: array[:1] for name, array in judge.crops.inputs(manifest.takes_neutral).items()}
+    one = {name: array[:1] for name, array in scorer.crops.inputs(manifest.takes_neutral).items()}
     times = latencies(files, one)
     for row in rows:
         row["p50_ms"] = times[str(row["file"])]
@@ -125,7 +125,7 @@ def measure_package(path: Path, args: argparse.Namespace) -> dict[str, Any]:
         "family": manifest.family,
         "training": manifest.provenance.get("command", "unknown"),
         "calibration": calibration,
-        "eval_samples": len(judge.crops),
+        "eval_samples": len(scorer.crops),
         "seconds": round(time.monotonic() - started, 1),
         "rows": rows,
         "failures": failures,
@@ -133,11 +133,11 @@ def measure_package(path: Path, args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _affordable(judge: Judge, seconds: float) -> Judge:
+def _affordable(scorer: Scorer, seconds: float) -> Scorer:
     """The judge on as many crops as every file can be run on by every reader in JUDGING_S, if FP32 took ``seconds``."""
     files = len(TARGETS) + 4
-    count = JUDGING_S * len(judge.crops) / (seconds * files * len(READERS) * SLOWER_THAN_FP32)
-    return judge.subset(max(FEWEST_CROPS, int(count)))
+    count = JUDGING_S * len(scorer.crops) / (seconds * files * len(READERS) * SLOWER_THAN_FP32)
+    return scorer.subset(max(FEWEST_CROPS, int(count)))
 
 
 def make_files(
@@ -178,21 +178,21 @@ def _reason(error: Exception) -> str:
     return text if isinstance(error, EdgeauError) else f"{type(error).__name__}: {text}"
 
 
-def _accuracy(file: onnx.ModelProto, reader: str, judge: Judge, manifest: Manifest) -> dict[str, Any]:
+def _accuracy(file: onnx.ModelProto, reader: str, scorer: Scorer, manifest: Manifest) -> dict[str, Any]:
     """Score, flips and SQNR of a file on one reader; the reason where that reader refuses it."""
     try:
         if reader.startswith("tensorrt"):
-            outputs = predict_finished(Finished(TARGETS["tensorrt"], file, ()), judge.crops, manifest)
+            outputs = predict_finished(Finished(TARGETS["tensorrt"], file, ()), scorer.crops, manifest)
         else:
-            outputs = predict_model(file, reader, judge.crops, manifest)
+            outputs = predict_model(file, reader, scorer.crops, manifest)
         if not np.isfinite(outputs).all():
             return {"refused": "outputs are not finite"}
         return {
-            "metric": judge.metric,
-            "score": judge.score(outputs).value,
-            "flipped": decisions_flipped(judge.reference, outputs, manifest.thresholds),
+            "metric": scorer.metric,
+            "score": scorer.score(outputs).value,
+            "flipped": decisions_flipped(scorer.reference, outputs, manifest.thresholds),
             "decisions": int(outputs.size),
-            "sqnr_db": sqnr_db(judge.reference, outputs),
+            "sqnr_db": finite(sqnr_db(scorer.reference, outputs)),
         }
     except Exception as error:  # noqa: BLE001 - a rival's file may fail a reader in any way, or have other outputs
         return {"refused": _reason(error)}

@@ -17,7 +17,7 @@ from edgeau.train.checkpoint import Checkpoint, load_checkpoint, model_from_chec
 from edgeau.train.models import AuModel
 
 from .graph import input_names, to_onnx
-from .parity import prove_parity
+from .proof import prove_parity
 
 VARIANT, FILE = "fp32", "fp32.onnx"
 RENDERED_ONLY = (

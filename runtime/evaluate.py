@@ -15,7 +15,9 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 
 from .backends import Backend
+from .crop_set import CropSet
 from .errors import BackendError
+from .manifest import Manifest
 
 BATCH = 16
 Inputs = Mapping[str, np.ndarray]
@@ -55,6 +57,12 @@ def predict_aus(backend: Backend, inputs: Inputs, batch: int = BATCH, smallest: 
     if "au" not in backend.output_names:
         raise BackendError(f"the graph has outputs {', '.join(backend.output_names)}, and none is called au")
     return predict(backend.infer, inputs, batch, smallest)["au"].astype(np.float32, copy=False)
+
+
+def evaluate(backend: Backend, crops: CropSet, manifest: Manifest, batch: int = BATCH) -> Metrics:
+    """Metrics of a package's variant on labelled crops, at the manifest's thresholds. Raises BackendError."""
+    outputs = predict_aus(backend, crops.inputs(manifest.takes_neutral), batch)
+    return au_metrics(outputs, crops.presence(manifest.aus), manifest.aus, manifest.thresholds)
 
 
 @dataclass(frozen=True)

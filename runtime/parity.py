@@ -1,4 +1,4 @@
-"""How far one set of AU probabilities is from another: the same arithmetic for every backend and every device."""
+"""How far a model's AU probabilities are from those of a reference: the same measures for every backend and device."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def measure_parity(
 
     Args:
         reference_outputs: float [N, A], probabilities 0..1 of the reference.
-        outputs: float [N, A], of the variant that is judged.
-        thresholds: A presence thresholds; a probability at its threshold or above counts as present.
+        outputs: float [N, A], probabilities of the variant.
+        thresholds: A presence thresholds; a probability of at least its threshold counts as present.
         data: what the crops were, for the record.
         reference_name: variant that gave ``reference_outputs``, or ``torch``.
 
     Raises:
         InputError: the arrays' shapes differ.
-        BackendError: a value is NaN or infinite, so that nothing can be said of it.
+        BackendError: a value is NaN or infinite.
     """
     if reference_outputs.shape != outputs.shape or outputs.ndim != 2 or outputs.shape[1] != len(thresholds):
         raise InputError(
@@ -46,24 +46,40 @@ def measure_parity(
         samples=len(outputs),
         max_abs_error=float(error.max(initial=0.0)),
         mean_abs_error=float(error.mean()) if error.size else 0.0,
-        sqnr_db=sqnr_db(reference_outputs, outputs),
+        sqnr_db=finite(sqnr_db(reference_outputs, outputs)),
         decisions=int(outputs.size),
         decisions_flipped=decisions_flipped(reference_outputs, outputs, thresholds),
     )
 
 
-def sqnr_db(reference: np.ndarray, outputs: np.ndarray) -> Optional[float]:
-    """Signal to quantization noise ratio, 10 log10(sum r^2 / sum (r - o)^2), in decibels; None where identical."""
-    exact = reference.astype(np.float64)
-    noise = float(np.square(exact - outputs).sum())
-    signal = float(np.square(exact).sum())
-    if noise == 0.0 or signal == 0.0:
-        return None
-    return 10.0 * float(np.log10(signal / noise))
+def sqnr_db(reference: np.ndarray, outputs: np.ndarray) -> float:
+    """Signal to quantization noise ratio in decibels, 10 log10(sum r^2 / sum (r - o)^2), in float64.
+
+    Args:
+        reference, outputs: float arrays of the same shape, any number of dimensions.
+
+    Returns:
+        Infinity if the two are equal; minus infinity if they are not and the reference is zero throughout.
+
+    Raises:
+        InputError: the shapes differ.
+    """
+    if reference.shape != outputs.shape:
+        raise InputError("outputs to compare", got=f"shape {outputs.shape}", expected=f"shape {reference.shape}")
+    signal = float(np.square(reference, dtype=np.float64).sum())
+    noise = float(np.square(np.subtract(reference, outputs, dtype=np.float64)).sum())
+    if noise == 0.0:
+        return float("inf")
+    return 10.0 * float(np.log10(signal / noise)) if signal > 0.0 else float("-inf")
+
+
+def finite(value: float) -> Optional[float]:
+    """The value for a JSON record, which has no infinity: None where it is infinite."""
+    return value if np.isfinite(value) else None
 
 
 def cosine(reference: np.ndarray, outputs: np.ndarray) -> float:
-    """Cosine of the angle between all outputs as one vector and the reference's; 1 where they point the same way."""
+    """Cosine of the angle between all outputs as one vector and the reference's; 1 if they have the same direction."""
     a, b = reference.astype(np.float64).ravel(), outputs.astype(np.float64).ravel()
     length = float(np.linalg.norm(a) * np.linalg.norm(b))
     return float(a @ b) / length if length else 1.0

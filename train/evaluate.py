@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from edgeau.runtime.evaluate import Metrics, au_metrics
+
 from .batches import Batch, BatchOptions, plain_batches
 from .data import FaceData
-from .metrics import Metrics, au_metrics
 from .models import AuModel
 
 

@@ -16,8 +16,8 @@ import shutil
 import time
 from typing import Any
 
-from edgeau.optimize.accuracy import read_evaluation
 from edgeau.optimize.quantization.quantize import require_writable
+from edgeau.optimize.scoring import read_evaluation
 from edgeau.optimize.search.missing_variants import add_variants, wanted_variants
 from edgeau.optimize.search.search import OBJECTIVES, SearchOptions, Selection, check, search
 from edgeau.runtime.cli import EXIT_OK, emit_json, note, say

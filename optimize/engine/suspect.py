@@ -22,6 +22,8 @@ from .capabilities import capabilities
 from .inner import quantizer_ranges, weighted_outputs
 from .ladder import Missing, Rung, find_rung, options_for
 
+_EQUAL_DB = 120.0  # about float32's own precision: what is better differs by rounding only
+
 
 def find_suspect(
     package: Package,
@@ -81,7 +83,7 @@ def suspect_range(names: Sequence[str], reference: Mapping[str, np.ndarray], out
     if not shared:
         raise EngineError("the FP32 and the quantized graph share no inner tensor")
     ratios = [sqnr_db(reference[name], outputs[name]) for name in shared]
-    levels = [120.0] + [120.0 if ratio is None else ratio for ratio in ratios]
+    levels = [_EQUAL_DB, *(min(ratio, _EQUAL_DB) for ratio in ratios)]
     falls = [before - after for before, after in zip(levels, levels[1:])]
     worst = int(np.argmax(falls))
     start = shared[worst - 1] if worst else "the input"

@@ -24,8 +24,9 @@ from edgeau.optimize.finish.qdq import DEQUANTIZE, QUANTIZE, is_weight
 from edgeau.optimize.finish.sensitive import SENSITIVE_OPS
 from edgeau.optimize.onnx_graph.graph import DEFAULT_DOMAINS, WEIGHTED_OPS, Graph, opset_of, with_shapes
 from edgeau.optimize.onnx_graph.model_file import require_finite, require_opset
-from edgeau.optimize.quantization.emulate import run_each, sqnr_db
+from edgeau.optimize.quantization.emulate import run_each
 from edgeau.runtime.errors import EdgeauError, InputError
+from edgeau.runtime.parity import sqnr_db
 
 LARGEST = float(np.finfo(np.float16).max)
 SMALLEST_NORMAL = float(np.finfo(np.float16).smallest_normal)

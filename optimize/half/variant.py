@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from edgeau.optimize.finish import finish
 from edgeau.optimize.onnx_graph.model_file import read_model, require_float
-from edgeau.optimize.parity import compare, predict_model
+from edgeau.optimize.predict import predict_model
 from edgeau.optimize.quantization.calibration import graph_inputs, some
 from edgeau.optimize.quantization.quantize import RANGE_CROPS, float_variant, store
 from edgeau.runtime.crop_source import read_crops
 from edgeau.runtime.manifest import Variant
 from edgeau.runtime.package import Package
+from edgeau.runtime.parity import measure_parity
 
 from .convert import to_fp16
 
@@ -43,6 +44,6 @@ def add_fp16(package: Package, data: str, *, samples: int = 300, seed: int = 0) 
         backends=("onnxruntime", "openvino", "tensorrt"),
         made_by="edgeau optimize",
         made_from=source.name,
-        parity=compare(reference, outputs, package.manifest, data, source.name),
+        parity=measure_parity(reference, outputs, package.manifest.thresholds, data, source.name),
     )
     return store(package, variant, half)

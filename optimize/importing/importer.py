@@ -16,6 +16,7 @@ from onnx import TensorProto
 
 from edgeau.optimize.onnx_graph.model_file import opset, read_model, require_float, session
 from edgeau.runtime.errors import EdgeauWarning, InputError
+from edgeau.runtime.evaluate import predict
 from edgeau.runtime.files import PathLike, sha256_file
 from edgeau.runtime.manifest import CropSpec, InputSpec, Manifest, Parity, Variant
 from edgeau.runtime.package import Package
@@ -136,7 +137,7 @@ def _by_hand(model: onnx.ModelProto, images: np.ndarray, wrapping: Wrapping, nam
     if output not in {o.name for o in model.graph.output}:
         names = ", ".join(o.name for o in model.graph.output)
         raise InputError(f"{name}: --output", got=output, expected=f"one of {names}")
-    raw = np.concatenate([runner.run([output], {value.name: inputs[i : i + 1]})[0] for i in range(len(inputs))])
+    raw = predict(lambda batch: {output: runner.run([output], batch)[0]}, {value.name: inputs}, 1)[output]
     return activate(raw.astype(np.float32), wrapping)
 
 
@@ -156,7 +157,7 @@ def activate(raw: np.ndarray, wrapping: Wrapping) -> np.ndarray:
 
 def _one_by_one(model: onnx.ModelProto, images: np.ndarray) -> np.ndarray:
     runner = session(model)
-    return np.concatenate([runner.run(["au"], {"face": images[i : i + 1]})[0] for i in range(len(images))])
+    return predict(lambda batch: {"au": runner.run(["au"], batch)[0]}, {"face": images}, 1)["au"]
 
 
 def _check_outputs(got: np.ndarray, wanted: np.ndarray, options: ImportOptions, name: str) -> None:

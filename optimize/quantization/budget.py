@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import onnx
 
-from edgeau.optimize.accuracy import Judge
 from edgeau.optimize.onnx_graph.model_file import drop_unused
+from edgeau.optimize.scoring import Scorer
 from edgeau.runtime.backends import Backend, open_backend
 from edgeau.runtime.manifest import Manifest
 from edgeau.runtime.parity import sqnr_db
@@ -66,7 +66,7 @@ def restore_accuracy(
     model: onnx.ModelProto,
     quantized: onnx.ModelProto,
     target: Target,
-    judge: Judge,
+    scorer: Scorer,
     manifest: Manifest,
     max_drop: float,
     progress: Callable[[str], None] = lambda _: None,
@@ -78,18 +78,18 @@ def restore_accuracy(
         model: the float model, nodes named as in ``quantized``.
         quantized: what NNCF made of it.
         target: whose reading must hold the budget.
-        judge: scores outputs; knows FP32's.
+        scorer: scores outputs; knows FP32's.
         manifest: of the package.
         max_drop: in the metric's unit, 0..1.
         progress: called with a line for each step.
         samples: of the graph's inputs, as `finish_for` takes them.
     """
-    reference = judge.score(judge.reference)
+    reference = scorer.score(scorer.reference)
     plain = finish_for(quantized, target, samples)
-    outputs = predict_finished(plain, judge.crops, manifest)
-    before = judge.score(outputs).value
+    outputs = predict_finished(plain, scorer.crops, manifest)
+    before = scorer.score(outputs).value
     floor = reference.value - max_drop
-    trials = _Trials(model, quantized, target, judge, manifest, samples)
+    trials = _Trials(model, quantized, target, scorer, manifest, samples)
     reverted: tuple[str, ...] = ()
     current, score = plain, before
     if score < floor - 1e-12:
@@ -101,7 +101,7 @@ def restore_accuracy(
             if score >= floor - 1e-12:
                 reverted, current, score = _fewest(trials, reverted, current, score, floor)
                 break
-    times = _latencies([plain, current], target, judge, manifest) if reverted else (None, None)
+    times = _latencies([plain, current], target, scorer, manifest) if reverted else (None, None)
     return Restored(
         current, reference.metric, reference.value, before, score, max_drop, score >= floor - 1e-12, reverted, *times
     )
@@ -193,7 +193,7 @@ class _Trials:
     model: onnx.ModelProto
     quantized: onnx.ModelProto
     target: Target
-    judge: Judge
+    scorer: Scorer
     manifest: Manifest
     samples: Sequence[dict[str, np.ndarray]]
 
@@ -202,7 +202,7 @@ class _Trials:
 
     def score(self, layers: Iterable[str]) -> tuple[Finished, float]:
         finished = self.finished(layers)
-        return finished, self.judge.score(predict_finished(finished, self.judge.crops, self.manifest)).value
+        return finished, self.scorer.score(predict_finished(finished, self.scorer.crops, self.manifest)).value
 
 
 def _costliest_first(trials: _Trials, progress: Callable[[str], None]) -> list[str]:
@@ -210,12 +210,11 @@ def _costliest_first(trials: _Trials, progress: Callable[[str], None]) -> list[s
     in_float = set(layers_in_float(trials.quantized))
     nodes = trials.quantized.graph.node
     layers = [node.name for node in nodes if node.op_type in WEIGHTED_OPS and node.name not in in_float]
-    some = trials.judge.subset(RANKING_CROPS)
+    some = trials.scorer.subset(RANKING_CROPS)
     regained: dict[str, tuple[float, float]] = {}
     for count, layer in enumerate(layers, 1):
         outputs = predict_finished(trials.finished([layer]), some.crops, trials.manifest)
-        ratio = sqnr_db(some.reference, outputs)
-        regained[layer] = (some.score(outputs).value, float("inf") if ratio is None else ratio)
+        regained[layer] = (some.score(outputs).value, sqnr_db(some.reference, outputs))
         progress(f"{trials.target.name}: layer {count} of {len(layers)}: without {layer} {regained[layer][0]:.4f}")
     return sorted(layers, key=lambda layer: regained[layer], reverse=True)
 
@@ -233,12 +232,12 @@ def _fewest(
 
 
 def _latencies(
-    candidates: list[Finished], target: Target, judge: Judge, manifest: Manifest
+    candidates: list[Finished], target: Target, scorer: Scorer, manifest: Manifest
 ) -> tuple[float | None, float | None]:
     """Median milliseconds of one crop for two models, measured in turns; None where the target is not a CPU backend."""
     if target.backend == "tensorrt":
         return None, None
-    one = {name: array[:1] for name, array in judge.crops.inputs(manifest.takes_neutral).items()}
+    one = {name: array[:1] for name, array in scorer.crops.inputs(manifest.takes_neutral).items()}
     with tempfile.TemporaryDirectory(prefix="edgeau-") as folder:
         backends: list[Backend] = []
         for index, finished in enumerate(candidates):

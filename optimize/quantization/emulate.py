@@ -70,22 +70,3 @@ def run_each(
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     for sample in samples:
         yield list(session.run(None, sample))
-
-
-def sqnr_db(reference: np.ndarray, test: np.ndarray) -> float:
-    """Signal to quantization noise ratio in decibels: 10 log10(sum(reference^2) / sum((reference - test)^2)).
-
-    Args:
-        reference: any shape, float.
-        test: same shape.
-
-    Returns:
-        Infinity where the two are equal.
-    """
-    if reference.shape != test.shape:
-        raise InputError("outputs to compare", got=f"shape {test.shape}", expected=f"shape {reference.shape}")
-    signal = np.sum(np.square(reference, dtype=np.float64))
-    noise = np.sum(np.square(np.subtract(reference, test, dtype=np.float64)))
-    if noise == 0:
-        return float("inf")
-    return float(10 * np.log10(signal / noise)) if signal > 0 else float("-inf")

@@ -10,13 +10,13 @@ import onnx
 
 from edgeau.optimize.finish import finish
 from edgeau.optimize.half.convert import to_fp16
-from edgeau.optimize.parity import BATCH, predict_model
+from edgeau.optimize.predict import predict_model
 from edgeau.runtime.backends import missing
 from edgeau.runtime.crop_set import CropSet
+from edgeau.runtime.evaluate import predict
 from edgeau.runtime.manifest import Manifest
 
-from .emulate import emulate_tensorrt
-from .emulate import run as run_emulated
+from .emulate import emulate_tensorrt, run
 from .scope import WEIGHTED_OPS
 
 # Values pass through these unchanged: what is quantized before them is quantized behind them.
@@ -95,13 +95,9 @@ def predict_finished(finished: Finished, crops: CropSet, manifest: Manifest) -> 
         backend = finished.target.backend
         return predict_model(finished.model, backend if missing(backend) is None else "onnxruntime", crops, manifest)
     emulated = emulate_tensorrt(finished.model)
-    index = [output.name for output in emulated.graph.output].index("au")
+    names = [output.name for output in emulated.graph.output]
     inputs = crops.inputs(manifest.takes_neutral)
-    parts = [
-        run_emulated(emulated, {name: array[i : i + BATCH] for name, array in inputs.items()})[index]
-        for i in range(0, len(crops), BATCH)
-    ]
-    return np.concatenate(parts)
+    return predict(lambda batch: dict(zip(names, run(emulated, batch), strict=True)), inputs)["au"]
 
 
 def layers_in_float(model: onnx.ModelProto) -> list[str]:

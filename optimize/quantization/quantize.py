@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import onnx
 
-from edgeau.optimize.accuracy import Judge, make_judge, read_evaluation
 from edgeau.optimize.onnx_graph.model_file import read_model, require_float
-from edgeau.optimize.parity import compare, predict_model
+from edgeau.optimize.predict import predict_model
+from edgeau.optimize.scoring import Scorer, read_evaluation
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import PathLike
 from edgeau.runtime.manifest import Manifest, Variant
 from edgeau.runtime.package import Package
-from edgeau.runtime.parity import cosine
+from edgeau.runtime.parity import cosine, measure_parity
 
 from .budget import Restored, restore_accuracy
 from .calibration import graph_inputs, read_calibration, some
@@ -68,7 +68,7 @@ class _Job:
     source: Variant
     model: onnx.ModelProto
     quantized: onnx.ModelProto
-    judge: Judge
+    scorer: Scorer
     data: str
     calibration: dict[str, Any]
     samples: list[dict[str, np.ndarray]]
@@ -114,9 +114,9 @@ def quantize_package(
     progress(f"calibrating on {len(crops)} crops from {calibration}")
     samples = graph_inputs(crops, package.manifest)
     quantized = quantize_model(model, samples, seed=options.seed)
-    judge = make_judge(test, package.manifest, predict_model(model, "onnxruntime", test, package.manifest))
+    scorer = Scorer.of(test, package.manifest, predict_model(model, "onnxruntime", test, package.manifest))
     job = _Job(
-        package.manifest, source, prepared(model), quantized, judge, test_name, notes, some(samples, RANGE_CROPS)
+        package.manifest, source, prepared(model), quantized, scorer, test_name, notes, some(samples, RANGE_CROPS)
     )
     made: list[Made] = []
     for target in targets:
@@ -173,11 +173,11 @@ def _make(job: _Job, target: Target, max_drop: float | None, progress: Progress)
     restored = None
     if max_drop is not None:
         restored = restore_accuracy(
-            job.model, job.quantized, target, job.judge, job.manifest, max_drop, progress, job.samples
+            job.model, job.quantized, target, job.scorer, job.manifest, max_drop, progress, job.samples
         )
     finished = restored.finished if restored is not None else finish_for(job.quantized, target, job.samples)
-    outputs = predict_finished(finished, job.judge.crops, job.manifest)
-    accuracy = job.judge.score(outputs)
+    outputs = predict_finished(finished, job.scorer.crops, job.manifest)
+    accuracy = job.scorer.score(outputs)
     notes: dict[str, Any] = {
         "target": target.name,
         "calibration": job.calibration,
@@ -186,7 +186,7 @@ def _make(job: _Job, target: Target, max_drop: float | None, progress: Progress)
         "left_by_passes": list(finished.left),
         "float_layers": layers_in_float(finished.model),
         "parity_measured_on": target.judged_on,
-        "cosine": cosine(job.judge.reference, outputs),
+        "cosine": cosine(job.scorer.reference, outputs),
         "accuracy": {"metric": accuracy.metric, "value": accuracy.value},
     }
     if restored is not None:
@@ -201,7 +201,7 @@ def _make(job: _Job, target: Target, max_drop: float | None, progress: Progress)
         backends=(target.backend,),
         made_by=f"edgeau quantize --targets {target.name} --samples {samples} --seed {seed}",
         made_from=job.source.name,
-        parity=compare(job.judge.reference, outputs, job.manifest, job.data, job.source.name),
+        parity=measure_parity(job.scorer.reference, outputs, job.manifest.thresholds, job.data, job.source.name),
         notes=notes,
     )
     return Made(variant, finished.model, restored)

@@ -17,14 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from edgeau.optimize.accuracy import Judge, make_judge, rows_to_judge, some_of
-from edgeau.optimize.parity import batch_for, predict
+from edgeau.optimize.predict import batch_for
 from edgeau.optimize.quantization.quantize import float_variant
+from edgeau.optimize.scoring import Scorer, rows_to_score
 from edgeau.runtime.backends import Backend, BackendOptions, missing, open_backend
 from edgeau.runtime.choose import obstacle
 from edgeau.runtime.crop_set import CropSet
 from edgeau.runtime.device import fingerprint, usable_cores
 from edgeau.runtime.errors import BackendError, InputError
+from edgeau.runtime.evaluate import predict_aus
 from edgeau.runtime.manifest import Manifest, Variant
 from edgeau.runtime.package import Package
 
@@ -122,11 +123,11 @@ def search(
     losers.update(left_out)
     baseline = _baseline(package.manifest, candidates)
     judging = time.monotonic() + _JUDGING * (deadline - time.monotonic())
-    judge = _judge(package, crops, baseline, candidates, judging)
-    if len(judge.crops) < len(crops):
-        progress(f"judging on {len(judge.crops)} of {len(crops)} crops, for which there is time")
+    scorer = _judge(package, crops, baseline, candidates, judging)
+    if len(scorer.crops) < len(crops):
+        progress(f"judging on {len(scorer.crops)} of {len(crops)} crops, for which there is time")
     candidates, scores, dropped = _within_budget(
-        package, baseline, candidates, judge, options.max_drop, judging, progress
+        package, baseline, candidates, scorer, options.max_drop, judging, progress
     )
     losers.update(dropped)
     load = os.getloadavg()[0]
@@ -153,7 +154,7 @@ def search(
     losers.update(result.losers)
     chosen = _decide(runners, result, baseline, losers, options)
     chosen |= {"objective": options.objective, "max_drop": options.max_drop, "load_average": load}
-    chosen |= {"accuracy": scores, "metric": judge.metric, "judged_on": len(judge.crops)}
+    chosen |= {"accuracy": scores, "metric": scorer.metric, "judged_on": len(scorer.crops)}
     if meter is not None:
         chosen["energy_source"] = meter.source
     device = fingerprint()
@@ -213,33 +214,33 @@ def check(options: SearchOptions) -> Meter | None:
 
 def _judge(
     package: Package, crops: CropSet, baseline: Candidate, candidates: list[Candidate], deadline: float
-) -> Judge:
+) -> Scorer:
     """A judge on as many crops as every variant can be loaded and run on by then, going by FP32 on a few."""
     manifest = package.manifest
     labels = crops.presence(manifest.aus)
-    few = some_of(crops, rows_to_judge(labels, _FEW_CROPS)).inputs(manifest.takes_neutral)
+    few = crops.take(rows_to_score(labels, _FEW_CROPS)).inputs(manifest.takes_neutral)
     batch = batch_for(package.file(baseline.variant))
     begin = time.monotonic()
     with _open(package, baseline) as backend:
         # The first call is slower than the rest, which makes it part of loading.
-        predict(backend, {name: array[:batch] for name, array in few.items()}, batch)
+        predict_aus(backend, {name: array[:batch] for name, array in few.items()}, batch)
         loaded = time.monotonic()
-        predict(backend, few, batch)
+        predict_aus(backend, few, batch)
         now = time.monotonic()
         per_crop = max(now - loaded, 1e-6) / len(few["face"])
         runs = len({candidate.reading for candidate in candidates})
         left = deadline - now - runs * (loaded - begin)
         affordable = int(left / (per_crop * runs * _SLOWER_THAN_FP32))
-        some = some_of(crops, rows_to_judge(labels, max(affordable, _FEW_CROPS)))
-        reference = predict(backend, some.inputs(manifest.takes_neutral), batch)
-    return make_judge(some, manifest, reference)
+        some = crops.take(rows_to_score(labels, max(affordable, _FEW_CROPS)))
+        reference = predict_aus(backend, some.inputs(manifest.takes_neutral), batch)
+    return Scorer.of(some, manifest, reference)
 
 
 def _within_budget(
     package: Package,
     baseline: Candidate,
     candidates: list[Candidate],
-    judge: Judge,
+    scorer: Scorer,
     max_drop: float,
     deadline: float,
     progress: Progress,
@@ -248,7 +249,7 @@ def _within_budget(
 
     FP32 as it was made the reference, so it is among them whatever the time.
     """
-    reference = judge.score(judge.reference).value
+    reference = scorer.score(scorer.reference).value
     scores = {baseline.reading: reference}
     dropped: dict[str, str] = {}
     for candidate in candidates:
@@ -263,13 +264,13 @@ def _within_budget(
             # On the backend's own choice of threads, as FP32 was timed: on one a model may take all the time there is.
             with _open(package, dataclasses.replace(candidate, threads=None)) as backend:
                 batch = batch_for(package.file(candidate.variant))
-                outputs = predict(backend, judge.crops.inputs(package.manifest.takes_neutral), batch)
+                outputs = predict_aus(backend, scorer.crops.inputs(package.manifest.takes_neutral), batch)
         except BackendError as error:
             dropped[key] = str(error)
             continue
-        scores[key] = judge.score(outputs).value
+        scores[key] = scorer.score(outputs).value
         if reference - scores[key] > max_drop + 1e-12:
-            dropped[key] = f"{judge.metric} {scores[key]:.4f}, FP32 {reference:.4f}: falls more than {max_drop:g}"
+            dropped[key] = f"{scorer.metric} {scores[key]:.4f}, FP32 {reference:.4f}: falls more than {max_drop:g}"
     kept = [candidate for candidate in candidates if candidate.reading not in dropped]
     return kept, scores, dropped
 

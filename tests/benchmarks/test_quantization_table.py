@@ -13,26 +13,26 @@ from onnx import TensorProto, helper
 
 from edgeau.benchmarks import quantization_table as table
 from edgeau.benchmarks.rival_quantizers import olive_static
-from edgeau.optimize.accuracy import Judge
 from edgeau.optimize.half.variant import add_fp16
 from edgeau.optimize.quantization.calibration import graph_inputs
+from edgeau.optimize.scoring import Scorer
 from edgeau.runtime.crop_set import CropSet
 from edgeau.runtime.crop_source import read_crops
 from edgeau.runtime.errors import EdgeauError, InputError
 
 
 @pytest.fixture
-def judge() -> Judge:
+def scorer() -> Scorer:
     faces = np.zeros((400, 4, 4, 3), np.uint8)
     names = {field.name: None for field in dataclasses.fields(CropSet)}
     values = {"faces": faces, "neutrals": faces, "intensity": np.zeros((400, 1), np.float32), "subjects": ("s",) * 400}
     outputs = np.zeros((400, 1), np.float32)
-    return Judge(CropSet(**{**names, **values}), ("AU01",), (0.5,), outputs, outputs)
+    return Scorer(CropSet(**{**names, **values}), ("AU01",), (0.5,), outputs, outputs)
 
 
 @pytest.mark.parametrize(("seconds", "crops"), [(0.1, 400), (2.0, 222), (60.0, table.FEWEST_CROPS)])
-def test_slow_models_are_judged_on_fewer_crops(judge, seconds, crops):
-    assert len(table._affordable(judge, seconds).crops) == crops
+def test_slow_models_are_judged_on_fewer_crops(scorer, seconds, crops):
+    assert len(table._affordable(scorer, seconds).crops) == crops
 
 
 HEAD = {"device": "d", "protocol": "p", "calibration": "c", "evaluation": "e", "load_average": 0.0}
@@ -87,7 +87,7 @@ def test_the_fp16_row_is_the_file_that_edgeau_ships(package, tmp_path, monkeypat
 
 # OpenVINO's first line doesn't name the operator.
 @pytest.mark.parametrize(("reader", "why"), [*zip(table.READERS, ("NoSuch", "OpenVINO", "NoSuch"), strict=True)])
-def test_a_file_that_a_reader_fails_on_is_a_row_that_says_why(reader, why, judge, package):
+def test_a_file_that_a_reader_fails_on_is_a_row_that_says_why(reader, why, scorer, package):
     graph = helper.make_graph(
         [helper.make_node("NoSuchOperator", ["face"], ["au"])],
         "odd",
@@ -95,7 +95,7 @@ def test_a_file_that_a_reader_fails_on_is_a_row_that_says_why(reader, why, judge
         [helper.make_tensor_value_info("au", TensorProto.FLOAT, ["N", 1])],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    found = table._accuracy(model, reader, judge, package.manifest)
+    found = table._accuracy(model, reader, scorer, package.manifest)
     assert why in found["refused"]
     assert "\n" not in found["refused"]
     odd = row(file="odd", read_by={reader: found})
@@ -103,9 +103,9 @@ def test_a_file_that_a_reader_fails_on_is_a_row_that_says_why(reader, why, judge
     assert f"\n- odd on {reader}: {found['refused']}\n" in text
 
 
-def test_outputs_that_are_no_numbers_are_said_to_be_so(judge, package, monkeypatch):
+def test_outputs_that_are_no_numbers_are_said_to_be_so(scorer, package, monkeypatch):
     monkeypatch.setattr(table, "predict_model", lambda *_: np.full((400, 1), np.nan, np.float32))
-    found = table._accuracy(onnx.ModelProto(), "onnxruntime", judge, package.manifest)
+    found = table._accuracy(onnx.ModelProto(), "onnxruntime", scorer, package.manifest)
     assert found == {"refused": "outputs are not finite"}
 
 

@@ -10,7 +10,7 @@ from onnx import numpy_helper
 
 from edgeau.export import package as export_module
 from edgeau.export.package import ExportOptions, export_package
-from edgeau.export.parity import prove_parity
+from edgeau.export.proof import prove_parity
 from edgeau.runtime.backends import open_backend
 from edgeau.runtime.cli import main
 from edgeau.runtime.errors import EdgeauError, InputError

@@ -36,9 +36,19 @@ def test_values_worked_out_by_hand():
     assert cosine(reference, outputs) == pytest.approx(0.94 / np.sqrt(0.89), abs=1e-6)
 
 
-def test_ten_times_the_noise_costs_twenty_decibels():
-    reference = np.full((4, 4), 0.5)
-    assert sqnr_db(reference, reference + 0.001) - sqnr_db(reference, reference + 0.01) == pytest.approx(20)
+@given(st.integers(-60, 60))
+def test_noise_of_a_known_size_gives_its_decibels(decibels):
+    signal = np.ones(1000)
+    noisy = signal + 10 ** (-decibels / 20)
+    assert sqnr_db(signal, noisy) == pytest.approx(decibels, abs=1e-6)
+
+
+def test_edges_of_the_ratio():
+    ones = np.ones(4)
+    assert sqnr_db(ones, ones) == np.inf
+    assert sqnr_db(np.zeros(4), ones) == -np.inf
+    with pytest.raises(InputError, match="expected shape"):
+        sqnr_db(ones, np.ones(5))
 
 
 def test_a_threshold_itself_counts_as_present():

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from edgeau.export.package import export_package
-from edgeau.optimize.parity import predict_model
+from edgeau.optimize.predict import predict_model
 from edgeau.optimize.quantization.flavours import TARGETS, Finished, predict_finished
 from edgeau.optimize.quantization.quantize import QuantizeOptions, quantize_package
 from edgeau.runtime.cli import main

@@ -21,13 +21,13 @@ from edgeau.runtime.choose import choose, open_variant
 from edgeau.runtime.cli import emit_json, note, say
 from edgeau.runtime.crop_set import spread
 from edgeau.runtime.errors import InputError
+from edgeau.runtime.evaluate import Metrics
 from edgeau.runtime.manifest import CropSpec, Manifest
 from edgeau.runtime.package import Package
 from edgeau.train.batches import Batch
 from edgeau.train.checkpoint import load_checkpoint, model_from_checkpoint
 from edgeau.train.data import FaceData, open_data
 from edgeau.train.evaluate import Predictor, evaluate, model_predictor
-from edgeau.train.metrics import Metrics
 from edgeau.train.parallel import find_device
 
 

@@ -7,8 +7,9 @@ import onnx
 import pytest
 
 from edgeau.optimize.finish import finish
-from edgeau.optimize.quantization.emulate import run, sqnr_db
+from edgeau.optimize.quantization.emulate import run
 from edgeau.runtime.backends import BackendOptions, open_backend
+from edgeau.runtime.parity import sqnr_db
 
 SHAPE = [1, 8, 8, 3]
 

@@ -10,8 +10,9 @@ import onnx
 import pytest
 
 from edgeau.optimize.finish import finish
-from edgeau.optimize.quantization.emulate import emulate_tensorrt, run_each, sqnr_db
+from edgeau.optimize.quantization.emulate import emulate_tensorrt, run_each
 from edgeau.runtime.errors import InputError
+from edgeau.runtime.parity import sqnr_db
 
 TARGETS = ["onnxruntime", "openvino", "tensorrt-8", "tensorrt-8.6", "tensorrt-10.3", "tensorrt"]
 LEAST_DB = 45  # of an INT8 file that is read rightly; measured 51 to 52

@@ -8,8 +8,9 @@ import pytest
 
 from edgeau.optimize.finish import finish
 from edgeau.optimize.lint import lint
-from edgeau.optimize.quantization.emulate import emulate_tensorrt, run_each, sqnr_db
+from edgeau.optimize.quantization.emulate import emulate_tensorrt, run_each
 from edgeau.runtime.errors import InputError
+from edgeau.runtime.parity import sqnr_db
 
 LEAST_DB = 40
 

@@ -23,7 +23,8 @@ from edgeau.optimize.finish.signed import SignedActivations, SignedWeights
 from edgeau.optimize.finish.small_layers import FloatSmallLayers
 from edgeau.optimize.finish.unsigned import OneIntegerType, UnsignedActivations
 from edgeau.optimize.finish.weights import FoldWeights, OutputChannelAxis, UnfoldWeights
-from edgeau.optimize.quantization.emulate import emulate_tensorrt, run, sqnr_db
+from edgeau.optimize.quantization.emulate import emulate_tensorrt, run
+from edgeau.runtime.parity import sqnr_db
 
 U8, S8 = np.uint8(0), np.int8(0)
 SHAPE = [1, 16, 8, 8]

@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from onnx import helper
 
-from edgeau.optimize.quantization.emulate import emulate_tensorrt, run, sqnr_db
+from edgeau.optimize.quantization.emulate import emulate_tensorrt, run
 from edgeau.runtime.errors import InputError
 
 SHAPE = [1, 4, 4, 4]
@@ -50,18 +48,3 @@ def test_unsigned_weights_are_refused(net):
     )
     with pytest.raises(InputError, match="weights: got uint8"):
         emulate_tensorrt(ended(g, g.op("Conv", "x", weight)))
-
-
-@given(st.integers(-60, 60))
-def test_noise_of_a_known_size_gives_its_decibels(decibels):
-    signal = np.ones(1000)
-    noisy = signal + 10 ** (-decibels / 20)
-    assert sqnr_db(signal, noisy) == pytest.approx(decibels, abs=1e-6)
-
-
-def test_edges_of_the_ratio():
-    ones = np.ones(4)
-    assert sqnr_db(ones, ones) == np.inf
-    assert sqnr_db(np.zeros(4), ones) == -np.inf
-    with pytest.raises(InputError, match="expected shape"):
-        sqnr_db(ones, np.ones(5))

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from edgeau.optimize.accuracy import read_evaluation
+from edgeau.optimize.scoring import read_evaluation
 from edgeau.optimize.search.missing_variants import add_variants, wanted_variants
 from edgeau.optimize.search.search import SearchOptions, list_candidates, search
 from edgeau.runtime.backends import Backend, open_backend
@@ -109,7 +109,7 @@ def test_time_to_load_a_model_is_not_taken_for_time_to_run_it(quantized, crops, 
 
     monkeypatch.setattr("edgeau.optimize.search.search.time", clock)
     monkeypatch.setattr("edgeau.optimize.search.search.open_backend", slowly)
-    monkeypatch.setattr("edgeau.optimize.parity.open_backend", slowly)
+    monkeypatch.setattr("edgeau.optimize.predict.open_backend", slowly)
     package = quantized.copy_to(tmp_path / "slow.edgeau")
     chosen = search(package, crops, SearchOptions(minutes=0.5, max_drop=0.2)).chosen
     assert chosen["judged_on"] == len(crops)

@@ -1,4 +1,4 @@
-"""Metrics agree with scikit-learn wherever both are defined."""
+"""F1, accuracy and AUC agree with scikit-learn wherever both are defined."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as reference
 
-from edgeau.train.metrics import au_metrics, roc_auc
+from edgeau.runtime.evaluate import au_metrics, roc_auc
 
 
 @settings(max_examples=60)

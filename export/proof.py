@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from edgeau.runtime.backends import Backend, open_backend
+from edgeau.runtime.backends import open_backend
 from edgeau.runtime.crop import crop_face
 from edgeau.runtime.crop_source import read_crops
 from edgeau.runtime.detect import default_detector
 from edgeau.runtime.errors import EdgeauError
+from edgeau.runtime.evaluate import predict
 from edgeau.runtime.manifest import CropSpec, Parity
 from edgeau.runtime.parity import measure_parity
 from edgeau.train.models import AuModel
@@ -47,7 +48,7 @@ def prove_parity(
     expected = _by_torch(model, inputs)
     with open_backend("onnxruntime", file) as backend:
         for size in (3, 1):
-            got = _in_batches(backend, inputs, size)
+            got = predict(backend.infer, inputs, size)
             for name in output_names(model):
                 _require_close(name, expected[name], got[name], size)
     return measure_parity(expected["au"], got["au"], thresholds, f"{SAMPLES} random crops and {origin}", "torch")
@@ -71,12 +72,6 @@ def _by_torch(model: AuModel, inputs: Mapping[str, np.ndarray]) -> Outputs:
             for i in range(len(inputs["face"]))
         ]
     return {name: torch.cat([row[i] for row in rows]).numpy() for i, name in enumerate(output_names(model))}
-
-
-def _in_batches(backend: Backend, inputs: Mapping[str, np.ndarray], size: int) -> Outputs:
-    starts = range(0, len(inputs["face"]), size)
-    parts = [backend.infer({name: array[i : i + size] for name, array in inputs.items()}) for i in starts]
-    return {name: np.concatenate([part[name] for part in parts]) for name in backend.output_names}
 
 
 def _random_crops(size_px: int) -> np.ndarray:
