@@ -11,6 +11,7 @@ from .choose import Choice, load
 from .errors import BackendError, EdgeauError, EngineError, InputError, MissingExtraError, PackageError
 from .manifest import Manifest
 from .package import Package
+from .version import __version__
 
 __all__ = [
     "Analyzer",
@@ -24,5 +25,6 @@ __all__ = [
     "MissingExtraError",
     "Package",
     "PackageError",
+    "__version__",
     "load",
 ]

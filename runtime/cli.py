@@ -11,6 +11,7 @@ import argparse
 import importlib
 import json
 import os
+import platform
 import sys
 import warnings
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import Any, List, Optional, Sequence, Tuple
 
 from . import plugins
 from .errors import EdgeauError, EdgeauWarning, InputError, MissingExtraError
+from .version import __version__
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Verb:
         extra: the extra that brings what the module imports.
         help: its line in ``edgeau --help``.
         rank: where that line stands; the list follows a model from its data to a device.
+        python: the oldest version of Python that its module runs on.
     """
 
     name: str
@@ -37,15 +40,19 @@ class Verb:
     extra: str
     help: str
     rank: int
+    python: Tuple[int, int] = (3, 10)
 
 
 GROUP = "edgeau.verbs"
 _COMMANDS = "edgeau.runtime.commands"
+ON_DEVICE = (3, 8)  # the Python of JetPack 5
 RUNTIME_VERBS = (
-    Verb("doctor", f"{_COMMANDS}.doctor", "cpu", "what this machine can run, and what to install", 10),
-    Verb("inspect", f"{_COMMANDS}.inspect", "cpu", "what a package, ONNX or engine is, and what is wrong", 70),
-    Verb("run", f"{_COMMANDS}.run", "cpu", "action units of an image, folder, video or camera", 90),
-    Verb("serve", f"{_COMMANDS}.serve", "cpu", "answer images over HTTP", 95),
+    Verb("doctor", f"{_COMMANDS}.doctor", "cpu", "what this machine can run, and what to install", 10, ON_DEVICE),
+    Verb(
+        "inspect", f"{_COMMANDS}.inspect", "cpu", "what a package, ONNX or engine is, and what is wrong", 70, ON_DEVICE
+    ),
+    Verb("run", f"{_COMMANDS}.run", "cpu", "action units of an image, folder, video or camera", 90, ON_DEVICE),
+    Verb("serve", f"{_COMMANDS}.serve", "cpu", "answer images over HTTP", 95, ON_DEVICE),
 )
 
 EXIT_OK, EXIT_FAILED, EXIT_WRONG_INPUT = 0, 1, 2
@@ -98,7 +105,15 @@ def note(text: str) -> None:
 
 
 def load_verb(verb: Verb) -> Any:
-    """Import a verb's module. Raises MissingExtraError where its layer or its dependencies are not installed."""
+    """Import a verb's module.
+
+    Raises:
+        MissingExtraError: its layer or its dependencies are not installed.
+        InputError: it needs a newer Python.
+    """
+    if sys.version_info < verb.python:
+        expected = ".".join(map(str, verb.python)) + " or newer"
+        raise InputError(f"Python for `edgeau {verb.name}`", got=platform.python_version(), expected=expected)
     try:
         return importlib.import_module(verb.module)
     except ModuleNotFoundError as error:
@@ -149,7 +164,7 @@ def _parser(asked: Optional[Verb]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="edgeau", description="Facial action unit models from research to the edge.", allow_abbrev=False
     )
-    parser.add_argument("--version", action="version", version=f"edgeau {_version()}")
+    parser.add_argument("--version", action="version", version=f"edgeau {__version__}")
     subparsers = parser.add_subparsers(metavar="VERB")
     for verb in all_verbs() if asked is None else (asked,):
         module = load_verb(verb) if asked else None
@@ -164,15 +179,6 @@ def _parser(asked: Optional[Verb]) -> argparse.ArgumentParser:
             module.add_arguments(sub)
             sub.set_defaults(run=module.run)
     return parser
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("edgeau")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def _complain(text: str) -> int:

@@ -1,1 +1,8 @@
 """TensorRT engines: built, verified, explained. Needs numpy and tensorrt only, on Python 3.8 and later."""
+
+from .builder import BuildOptions
+from .bundle import make_bundle
+from .make import MakeOptions, make_engine
+from .remote import build_on_host
+
+__all__ = ["BuildOptions", "MakeOptions", "build_on_host", "make_bundle", "make_engine"]

@@ -16,15 +16,15 @@ import shlex
 import shutil
 import tarfile
 import tempfile
-from importlib import metadata
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
-from edgeau.runtime.errors import EngineError, InputError
+from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import PathLike, atomic_path, sha256_file
 from edgeau.runtime.manifest import Manifest, Variant
 from edgeau.runtime.package import Package
 from edgeau.runtime.parity_crops import gather, write_evidence
+from edgeau.runtime.version import __version__
 
 from .ladder import LADDER
 from .make import ENGINES, MakeOptions
@@ -78,7 +78,7 @@ def make_bundle(
         if wheel is not None:
             shutil.copyfile(made, folder / made.name)
         files = {file: sha256_file(folder / file) for file in (CROPS, made.name)}
-        recipe = make_recipe(target, name, _version(), options, files)
+        recipe = make_recipe(target, name, __version__, options, files)
         write_recipe(folder, recipe)
         script = _install_script(target, name, options, made.name, samples)
         (folder / "install.sh").write_text(script, encoding="utf-8")
@@ -138,7 +138,7 @@ def _install_script(target: str, package: str, options: MakeOptions, wheel: str,
     falls = f"; if that fails {', then '.join(lower)}" if options.fall_back and lower else ""
     parity = f"compare it with FP32 on {samples} crops, and keep it only if it says the same"
     words = {
-        "EDGEAU": _version(),
+        "EDGEAU": __version__,
         "PACKAGE": package,
         "TARGET": "any machine with TensorRT" if target == ANY else target,
         "PRECISION": options.precision,
@@ -183,10 +183,3 @@ def _filled(template: str, words: Dict[str, str]) -> str:
     for word, value in words.items():
         text = text.replace(f"@{word}@", value)
     return text
-
-
-def _version() -> str:
-    try:
-        return metadata.version("edgeau")
-    except metadata.PackageNotFoundError as error:
-        raise EngineError("edgeau is not installed; type pip install . in its folder") from error

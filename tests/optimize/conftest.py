@@ -15,7 +15,6 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgeau.optimize.quantization.quantize import quantize_package
 from edgeau.runtime.files import sha256_file
 from edgeau.runtime.manifest import CropSpec, InputSpec, Manifest, NeutralSpec, Variant
 from edgeau.runtime.package import Package
@@ -366,5 +365,7 @@ def quantized(
     tmp_path_factory: pytest.TempPathFactory, model: onnx.ModelProto, calibration: Path, evaluation: Path
 ) -> Package:
     """The toy package with an INT8 variant for each target. Shared: copy it before changing it."""
+    from edgeau.optimize.quantization.quantize import quantize_package  # needs more than the engine's tests may
+
     package = write_package(tmp_path_factory.mktemp("packages") / "quantized.edgeau", model)
     return quantize_package(package.path, str(calibration), evaluation=str(evaluation))[0]

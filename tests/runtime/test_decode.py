@@ -1,4 +1,3 @@
-# ruff: noqa: UP006, UP035, UP045 - these types are looked at while the test runs, on Python 3.8 too
 from __future__ import annotations
 
 import dataclasses

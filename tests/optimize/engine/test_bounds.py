@@ -37,7 +37,7 @@ def test_the_suspect_range_ends_at_the_first_broken_tensor(broken):
     names = ["a", "b", "c", "d"]
     reference = {name: draw.normal(size=(2, 8)) for name in names}
     noise = [0.5 if i >= broken else 1e-4 for i in range(4)]
-    outputs = {n: reference[n] + s * draw.normal(size=(2, 8)) for n, s in zip(names, noise, strict=True)}
+    outputs = {n: reference[n] + s * draw.normal(size=(2, 8)) for n, s in zip(names, noise)}
     start = names[broken - 1] if broken else "the input"
     assert suspect_range(names, reference, outputs).startswith(f"between {start} (")
     assert f"and {names[broken]} (" in suspect_range(names, reference, outputs)

@@ -119,6 +119,14 @@ def test_the_wheel_installs_and_runs_where_nothing_else_is(tmp_path, device, whe
     assert done.stdout.startswith("edgeau ")
 
 
+def test_a_wheel_is_written_without_importing_the_layers_in_it(tmp_path):
+    code = "import sys; sys.modules.update(dict.fromkeys(['torch', 'onnx', 'nncf', 'cv2']));"
+    code += "from edgeau.optimize.engine.wheel import write_wheel; print(write_wheel(sys.argv[1]))"
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "edgeau/train/trainer.py" in zipfile.ZipFile(done.stdout.strip()).namelist()
+
+
 def test_a_wheel_of_something_else_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "other.whl", "w") as archive:
         archive.writestr("other/__init__.py", "")
