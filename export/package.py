@@ -19,6 +19,8 @@ from edgeau.train.models import AuModel
 from .graph import input_names, to_onnx
 from .proof import prove_parity
 
+__all__ = ["ExportOptions", "export_package"]
+
 VARIANT, FILE = "fp32", "fp32.onnx"
 RENDERED_ONLY = (
     "Trained on rendered (synthetic) faces only: it shows the chain working and is no measuring instrument. "

@@ -135,6 +135,7 @@ class Manifest:
         provenance: data, folds, commit, versions, seed, metrics, command.
         selection: per device fingerprint, the variant and settings that measured best there.
         notes: limits and intended use, for a person.
+        schema_version: of the manifest's form; an older edgeau refuses a newer one.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Finishing: the passes that make one Q/DQ file right and fast for one reader of it.
 
-The same integers mean different things to different readers (see `emulate`), so each target has its own passes, in
-order. They work on anybody's Q/DQ ONNX. Run on what they wrote, they change nothing.
+The same integers mean different things to different readers (``quantization/emulate.py`` says how), so each target
+has its own passes, in order. They work on anybody's Q/DQ ONNX. Run on their own output, they change nothing.
 """
 
 from __future__ import annotations
@@ -75,6 +75,7 @@ class FinishResult:
 
     @property
     def modified(self) -> bool:
+        """Whether any pass changed anything."""
         return any(report.modified for report in self.passes)
 
     @property

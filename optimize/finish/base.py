@@ -20,7 +20,7 @@ MOST_ROUNDS = 8
 
 @dataclass(frozen=True)
 class Note:
-    """One thing that a pass changed or had to leave: the node, and what or why."""
+    """One thing that a pass changed or had to leave: the node, and a text that says what or why."""
 
     node: str
     text: str
@@ -59,6 +59,7 @@ class PassReport:
 
     @property
     def modified(self) -> bool:
+        """Whether the pass changed anything."""
         return bool(self.changed)
 
 

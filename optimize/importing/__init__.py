@@ -1,5 +1,6 @@
 """Somebody else's model as a package."""
 
 from .importer import ImportOptions, import_model
+from .wrap import Wrapping
 
-__all__ = ["ImportOptions", "import_model"]
+__all__ = ["ImportOptions", "Wrapping", "import_model"]

@@ -87,9 +87,11 @@ class Rule:
 
     @property
     def severity(self) -> Severity:
+        """``error`` or ``warning``, by the code's letter."""
         return "error" if self.code.startswith("E") else "warning"
 
     def concerns(self, target: Target | None) -> bool:
+        """Whether the rule applies to a target; without one, whether it applies everywhere."""
         return self.readers == EVERYWHERE if target is None else target.reader in self.readers
 
     def __call__(self, case: Case) -> Iterator[Finding]:

@@ -26,6 +26,8 @@ from .calibration import graph_inputs, read_calibration, some
 from .flavours import TARGETS, Target, finish_for, layers_in_float, predict_finished
 from .nncf_quantize import nncf_version, prepared, quantize_model
 
+__all__ = ["QuantizeOptions", "quantize_package"]
+
 Progress = Callable[[str], None]
 # Crops that show which values half precision can't hold.
 RANGE_CROPS = 32
@@ -87,7 +89,7 @@ def quantize_package(
 
     Args:
         path: the package, which must have an FP32 variant.
-        calibration: data specification, as `read_crops` takes it.
+        calibration: data specification, as ``--calib`` takes it.
         options: targets, number of samples, seed, accuracy budget.
         evaluation: data on which the budget is kept and parity measured; without it, parity is on the calibration data.
         out: write to this package instead and leave ``path`` as it is.

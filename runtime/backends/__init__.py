@@ -19,6 +19,7 @@ _TABLE: Dict[str, Tuple[str, str]] = {
     "tensorrt": (".tensorrt", "jetson"),
 }
 BACKEND_NAMES = tuple(_TABLE)
+"""Backends that `open_backend` and ``--backend`` know, by name."""
 
 
 def open_backend(name: str, file: Path, options: BackendOptions = BackendOptions()) -> Backend:

@@ -31,8 +31,8 @@ FAMILIES: Mapping[str, Family] = {
     "sma-net": Family(SmaNetConfig, SmaNet),
     "eau": Family(EauConfig, Eau),
 }
+"""The model families by name."""
 
-# Named sizes: the family, and the values that differ from the configuration's defaults. All sizes are our choice.
 PRESETS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     # Crops are aligned, so the classifier benefits from seeing each position: with a grid of 7, cednn-s reached an F1
     # of 0.40 after 250 steps of 32, with a global average 0.00.
@@ -72,6 +72,7 @@ PRESETS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         {"size_px": 224, "widths": (64, 128, 256, 512), "depths": (2, 2, 2, 2), "branch_width": 256, "gate_width": 64},
     ),
 }
+"""Named sizes: a family, and the values that differ from its configuration's defaults. All sizes are ours."""
 
 
 def build_model(family: str, config: Mapping[str, Any]) -> AuModel:
