@@ -3,10 +3,16 @@
 Everything is read below a root folder, so that a tree recorded on a board can stand in for the board. A fact that the
 files don't tell is None, never guessed. Sources of the paths: NVIDIA's Jetson Linux developer guide (device tree,
 ``nv_tegra_release``, ``nvpmodel``), the kernel's documentation of procfs and sysfs.
+
+A container hides the board: ``/proc/device-tree`` points into ``/sys/firmware``, which Docker masks (moby's list of
+masked paths; home-assistant/supervisor issue 4863 says what shows it again). There the board is what EDGEAU_BOARD
+says; without it the chip may still follow from ``nv_tegra_release``, which NVIDIA's container runtime mounts, and the
+compute capability from CUDA's driver.
 """
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import json
 import os
@@ -19,16 +25,12 @@ from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
 from .device import board_model, cpu_model, gpu_names, usable_cores
+from .errors import InputError
 from .files import PathLike
+from .targets import JETPACK_BY_L4T, Board, board_of, only_soc_of, parse_target
 
-# L4T release -> JetPack, as NVIDIA's JetPack archive pairs them.
-JETPACK_BY_L4T = {
-    "35.1.0": "5.0.2", "35.2.1": "5.1", "35.3.1": "5.1.1", "35.4.1": "5.1.2", "35.5.0": "5.1.3", "35.6.0": "5.1.4",
-    "36.2.0": "6.0 DP", "36.3.0": "6.0", "36.4.0": "6.1", "36.4.3": "6.2", "36.4.4": "6.2.1", "36.4.7": "6.2.1",
-    "36.5.0": "6.2.2", "38.2.0": "7.0", "38.2.1": "7.0", "38.2.2": "7.0", "38.4.0": "7.1",
-    "39.2.0": "7.2", "39.2.1": "7.2.1",
-}  # fmt: skip
 # System on chip, as the device tree names it -> compute capability (CUDA's list of devices).
+BOARD_VARIABLE = "EDGEAU_BOARD"
 CAPABILITY_BY_SOC = {"tegra210": "5.3", "tegra186": "6.2", "tegra194": "7.2", "tegra234": "8.7", "tegra264": "11.0"}
 
 
@@ -48,6 +50,7 @@ class Machine:
         cpu: model name; ``cores`` the number of CPUs online; ``memory_mib`` all of the memory.
         python, system: version of Python, and of the operating system.
         arch: such as ``x86_64`` or ``aarch64``.
+        container: whether this runs inside a container.
     """
 
     model: Optional[str] = None
@@ -67,11 +70,12 @@ class Machine:
     python: Optional[str] = None
     system: Optional[str] = None
     arch: Optional[str] = None
+    container: bool = False
 
     @property
     def is_jetson(self) -> bool:
         """Whether this is an NVIDIA Jetson."""
-        return self.soc is not None
+        return self.soc is not None or self.l4t is not None
 
     def to_json(self) -> Dict[str, Any]:
         """Plain JSON values."""
@@ -79,16 +83,22 @@ class Machine:
 
 
 def read_machine(root: PathLike = "/") -> Machine:
-    """Read the machine below ``root``. Only for ``/`` are this Python and ``nvidia-smi`` asked as well."""
+    """Read the machine below ``root``. Only for ``/`` are this Python, ``nvidia-smi`` and CUDA's driver asked as well.
+
+    Raises:
+        InputError: EDGEAU_BOARD names no board.
+    """
     top = Path(root)
     live = top == Path("/")
-    soc = _soc(top)
     l4t = _l4t(top)
+    board, soc = _board(top, l4t)
     gpu, driver, capability = _nvidia_smi() if live and soc is None else (None, None, None)
     gpu = gpu or next(iter(gpu_names(top / "proc/driver/nvidia/gpus")), None)
+    if live and capability is None and (soc is None and l4t is not None):
+        capability = _cuda_capability()
     modes = _power_modes(top)
     return Machine(
-        model=(board_model(top / "proc/device-tree/model") if soc else None) or gpu,
+        model=board or gpu,
         soc=soc,
         l4t=l4t,
         jetpack=JETPACK_BY_L4T.get(l4t or ""),
@@ -105,6 +115,7 @@ def read_machine(root: PathLike = "/") -> Machine:
         python=platform.python_version() if live else _system_python(top),
         system=_system(top),
         arch=platform.machine() if live else _arch(top),
+        container=any((top / mark).exists() for mark in (".dockerenv", "run/.containerenv")),
     )
 
 
@@ -121,8 +132,43 @@ def _found(pattern: str, text: Optional[str]) -> Optional[str]:
     return match.group(1).strip() if match else None
 
 
-def _soc(root: Path) -> Optional[str]:
-    return _found(r"nvidia,(tegra\d+)\b", _text(root / "proc/device-tree/compatible"))
+def _board(root: Path, l4t: Optional[str]) -> Tuple[Optional[str], Optional[str]]:
+    """Model and chip of a Jetson: the device tree's, else EDGEAU_BOARD's, else the chip alone from Jetson Linux."""
+    soc = _found(r"nvidia,(tegra\d+)\b", _text(root / "proc/device-tree/compatible"))
+    if soc is not None:
+        return board_model(root / "proc/device-tree/model"), soc
+    named = os.environ.get(BOARD_VARIABLE)
+    if named:
+        board = board_of(named) or _target_board(named)
+        return (named if board_of(named) else board.title), board.soc
+    return None, only_soc_of(l4t)
+
+
+def _target_board(named: str) -> Board:
+    try:
+        return parse_target(named).board
+    except InputError as error:
+        expected = f"the text of /proc/device-tree/model, or one of {error.expected}"
+        raise InputError(BOARD_VARIABLE, got=repr(named), expected=expected) from None
+
+
+def _cuda_capability() -> Optional[str]:
+    """Compute capability of the first GPU as CUDA's driver says it; None without one.
+
+    ``cuDeviceGetAttribute`` with 75 and 76, the major and the minor number (CUDA driver API, enum CUdevice_attribute).
+    """
+    try:
+        cuda = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return None
+    device, major, minor = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
+    calls = (
+        lambda: cuda.cuInit(0),
+        lambda: cuda.cuDeviceGet(ctypes.byref(device), 0),
+        lambda: cuda.cuDeviceGetAttribute(ctypes.byref(major), 75, device),
+        lambda: cuda.cuDeviceGetAttribute(ctypes.byref(minor), 76, device),
+    )
+    return f"{major.value}.{minor.value}" if all(call() == 0 for call in calls) else None
 
 
 def _l4t(root: Path) -> Optional[str]:

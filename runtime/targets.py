@@ -5,8 +5,13 @@ Sources, by the word used in ``source`` below:
     matrix     NVIDIA's TensorRT support matrices: compute capability, precisions, DLA
     modules    NVIDIA's Jetson module data sheets: memory, bandwidth, DLA cores
     seen       versions that users report from boards (NVIDIA/TensorRT issue 4832, ultralytics issue 14068,
-               pytorch/TensorRT issue 2700), where the archive gives only the first two numbers
+               pytorch/TensorRT issue 2700, SnapDragonfly/jetson-fpv's TESTENV.md), where the archive gives only the
+               first two numbers
+    containers dusty-nv/jetson-containers pull requests 1042, 1179 and 1676, which cite NVIDIA's release pages
+    nixos      anduril/jetpack-nixos pull requests 320, 536 and 541, which cite NVIDIA's release notes
     migration  NVIDIA's TensorRT 11.4 migration guide for Jetson
+
+Jetson Linux 35.6.3 and 36.5.1 were published, but no source says which JetPack they belong to.
 """
 
 from __future__ import annotations
@@ -24,7 +29,7 @@ class Board:
 
     Attributes:
         name: as ``--target`` takes it; ``title`` is NVIDIA's.
-        model: pattern of the device tree's model that tells it from the others.
+        model: pattern that the device tree's model matches for this board and no other.
         soc: system on chip, as the device tree names it.
         compute_capability: of the GPU.
         precisions: that its GPU computes faster than FP32, fp32 included.
@@ -110,16 +115,28 @@ JETPACKS = (
     JetPack("5.1.1", ("35.3.1",), "11.4", "8.5.2", "3.8", _XAVIER_AND_ORIN, "archive"),
     JetPack("5.1.2", ("35.4.1",), "11.4", "8.5.2", "3.8", _XAVIER_AND_ORIN, "archive, seen"),
     JetPack("5.1.3", ("35.5.0",), "11.4", "8.5.2", "3.8", _XAVIER_AND_ORIN, "archive"),
+    JetPack("5.1.4", ("35.6.0",), "11.4", "8.5.2", "3.8", _XAVIER_AND_ORIN, "archive, seen"),
+    JetPack("5.1.5", ("35.6.1", "35.6.2"), "11.4", "8.5.2", "3.8", _XAVIER_AND_ORIN, "archive, containers, nixos"),
+    JetPack("5.1.6", ("35.6.4",), "11.4", "8.5.2", "3.8", _XAVIER_AND_ORIN, "containers"),
+    JetPack("5.1.7", ("35.6.5",), "11.4", "8.5.2", "3.8", _XAVIER_AND_ORIN, "nixos"),
     JetPack("6.0", ("36.3.0",), "12.2", "8.6.2", "3.10", _ORIN, "archive, seen"),
     JetPack("6.1", ("36.4.0",), "12.6", "10.3.0", "3.10", _ORIN, "archive"),
     JetPack("6.2", ("36.4.3",), "12.6", "10.3.0", "3.10", _ORIN, "archive"),
     JetPack("6.2.1", ("36.4.4", "36.4.7"), "12.6", "10.3.0", "3.10", _ORIN, "archive"),
     JetPack("6.2.2", ("36.5.0",), "12.6", "10.3.0", "3.10", _ORIN, "archive"),
+    JetPack("6.2.3", ("36.5.2",), "12.6", "10.3.0", "3.10", _ORIN, "nixos"),
     JetPack("7.0", ("38.2.0", "38.2.1", "38.2.2"), "13.0", "10.13", "3.12", _THOR, "archive"),
     JetPack("7.1", ("38.4.0",), "13.0", "10.13", "3.12", _THOR, "archive"),
     JetPack("7.2", ("39.2.0",), "13.2", "10.16.2", "3.12", (*_ORIN, *_THOR), "seen, migration"),
     JetPack("7.2.1", ("39.2.1",), "13.2", "10.16.2", "3.12", (*_ORIN, *_THOR), "seen, migration"),
 )
+
+# L4T release -> JetPack. The last two are not in JETPACKS: TensorRT 8.4, and a developer preview.
+JETPACK_BY_L4T = {
+    **{l4t: jetpack.release for jetpack in JETPACKS for l4t in jetpack.l4t},
+    "35.1.0": "5.0.2",
+    "36.2.0": "6.0 DP",
+}
 
 
 def parse_target(text: str) -> Target:
@@ -144,6 +161,16 @@ def parse_target(text: str) -> Target:
 def board_of(model: Optional[str]) -> Optional[Board]:
     """The board whose device tree has this model; None where it is none of BOARDS."""
     return next((board for board in BOARDS if re.search(board.model, model or "")), None)
+
+
+def only_soc_of(l4t: Optional[str]) -> Optional[str]:
+    """The chip that a release of Jetson Linux runs on, where it is only one: 36 is Orin's; else None.
+
+    Releases of one major version run on the same chips, so an unlisted one is told by its major version.
+    """
+    major = (l4t or "").split(".")[0]
+    socs = {soc for jetpack in JETPACKS for soc in jetpack.socs if major in {r.split(".")[0] for r in jetpack.l4t}}
+    return next(iter(socs)) if len(socs) == 1 else None
 
 
 def slug_of(model: Optional[str]) -> str:

@@ -24,9 +24,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the user's cache and detector out of the tests."""
+    """Keep the user's cache, detector and board out of the tests."""
     monkeypatch.setenv("EDGEAU_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
     monkeypatch.delenv("EDGEAU_YUNET", raising=False)
+    monkeypatch.delenv("EDGEAU_BOARD", raising=False)
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,13 @@
 """Energy of an inference, from the counters that the kernel publishes.
 
-Two sources, both plain files:
+Three sources, all plain files:
 - RAPL of x86 (``/sys/class/powercap/intel-rapl:N/energy_uj``, microjoules, wraps at ``max_energy_range_uj``);
 - the INA3221 monitors of a Jetson (``/sys/bus/i2c/drivers/ina3221/*/hwmon/*``: ``inN_label``, ``inN_input`` in mV,
   ``currN_input`` in mA). Boards with a rail for the whole module (``VDD_IN``, ``POM_5V_IN``) are measured there, others
-  by the sum of their rails.
+  by the sum of their rails;
+- the INA238 at a Jetson Thor's input, which sees the module and its carrier (``/sys/class/hwmon/hwmonN`` whose ``name``
+  is ``ina238``: ``power1_input`` in microwatts; the kernel's documentation of ina238). Thor's INA3221 leaves out what
+  doesn't pass its rails, so the INA238 is preferred (NVIDIA's forum, topic 366461).
 
 A thread samples while the work runs. Idle power is taken before, so that the net figure is what the work added. Where
 there is no counter, the result says so and why; it is never zero.
@@ -29,7 +32,7 @@ class Energy:
     """Energy of the measured calls, or why there is none.
 
     Attributes:
-        source: ``rapl``, ``ina3221``, or None where nothing can be read.
+        source: ``rapl``, ``ina3221``, ``ina238``, or None where nothing can be read.
         reason: why it is unavailable; "" where it is.
         rails: names of the counters that were summed.
         idle_w, active_w: mean power before, and during the work.
@@ -51,10 +54,10 @@ class Meter:
     """A way to read energy: ``joules`` grows for as long as ``sample`` is called often enough.
 
     Attributes:
-        source: ``rapl`` or ``ina3221``.
+        source: ``rapl``, ``ina3221`` or ``ina238``.
         rails: names of its counters.
-        read: for RAPL the microjoules of each counter, for INA3221 the watts of each rail.
-        wraps: for RAPL where each counter wraps, in microjoules; empty for INA3221.
+        read: for RAPL the microjoules of each counter, for the others the watts of each rail.
+        wraps: for RAPL where each counter wraps, in microjoules; empty for the others.
     """
 
     source: str
@@ -65,12 +68,12 @@ class Meter:
 
 def find_meter(root: Path = Path("/")) -> Meter | str:
     """The energy counter below ``root``, or the reason why there is none."""
-    jetson = _ina3221(root)
+    jetson = _ina238(root) or _ina3221(root)
     if jetson is not None:
         return jetson
     zones = sorted((root / "sys/class/powercap").glob("intel-rapl:[0-9]"))
     if not zones:
-        return "neither RAPL (/sys/class/powercap) nor INA3221 (Jetson) is on this machine"
+        return "neither RAPL (/sys/class/powercap) nor INA3221 or INA238 (Jetson) is on this machine"
     files = [zone / "energy_uj" for zone in zones]
     try:
         for file in files:
@@ -144,6 +147,18 @@ def energy_of(meter: Meter, idle_w: float, joules: float, seconds: float, calls:
         energy_mj=joules / calls * 1e3,
         net_energy_mj=(joules - idle_w * seconds) / calls * 1e3,
     )
+
+
+def _ina238(root: Path) -> Meter | None:
+    """The board's input; rails are named by their labels, or by the chip where the driver gives none."""
+    files: dict[str, Path] = {}
+    for name in sorted((root / "sys/class/hwmon").glob("hwmon*/name")):
+        power, label = name.with_name("power1_input"), name.with_name("in1_label")
+        if name.read_text().strip() == "ina238" and power.is_file():
+            files[label.read_text().strip() if label.is_file() else f"ina238 {name.parent.name}"] = power
+    if not files:
+        return None
+    return Meter("ina238", tuple(files), lambda: tuple(float(file.read_text()) / 1e6 for file in files.values()))
 
 
 def _ina3221(root: Path) -> Meter | None:

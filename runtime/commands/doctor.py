@@ -23,7 +23,7 @@ from edgeau.runtime.choose import choose
 from edgeau.runtime.cli import EXIT_FAILED, EXIT_OK, emit_json, note, say
 from edgeau.runtime.detect import examine_detector, fetch_yunet
 from edgeau.runtime.errors import EdgeauError, InputError
-from edgeau.runtime.machine import Machine, read_machine
+from edgeau.runtime.machine import BOARD_VARIABLE, Machine, read_machine
 from edgeau.runtime.machine_state import MachineState, read_state
 from edgeau.runtime.package import Package, shipped_package
 
@@ -77,9 +77,11 @@ def run(args: argparse.Namespace) -> int:
 
 def examine_board(machine: Machine, state: MachineState) -> List[Check]:
     """What a Jetson's owner should know: releases, TensorRT, power mode and clocks. Elsewhere empty."""
+    may_be_jetson = machine.is_jetson or machine.arch == "aarch64"
+    found = [_container(machine)] if machine.container and machine.model is None and may_be_jetson else []
     if not machine.is_jetson:
-        return []
-    found = [_jetpack(machine)]
+        return found
+    found.append(_jetpack(machine))
     if machine.tensorrt is None:
         found.append(Check("TensorRT", False, "not found", "sudo apt-get install nvidia-jetpack"))
     else:
@@ -222,6 +224,21 @@ def _version(distribution: str) -> Optional[str]:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
         return None
+
+
+def _container(machine: Machine) -> Check:
+    """What a container hides, and how to start it so that it doesn't."""
+    hidden = ["the board (/proc/device-tree is masked)"]
+    if machine.l4t is None:
+        hidden.append("JetPack (no /etc/nv_tegra_release)")
+    if machine.compute_capability is None:
+        hidden.append("the GPU (no CUDA driver)")
+    told = f"; the chip is told from L4T {machine.l4t}" if machine.soc else ""
+    hint = (
+        f"on a Jetson start it with: docker run --runtime nvidia -e {BOARD_VARIABLE}=\"$(tr -d '\\0' < "
+        '/proc/device-tree/model)" -v /etc/nv_tegra_release:/etc/nv_tegra_release:ro'
+    )
+    return Check("container", None, f"hides {', '.join(hidden)}{told}", hint)
 
 
 def _jetpack(machine: Machine) -> Check:

@@ -50,6 +50,25 @@ def test_jetpack_4_is_too_old():
     assert "too old" in jetpack.text
 
 
+def test_a_container_says_what_it_hides_and_how_to_start_it():
+    checks = board("orin-nano-container-jp6.2")
+    assert checks["JetPack"].text == "6.2 (L4T 36.4.3)"
+    assert "/proc/device-tree is masked" in checks["container"].text
+    assert "-e EDGEAU_BOARD=" in checks["container"].hint
+
+
+def test_a_container_whose_board_is_named_hides_nothing_that_matters(monkeypatch):
+    monkeypatch.setenv("EDGEAU_BOARD", "orin-nano")
+    assert "container" not in board("orin-nano-container-jp6.2")
+
+
+def test_a_container_without_anything_of_a_board_says_all_that_is_missing(machine_tree):
+    root = machine_tree({".dockerenv": "", "usr/lib/aarch64-linux-gnu/libc.so.6": ""})
+    (check,) = examine_board(read_machine(root), read_state(root))
+    for missing in ("/proc/device-tree", "/etc/nv_tegra_release", "no CUDA driver"):
+        assert missing in check.text
+
+
 def test_a_pc_has_no_board_to_examine():
     assert board("pc-rtx") == {}
 

@@ -1,7 +1,11 @@
+import ctypes
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from edgeau.runtime import machine as machine_module
+from edgeau.runtime.errors import InputError
 from edgeau.runtime.machine import read_machine
 from edgeau.runtime.machine_state import read_state
 
@@ -13,6 +17,7 @@ KNOWN = {
         "soc": "tegra234", "l4t": "36.4.3", "jetpack": "6.2", "power_mode": "25W",
         "power_modes": {0: "15W", 1: "25W", 2: "MAXN_SUPER"}, "tensorrt": "10.3.0", "driver": "540.4.0",
         "compute_capability": "8.7", "cores": 6, "memory_mib": 7619, "python": "3.10", "arch": "aarch64",
+        "container": False,
     },
     "agx-orin-jp6.0": {
         "model": "NVIDIA Jetson AGX Orin Developer Kit", "soc": "tegra234", "l4t": "36.3.0", "jetpack": "6.0",
@@ -28,6 +33,11 @@ KNOWN = {
         "model": "NVIDIA Jetson AGX Thor Developer Kit", "soc": "tegra264", "l4t": "38.2.0", "jetpack": "7.0",
         "power_mode": "120W", "tensorrt": "10.13.3", "cuda": "13.0.0", "compute_capability": "11.0", "cores": 14,
     },
+    "orin-nano-container-jp6.2": {
+        # The device tree is masked: Jetson Linux 36 runs on one chip only, which gives the capability.
+        "model": None, "soc": "tegra234", "l4t": "36.4.3", "jetpack": "6.2", "compute_capability": "8.7",
+        "container": True, "tensorrt": "10.3.0", "power_mode": None, "memory_mib": 7619,
+    },
     "pc-rtx": {
         "model": "NVIDIA GeForce RTX 3060", "gpu": "NVIDIA GeForce RTX 3060", "soc": None, "l4t": None,
         "jetpack": None, "power_mode": None, "power_modes": {}, "driver": "535.129.03", "tensorrt": "8.6.1",
@@ -41,6 +51,53 @@ def test_a_machine_is_read_from_its_files(name):
     machine = read_machine(MACHINES / name)
     assert {key: getattr(machine, key) for key in KNOWN[name]} == KNOWN[name]
     assert machine.is_jetson == (name != "pc-rtx")
+
+
+@pytest.mark.parametrize(
+    ("named", "model"),
+    [
+        ("NVIDIA Jetson Orin Nano Developer Kit", "NVIDIA Jetson Orin Nano Developer Kit"),
+        ("orin-nano", "Jetson Orin Nano"),
+    ],
+)
+def test_inside_a_container_a_variable_names_the_board(named, model, monkeypatch):
+    monkeypatch.setenv("EDGEAU_BOARD", named)
+    machine = read_machine(MACHINES / "orin-nano-container-jp6.2")
+    assert (machine.model, machine.soc, machine.compute_capability) == (model, "tegra234", "8.7")
+
+
+def test_the_device_tree_counts_for_more_than_the_variable(monkeypatch):
+    monkeypatch.setenv("EDGEAU_BOARD", "thor")
+    assert read_machine(MACHINES / "orin-nano-jp6.2").soc == "tegra234"
+
+
+def test_a_variable_that_names_no_board_says_so(monkeypatch):
+    monkeypatch.setenv("EDGEAU_BOARD", "raspberry-pi")
+    with pytest.raises(
+        InputError, match=r"EDGEAU_BOARD: got 'raspberry-pi', expected the text of /proc/device-tree/model"
+    ):
+        read_machine(MACHINES / "orin-nano-container-jp6.2")
+
+
+def test_without_a_driver_cuda_tells_no_capability(monkeypatch):
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: (_ for _ in ()).throw(OSError(name)))
+    assert machine_module._cuda_capability() is None
+
+
+def test_cuda_s_driver_tells_the_capability(monkeypatch):
+    """Numbers of the attributes as in the header of CUDA 12.6: COMPUTE_CAPABILITY_MAJOR = 75, _MINOR = 76."""
+
+    def attribute(target, number, device):
+        target._obj.value = {75: 8, 76: 7}[number]
+        return 0
+
+    driver = SimpleNamespace(
+        cuInit=lambda flags: 0, cuDeviceGet=lambda device, ordinal: 0, cuDeviceGetAttribute=attribute
+    )
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: driver)
+    assert machine_module._cuda_capability() == "8.7"
+    driver.cuInit = lambda flags: 100  # CUDA_ERROR_NO_DEVICE
+    assert machine_module._cuda_capability() is None
 
 
 def test_an_empty_tree_gives_a_machine_of_which_nothing_is_known(tmp_path):

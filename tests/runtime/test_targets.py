@@ -3,12 +3,14 @@
 import pytest
 
 from edgeau.runtime.errors import InputError
-from edgeau.runtime.machine import CAPABILITY_BY_SOC, JETPACK_BY_L4T
-from edgeau.runtime.targets import BOARDS, JETPACKS, board_of, parse_target, slug_of
+from edgeau.runtime.machine import CAPABILITY_BY_SOC
+from edgeau.runtime.targets import BOARDS, JETPACK_BY_L4T, JETPACKS, board_of, only_soc_of, parse_target, slug_of
 
 
 def test_a_board_alone_means_every_jetpack_that_runs_on_it():
-    assert [jetpack.release for jetpack in parse_target("agx-xavier").jetpacks] == ["5.1", "5.1.1", "5.1.2", "5.1.3"]
+    assert [jetpack.release for jetpack in parse_target("agx-xavier").jetpacks] == [
+        "5.1", "5.1.1", "5.1.2", "5.1.3", "5.1.4", "5.1.5", "5.1.6", "5.1.7",
+    ]  # fmt: skip
     assert {jetpack.python for jetpack in parse_target("orin-nano").jetpacks} == {"3.8", "3.10", "3.12"}
 
 
@@ -30,6 +32,8 @@ def test_what_does_not_exist_is_refused_with_what_does(text, match):
     ("model", "name"),
     [
         ("NVIDIA Jetson Orin Nano Developer Kit", "orin-nano"),
+        # As a board with JetPack 5.1.4 reports it (SnapDragonfly/jetson-fpv, TESTENV.md).
+        ("NVIDIA Orin Nano Developer Kit", "orin-nano"),
         ("NVIDIA Orin NX Developer Kit", "orin-nx"),
         ("NVIDIA Jetson AGX Orin Developer Kit", "agx-orin"),
         ("NVIDIA Jetson Xavier NX Developer Kit", "xavier-nx"),
@@ -54,3 +58,27 @@ def test_the_tables_agree_with_what_machines_are_told_apart_by():
     for jetpack in JETPACKS:
         assert {JETPACK_BY_L4T[l4t] for l4t in jetpack.l4t} == {jetpack.release}
         assert jetpack.source
+
+
+@pytest.mark.parametrize(
+    ("l4t", "jetpack"),
+    [("35.6.0", "5.1.4"), ("35.6.2", "5.1.5"), ("35.6.4", "5.1.6"), ("35.6.5", "5.1.7"), ("36.5.2", "6.2.3")],
+)
+def test_security_releases_of_jetson_linux_belong_to_a_jetpack(l4t, jetpack):
+    assert JETPACK_BY_L4T[l4t] == jetpack
+    assert jetpack in {known.release for known in JETPACKS}
+
+
+@pytest.mark.parametrize(
+    ("l4t", "soc"),
+    [
+        ("36.4.3", "tegra234"),
+        ("36.9.9", "tegra234"),
+        ("38.2.0", "tegra264"),
+        ("35.6.0", None),
+        ("39.2.0", None),
+        (None, None),
+    ],
+)
+def test_a_release_for_one_chip_tells_the_chip(l4t, soc):
+    assert only_soc_of(l4t) == soc

@@ -55,6 +55,27 @@ def test_a_module_rail_stands_for_the_whole_board(machine_tree):
     assert meter.read() == (5.0,)
 
 
+def test_a_thor_is_measured_at_its_input_in_microwatts(machine_tree):
+    """Names and units: the kernel's documentation of ina238 (power1_input in microwatts)."""
+    chip = "sys/class/hwmon/hwmon4"
+    root = machine_tree(
+        {
+            **ina("VDD_GPU", 1, 20000, 900),
+            f"{chip}/name": "ina238\n",
+            f"{chip}/power1_input": "47120000\n",
+            "sys/class/hwmon/hwmon5/name": "nvme\n",
+        }
+    )
+    meter = find_meter(root)
+    assert (meter.source, meter.rails) == ("ina238", ("ina238 hwmon4",))
+    assert meter.read() == (pytest.approx(47.12),)
+
+
+def test_the_thor_among_the_machines_has_a_meter():
+    machines = Path(__file__).parents[2] / "runtime" / "machines"
+    assert find_meter(machines / "agx-thor-jp7.0").source == "ina238"
+
+
 def test_rails_are_summed_where_there_is_no_total(machine_tree):
     # Shunt sums have a label and no current of their own.
     shunt = {"sys/bus/i2c/drivers/ina3221/1-0040/hwmon/hwmon3/in7_label": "sum of shunt voltages\n"}
