@@ -98,7 +98,7 @@ def examine_software(machine: Machine) -> List[Check]:
     found = [_python()]
     found += [_backend(name, machine) for name in BACKEND_NAMES]
     if machine.gpu or machine.is_jetson:
-        found.append(_binding())
+        found.append(_binding(machine))
     found.append(_detector(machine))
     found.append(_package())
     return found + _extras(machine)
@@ -118,7 +118,12 @@ def _backend(name: str, machine: Machine) -> Check:
         return Check(name, True, version)
     text, _, hint = reason.partition("; type: ")
     if name != "tensorrt":
-        return Check(name, False, text, hint)
+        # pip's wheels would bring an OpenCV and a numpy beside JetPack's, and engines need neither.
+        return (
+            Check(name, None, f"{text}; engines run without it")
+            if machine.is_jetson
+            else Check(name, False, text, hint)
+        )
     if machine.is_jetson:
         return Check(name, False, f"{text}; it comes from JetPack, not from pip", _tensorrt_hint(machine))
     # No loss where there is no NVIDIA GPU.
@@ -131,11 +136,12 @@ def _tensorrt_hint(machine: Machine) -> str:
     return "sudo apt-get install python3-libnvinfer, and make the environment with --system-site-packages"
 
 
-def _binding() -> Check:
+def _binding(machine: Machine) -> Check:
     name = installed_binding()
     if name is None:
-        return Check("CUDA binding", False, "neither cuda-python nor pycuda", "pip install 'edgeau[jetson]'")
-    graphs = "" if name == "cuda-python" else "; CUDA graphs need cuda-python"
+        hint = "sudo apt-get install nvidia-jetpack" if machine.is_jetson else "pip install 'edgeau[gpu]'"
+        return Check("CUDA binding", False, "neither CUDA's runtime library, cuda-python nor pycuda", hint)
+    graphs = "; CUDA graphs need CUDA's runtime library or cuda-python" if name == "pycuda" else ""
     return Check("CUDA binding", True, name + graphs)
 
 
@@ -169,7 +175,8 @@ def _extras(machine: Machine) -> List[Check]:
     table = extras_table(_requirements())
     found = []
     for extra in table:
-        if extra == "all" or (extra == "jetson" and not machine.is_jetson) or (extra == "gpu" and not machine.gpu):
+        # What else pip offers doesn't fit beside JetPack's OpenCV, numpy and CUDA.
+        if extra == "all" or machine.is_jetson != (extra == "jetson") or (extra == "gpu" and not machine.gpu):
             continue
         absent = sorted(name for name in table[extra] if not _present(name))
         hint = f"pip install 'edgeau[{extra}]'" if absent else ""

@@ -55,7 +55,7 @@ def test_a_crop_set_gives_faces_their_neutrals_labels_and_subjects(crop_set: Pat
 def test_presence_starts_at_the_stated_intensity_and_keeps_the_unlabelled(crop_set: Path) -> None:
     labels = read_crops(str(crop_set), SPEC).presence(["AU12", "AU06", "AU99"])[:3]
     expected = [[np.nan, 0, np.nan], [0, 0, np.nan], [1, 1, np.nan]]
-    assert np.array_equal(labels, np.array(expected, np.float32), equal_nan=True)
+    np.testing.assert_array_equal(labels, np.array(expected, np.float32))
 
 
 def test_a_limit_is_spread_over_all_subjects(crop_set: Path) -> None:

@@ -98,12 +98,32 @@ def test_without_opencv_there_is_no_detector(monkeypatch, machine, hint):
     assert hint in checks["face detector"].hint
 
 
-def test_a_jetson_gets_tensorrt_from_jetpack_and_not_from_pip():
-    checks = {check.name: check for check in doctor.examine_software(read_machine(MACHINES / "orin-nano-jp6.2"))}
-    if checks["tensorrt"].ok:
-        pytest.skip("TensorRT is installed here")
-    assert "python3-libnvinfer" in checks["tensorrt"].hint
-    assert checks["CUDA binding"].ok or "edgeau[jetson]" in checks["CUDA binding"].hint
+def test_a_jetson_gets_everything_from_jetpack_and_nothing_from_pip(monkeypatch):
+    """cuda-python 13 refuses the driver of JetPack 6, and numpy 2 breaks its cv2: apt has what is missing."""
+    monkeypatch.setattr(doctor, "missing", lambda name: f"{name} is not installed; type: pip install 'edgeau[cpu]'")
+    monkeypatch.setattr(doctor, "installed_binding", lambda: None)
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None)
+    monkeypatch.setattr(
+        doctor,
+        "_requirements",
+        lambda: ['numpy<2; extra == "jetson"', 'absent>=1; extra == "cpu"', 'absent; extra == "gpu"'],
+    )
+    checks = doctor.examine_software(read_machine(MACHINES / "orin-nano-jp6.2"))
+    assert [check.name for check in checks if "pip install" in check.hint] == []
+    hints = {check.name: check.hint for check in checks}
+    assert "python3-libnvinfer" in hints["tensorrt"]
+    assert hints["CUDA binding"] == "sudo apt-get install nvidia-jetpack"
+    assert hints["face detector"] == "sudo apt-get install python3-opencv"
+
+
+def test_the_extra_for_a_jetson_keeps_what_jetpack_has():
+    import re
+
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    (jetson,) = re.findall(r"^jetson = (.*)$", text, re.MULTILINE)
+    assert jetson == '["numpy<2"]'
+    (needed,) = re.findall(r"^dependencies = (.*)$", text, re.MULTILINE)
+    assert needed == '["numpy>=1.17"]'  # Ubuntu 20.04, the base of JetPack 5, has 1.17.4
 
 
 def test_this_machine_is_described(capsys):
