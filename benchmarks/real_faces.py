@@ -23,7 +23,7 @@ from edgeau.runtime.cli import note, say
 from edgeau.runtime.crop import crop_face
 from edgeau.runtime.files import write_bytes, write_json, write_text
 from edgeau.runtime.images import read_image
-from edgeau.runtime.video import VideoSource
+from edgeau.runtime.video import open_video
 
 from .demo import photo_bgr
 from .plots import clip_curves
@@ -86,7 +86,7 @@ def read_clip(analyzer: Analyzer, path: Path) -> tuple[np.ndarray, np.ndarray, i
         time_s float [T], presence float [T, A] of the largest face, and the number of frames without a face.
     """
     crops, times, missed = [], [], 0
-    for _, time_s, frame in VideoSource(str(path)):
+    for _, time_s, frame in open_video(str(path)):
         found = analyzer.detector.detect(frame)
         if not found:
             missed += 1

@@ -1,51 +1,91 @@
-"""Videos and cameras in, annotated videos out, through OpenCV."""
+"""Videos in, annotated videos out, through OpenCV."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Iterator, Optional, Tuple, Type, Union
+from typing import Any, Iterator, List, Optional, Protocol, Tuple, Type, Union
 
 import numpy as np
 
 from .errors import InputError
 from .files import atomic_path
-from .opencv import quiet
+from .opencv import quiet, video_backends
 
+STREAM_TIMEOUT_MS = 5000
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
 
 
-class VideoSource:
-    """A video file or a camera, frame by frame.
+class Capture(Protocol):
+    """What is needed of ``cv2.VideoCapture``."""
+
+    def read(self) -> Tuple[bool, np.ndarray]:
+        """Whether there was a frame, and the frame, uint8 [H, W, 3] BGR."""
+        ...
+
+    def get(self, number: int) -> float:
+        """A property such as ``cv2.CAP_PROP_FPS``; 0 or less where unknown."""
+        ...
+
+    def release(self) -> None:
+        """Let the file, camera or connection go."""
+        ...
+
+
+def open_capture(source: Union[str, int], name: str, *, gstreamer: bool = False, hint: Optional[str] = None) -> Capture:
+    """Open what OpenCV can read.
 
     Args:
-        source: a path, or a camera's number.
+        source: a path, an address, a camera's number, or a pipeline.
+        name: for messages.
+        gstreamer: ``source`` is a GStreamer pipeline.
+        hint: what to do where it can't be opened.
+
+    Raises:
+        InputError: it can't be opened.
+    """
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    import cv2
+
+    arguments: List[Any] = [source]
+    if gstreamer:
+        arguments.append(cv2.CAP_GSTREAMER)
+    elif "://" in str(source) and "FFMPEG" in video_backends() and hasattr(cv2, "CAP_PROP_OPEN_TIMEOUT_MSEC"):
+        # It would wait 30 s for a camera that is away.
+        limits = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC)
+        arguments += [cv2.CAP_FFMPEG, [value for limit in limits for value in (limit, STREAM_TIMEOUT_MS)]]
+    with quiet():
+        capture: Capture = cv2.VideoCapture(*arguments)
+        opened = capture.isOpened()  # type: ignore[attr-defined]
+    if not opened:
+        raise InputError(name, got="nothing that OpenCV can open", expected="a whole video or a camera", hint=hint)
+    return capture
+
+
+def open_video(path: str) -> VideoSource:
+    """Open a video file. Raises InputError where it can't be opened."""
+    if not Path(path).is_file():
+        raise InputError(f"video {path}", got="no such file", expected="a video file")
+    return VideoSource(open_capture(path, path), path)
+
+
+class VideoSource:
+    """A video, frame by frame.
+
+    Args:
+        capture: from ``open_capture``.
+        name: for messages.
 
     Attributes:
         fps: frames per second; 0 where unknown.
-        frame_count: as the file says; 0 for cameras and where unknown.
-
-    Raises:
-        InputError: it can't be opened, or has no frame.
+        frame_count: as the file says; 0 where unknown.
     """
 
-    def __init__(self, source: Union[str, int]) -> None:
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-        import cv2
-
-        self.name = f"camera {source}" if isinstance(source, int) else str(source)
-        if isinstance(source, str) and not Path(source).is_file():
-            raise InputError(f"video {source}", got="no such file", expected="a video file")
-        with quiet():
-            self._capture = cv2.VideoCapture(source)
-        if not self._capture.isOpened():
-            hint = "check that it is connected and free" if isinstance(source, int) else None
-            raise InputError(
-                self.name, got="nothing that OpenCV can open", expected="a whole video or a camera", hint=hint
-            )
-        self.fps = float(self._capture.get(cv2.CAP_PROP_FPS) or 0)
-        self.frame_count = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT) or 0))
+    def __init__(self, capture: Capture, name: str) -> None:
+        self.name, self._capture = name, capture
+        self.fps = frames_per_second(capture)
+        self.frame_count = frame_count(capture)
 
     def __iter__(self) -> Iterator[Tuple[int, float, np.ndarray]]:
         """Yield (frame number from 0, time_s, uint8 [H, W, 3] BGR). Raises InputError where not one frame decodes."""
@@ -60,8 +100,22 @@ class VideoSource:
             raise InputError(self.name, got="no frame that decodes", expected="a whole video")
 
     def close(self) -> None:
-        """Release the file or camera."""
+        """Release the file."""
         self._capture.release()
+
+
+def frames_per_second(capture: Capture) -> float:
+    """As the source says; 0 where it doesn't."""
+    import cv2
+
+    return max(0.0, float(capture.get(cv2.CAP_PROP_FPS) or 0))
+
+
+def frame_count(capture: Capture) -> int:
+    """As the file says; 0 for cameras and streams, which have no end."""
+    import cv2
+
+    return max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT) or 0))
 
 
 class VideoSink:

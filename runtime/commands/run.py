@@ -3,6 +3,7 @@
 edgeau run photo.jpg
 edgeau run clip.mp4 -o clip.csv --annotate clip-aus.mp4
 edgeau run camera:0 --format jsonl
+edgeau run rtsp://192.168.1.20/stream --format jsonl
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ FORMATS = ("table", "csv", "json", "jsonl")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", help="image, folder of images, video, or camera:0")
+    parser.add_argument("source", help="image, folder, video, camera:0, csi://0, rtsp:// or http:// address, or GStreamer pipeline")
     parser.add_argument("-p", "--package", help="model package (default: the one that ships with edgeau)")
     parser.add_argument(
         "-o", "--output", type=Path, help="write here instead of the terminal; the suffix names the format"

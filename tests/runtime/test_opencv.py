@@ -13,7 +13,7 @@ from edgeau.runtime.commands import doctor
 from edgeau.runtime.detect import HaarDetector, YuNetDetector, default_detector
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.machine import Machine
-from edgeau.runtime.video import VideoSource
+from edgeau.runtime.video import open_video
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_a_video_is_read_without_the_logging_functions_of_newer_builds(debian: N
     writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
     writer.write(np.zeros((48, 64, 3), np.uint8))
     writer.release()
-    assert [number for number, _, _ in VideoSource(str(file))] == [0]
+    assert [number for number, _, _ in open_video(str(file))] == [0]
 
 
 def test_the_log_level_comes_back() -> None:
