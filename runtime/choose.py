@@ -9,12 +9,16 @@ import numpy as np
 
 from .analyzer import Analyzer
 from .backends import BACKEND_NAMES, Backend, BackendOptions, missing, open_backend
-from .detect import make_detector
+from .detect import Detector, make_detector
 from .device import fingerprint
 from .errors import BackendError, EdgeauError, InputError
 from .files import PathLike
 from .manifest import NEUTRAL_POLICIES, NeutralSpec, Variant
 from .package import Package, shipped_package
+from .yunet import on_engines
+
+# Engines of YuNet's graphs (yunet_graph.with_uint8_input), one for each size of picture, with their sidecars.
+DETECTOR_ENGINES = "detector"
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,8 @@ def load(
         variant: name of the variant to run; by default the one measured best on this device, else the safest.
         backend: ``onnxruntime``, ``openvino`` or ``tensorrt``; by default the same.
         threads: CPU threads; by default the backend's own choice.
-        detector: ``yunet``, ``haar`` or a path to YuNet's file; by default YuNet where it is at hand.
+        detector: ``yunet``, ``yunet-opencv``, ``haar`` or a path to YuNet's file; by default the package's engines of
+            YuNet with a variant for TensorRT, else YuNet where its file is at hand, else Haar.
         neutral_policy: overrides the manifest's: ``first``, ``running``, ``none`` (compare each face with itself).
         neutral_image_bgr: uint8 [H, W, 3], BGR: a picture of the subject at rest, which is then the neutral.
 
@@ -70,11 +75,19 @@ def load(
     return Analyzer(
         opened.manifest,
         engine,
-        make_detector(detector),
+        _detector(opened, choice, detector),
         choice=choice,
         neutral=spec,
         neutral_image_bgr=neutral_image_bgr,
     )
+
+
+def _detector(package: Package, choice: Choice, name: Optional[str]) -> Detector:
+    """The detector asked for, or engines of it beside an engine of the model, or the default."""
+    engines = sorted((package.path / DETECTOR_ENGINES).glob("*.engine"))
+    if name is None and choice.backend == "tensorrt" and engines:
+        return on_engines([open_backend("tensorrt", file) for file in engines])
+    return make_detector(name, choice.threads)
 
 
 def open_variant(package: Package, choice: Choice) -> Backend:

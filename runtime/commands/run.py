@@ -32,7 +32,9 @@ FORMATS = ("table", "csv", "json", "jsonl")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("source", help="image, folder, video, camera:0, csi://0, rtsp:// or http:// address, or GStreamer pipeline")
+    parser.add_argument(
+        "source", help="image, folder, video, camera:0, csi://0, rtsp:// or http:// address, or GStreamer pipeline"
+    )
     parser.add_argument("-p", "--package", help="model package (default: the one that ships with edgeau)")
     parser.add_argument(
         "-o", "--output", type=Path, help="write here instead of the terminal; the suffix names the format"
@@ -44,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--variant", help="variant of the package (default: measured best, else fp32)")
     parser.add_argument("--backend", help="onnxruntime, openvino or tensorrt")
     parser.add_argument("--threads", type=int, help="CPU threads of the model")
-    parser.add_argument("--detector", help="yunet, haar, or a path to YuNet's file (default: the best at hand)")
+    parser.add_argument("--detector", help="yunet, yunet-opencv, haar, or YuNet's file (default: the best at hand)")
     parser.add_argument("--neutral", type=Path, help="picture of the subject at rest")
     parser.add_argument("--neutral-policy", help="first, running or none (default: the package's)")
     parser.add_argument("--max-frames", type=int, help="stop after so many frames")

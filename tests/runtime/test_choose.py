@@ -9,7 +9,8 @@ import pytest
 
 from edgeau.runtime import choose as module
 from edgeau.runtime import load
-from edgeau.runtime.choose import choose
+from edgeau.runtime.backends import FakeBackend
+from edgeau.runtime.choose import Choice, choose
 from edgeau.runtime.device import fingerprint
 from edgeau.runtime.errors import BackendError, InputError, PackageError
 from edgeau.runtime.package import Package, shipped_package
@@ -83,3 +84,22 @@ def test_both_cpu_backends_give_the_same_values(photo_bgr: np.ndarray, backend: 
     with load() as reference, load(backend=backend, threads=1) as analyzer:
         expected, found = reference.still(photo_bgr)[0].au, analyzer.still(photo_bgr)[0].au
     assert found == pytest.approx(expected, abs=1e-4)
+
+
+def test_engines_of_the_detector_go_with_an_engine_of_the_model(
+    package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = package.path / module.DETECTOR_ENGINES
+    folder.mkdir()
+    (folder / "yunet-640x384.engine").touch()
+    opened: list[tuple[str, str]] = []
+
+    def fake(name: str, file: Path) -> FakeBackend:
+        opened.append((name, file.name))
+        return FakeBackend({"image": (384, 640, 3)}, 1)
+
+    monkeypatch.setattr(module, "open_backend", fake)
+    assert module._detector(package, Choice("int8", "tensorrt", None, ""), None).name == "yunet"
+    assert opened == [("tensorrt", "yunet-640x384.engine")]
+    assert module._detector(package, Choice("int8", "tensorrt", None, ""), "haar").name == "haar"
+    assert module._detector(package, Choice("fp32", "onnxruntime", None, ""), None).name == "haar"

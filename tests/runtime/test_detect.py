@@ -5,11 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgeau.runtime.detect import HaarDetector, YuNetDetector, default_detector, make_detector
+from edgeau.runtime import detect, opencv
+from edgeau.runtime.detect import HaarDetector, default_detector, make_detector, open_yunet
 from edgeau.runtime.errors import InputError
-from edgeau.runtime.opencv import yunet_obstacle
-
-needs_opencv_4_8 = pytest.mark.skipif(yunet_obstacle() is not None, reason=f"YuNet in OpenCV: {yunet_obstacle()}")
 
 # The astronaut's eyes and mouth corners, read off the picture by eye; right is the subject's.
 EYES_AND_MOUTH = {0: (200, 101), 1: (248, 103), 3: (200, 143), 4: (240, 144)}
@@ -25,9 +23,8 @@ def test_haar_finds_the_one_face_of_the_photo_and_its_points(photo_bgr: np.ndarr
         assert np.abs(face.points_xy[index] - EYES_AND_MOUTH[index]).max() < MARGIN_PX
 
 
-@needs_opencv_4_8
 def test_yunet_finds_the_one_face_of_the_photo_and_its_points(photo_bgr: np.ndarray, yunet_path: Path) -> None:
-    (face,) = YuNetDetector(yunet_path).detect(photo_bgr)
+    (face,) = open_yunet(yunet_path).detect(photo_bgr)
     for index, place in EYES_AND_MOUTH.items():
         assert np.abs(face.points_xy[index] - place).max() < MARGIN_PX
     assert face.score > 0.8
@@ -50,10 +47,17 @@ def test_without_yunet_the_default_is_haar(monkeypatch: pytest.MonkeyPatch, tmp_
     assert default_detector().name == "haar"
 
 
-@needs_opencv_4_8
-def test_yunet_is_used_where_it_is_named(monkeypatch: pytest.MonkeyPatch, yunet_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("installed", "name"), [(("onnxruntime", "openvino"), "yunet"), (("openvino",), "yunet"), ((), "yunet-opencv")]
+)
+def test_yunet_runs_on_what_is_installed(
+    installed: tuple[str, ...], name: str, monkeypatch: pytest.MonkeyPatch, yunet_path: Path
+) -> None:
     monkeypatch.setenv("EDGEAU_YUNET", str(yunet_path))
-    assert default_detector().name == "yunet"
+    monkeypatch.setattr(detect, "missing", lambda backend: None if backend in installed else "not installed")
+    if not installed and opencv.yunet_obstacle():
+        name = "haar"
+    assert default_detector().name == name
 
 
 def test_a_wrong_yunet_path_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -62,5 +66,5 @@ def test_a_wrong_yunet_path_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         default_detector()
     garbage = tmp_path / "garbage.onnx"
     garbage.write_bytes(b"not a model")
-    with pytest.raises(InputError, match="YuNet"):
+    with pytest.raises(InputError, match=r"YuNet file .*garbage\.onnx"):
         make_detector(str(garbage))

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeau.runtime import opencv
+from edgeau.runtime import detect, opencv
 from edgeau.runtime.commands import doctor
-from edgeau.runtime.detect import HaarDetector, YuNetDetector, default_detector
+from edgeau.runtime.detect import HaarDetector, OpenCvYuNet, default_detector
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.machine import Machine
 from edgeau.runtime.video import open_video
@@ -67,9 +67,10 @@ def test_an_opencv_too_old_for_yunet_says_so_and_haar_is_used(
     version: str, yunet_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cv2, "__version__", version)
+    monkeypatch.setattr(detect, "missing", lambda backend: f"{backend} is not installed")
     monkeypatch.setenv("EDGEAU_YUNET", str(yunet_path))
     with pytest.raises(InputError, match=rf"YuNet: got OpenCV {version}, needs 4\.8"):
-        YuNetDetector(yunet_path)
+        OpenCvYuNet(yunet_path)
     assert default_detector().name == "haar"
     check = detector_check()
     assert check.ok is None
