@@ -27,14 +27,15 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from .errors import InputError
+from .action_units import EXPRESSIONS
+from .decode import decode, parse_json
+from .errors import InputError, PackageError
 from .files import atomic_path, write_json
 from .manifest import CropSpec
 
@@ -85,16 +86,12 @@ class CropSet:
         return digest.hexdigest()
 
     def presence(self, aus: Sequence[str], present_from: float = 2.0) -> np.ndarray:
-        """Labels for these AUs: float32 [N, len(aus)], 1 present, 0 absent, NaN not labelled.
-
-        ``present_from`` is the lowest intensity that counts as present; 2 is DISFA's usual protocol.
-        """
-        labels = np.full((len(self), len(aus)), np.nan, np.float32)
+        """Labels for these AUs as `presence_of` gives them: float32 [N, len(aus)], NaN for AUs without labels."""
+        intensity = np.full((len(self), len(aus)), np.nan, np.float32)
         for column, au in enumerate(aus):
             if au in self.aus:
-                value = self.intensity[:, self.aus.index(au)]
-                labels[:, column] = np.where(np.isnan(value), np.nan, (value >= present_from).astype(np.float32))
-        return labels
+                intensity[:, column] = self.intensity[:, self.aus.index(au)]
+        return presence_of(intensity, present_from)
 
     def inputs(self, takes_neutral: bool) -> Dict[str, np.ndarray]:
         """The graph's inputs by name."""
@@ -109,6 +106,44 @@ class CropSet:
             intensity=self.intensity[rows],
             subjects=tuple(self.subjects[row] for row in rows),
         )
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One subject's part of a crop set: its files' name, the subject's name, and the number of samples."""
+
+    name: str
+    subject: str
+    samples: int
+
+
+@dataclass(frozen=True)
+class Index:
+    """What ``index.json`` says of a crop set.
+
+    Attributes:
+        aus: names of the columns of ``au``.
+        shards: in order.
+        expressions: the names that ``expression`` counts in.
+        size_px: side of the images.
+        crop: the rule that made the crops.
+        generator: how the set was made, as JSON values; ``seed`` distinguishes subjects of the same name.
+    """
+
+    aus: Tuple[str, ...]
+    shards: Tuple[Shard, ...]
+    expressions: Tuple[str, ...] = EXPRESSIONS
+    size_px: int = CropSpec.size_px
+    crop: CropSpec = dataclasses.field(default_factory=CropSpec)
+    generator: Dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def presence_of(intensity: np.ndarray, present_from: float = 2.0) -> np.ndarray:
+    """Presence labels of FACS intensities: float32 of the same shape, 1 present, 0 absent, NaN not labelled.
+
+    ``present_from`` is the lowest intensity that counts as present; 2 is DISFA's usual protocol.
+    """
+    return np.where(np.isnan(intensity), np.nan, intensity >= present_from).astype(np.float32)
 
 
 def spread(count: int, limit: Optional[int]) -> np.ndarray:
@@ -134,22 +169,24 @@ def is_crop_set(folder: Path) -> bool:
     return (folder / INDEX).is_file()
 
 
-def read_index(folder: Path) -> Dict[str, Any]:
-    """The index of a crop set as it is in ``index.json``.
+def read_index(folder: Path) -> Index:
+    """The index of a crop set. Keys that are not the format's are ignored.
 
     Raises:
         InputError: missing, damaged, or of another format or version.
     """
     file = folder / INDEX
+    hint = "run the same `edgeau synth` again"
     try:
-        index = json.loads(file.read_bytes().decode("utf-8"))
+        value = parse_json(file.read_bytes(), str(file))
+        if not isinstance(value, dict) or (value.get("format"), value.get("version")) != (FORMAT, VERSION):
+            raise InputError(f"{file}", got="another format or version", expected=f"{FORMAT} {VERSION}")
+        known = {field.name for field in dataclasses.fields(Index)}
+        return decode(Index, {key: item for key, item in value.items() if key in known}, str(file))
     except FileNotFoundError:
         raise InputError(f"crop set {folder}", got=f"no {INDEX}", expected="a folder from `edgeau synth`") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{file}", got=f"unreadable JSON ({error})", hint="run `edgeau synth` again") from error
-    if not isinstance(index, dict) or (index.get("format"), index.get("version")) != (FORMAT, VERSION):
-        raise InputError(f"{file}", got="another format or version", expected=f"{FORMAT} {VERSION}")
-    return index
+    except PackageError as error:
+        raise InputError(f"crop set {folder}", got=f"a damaged index ({error})", hint=hint) from error
 
 
 def read_shard(folder: Path, name: str) -> Tuple[np.ndarray, Dict[str, np.ndarray]]:
@@ -180,30 +217,30 @@ def read_crop_set(folder: Path, size_px: int, limit: Optional[int] = None) -> Cr
         InputError: missing, damaged or empty.
     """
     index = read_index(folder)
-    counts = [int(shard["samples"]) for shard in index["shards"]]
+    counts = [shard.samples for shard in index.shards]
     chosen = spread(sum(counts), limit)
     faces: List[np.ndarray] = []
     neutrals: List[np.ndarray] = []
     intensity: List[np.ndarray] = []
     subjects: List[str] = []
     start = 0
-    for shard, count in zip(index["shards"], counts):
+    for shard, count in zip(index.shards, counts):
         rows = chosen[(chosen >= start) & (chosen < start + count)] - start
         start += count
         if len(rows) == 0:
             continue
-        pixels, labels = read_shard(folder, shard["name"])
+        pixels, labels = read_shard(folder, shard.name)
         own = labels["neutral"][rows]
         faces.append(np.asarray(pixels[rows]))
         neutrals.append(np.asarray(pixels[np.where(own >= 0, own, rows)]))
         intensity.append(labels["au"][rows].astype(np.float32))
-        subjects += [str(shard["subject"])] * len(rows)
+        subjects += [shard.subject] * len(rows)
     if not faces:
         raise InputError(f"crop set {folder}", got="no samples", expected="at least one")
     return CropSet(
         faces=fit(np.concatenate(faces), size_px),
         neutrals=fit(np.concatenate(neutrals), size_px),
-        aus=tuple(index["aus"]),
+        aus=index.aus,
         intensity=np.concatenate(intensity),
         subjects=tuple(subjects),
         origin=str(folder),
@@ -238,37 +275,11 @@ def write_shard(folder: Path, name: str, faces: np.ndarray, labels: Mapping[str,
         np.savez(file, **typed)
 
 
-def write_index(
-    folder: Path,
-    shards: Sequence[Tuple[str, str, int]],
-    *,
-    aus: Sequence[str],
-    expressions: Sequence[str],
-    crop: CropSpec,
-    generator: Mapping[str, Any],
-) -> Dict[str, Any]:
-    """Write ``index.json``, which makes a folder of shards a crop set, and return it as `read_index` does.
-
-    Args:
-        folder: the crop set's.
-        shards: name, subject and number of samples of each shard, in order.
-        aus: names of the columns of ``au``.
-        expressions: what ``expression`` counts in.
-        crop: the rule that made the crops.
-        generator: how the set was made, as JSON values; ``seed`` distinguishes subjects of the same name.
-    """
-    index = {
-        "format": FORMAT,
-        "version": VERSION,
-        "aus": list(aus),
-        "expressions": list(expressions),
-        "size_px": crop.size_px,
-        "crop": dataclasses.asdict(crop),
-        "generator": dict(generator),
-        "shards": [{"name": name, "subject": subject, "samples": count} for name, subject, count in shards],
-    }
-    write_json(folder / INDEX, index)
-    return read_index(folder)
+def write_index(folder: Path, index: Index) -> None:
+    """Write ``index.json``, which makes a folder of shards a crop set."""
+    value = dataclasses.asdict(index)
+    order = ("aus", "expressions", "size_px", "crop", "generator", "shards")
+    write_json(folder / INDEX, {"format": FORMAT, "version": VERSION, **{key: value[key] for key in order}})
 
 
 def read_crop_file(file: Path, size_px: int, limit: Optional[int] = None) -> CropSet:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from edgeau.runtime.action_units import EXPRESSIONS
 from edgeau.runtime.crop import crop_face
-from edgeau.runtime.crop_set import SHARDS, is_crop_set, write_index, write_shard
+from edgeau.runtime.crop_set import SHARDS, Index, Shard, is_crop_set, write_index, write_shard
 from edgeau.runtime.detect import Detector, cache_folder, default_detector
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import atomic_folder
@@ -54,7 +54,7 @@ def to_crop_set(name: str, root: Path, out: Path, crop: CropSpec = CropSpec(), d
         raise InputError("data set", got=repr(name), expected=", ".join(READERS))
     recordings = sorted(READERS[name](root), key=lambda r: (r.subject, r.name))
     aus = tuple(sorted({au for recording in recordings for au in recording.aus}))
-    shards: list[tuple[str, str, int]] = []
+    shards: list[Shard] = []
     finder = detector or default_detector()
     with atomic_folder(out) as folder:
         (folder / SHARDS).mkdir()
@@ -62,14 +62,14 @@ def to_crop_set(name: str, root: Path, out: Path, crop: CropSpec = CropSpec(), d
         for subject, own in tqdm(people, desc=f"cropping {name}", unit="subject"):
             count = _write_subject(folder, subject, own, aus, crop, finder)
             if count:
-                shards.append((subject, subject, count))
+                shards.append(Shard(subject, subject, count))
         if not shards:
             raise InputError(
                 f"data set {root}", got="labels, but no picture with a face", expected="the frames as well"
             )
         generator = {"name": name, "detector": finder.name}
-        write_index(folder, shards, aus=aus, expressions=EXPRESSIONS, crop=crop, generator=generator)
-    return sum(count for _, _, count in shards)
+        write_index(folder, Index(aus, tuple(shards), EXPRESSIONS, crop.size_px, crop, generator))
+    return sum(shard.samples for shard in shards)
 
 
 def _write_subject(

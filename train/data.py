@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -146,41 +146,38 @@ def _open(spec: str, crop: CropSpec, seed: int) -> FaceData:
 
 def _open_folder(folder: Path) -> FaceData:
     index = read_index(folder)
-    aus = tuple(index["aus"])
     shards, labels, subjects, start = [], [], [], 0
-    for entry in index["shards"]:
-        pixels, label = read_shard(folder, entry["name"])
+    for entry in index.shards:
+        pixels, label = read_shard(folder, entry.name)
         shards.append(Shard(pixels, start))
         own = label["neutral"].astype(np.int64)
         label["neutral"] = np.where(own >= 0, own + start, -1)
         labels.append(label)
-        subjects.append(_person(str(entry["subject"]), index.get("generator")))
+        subjects.append(_person(entry.subject, index.generator))
         start += len(pixels)
     if start == 0:
         raise InputError(f"crop set {folder}", got="no samples", expected="at least one")
     counts = [len(label["neutral"]) for label in labels]
     names = tuple(dict.fromkeys(subjects))
-    template = index.get("crop", {}).get("template")
-    crop = CropSpec(int(index["size_px"]), tuple((x, y) for x, y in template)) if template else CropSpec()
     return FaceData(
         shards=tuple(shards),
         shard_of=np.repeat(np.arange(len(shards), dtype=np.int32), counts),
         neutral=np.concatenate([label["neutral"] for label in labels]),
-        aus=aus,
+        aus=index.aus,
         intensity=np.concatenate([label["au"].astype(np.float32) for label in labels]),
-        expressions=tuple(index.get("expressions", EXPRESSIONS)),
+        expressions=index.expressions,
         expression=np.concatenate([_expression(label) for label in labels]),
         subject=np.repeat(np.array([names.index(s) for s in subjects], np.int32), counts),
         subjects=names,
         landmarks=_landmarks(labels),
-        crop=crop,
+        crop=index.crop,
         origins=(str(folder),),
     )
 
 
-def _person(subject: str, generator: Any) -> str:
+def _person(subject: str, generator: Mapping[str, Any] | None) -> str:
     """A generator numbers its people alike for every seed; the seed tells them apart."""
-    seed = generator.get("seed") if isinstance(generator, dict) else None
+    seed = None if generator is None else generator.get("seed")
     return subject if seed is None else f"{subject}@{seed}"
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from edgeau.runtime.crop_set import presence_of
 from edgeau.runtime.evaluate import Metrics, au_metrics
 
 from .batches import Batch, BatchOptions, plain_batches
@@ -70,7 +71,7 @@ def evaluate(
     found = [predictor.probabilities(part) for part in plain_batches(data, rows, options)]
     probability = np.concatenate([au for au, _ in found])
     intensity = data.intensity[rows]
-    presence = np.where(np.isnan(intensity), np.nan, (intensity >= present_from).astype(np.float32))
+    presence = presence_of(intensity, present_from)
     expressions = [expression for _, expression in found if expression is not None]
     accuracy = _expression_accuracy(np.concatenate(expressions), data.expression[rows]) if expressions else None
     return au_metrics(probability, presence, data.aus, thresholds, expression_accuracy=accuracy)

@@ -14,7 +14,7 @@ from edgeau.runtime.parity_crops import Evidence
 
 @dataclass(frozen=True)
 class Bound:
-    """What an engine may differ from FP32.
+    """How far an engine may be from FP32.
 
     Attributes:
         mean_abs_error: of probabilities, 0..1.
@@ -25,7 +25,7 @@ class Bound:
     flipped_share: float
 
     def broken_by(self, parity: Parity) -> Optional[str]:
-        """What of it a measured parity exceeds, in words; None where it holds."""
+        """How a measured parity exceeds the bound, in words; None if it does not."""
         share = parity.decisions_flipped / parity.decisions
         if parity.mean_abs_error > self.mean_abs_error:
             return f"mean error {parity.mean_abs_error:.4g} exceeds {self.mean_abs_error:.4g}"
@@ -35,7 +35,7 @@ class Bound:
         return None
 
 
-# What rounding alone gives, with room: FP16 has 11 bits of significand, INT8 two decimal digits a layer.
+# What rounding alone causes, with room: FP16 has 11 bits of significand, INT8 about two decimal digits per layer.
 BOUNDS = {
     "fp32": Bound(1e-4, 0.002),
     "fp16": Bound(5e-3, 0.01),
@@ -45,7 +45,7 @@ BOUNDS = {
 
 
 def bound_for(precision: str, variant: Variant) -> Bound:
-    """The bound of a precision, widened to twice what the ONNX variant itself was measured to differ from FP32."""
+    """The bound of a precision, or twice the difference from FP32 that the ONNX variant itself has, if that is more."""
     bound, known = BOUNDS[precision], variant.parity
     if known is None or variant.precision == "fp32" or not known.decisions:
         return bound
@@ -61,7 +61,7 @@ def check_engine(
     """Parity of an open engine with the FP32 ONNX, and the cosine of their outputs.
 
     Raises:
-        BackendError: the engine can't be run, or gave values that are not numbers.
+        BackendError: the engine can't be run, or its outputs are NaN or infinite.
     """
     outputs = predict_aus(backend, evidence.inputs, batch[1], batch[0])
     parity = measure_parity(evidence.reference, outputs, manifest.thresholds, evidence.data, evidence.variant.name)

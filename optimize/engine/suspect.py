@@ -74,7 +74,7 @@ def suspect_range(names: Sequence[str], reference: Mapping[str, np.ndarray], out
 
     Args:
         names: inner tensors in the order of the graph; those that one of the runs lacks are left out.
-        reference, outputs: float arrays by tensor name, of FP32 and of the engine that is judged.
+        reference, outputs: float arrays by tensor name, of FP32 and of the engine.
 
     Raises:
         EngineError: the runs share no inner tensor.

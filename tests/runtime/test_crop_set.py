@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from edgeau.runtime.crop_set import (
     CropSet,
+    Index,
+    Shard,
     read_index,
     read_shard,
     spread,
@@ -131,9 +133,8 @@ def labels(count: int) -> dict[str, np.ndarray]:
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     faces = RNG.integers(0, 256, (3, 16, 16, 3), np.uint8)
     write_shard(tmp_path, "s0", faces, labels(3))
-    index = write_index(
-        tmp_path, [("s0", "anna", 3)], aus=["AU12"], expressions=["neutral"], crop=SPEC, generator={"seed": 1}
-    )
+    index = Index(("AU12",), (Shard("s0", "anna", 3),), ("neutral",), 16, SPEC, {"seed": 1})
+    write_index(tmp_path, index)
     assert read_index(tmp_path) == index
     pixels, stored = read_shard(tmp_path, "s0")
     np.testing.assert_array_equal(pixels, faces)
@@ -177,3 +178,24 @@ def test_neutrals_that_are_no_faces_of_the_file_are_stored_as_images(tmp_path: P
     crops = CropSet(faces, 255 - faces, (), np.zeros((2, 0), np.float32), ("", ""), "here")
     write_crop_file(tmp_path / "d.npz", crops)
     np.testing.assert_array_equal(read_crops(str(tmp_path / "d.npz"), SPEC).neutrals, 255 - faces)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"version": 2}, "another format or version"),
+        ({"shards": [{"name": "s0", "subject": "anna"}]}, "'samples' is missing"),
+        ({"aus": "AU12"}, "damaged index"),
+    ],
+)
+def test_an_index_that_breaks_the_format_is_refused(crop_set: Path, change: dict[str, object], message: str) -> None:
+    index = json.loads((crop_set / "index.json").read_text())
+    (crop_set / "index.json").write_text(json.dumps({**index, **change}))
+    with pytest.raises(InputError, match=message):
+        read_index(crop_set)
+
+
+def test_keys_of_others_in_an_index_are_ignored(crop_set: Path) -> None:
+    index = json.loads((crop_set / "index.json").read_text())
+    (crop_set / "index.json").write_text(json.dumps({**index, "licence": "own"}))
+    assert len(read_crops(str(crop_set), SPEC)) == 6

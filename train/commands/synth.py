@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     sheet = write_contact_sheet(args.out, index)
     joint = together(args.out, index)
     write_cooccurrence(args.out, index, joint)
-    rates = dict(zip(index["aus"], joint.diagonal().tolist(), strict=True))
+    rates = dict(zip(index.aus, joint.diagonal().tolist(), strict=True))
     if args.json:
         emit_json(
             {

@@ -4,80 +4,80 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
-from edgeau.runtime.crop_set import read_shard, spread
+from edgeau.runtime.crop_set import Index, read_shard, spread
 from edgeau.runtime.files import atomic_path, write_text
 
 CAPTION_PX = 16
 
 
-def together(folder: Path, index: dict[str, Any], present_from: float = 2.0) -> np.ndarray:
+def together(folder: Path, index: Index, present_from: float = 2.0) -> np.ndarray:
     """How often each pair of units is present at once, as a part of all samples; the diagonal has the base rates.
 
     Returns:
         float64 [A, A].
     """
-    counts, total = np.zeros((len(index["aus"]),) * 2), 0
-    for shard in index["shards"]:
-        _, labels = read_shard(folder, shard["name"])
+    counts, total = np.zeros((len(index.aus),) * 2), 0
+    for shard in index.shards:
+        _, labels = read_shard(folder, shard.name)
         present = (labels["au"] >= present_from).astype(np.float64)
         counts += present.T @ present
         total += len(present)
     return counts / max(total, 1)
 
 
-def write_cooccurrence(folder: Path, index: dict[str, Any], joint: np.ndarray) -> None:
+def write_cooccurrence(folder: Path, index: Index, joint: np.ndarray) -> None:
     """``cooccurrence.csv``: a row for each unit, with its base rate and how likely each other unit is beside it."""
     buffer = io.StringIO()
     table = csv.writer(buffer, lineterminator="\n")
-    table.writerow(["given", "rate", *index["aus"]])
-    for row, au in enumerate(index["aus"]):
+    table.writerow(["given", "rate", *index.aus])
+    for row, au in enumerate(index.aus):
         rate = joint[row, row]
         beside = joint[row] / rate if rate > 0 else np.zeros(len(joint))
         table.writerow([au, f"{rate:.3f}", *(f"{value:.3f}" for value in beside)])
     write_text(folder / "cooccurrence.csv", buffer.getvalue())
 
 
-def write_csv(folder: Path, index: dict[str, Any]) -> None:
+def write_csv(folder: Path, index: Index) -> None:
     """``index.csv``: one line per picture, in the order of the shards."""
     buffer = io.StringIO()
     table = csv.writer(buffer, lineterminator="\n")
-    table.writerow(["shard", "row", "subject", "sequence", "frame", "neutral_row", "expression", *index["aus"]])
-    for shard in index["shards"]:
-        _, labels = read_shard(folder, shard["name"])
+    table.writerow(["shard", "row", "subject", "sequence", "frame", "neutral_row", "expression", *index.aus])
+    for shard in index.shards:
+        _, labels = read_shard(folder, shard.name)
         for row in range(len(labels["au"])):
             number = int(labels["expression"][row])
-            name = index["expressions"][number] if number >= 0 else ""
+            name = index.expressions[number] if number >= 0 else ""
             place = [
-                shard["name"],
+                shard.name,
                 row,
-                shard["subject"],
+                shard.subject,
                 *(int(labels[key][row]) for key in ("sequence", "frame", "neutral")),
             ]
             table.writerow([*place, name, *(f"{float(value):.1f}" for value in labels["au"][row])])
     write_text(folder / "index.csv", buffer.getvalue())
 
 
-def caption(intensity: np.ndarray, aus: list[str]) -> str:
+def caption(intensity: np.ndarray, aus: Sequence[str]) -> str:
     """``6+12+25`` for the units at intensity 2 or more; ``-`` for none."""
     return "+".join(str(int(au[2:])) for au, value in zip(aus, intensity, strict=True) if value >= 2) or "-"
 
 
-def write_contact_sheet(folder: Path, index: dict[str, Any], rows: int = 12, columns: int = 10) -> Path:
+def write_contact_sheet(folder: Path, index: Index, rows: int = 12, columns: int = 10) -> Path:
     """``contact-sheet.png``: a row for each of some subjects, a neutral image first, captions with the units shown."""
     lines = []
-    shards = index["shards"]
+    shards = index.shards
     for at in spread(len(shards), rows):
-        pixels, labels = read_shard(folder, shards[int(at)]["name"])
+        pixels, labels = read_shard(folder, shards[int(at)].name)
         neutral = int(labels["neutral"][-1])
         others = [row for row in range(len(pixels)) if not labels["is_neutral"][row]]
         chosen = [neutral, *(others[int(i)] for i in spread(len(others), columns - 1))]
-        cells = [_cell(np.asarray(pixels[row]), caption(labels["au"][row], index["aus"])) for row in chosen]
+        cells = [_cell(np.asarray(pixels[row]), caption(labels["au"][row], index.aus)) for row in chosen]
         cells += [np.full_like(cells[0], 255)] * (columns - len(cells))
         lines.append(np.hstack(cells))
     file = folder / "contact-sheet.png"

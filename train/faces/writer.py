@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from edgeau.runtime.action_units import EXPRESSIONS, UNION
-from edgeau.runtime.crop_set import INDEX, SHARDS, read_shard, write_index, write_shard
+from edgeau.runtime.crop_set import INDEX, SHARDS, Index, Shard, read_shard, write_index, write_shard
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import sha256_file, write_json
 from edgeau.runtime.manifest import CropSpec
@@ -55,7 +55,7 @@ def shard_name(subject: int) -> str:
     return f"s{subject:05d}"
 
 
-def write_set(job: Job, workers: int, progress: Callable[[int, int], None] | None = None) -> dict[str, Any]:
+def write_set(job: Job, workers: int, progress: Callable[[int, int], None] | None = None) -> Index:
     """Write what is missing of a set, then its index.
 
     Args:
@@ -64,7 +64,7 @@ def write_set(job: Job, workers: int, progress: Callable[[int, int], None] | Non
         progress: called with the number of subjects drawn now and the number to draw.
 
     Returns:
-        The index as written to ``index.json``.
+        The index as written.
 
     Raises:
         InputError: the folder holds another set, or the face model is not here.
@@ -212,13 +212,15 @@ def _labels(plan: list[Sample]) -> dict[str, np.ndarray]:
     }
 
 
-def _write_index(job: Job) -> dict[str, Any]:
+def _write_index(job: Job) -> Index:
     subjects = range(job.options.subjects)
-    return write_index(
-        job.folder,
-        [(shard_name(subject), f"S{subject:05d}", job.options.frames) for subject in subjects],
+    index = Index(
         aus=UNION,
+        shards=tuple(Shard(shard_name(subject), f"S{subject:05d}", job.options.frames) for subject in subjects),
         expressions=EXPRESSIONS,
+        size_px=job.crop.size_px,
         crop=job.crop,
         generator={"name": "edgeau synth", "generation": GENERATION, **dataclasses.asdict(job.options)},
     )
+    write_index(job.folder, index)
+    return index

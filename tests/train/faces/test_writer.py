@@ -56,7 +56,7 @@ def test_a_set_may_grow_and_keeps_what_it_has(made, tmp_path):
     write_set(job(folder, subjects=2), 1)
     index = write_set(job(folder, subjects=3), 1, lambda done, total: drawn.append(total))
     assert drawn == [1]
-    assert len(index["shards"]) == 3
+    assert len(index.shards) == 3
     shards = {name: data for name, data in files(made).items() if name.startswith("shards")}
     assert {name: data for name, data in files(folder).items() if name.startswith("shards")} == shards
 
@@ -76,7 +76,7 @@ def test_crops_of_another_origin_are_refused(tmp_path):
 
 def test_the_set_reads_as_the_crop_set_format_says(made):
     index = read_index(made)
-    assert [shard["name"] for shard in index["shards"]] == [shard_name(k) for k in range(3)]
+    assert [shard.name for shard in index.shards] == [shard_name(k) for k in range(3)]
     pixels, labels = read_shard(made, "s00000")
     assert pixels.shape == (6, 48, 48, 3)
     assert pixels.dtype == np.uint8
