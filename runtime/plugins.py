@@ -6,18 +6,19 @@ The runtime names nothing above it. What is above registers itself in its distri
 
 from __future__ import annotations
 
-import sys
 from importlib import metadata
 from typing import Any, Dict
 
 
 def registered(group: str) -> Dict[str, Any]:
-    """Entry points of a group by name; ``.load()`` imports one. Where two have a name, the first on the path wins."""
-    if sys.version_info >= (3, 10):
-        points: Any = metadata.entry_points(group=group)
-    else:
-        points = metadata.entry_points().get(group, ())
+    """Entry points of a group by name; ``.load()`` imports one. Where two have a name, the first on the path wins.
+
+    All metadata on the path is read. ``metadata.entry_points`` would read the first of each distribution only, and an
+    ``edgeau.egg-info`` that an older build left in a checkout would hide what is installed.
+    """
     by_name: Dict[str, Any] = {}
-    for point in points:
-        by_name.setdefault(point.name, point)
+    for distribution in metadata.distributions():
+        for point in distribution.entry_points:
+            if point.group == group:
+                by_name.setdefault(point.name, point)
     return by_name

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Dict, Iterable, List, Tuple
 
+from edgeau.runtime.cli import GROUP as VERBS
 from edgeau.runtime.errors import EngineError, InputError
 from edgeau.runtime.files import PathLike, atomic_path
 
@@ -24,12 +25,7 @@ def write_wheel(folder: PathLike) -> Path:
     Raises:
         EngineError: this edgeau is run from files without an installation, so nothing tells its version and metadata.
     """
-    try:
-        distribution = metadata.distribution("edgeau")
-    except metadata.PackageNotFoundError as error:
-        raise EngineError(
-            "no wheel can be made of an edgeau that is not installed; type pip install . in its folder, or give --wheel"
-        ) from error
+    distribution = _installed()
     stem = f"edgeau-{distribution.version}"
     files = _sources(_layers(distribution))
     info = f"{stem}.dist-info"
@@ -57,6 +53,16 @@ def check_wheel(path: PathLike) -> Path:
     if NEEDED not in names:
         raise InputError(f"wheel {wheel}", got=f"no {NEEDED} in it", expected="a wheel of this edgeau or a later one")
     return wheel
+
+
+def _installed() -> metadata.Distribution:
+    """The installed edgeau. Metadata that an older build left in a checkout names no verbs, and is passed over."""
+    for distribution in metadata.distributions(name="edgeau"):
+        if any(point.group == VERBS for point in distribution.entry_points):
+            return distribution
+    raise EngineError(
+        "no wheel can be made of an edgeau that is not installed; type pip install . in its folder, or give --wheel"
+    )
 
 
 def _layers(distribution: metadata.Distribution) -> List[str]:

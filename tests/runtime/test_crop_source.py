@@ -69,8 +69,3 @@ def test_a_folder_with_a_colon_in_its_name_is_a_folder(tmp_path: Path, monkeypat
     Path("synthetic:x").mkdir()
     with pytest.raises(InputError, match="no images"):
         read_crops("synthetic:x", SPEC)
-
-
-def test_registered_names_are_those_of_the_installed_metadata() -> None:
-    assert plugins.registered("edgeau.crop_sources")["synthetic"].value == "edgeau.train.faces.source:crops"
-    assert plugins.registered("edgeau.no_such_group") == {}

@@ -12,7 +12,7 @@ from edgeau.optimize.engine.builder import BuildOptions
 from edgeau.optimize.engine.bundle import make_bundle
 from edgeau.optimize.engine.make import MakeOptions
 from edgeau.optimize.engine.recipe import read_recipe
-from edgeau.optimize.engine.wheel import check_wheel
+from edgeau.optimize.engine.wheel import check_wheel, write_wheel
 from edgeau.runtime.cli import main
 from edgeau.runtime.engine_file import describe_engine
 from edgeau.runtime.errors import InputError
@@ -125,6 +125,17 @@ def test_a_wheel_is_written_without_importing_the_layers_in_it(tmp_path):
     done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "edgeau/train/trainer.py" in zipfile.ZipFile(done.stdout.strip()).namelist()
+
+
+def test_old_metadata_in_a_checkout_is_not_what_a_wheel_is_made_of(tmp_path, monkeypatch):
+    (tmp_path / "edgeau.egg-info").mkdir()
+    (tmp_path / "edgeau.egg-info" / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: edgeau\nVersion: 0.0.1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with zipfile.ZipFile(check_wheel(write_wheel(tmp_path))) as wheel:
+        names = wheel.namelist()
+        info = next(name for name in names if name.endswith("entry_points.txt"))
+        assert "edgeau.crop_sources" in wheel.read(info).decode()
+    assert {name.split("/")[1] for name in names if name.startswith("edgeau/")} >= {"runtime", "optimize", "train"}
 
 
 def test_a_wheel_of_something_else_is_refused(tmp_path):
