@@ -58,8 +58,7 @@ def export_package(checkpoint_file: PathLike, package: PathLike, options: Export
         EdgeauError: the graph's outputs differ from the model's.
     """
     target = Path(package)
-    if target.exists() and not (target / "manifest.json").is_file():
-        raise InputError(f"output {target}", got="something that is no package", expected="a new name, or a package")
+    Package.check_output(target, checkpoint_file)
     checkpoint = load_checkpoint(checkpoint_file)
     model = model_from_checkpoint(checkpoint)
     graph = to_onnx(model, options.opset)
@@ -84,7 +83,7 @@ def export_package(checkpoint_file: PathLike, package: PathLike, options: Export
         )
         return manifest.with_variant(variant)
 
-    return Package.create(target, manifest, write)
+    return Package.create(target, manifest, write, checkpoint_file)
 
 
 def _default_notes(checkpoint: Checkpoint) -> str:

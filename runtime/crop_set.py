@@ -37,6 +37,7 @@ from .action_units import EXPRESSIONS
 from .decode import decode, parse_json
 from .errors import InputError, PackageError
 from .files import atomic_path, write_json
+from .folders import Contents, FolderKind
 from .manifest import CropSpec
 
 FORMAT, VERSION = "edgeau-crops", 1
@@ -144,6 +145,18 @@ def presence_of(intensity: np.ndarray, present_from: float = 2.0) -> np.ndarray:
     ``present_from`` is the lowest intensity that counts as present; 2 is DISFA's usual protocol.
     """
     return np.where(np.isnan(intensity), np.nan, intensity >= present_from).astype(np.float32)
+
+
+def _contents(index: bytes) -> Optional[Contents]:
+    """What belongs into a crop set: its shards, and what `edgeau synth` writes beside them."""
+    value = json.loads(index.decode("utf-8"))
+    if value["format"] != FORMAT:
+        return None
+    shards = [f"{SHARDS}/{shard['name']}.{suffix}" for shard in value["shards"] for suffix in ("npy", "npz")]
+    return Contents(shards, ("generator.json", "index.csv", "cooccurrence.csv", "contact-sheet.png"))
+
+
+CROP_SET = FolderKind("crop set", INDEX, _contents)
 
 
 def spread(count: int, limit: Optional[int]) -> np.ndarray:

@@ -1,4 +1,9 @@
-"""Files that are either whole or absent: atomic writes and checksums."""
+"""Files that are either the old or the new one, whole: every file that edgeau writes is written here.
+
+A file is written beside its target under a temporary name, brought to disk, and renamed. The target keeps its mode and
+owner; a symbolic link stays, and the file it points to is replaced. What is not a regular file (a device, a FIFO,
+``/dev/stdout``) is written through, as is ``-``, which means standard output.
+"""
 
 from __future__ import annotations
 
@@ -7,51 +12,82 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
+import stat
+import sys
 from pathlib import Path
-from typing import Any, Iterator, Union
+from typing import Any, Iterator, List, Optional, Union
+
+from .errors import InputError
+from .leftovers import temporary_file
 
 PathLike = Union[str, "os.PathLike[str]"]
+
+STANDARD_OUTPUT = "-"
+_STREAMS = ("/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/")
 
 
 @contextlib.contextmanager
 def atomic_path(path: PathLike) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; it takes that name when the block ends, and is removed if it fails.
+    """Yield a temporary path that takes the name ``path`` when the block ends, and is removed if the block fails.
 
     The file's suffix is kept, so that libraries which choose a format by suffix write the right one.
+
+    Raises:
+        InputError: the path is a folder, or a file that may not be written to.
+        OSError: it can't be created, or the disk is full.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        temporary.chmod(0o666 & ~_umask())
-        os.replace(temporary, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
+    target = Path(path)
+    if not is_replaceable(target):
+        with temporary_file(suffix=target.suffix) as temporary:
+            yield temporary
+            _write_through(temporary, target)
+        return
+    target = Path(os.path.realpath(target))
+    with made_parents(target):
+        with temporary_file(target.parent, target.suffix) as temporary:
+            yield temporary
+            _take_mode(temporary, target)
+            sync(temporary)
+            os.replace(temporary, target)
+        sync(target.parent)
 
 
-@contextlib.contextmanager
-def atomic_folder(path: PathLike) -> Iterator[Path]:
-    """Yield a temporary folder beside ``path`` that takes its name when the block ends. An older one is replaced."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
+def is_replaceable(path: PathLike) -> bool:
+    """Whether writing means replacing a file, rather than writing through a device, a FIFO or standard output.
+
+    Raises:
+        InputError: the path is a folder, or a file that may not be written to.
+    """
+    text = os.fspath(path)
+    if text == STANDARD_OUTPUT or text.startswith(_STREAMS):
+        return False
     try:
-        yield temporary
-        temporary.chmod(0o777 & ~_umask())
-        if path.exists():
-            retired = temporary.with_name(temporary.name + "-old")
-            os.replace(path, retired)
-            os.replace(temporary, path)
-            shutil.rmtree(retired)
-        else:
-            os.replace(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        mode = os.stat(text).st_mode
+    except FileNotFoundError:
+        return True
+    except OSError as error:  # such as a link to itself, or a name that is too long
+        raise InputError(f"output {text}", got=(error.strerror or "").lower(), expected="a file") from error
+    if stat.S_ISDIR(mode):
+        raise InputError(f"output {text}", got="a folder", expected="a file to write")
+    if not os.access(text, os.W_OK):
+        raise InputError(f"output {text}", got="a file that may not be written to", hint="give another name")
+    return stat.S_ISREG(mode)
+
+
+def refuse_same(output: PathLike, *inputs: Optional[PathLike]) -> None:
+    """Raise InputError where the output is one of the inputs, or lies inside one that is a folder."""
+    if os.fspath(output) == STANDARD_OUTPUT:
+        return
+    place = os.path.realpath(output)
+    for given in inputs:
+        if given is None or not os.path.exists(given):
+            continue
+        source = os.path.realpath(given)
+        inside = os.path.isdir(source) and place.startswith(source + os.sep)
+        if place == source or (os.path.exists(place) and os.path.samefile(place, source)):
+            raise InputError(f"output {output}", got="the input itself", expected="another name")
+        if inside:
+            raise InputError(f"output {output}", got=f"a place inside the input {given}", expected="another folder")
 
 
 def write_bytes(path: PathLike, data: bytes) -> None:
@@ -79,7 +115,57 @@ def sha256_file(path: PathLike) -> str:
     return digest.hexdigest()
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+@contextlib.contextmanager
+def made_parents(path: Path) -> Iterator[None]:
+    """Make the folders above ``path``; where the block fails, remove those that were made."""
+    missing: List[Path] = []
+    parent = path.parent
+    while not parent.exists():
+        missing.append(parent)
+        parent = parent.parent
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for folder in missing:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def _write_through(source: Path, target: Path) -> None:
+    if os.fspath(target) == STANDARD_OUTPUT:
+        sys.stdout.flush()
+        with open(source, "rb") as data:
+            shutil.copyfileobj(data, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+        return
+    # Appending, because /dev/stdout may be a file to which others write as well.
+    with open(source, "rb") as data, os.fdopen(os.open(target, os.O_WRONLY | os.O_APPEND), "wb") as stream:
+        shutil.copyfileobj(data, stream)
+
+
+def _take_mode(temporary: Path, target: Path) -> None:
+    """Give the new file the mode and owner of the one that it replaces."""
+    try:
+        old = os.stat(target)
+    except FileNotFoundError:
+        return
+    new = os.stat(temporary)
+    if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
+        with contextlib.suppress(OSError):
+            os.chown(temporary, old.st_uid, old.st_gid)
+    os.chmod(temporary, stat.S_IMODE(old.st_mode))
+
+
+def sync(path: Path) -> None:
+    """Bring a file or a folder's entries to disk, so that a power cut finds the old or the new one."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        # Some file systems can't sync folders. A full disk must not pass.
+        if not os.path.isdir(path):
+            raise error
+    finally:
+        os.close(handle)

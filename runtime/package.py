@@ -1,23 +1,43 @@
 """A model package on disk: a folder with manifest.json and the variants' files.
 
-Every change is atomic: a file arrives whole before the manifest names it, so an interrupted run leaves the package as
-it was.
+Every change is atomic: a file arrives whole, under a name that no variant has, before the manifest names it. Writers
+take turns by a lock, and each changes the manifest that it finds. So an interrupted run leaves the package as it was,
+and two runs at a time lose nothing.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
 import json
+import os
+import shutil
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from .errors import InputError, PackageError
-from .files import PathLike, atomic_folder, atomic_path, sha256_file, write_json
+from .files import PathLike, sha256_file, sync, write_json
+from .folders import Contents, FolderKind, atomic_folder, check_folder, recover
+from .leftovers import temporary_folder
 from .manifest import Manifest, Variant
 
 MANIFEST = "manifest.json"
 PARITY_FILE = "parity.npz"  # optional: see parity_crops
 SHIPPED = Path(__file__).parent / "packages"
+_LOCK = ".edgeau-lock"
+# What stands beside variants: sidecars and reports of engines, and the builder's timings.
+_BESIDE = ("engines/*.engine.json", "engines/*.report.json", "engines/*.timing")
+
+
+def _contents(manifest: bytes) -> Optional[Contents]:
+    value = json.loads(manifest.decode("utf-8"))
+    if not {"schema_version", "family", "aus", "variants"} <= set(value):
+        return None
+    return Contents([str(variant["file"]) for variant in value["variants"]], [_LOCK, "engines/", *_BESIDE])
+
+
+PACKAGE = FolderKind("model package", MANIFEST, _contents)
 
 
 class Package:
@@ -36,6 +56,7 @@ class Package:
     def open(cls, path: PathLike) -> Package:
         """Read a package's manifest. Raises InputError where there is none, PackageError where it is damaged."""
         folder = Path(path)
+        recover(folder)
         file = folder / MANIFEST
         if not folder.exists():
             raise InputError(f"package {folder}", got="no such folder", expected="a folder made by `edgeau export`")
@@ -43,25 +64,32 @@ class Package:
             raise InputError(
                 f"package {folder}", got=f"no {MANIFEST} in it", expected="a folder made by `edgeau export`"
             )
-        try:
-            value = json.loads(file.read_bytes().decode("utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise PackageError(f"{file} is not readable JSON ({error}); export the package again") from error
-        return cls(folder, Manifest.from_json(value))
+        return cls(folder, _read_manifest(file))
 
     @classmethod
-    def create(cls, path: PathLike, manifest: Manifest, files: Callable[[Path], Manifest]) -> Package:
+    def create(
+        cls, path: PathLike, manifest: Manifest, files: Callable[[Path], Manifest], *inputs: PathLike
+    ) -> Package:
         """Write a new package whole or not at all.
 
         Args:
             path: the folder to make; an older package there is replaced once the new one is complete.
             manifest: the manifest to start from.
             files: called with the temporary folder; writes the variants there and returns the manifest that names them.
+            inputs: what is read meanwhile, which ``path`` must not be.
+
+        Raises:
+            InputError: at ``path`` there is something else than a whole package; it is left as it is.
         """
-        with atomic_folder(path) as folder:
+        with atomic_folder(path, PACKAGE, *inputs) as folder:
             manifest = files(folder)
             write_json(folder / MANIFEST, manifest.to_json())
         return cls.open(path)
+
+    @staticmethod
+    def check_output(path: PathLike, *inputs: PathLike) -> None:
+        """Raise InputError where ``create`` would refuse to write. Call it before long work."""
+        check_folder(path, PACKAGE, *inputs)
 
     def variant(self, name: str) -> Variant:
         """The variant of that name. Raises PackageError."""
@@ -85,32 +113,130 @@ class Package:
             self.file(variant)
 
     def add_variant(self, variant: Variant, write: Callable[[Path], None]) -> Package:
-        """Write a variant's file, then the manifest that names it.
+        """Write a variant's file, then the manifest that names it. A variant of that name is replaced.
+
+        The new file has the name ``variant.file``. Where that is taken, eight digits of its hash are put before the
+        suffix, so that the file of the variant that is replaced stays until the manifest names the new one. What the
+        manifest says of measurements with the replaced variant is forgotten.
 
         Args:
-            variant: its description; ``sha256`` and ``size_bytes`` are filled in here.
-            write: called with a temporary path on which to write the file.
+            variant: its description; ``file`` (where taken), ``sha256`` and ``size_bytes`` are filled in here.
+            write: called with a temporary path of the same name on which to write the file. It may write files beside
+                it whose names begin with that name, such as ``NAME.engine.json``.
         """
-        target = self.path / variant.file
-        with atomic_path(target) as temporary:
+        with temporary_folder(self.path) as work:
+            temporary = work / Path(variant.file).name
             write(temporary)
-            variant = dataclasses.replace(variant, sha256=sha256_file(temporary), size_bytes=temporary.stat().st_size)
-        return self.with_manifest(self.manifest.with_variant(variant))
+            digest, size = sha256_file(temporary), temporary.stat().st_size
+            with self._locked() as (manifest, journal):
+                replaced = [v.file for v in manifest.variants if v.name == variant.name]
+                name = self._free_name(variant.file, digest)
+                variant = dataclasses.replace(variant, file=name, sha256=digest, size_bytes=size)
+                moves = {file: self.path / (name + file.name[len(temporary.name) :]) for file in work.iterdir()}
+                journal([*replaced, *(str(target.relative_to(self.path)) for target in moves.values())])
+                for file, target in moves.items():
+                    target.parent.mkdir(exist_ok=True)
+                    sync(file)
+                    os.replace(file, target)
+                selection = {d: c for d, c in manifest.selection.items() if not replaced or _of(c) != variant.name}
+                changed = dataclasses.replace(manifest.with_variant(variant), selection=selection)
+                write_json(self.path / MANIFEST, changed.to_json())
+        return Package(self.path, changed)
+
+    def update(self, change: Callable[[Manifest], Manifest]) -> Package:
+        """Change the manifest on disk, which may have changed since this package was read, and return the package."""
+        with self._locked() as (manifest, _):
+            changed = change(manifest)
+            write_json(self.path / MANIFEST, changed.to_json())
+        return Package(self.path, changed)
 
     def with_manifest(self, manifest: Manifest) -> Package:
-        """Replace the manifest on disk and return the package that has it."""
-        write_json(self.path / MANIFEST, manifest.to_json())
-        return Package(self.path, manifest)
+        """Replace the manifest on disk, whatever it is by now, and return the package that has it."""
+        return self.update(lambda _: manifest)
+
+    def copy_files(self, folder: Path) -> None:
+        """Copy the manifest, the variants' files and what belongs beside them into an empty folder."""
+        beside = (file for pattern in _BESIDE for file in self.path.glob(pattern))
+        for file in {self.path / MANIFEST, *(self.path / v.file for v in self.manifest.variants), *beside}:
+            target = folder / file.relative_to(self.path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target)
 
     def copy_to(self, path: PathLike) -> Package:
         """Copy this package whole, so that a read-only one (the shipped one) can be worked on."""
-        import shutil
 
         def files(folder: Path) -> Manifest:
-            shutil.copytree(self.path, folder, dirs_exist_ok=True)
+            self.copy_files(folder)
             return self.manifest
 
-        return Package.create(path, self.manifest, files)
+        return Package.create(path, self.manifest, files, self.path)
+
+    def _free_name(self, file: str, digest: str) -> str:
+        if not os.path.lexists(self.path / file):
+            return file
+        stem, dot, suffix = file.rpartition(".")
+        return f"{stem}.{digest[:8]}{dot}{suffix}"
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[Any]:
+        """Hold the package's lock; yield the manifest on disk, and a function that notes names in the journal.
+
+        The journal is the lock's file. It names files that are removed at the end, or by the next one to take the lock,
+        unless the manifest names them by then: the new files of a change that failed, the old ones of one that did not.
+        """
+        path = self.path / _LOCK
+        handle = _take_lock(path)
+        try:
+            self._remove_unnamed(os.read(handle, 1 << 20).decode("utf-8", "replace").splitlines())
+            names: List[str] = []
+
+            def journal(noted: List[str]) -> None:
+                names.extend(noted)
+                os.pwrite(handle, "".join(f"{name}\n" for name in names).encode("utf-8"), 0)
+                os.fsync(handle)
+
+            try:
+                yield _read_manifest(self.path / MANIFEST), journal
+            finally:
+                self._remove_unnamed(names)
+                path.unlink()
+        finally:
+            os.close(handle)
+
+    def _remove_unnamed(self, names: List[str]) -> None:
+        if not names:
+            return
+        named = [variant.file for variant in _read_manifest(self.path / MANIFEST).variants]
+        here = os.path.realpath(self.path)
+        for name in names:
+            # A sidecar belongs to its engine. A journal that came with a package may name anything.
+            inside = os.path.realpath(self.path / name).startswith(here + os.sep)
+            if inside and not any(name == file or name.startswith(file + ".") for file in named):
+                for file in (self.path / name, self.path / (name + ".json")):
+                    with contextlib.suppress(OSError):
+                        file.unlink()
+
+
+def _of(choice: Any) -> Any:
+    return choice.get("variant") if isinstance(choice, dict) else None
+
+
+def _take_lock(path: Path) -> int:
+    """Open and lock a file that others may remove when they are done with it."""
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if path.exists() and os.path.samestat(os.fstat(handle), os.stat(path)):
+            return handle
+        os.close(handle)
+
+
+def _read_manifest(file: Path) -> Manifest:
+    try:
+        value: Dict[str, Any] = json.loads(file.read_bytes().decode("utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise PackageError(f"{file} is not readable JSON ({error}); export the package again") from error
+    return Manifest.from_json(value)
 
 
 def shipped_package(name: Optional[str] = None) -> Path:

@@ -12,10 +12,10 @@ from tqdm import tqdm
 
 from edgeau.runtime.action_units import EXPRESSIONS
 from edgeau.runtime.crop import crop_face
-from edgeau.runtime.crop_set import SHARDS, Index, Shard, is_crop_set, write_index, write_shard
+from edgeau.runtime.crop_set import CROP_SET, SHARDS, Index, Shard, is_crop_set, write_index, write_shard
 from edgeau.runtime.detect import Detector, cache_folder, default_detector
 from edgeau.runtime.errors import InputError
-from edgeau.runtime.files import atomic_folder
+from edgeau.runtime.folders import atomic_folder
 from edgeau.runtime.manifest import CropSpec
 
 from .datasets import READERS, Recording
@@ -56,7 +56,7 @@ def to_crop_set(name: str, root: Path, out: Path, crop: CropSpec = CropSpec(), d
     aus = tuple(sorted({au for recording in recordings for au in recording.aus}))
     shards: list[Shard] = []
     finder = detector or default_detector()
-    with atomic_folder(out) as folder:
+    with atomic_folder(out, CROP_SET, root) as folder:
         (folder / SHARDS).mkdir()
         people = [(subject, list(own)) for subject, own in groupby(recordings, key=lambda r: r.subject)]
         for subject, own in tqdm(people, desc=f"cropping {name}", unit="subject"):

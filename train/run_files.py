@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import pickle
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,12 +15,34 @@ from torch import nn
 
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import write_bytes
+from edgeau.runtime.folders import Contents, FolderKind, claim_folder
 from edgeau.runtime.manifest import CropSpec, NeutralSpec
 
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .models import AuModel
 
+OPTIONS = "options.json"
+_WRITTEN = ("best.pt", "best-*.pt", "last.pt", "fan.pth", "pruned.pt", "history.jsonl", "metrics.json", "tensorboard/*")
+_CHECKPOINTS = ("best*.pt", "last.pt", "fan.pth")
+
+
+def _contents(options: bytes) -> Contents | None:
+    value = json.loads(options.decode("utf-8"))
+    return Contents((), _WRITTEN) if {"verb", "arguments"} <= set(value) else None
+
+
+RUN = FolderKind("training run", OPTIONS, _contents)
+
 _RUN_TIME_NEUTRAL = NeutralSpec(policy="running")
+
+
+def claim_run(out: Path, *, resume: bool) -> None:
+    """Make the folder of a run. Raises InputError where it holds another run's checkpoints, or what is no run's."""
+    claim_folder(out, RUN)
+    kept = sorted(file.name for pattern in _CHECKPOINTS for file in out.glob(pattern))
+    if kept and not resume:
+        hint = f"give another --out, or go on with --resume {out}"
+        raise InputError(f"run {out}", got=f"a run with {kept[0]} in it", expected="a new folder", hint=hint)
 
 
 class RunFiles:

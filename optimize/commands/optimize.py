@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import shutil
 import time
 from typing import Any
 
@@ -23,8 +22,8 @@ from edgeau.optimize.search.search import OBJECTIVES, SearchOptions, Selection, 
 from edgeau.runtime.cli import EXIT_OK, emit_json, note, say
 from edgeau.runtime.crop_set import CropSet
 from edgeau.runtime.errors import InputError
-from edgeau.runtime.files import atomic_folder
-from edgeau.runtime.package import Package
+from edgeau.runtime.folders import atomic_folder
+from edgeau.runtime.package import PACKAGE, Package
 
 _DEFAULTS = SearchOptions()
 _SAMPLES, _CALIBRATION = 200, 100
@@ -63,8 +62,8 @@ def run(args: argparse.Namespace) -> int:
         selection = _tune(package, crops, options, args, begin)
     else:
         package.verify()  # here, because what is said of a damaged file in the copy would name a folder that is gone
-        with atomic_folder(args.out) as folder:
-            shutil.copytree(package.path, folder, dirs_exist_ok=True)
+        with atomic_folder(args.out, PACKAGE, package.path) as folder:
+            package.copy_files(folder)
             selection = _tune(Package.open(folder), crops, options, args, begin)
         selection = dataclasses.replace(selection, package=Package.open(args.out))
     if args.json:

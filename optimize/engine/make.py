@@ -12,16 +12,16 @@ import dataclasses
 import datetime
 import hashlib
 import shutil
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
 from edgeau.runtime.backends import open_backend
 from edgeau.runtime.backends.cuda import installed_binding
-from edgeau.runtime.engine_file import EngineSidecar, sidecar_path, write_sidecar
+from edgeau.runtime.engine_file import EngineSidecar, write_sidecar
 from edgeau.runtime.errors import EngineError, InputError, MissingExtraError
 from edgeau.runtime.files import PathLike, sha256_file
+from edgeau.runtime.leftovers import temporary_folder
 from edgeau.runtime.machine import Machine, read_machine
 from edgeau.runtime.manifest import Parity, Variant
 from edgeau.runtime.package import Package
@@ -182,11 +182,10 @@ def _describe(
 def _workshop(package: Package) -> Any:
     """A folder in the package's ``engines`` for what is not finished, gone when the block ends."""
     (package.path / ENGINES).mkdir(exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=package.path / ENGINES, prefix=".building-"))
     try:
-        yield folder
+        with temporary_folder(package.path / ENGINES) as folder:
+            yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
         with contextlib.suppress(OSError):
             (package.path / ENGINES).rmdir()
 
@@ -216,8 +215,6 @@ def _checked(
 
 def store_engine(package: Package, sidecar: EngineSidecar, plan: Path) -> Tuple[Package, Variant]:
     """Put the finished engine into the package: sidecar, plan, manifest. Whatever fails, no new file is left alone."""
-    target = package.path / ENGINES / plan.name
-    fresh = not target.exists()
     variant = Variant(
         name=plan.name[: -len(".engine")],
         file=f"{ENGINES}/{plan.name}",
@@ -230,20 +227,13 @@ def store_engine(package: Package, sidecar: EngineSidecar, plan: Path) -> Tuple[
         parity=sidecar.parity,
         notes=_variant_notes(sidecar),
     )
-    try:
-        write_sidecar(target, sidecar)
-        package = package.add_variant(variant, lambda path: _copy(plan, path))
-    except BaseException:
-        if fresh:
-            for file in (target, sidecar_path(target)):
-                with contextlib.suppress(FileNotFoundError):
-                    file.unlink()
-        raise
+
+    def write(path: Path) -> None:
+        shutil.copyfile(plan, path)
+        write_sidecar(path, sidecar)
+
+    package = package.add_variant(variant, write)
     return package, package.variant(variant.name)
-
-
-def _copy(source: Path, target: Path) -> None:
-    shutil.copyfile(source, target)
 
 
 def _variant_notes(sidecar: EngineSidecar) -> Dict[str, Any]:

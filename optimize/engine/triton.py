@@ -16,12 +16,25 @@ from typing import List, Optional, Sequence, Tuple
 
 from edgeau.runtime.engine_file import EngineSidecar, describe_engine, read_sidecar
 from edgeau.runtime.errors import InputError
-from edgeau.runtime.files import PathLike, atomic_folder
+from edgeau.runtime.files import PathLike
+from edgeau.runtime.folders import Contents, FolderKind, atomic_folder
 from edgeau.runtime.manifest import Manifest, Variant
 from edgeau.runtime.package import Package
 
 LABELS = "aus.txt"
 EXPRESSION_LABELS = "expressions.txt"
+CONFIG = "config.pbtxt"
+_SIGNED = b"made by edgeau"
+_MODELS = ("1/model.onnx", "1/model.plan")
+
+
+def _contents(config: bytes) -> Optional[Contents]:
+    first = config.partition(b"\n")[0]
+    allowed = (LABELS, EXPRESSION_LABELS, *_MODELS)
+    return Contents((), allowed) if first.startswith(b"#") and _SIGNED in first else None
+
+
+TRITON_MODEL = FolderKind("Triton model of edgeau", CONFIG, _contents)
 
 
 @dataclass(frozen=True)
@@ -134,10 +147,10 @@ def _warm_up(manifest: Manifest, batch: int, lead: Sequence[int], preferred: int
 def _write_model(
     target: Path, name: str, manifest: Manifest, file: Path, sidecar: Optional[EngineSidecar], serving: Serving
 ) -> None:
-    with atomic_folder(target) as folder:
+    with atomic_folder(target, TRITON_MODEL) as folder:
         (folder / "1").mkdir()
         shutil.copyfile(file, folder / "1" / ("model.onnx" if sidecar is None else "model.plan"))
-        (folder / "config.pbtxt").write_text(model_config(name, manifest, sidecar, serving), encoding="utf-8")
+        (folder / CONFIG).write_text(model_config(name, manifest, sidecar, serving), encoding="utf-8")
         (folder / LABELS).write_text("\n".join(manifest.aus) + "\n", encoding="utf-8")
         if manifest.expressions:
             (folder / EXPRESSION_LABELS).write_text("\n".join(manifest.expressions) + "\n", encoding="utf-8")

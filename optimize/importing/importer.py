@@ -60,6 +60,7 @@ def import_model(file: PathLike, out: PathLike, options: ImportOptions) -> Packa
             the options; nothing is written then.
     """
     file = Path(file)
+    Package.check_output(out, file)
     original = read_model(file)
     require_float(original, file.name)
     _check_options(options)
@@ -217,4 +218,4 @@ def _write(
         whole = dataclasses.replace(variant, sha256=sha256_file(target), size_bytes=target.stat().st_size)
         return manifest.with_variant(whole)
 
-    return Package.create(out, manifest, files)
+    return Package.create(out, manifest, files, file)

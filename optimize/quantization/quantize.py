@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -105,6 +104,8 @@ def quantize_package(
     targets = _wanted_targets(options, evaluation)
     if out is None:
         require_writable(package.path)
+    else:
+        Package.check_output(out, package.path)
     source = float_variant(package.manifest)
     model = read_model(package.file(source))
     require_float(model, f"{package.path.name}: {source.file}")
@@ -151,12 +152,8 @@ def require_writable(folder: Path) -> None:
 
 
 def store(package: Package, variant: Variant, model: onnx.ModelProto) -> Package:
-    """Write a variant into a package in place, and forget choices that were measured with the one it replaces."""
-    selection = {
-        device: chosen for device, chosen in package.manifest.selection.items() if chosen.get("variant") != variant.name
-    }
-    kept = Package(package.path, dataclasses.replace(package.manifest, selection=selection))
-    return kept.add_variant(variant, lambda file: onnx.save(model, str(file)))
+    """Write a variant into a package in place."""
+    return package.add_variant(variant, lambda file: onnx.save(model, str(file)))
 
 
 def _wanted_targets(options: QuantizeOptions, evaluation: str | None) -> list[Target]:
@@ -214,4 +211,5 @@ def _write(package: Package, made: list[Made], out: PathLike) -> Package:
         copy = package.copy_to(Path(folder) / package.path.name)
         for item in made:
             copy = store(copy, item.variant, item.model)
+        Package.check_output(out, package.path)
         return copy.copy_to(out)

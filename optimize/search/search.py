@@ -158,8 +158,8 @@ def search(
     if meter is not None:
         chosen["energy_source"] = meter.source
     device = fingerprint()
-    manifest = dataclasses.replace(package.manifest, selection={**package.manifest.selection, device: chosen})
-    return Selection(package.with_manifest(manifest), device, chosen)
+    tuned = package.update(lambda m: dataclasses.replace(m, selection={**m.selection, device: chosen}))
+    return Selection(tuned, device, chosen)
 
 
 def list_candidates(package: Package, objective: str) -> tuple[list[Candidate], dict[str, str]]:

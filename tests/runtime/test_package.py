@@ -1,10 +1,16 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from edgeau.runtime import leftovers
 from edgeau.runtime.errors import InputError, PackageError
 from edgeau.runtime.manifest import InputSpec, Manifest, Variant
 from edgeau.runtime.package import Package
@@ -78,3 +84,115 @@ def test_a_copy_is_the_same_package(package: Package, tmp_path: Path) -> None:
     copy = package.copy_to(tmp_path / "copy.edgeau")
     copy.verify()
     assert copy.manifest == package.manifest
+
+
+def again(package: Package, data: bytes) -> Package:
+    return package.add_variant(FP32, lambda path: _write(path, data))
+
+
+def test_a_variant_made_again_has_another_name_while_the_old_one_is_needed(package: Package) -> None:
+    second = again(package, b"second")
+    name = second.variant("fp32").file
+    assert name.startswith("fp32.")
+    assert name.endswith(".onnx")
+    assert sorted(p.name for p in package.path.iterdir()) == sorted([name, "manifest.json"])
+    assert again(second, b"third").variant("fp32").file == "fp32.onnx"
+
+
+def test_a_full_disk_between_file_and_manifest_changes_nothing(
+    package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, value: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    before = (package.path / "manifest.json").read_bytes()
+    monkeypatch.setattr("edgeau.runtime.package.write_json", full)
+    with pytest.raises(OSError, match="No space"):
+        again(package, b"second")
+    assert sorted(p.name for p in package.path.iterdir()) == ["fp32.onnx", "manifest.json"]
+    assert (package.path / "manifest.json").read_bytes() == before
+    Package.open(package.path).verify()
+
+
+@pytest.mark.parametrize("at", ["edgeau.runtime.package.sync", "edgeau.runtime.package.write_json"])
+def test_killed_between_file_and_manifest_the_package_is_whole_and_the_stray_file_goes(
+    package: Package, at: str
+) -> None:
+    code = f"""
+import os, signal, sys
+from pathlib import Path
+from unittest import mock
+from edgeau.runtime.package import Package
+def killed(*_): os.kill(os.getpid(), signal.SIGKILL)
+package = Package.open(sys.argv[1])
+with mock.patch({at!r}, killed):
+    package.add_variant(package.variant("fp32"), lambda path: path.write_bytes(b"second") and None)
+"""
+    result = subprocess.run([sys.executable, "-c", code, str(package.path)], check=False)
+    assert result.returncode == -signal.SIGKILL
+    Package.open(package.path).verify()
+    other = dataclasses.replace(FP32, name="int8", file="int8.onnx")
+    leftovers._swept.clear()
+    Package.open(package.path).add_variant(other, lambda path: _write(path, b"int8"))
+    assert sorted(p.name for p in package.path.iterdir()) == ["fp32.onnx", "int8.onnx", "manifest.json"]
+
+
+def test_writers_at_the_same_time_lose_nothing(package: Package) -> None:
+    def add(number: int) -> None:
+        variant = dataclasses.replace(FP32, name=f"v{number}", file=f"v{number}.onnx")
+        package.add_variant(variant, lambda path: _write(path, bytes([number])))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(24)))
+    opened = Package.open(package.path)
+    assert {v.name for v in opened.manifest.variants} == {"fp32", *(f"v{n}" for n in range(24))}
+    opened.verify()
+
+
+def test_a_replaced_variant_takes_its_measurements_with_it(package: Package) -> None:
+    chosen = {"here": {"variant": "fp32"}, "there": {"variant": "int8"}}
+    measured = package.update(lambda manifest: dataclasses.replace(manifest, selection=chosen))
+    assert set(again(measured, b"second").manifest.selection) == {"there"}
+
+
+def test_files_that_belong_together_arrive_and_leave_together(package: Package) -> None:
+    engine = dataclasses.replace(FP32, name="e", file="engines/e.engine", backends=("tensorrt",))
+
+    def write(text: bytes) -> Callable[[Path], None]:
+        def both(path: Path) -> None:
+            path.write_bytes(text)
+            path.with_name(path.name + ".json").write_bytes(text)
+
+        return both
+
+    for text in (b"one", b"two"):
+        package = package.add_variant(engine, write(text))
+        (file, sidecar) = sorted((package.path / "engines").iterdir())
+        assert (file.read_bytes(), sidecar.read_bytes()) == (text, text)
+        assert sidecar.name == file.name + ".json"
+
+
+def test_a_journal_that_came_with_a_package_deletes_nothing_of_others(package: Package, tmp_path: Path) -> None:
+    victims = [tmp_path / "thesis.txt", package.path / "fp32.onnx"]
+    victims[0].write_text("years of work")
+    (package.path / "link").symlink_to(tmp_path)
+    lines = [str(victims[0]), "../thesis.txt", "link/thesis.txt", "fp32.onnx", ""]
+    (package.path / ".edgeau-lock").write_text("\n".join(lines))
+    Package.open(package.path).update(lambda manifest: manifest)
+    assert [v.exists() for v in victims] == [True, True]
+
+
+def test_a_package_replaces_a_package_and_nothing_else(package: Package, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match=r"thesis\.txt in it, which is no model package"):
+        package.copy_to(home)
+    assert (home / "thesis.txt").read_text() == "years of work"
+    for _ in range(2):
+        package.copy_to(tmp_path / "copy.edgeau").verify()
+    (tmp_path / "copy.edgeau" / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match="which edgeau did not write"):
+        package.copy_to(tmp_path / "copy.edgeau")
+    with pytest.raises(InputError, match="the input itself"):
+        package.copy_to(package.path)

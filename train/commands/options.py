@@ -19,6 +19,7 @@ from edgeau.train.losses import CLASS_WEIGHTS, LossOptions
 from edgeau.train.models.fan import POOLINGS
 from edgeau.train.protocols import held_out_by
 from edgeau.train.recipe import Recipe
+from edgeau.train.run_files import OPTIONS, claim_run
 from edgeau.train.trainer import PRECISIONS, TrainOptions
 
 _TRAIN, _LOSS = TrainOptions(), LossOptions()
@@ -164,7 +165,7 @@ def arguments_of(args: argparse.Namespace, verb: str) -> argparse.Namespace:
     """
     if not args.resume:
         return args
-    file = Path(args.resume) / "options.json"
+    file = Path(args.resume) / OPTIONS
     try:
         kept = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
@@ -177,9 +178,14 @@ def arguments_of(args: argparse.Namespace, verb: str) -> argparse.Namespace:
 
 
 def remember_arguments(args: argparse.Namespace, verb: str) -> None:
-    """Save the arguments in the run's folder, for --resume."""
+    """Write the arguments into the run's folder, for --resume.
+
+    Raises:
+        InputError: without --resume, the folder holds a run's checkpoints, or anything that is no run's.
+    """
+    claim_run(Path(args.out), resume=bool(args.resume))
     plain = {k: v for k, v in vars(args).items() if k not in ("run", "resume", "json")}
-    write_json(Path(args.out) / "options.json", {"verb": verb, "arguments": plain})
+    write_json(Path(args.out) / OPTIONS, {"verb": verb, "arguments": plain})
 
 
 def report(results: dict[str, Any], out: Path, *, as_json: bool) -> None:

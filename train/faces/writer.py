@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 
 from edgeau.runtime.action_units import EXPRESSIONS, UNION
-from edgeau.runtime.crop_set import INDEX, SHARDS, Index, Shard, read_shard, write_index, write_shard
+from edgeau.runtime.crop_set import CROP_SET, INDEX, SHARDS, Index, Shard, read_shard, write_index, write_shard
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import sha256_file, write_json
+from edgeau.runtime.folders import claim_folder
+from edgeau.runtime.leftovers import sweep
 from edgeau.runtime.manifest import CropSpec
 from edgeau.train.faces.base import Renderer
 from edgeau.train.faces.plan.sequences import Sample, plan_subject
@@ -84,8 +86,7 @@ def write_set(job: Job, workers: int, progress: Callable[[int, int], None] | Non
 def _tidy(job: Job) -> None:
     """Remove what a stopped process left, and the claim on a folder in which nothing came about."""
     shards = job.folder / SHARDS
-    for stray in shards.glob(".s*"):
-        stray.unlink(missing_ok=True)
+    sweep(shards)
     if not any(shards.iterdir()):
         shards.rmdir()
         (job.folder / RECORD).unlink()
@@ -110,7 +111,7 @@ def _claim(job: Job) -> None:
             f"folder {job.folder}", got="crops of another origin", expected="a new folder", hint="give another --out"
         )
     else:
-        job.folder.mkdir(parents=True, exist_ok=True)
+        claim_folder(job.folder, CROP_SET)
         record_value = {"fingerprint": job.fingerprint, "options": dataclasses.asdict(job.options)}
         write_json(record, {**record_value, "size_px": job.crop.size_px})
 
