@@ -14,8 +14,9 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, Callable, Iterator, List, Optional, Tuple
 
+from .decode import parse_json
 from .errors import InputError, PackageError
 from .files import PathLike, sha256_file, sync, write_json
 from .folders import Contents, FolderKind, atomic_folder, check_folder, recover
@@ -26,6 +27,7 @@ MANIFEST = "manifest.json"
 PARITY_FILE = "parity.npz"  # optional: see parity_crops
 SHIPPED = Path(__file__).parent / "packages"
 _LOCK = ".edgeau-lock"
+_LARGEST_MANIFEST = 64 << 20
 # What stands beside variants: sidecars and reports of engines, and the builder's timings.
 _BESIDE = ("engines/*.engine.json", "engines/*.report.json", "engines/*.timing")
 
@@ -36,6 +38,9 @@ def _contents(manifest: bytes) -> Optional[Contents]:
         return None
     return Contents([str(variant["file"]) for variant in value["variants"]], [_LOCK, "engines/", *_BESIDE])
 
+
+# Notes names of files that are removed unless the manifest names them in the end.
+Journal = Callable[[List[str]], None]
 
 PACKAGE = FolderKind("model package", MANIFEST, _contents)
 
@@ -115,9 +120,9 @@ class Package:
     def add_variant(self, variant: Variant, write: Callable[[Path], None]) -> Package:
         """Write a variant's file, then the manifest that names it. A variant of that name is replaced.
 
-        The new file has the name ``variant.file``. Where that is taken, eight digits of its hash are put before the
-        suffix, so that the file of the variant that is replaced stays until the manifest names the new one. What the
-        manifest says of measurements with the replaced variant is forgotten.
+        The new file has the name ``variant.file``. Where other bytes have that name, eight digits of its hash are put
+        before the suffix, so that the file of the variant that is replaced stays until the manifest names the new one.
+        What the manifest says of measurements with the replaced variant is forgotten.
 
         Args:
             variant: its description; ``file`` (where taken), ``sha256`` and ``size_bytes`` are filled in here.
@@ -130,14 +135,8 @@ class Package:
             digest, size = sha256_file(temporary), temporary.stat().st_size
             with self._locked() as (manifest, journal):
                 replaced = [v.file for v in manifest.variants if v.name == variant.name]
-                name = self._free_name(variant.file, digest)
+                name = self._place(sorted(work.iterdir()), variant.file, digest, replaced, journal)
                 variant = dataclasses.replace(variant, file=name, sha256=digest, size_bytes=size)
-                moves = {file: self.path / (name + file.name[len(temporary.name) :]) for file in work.iterdir()}
-                journal([*replaced, *(str(target.relative_to(self.path)) for target in moves.values())])
-                for file, target in moves.items():
-                    target.parent.mkdir(exist_ok=True)
-                    sync(file)
-                    os.replace(file, target)
                 selection = {d: c for d, c in manifest.selection.items() if not replaced or _of(c) != variant.name}
                 changed = dataclasses.replace(manifest.with_variant(variant), selection=selection)
                 write_json(self.path / MANIFEST, changed.to_json())
@@ -171,6 +170,23 @@ class Package:
 
         return Package.create(path, self.manifest, files, self.path)
 
+    def _place(self, files: List[Path], file: str, digest: str, replaced: List[str], journal: Journal) -> str:
+        """Move a variant's file and those beside it into the package, and return its name there."""
+        if replaced and len(files) == 1 and self._has(replaced[0], digest):
+            return replaced[0]
+        name = self._free_name(file, digest)
+        names = {source: name + source.name[len(Path(file).name) :] for source in files}
+        journal([*replaced, *names.values()])
+        for source, target in names.items():
+            (self.path / target).parent.mkdir(exist_ok=True)
+            sync(source)
+            os.replace(source, self.path / target)
+        return name
+
+    def _has(self, file: str, digest: str) -> bool:
+        path = self.path / file
+        return path.is_file() and sha256_file(path) == digest
+
     def _free_name(self, file: str, digest: str) -> str:
         if not os.path.lexists(self.path / file):
             return file
@@ -178,7 +194,7 @@ class Package:
         return f"{stem}.{digest[:8]}{dot}{suffix}"
 
     @contextlib.contextmanager
-    def _locked(self) -> Iterator[Any]:
+    def _locked(self) -> Iterator[Tuple[Manifest, Journal]]:
         """Hold the package's lock; yield the manifest on disk, and a function that notes names in the journal.
 
         The journal is the lock's file. It names files that are removed at the end, or by the next one to take the lock,
@@ -232,11 +248,9 @@ def _take_lock(path: Path) -> int:
 
 
 def _read_manifest(file: Path) -> Manifest:
-    try:
-        value: Dict[str, Any] = json.loads(file.read_bytes().decode("utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise PackageError(f"{file} is not readable JSON ({error}); export the package again") from error
-    return Manifest.from_json(value)
+    if file.stat().st_size > _LARGEST_MANIFEST:
+        raise PackageError(f"{file} is larger than {_LARGEST_MANIFEST >> 20} MB, so it is no manifest of edgeau")
+    return Manifest.from_json(parse_json(file.read_bytes(), str(file)))
 
 
 def shipped_package(name: Optional[str] = None) -> Path:

@@ -89,7 +89,7 @@ def test_a_failed_export_leaves_the_older_package(checkpoint_of, tmp_path, monke
 def test_a_folder_that_is_no_package_is_left_alone(checkpoint_of, tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.txt").write_text("mine")
-    with pytest.raises(InputError, match="something that is no package"):
+    with pytest.raises(InputError, match="no model package"):
         export_package(checkpoint_of("cednn"), tmp_path / "photos")
     assert (tmp_path / "photos" / "a.txt").read_text() == "mine"
 

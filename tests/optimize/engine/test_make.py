@@ -140,11 +140,10 @@ def test_an_engine_that_says_something_else_is_not_kept(fake_tensorrt, package, 
 def test_interruption_while_writing_leaves_the_package_as_it_was(fake_tensorrt, package, monkeypatch):
     before = files_of(package), (package.path / "manifest.json").read_bytes()
 
-    def interrupted(source, target):
-        target.write_bytes(b"half")
+    def interrupted(path, sidecar):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(make, "_copy", interrupted)
+    monkeypatch.setattr(make, "write_sidecar", interrupted)
     with pytest.raises(KeyboardInterrupt):
         make_engine(package.path, MakeOptions(parity=False), trt=fake_tensorrt("10.3"), machine=ORIN)
     left = [f for f in files_of(package) if not f.endswith(".timing")]

@@ -44,7 +44,7 @@ def test_a_removed_or_cut_shard_comes_back_the_same(made, tmp_path):
     before = files(folder)
     (folder / "shards" / "s00001.npz").unlink()
     (folder / "shards" / "s00002.npy").write_bytes(b"cut")
-    (folder / "shards" / ".s00002-tmp.npy").write_bytes(b"left by a killed process")
+    (folder / "shards" / ".edgeau-tmp-0123.npy").write_bytes(b"left by a killed process")
     write_set(job(folder), 1, lambda done, total: drawn.append((done, total)))
     assert drawn == [(1, 2), (2, 2)]
     assert files(folder) == before == files(made)
