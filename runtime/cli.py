@@ -19,6 +19,7 @@ from typing import Any, List, Optional, Sequence, Tuple
 
 from . import plugins
 from .errors import EdgeauError, EdgeauWarning, InputError, MissingExtraError
+from .interrupts import exit_code, raise_on_signals
 from .version import __version__
 
 
@@ -59,7 +60,10 @@ EXIT_OK, EXIT_FAILED, EXIT_WRONG_INPUT = 0, 1, 2
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Run one verb and return the exit code: 0, 1 for a check that failed, 2 for wrong input or an interruption."""
+    """Run one verb and return the exit code.
+
+    0; 1 for a check that failed; 2 for wrong input; 128 and the signal's number where one ended it, 130 for Ctrl-C.
+    """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         verb = _find_verb(arguments)
@@ -68,14 +72,15 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         if verb is None:
             parser.print_help()
             return EXIT_WRONG_INPUT
-        with warnings.catch_warnings():
+        with raise_on_signals(), warnings.catch_warnings():
             warnings.simplefilter("always", EdgeauWarning)
             warnings.showwarning = _show_warning
             return int(args.run(args))
     except EdgeauError as error:
         return _complain(str(error))
-    except KeyboardInterrupt:
-        return _complain("interrupted; nothing half-written was left behind")
+    except KeyboardInterrupt as error:
+        _complain("interrupted; nothing half-written was left behind")
+        return exit_code(error)
     except BrokenPipeError:
         # The reader of our output went away, as `| head` does: not an error, and nothing more can be printed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

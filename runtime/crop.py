@@ -12,6 +12,9 @@ import numpy as np
 from .errors import InputError
 from .manifest import CropSpec
 
+# Farther from the corner than any picture reaches; beyond it sums of squares lose their digits.
+_FARTHEST_PX = 1e7
+
 
 def crop_matrix(points_xy: np.ndarray, spec: CropSpec) -> np.ndarray:
     """The similarity that takes five image points onto the crop's template, in the weighted least-squares sense.
@@ -31,8 +34,9 @@ def crop_matrix(points_xy: np.ndarray, spec: CropSpec) -> np.ndarray:
         InputError: not five finite points, or all of them in one place.
     """
     points = np.asarray(points_xy, np.float64)
-    if points.shape != (5, 2) or not np.isfinite(points).all():
-        raise InputError("facial points", got=f"{points.shape}", expected="five finite (x, y)")
+    if points.shape != (5, 2) or not (np.abs(points) <= _FARTHEST_PX).all():
+        expected = f"five (x, y) within {_FARTHEST_PX:.0e} pixels of the corner"
+        raise InputError("facial points", got=f"{points.shape}", expected=expected)
     source = points[:, 0] + 1j * points[:, 1]
     template = np.asarray(spec.template, np.float64) * spec.size_px - 0.5
     target = template[:, 0] + 1j * template[:, 1]
@@ -84,14 +88,14 @@ def _shrink(image: np.ndarray, matrix: np.ndarray, size_px: int, scale: float) -
     """Bring a large face near the crop's size by area averaging first: bilinear sampling alone would alias."""
     import cv2
 
-    step = int(1 / scale + 1e-6)
+    height, width = image.shape[:2]
+    step = int(min(1 / scale + 1e-6, max(height, width)))
     if step < 2:
         return image, matrix
     corners = np.array([[0, 0], [size_px, 0], [0, size_px], [size_px, size_px]], np.float64)
     found = transform(corners, invert(matrix))
-    height, width = image.shape[:2]
-    x0, y0 = np.clip(np.floor(found.min(axis=0)).astype(int) - step, 0, [width - 1, height - 1])
-    x1, y1 = np.clip(np.ceil(found.max(axis=0)).astype(int) + step, [x0 + 1, y0 + 1], [width, height])
+    x0, y0 = np.clip(np.floor(found.min(axis=0)) - step, 0, [width - 1, height - 1]).astype(int)
+    x1, y1 = np.clip(np.ceil(found.max(axis=0)) + step, [x0 + 1, y0 + 1], [width, height]).astype(int)
     part = image[y0:y1, x0:x1]
     small = cv2.resize(part, (max(1, (x1 - x0) // step), max(1, (y1 - y0) // step)), interpolation=cv2.INTER_AREA)
     ratio = np.array([part.shape[1] / small.shape[1], part.shape[0] / small.shape[0]])

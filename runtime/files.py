@@ -75,19 +75,26 @@ def is_replaceable(path: PathLike) -> bool:
 
 
 def refuse_same(output: PathLike, *inputs: Optional[PathLike]) -> None:
-    """Raise InputError where the output is one of the inputs, or lies inside one that is a folder."""
+    """Raise InputError where the output is one of the inputs, by whatever name."""
     if os.fspath(output) == STANDARD_OUTPUT:
         return
-    place = os.path.realpath(output)
     for given in inputs:
-        if given is None or not os.path.exists(given):
+        if given is None:
             continue
-        source = os.path.realpath(given)
-        inside = os.path.isdir(source) and place.startswith(source + os.sep)
-        if place == source or (os.path.exists(place) and os.path.samefile(place, source)):
-            raise InputError(f"output {output}", got="the input itself", expected="another name")
-        if inside:
-            raise InputError(f"output {output}", got=f"a place inside the input {given}", expected="another folder")
+        same = os.path.exists(output) and os.path.exists(given) and os.path.samefile(output, given)
+        if same or os.path.realpath(output) == os.path.realpath(given):
+            raise InputError(f"output {os.fspath(output)}", got="the input itself", expected="another name")
+
+
+def utf8_path(path: PathLike) -> str:
+    """A path for libraries that take names in UTF-8 only, and crash with others. Raises InputError."""
+    text = os.fspath(path)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        shown = text.encode("utf-8", "backslashreplace").decode("utf-8")
+        raise InputError(f"file {shown}", got="a name that is not UTF-8", hint="rename it") from None
+    return text
 
 
 def write_bytes(path: PathLike, data: bytes) -> None:

@@ -81,6 +81,9 @@ def check_folder(path: PathLike, kind: FolderKind, *inputs: PathLike) -> None:
         raise InputError("output -", got="standard output", expected=f"a folder, to write a {kind.name}")
     recover(path)
     refuse_same(path, *inputs)
+    for given in inputs:
+        if os.path.realpath(path).startswith(os.path.realpath(given) + os.sep) and os.path.isdir(given):
+            raise InputError(f"output {path}", got=f"a place inside the input {given}", expected="another folder")
     reason = obstacle(Path(path), kind)
     if reason is not None:
         expected = f"a new name, or a whole {kind.name} to replace"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 from typing import Any, List, Sequence
 
@@ -14,6 +16,10 @@ from .files import PathLike
 from .manifest import CropSpec
 from .opencv import require_cv2
 
+MAX_FILE_BYTES = 1 << 30
+# cv2.warpAffine and cv2.remap count pixels in 16 bits with a sign.
+MAX_SIDE_PX = 32766
+
 
 def read_image(path: PathLike) -> np.ndarray:
     """Read a picture as uint8 [H, W, 3] BGR, turned upright by its EXIF data.
@@ -24,16 +30,35 @@ def read_image(path: PathLike) -> np.ndarray:
         InputError: missing, truncated or not a picture.
     """
     require_cv2("reading images")
+    what = f"image {path}"
+    try:
+        state = os.stat(path)
+        # Before it is opened: a FIFO would be waited for, and a device has no end.
+        if not stat.S_ISREG(state.st_mode):
+            kind = "a folder" if stat.S_ISDIR(state.st_mode) else "a device or FIFO"
+            raise InputError(what, got=kind, expected="a readable picture")
+        if state.st_size > MAX_FILE_BYTES:
+            raise InputError(what, got=f"{state.st_size} bytes", expected=f"at most {MAX_FILE_BYTES}")
+        data = np.fromfile(path, np.uint8)
+    except (OSError, ValueError) as error:
+        got = str(getattr(error, "strerror", None) or error).lower()
+        raise InputError(what, got=got, expected="a readable picture") from error
+    return decode_image(data, what)
+
+
+def decode_image(data: np.ndarray, what: str) -> np.ndarray:
+    """A picture from its bytes, uint8 [B], as uint8 [H, W, 3] BGR. Raises InputError that begins with ``what``."""
     import cv2
 
+    expected = "a whole PNG, JPEG, BMP, WebP or TIFF"
+    if not data.size:
+        raise InputError(what, got="an empty file", expected=expected)
     try:
-        data = np.fromfile(path, np.uint8)
-    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
-        raise InputError(f"image {path}", got=str(error.strerror).lower(), expected="a readable picture") from error
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    except cv2.error as error:  # more pixels than OpenCV takes (2^30, or OPENCV_IO_MAX_IMAGE_PIXELS)
+        raise InputError(what, got=f"refused by OpenCV ({error.err or 'too large'})", expected=expected) from error
     if image is None:
-        got = "an empty file" if not data.size else "no picture that OpenCV can decode"
-        raise InputError(f"image {path}", got=got, expected="a whole PNG, JPEG, BMP, WebP or TIFF")
+        raise InputError(what, got="no picture that OpenCV can decode", expected=expected)
     return as_bgr(image)
 
 
@@ -52,6 +77,9 @@ def as_bgr(image: Any) -> np.ndarray:
         raise InputError(
             "image", got=f"{array.dtype} {list(array.shape)}", expected="uint8 or uint16 [H, W, 3], BGR as cv2 gives it"
         )
+    if max(array.shape[:2]) > MAX_SIDE_PX:
+        got = f"{array.shape[1]} x {array.shape[0]} pixels"
+        raise InputError("image", got=got, expected=f"sides up to {MAX_SIDE_PX}")
     if array.dtype == np.uint16:
         array = (array >> 8).astype(np.uint8)
     if array.ndim == 2:

@@ -1,29 +1,51 @@
-"""Results as rows: one per face, and one with success 0 for a frame without a face."""
+"""Results as rows: one per face; one with success 0 for a frame without a face, or that could not be analysed."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from .analyzer import Face
 
+Row = Dict[str, Any]
 
-def rows_of(source: str, frame: int, time_s: float, faces: Sequence[Face], aus: Sequence[str]) -> List[Dict[str, Any]]:
-    """Flat rows of one frame, every row with the same columns in the same order."""
-    if not faces:
-        return [_row(source, frame, time_s, None, aus)]
-    return [_row(source, frame, time_s, face, aus) for face in faces]
+# A spreadsheet runs a cell that begins with one of these as a formula (OWASP, "CSV Injection").
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_NO_FACE: Tuple[Optional[Face], ...] = (None,)
 
 
-def _row(source: str, frame: int, time_s: float, face: Face | None, aus: Sequence[str]) -> Dict[str, Any]:
-    row: Dict[str, Any] = {
-        "source": source,
-        "frame": frame,
-        "time_s": round(time_s, 3),
-        "success": int(face is not None),
-    }
+def rows_of(
+    source: str,
+    frame: int,
+    time_s: float,
+    faces: Sequence[Face],
+    aus: Sequence[str],
+    expressions: Sequence[str] = (),
+    error: Optional[str] = None,
+) -> List[Row]:
+    """Flat rows of one frame, every row with the same columns in the same order.
+
+    Args:
+        source, frame, time_s: where the frame comes from.
+        faces: those in it; none where ``error`` is given.
+        aus, expressions: names of the columns.
+        error: why the frame could not be analysed, None where it was.
+    """
+    return [_row(source, frame, time_s, face, aus, expressions, error) for face in faces or _NO_FACE]
+
+
+def _row(
+    source: str,
+    frame: int,
+    time_s: float,
+    face: Optional[Face],
+    aus: Sequence[str],
+    expressions: Sequence[str],
+    error: Optional[str],
+) -> Row:
+    row: Row = {"source": source, "frame": frame, "time_s": round(time_s, 3), "success": int(face is not None)}
     box = [round(v, 1) for v in face.box_xyxy] if face else [None] * 4
     row["track_id"] = face.track_id if face else None
     row.update(zip(("left", "top", "right", "bottom"), box))
@@ -33,49 +55,39 @@ def _row(source: str, frame: int, time_s: float, face: Face | None, aus: Sequenc
         row[au] = round(face.au[au], 4) if face else None
     for au in aus:
         row[f"{au}_present"] = int(face.present[au]) if face else None
-    if face:
-        row.update((f"expression_{name}", round(value, 4)) for name, value in face.expression.items())
+    for name in expressions:
+        row[f"expression_{name}"] = round(face.expression[name], 4) if face else None
+    row["error"] = error
     return row
 
 
-class TableWriter:
-    """Aligned columns for a person: probabilities as they are, a star behind those that are present."""
-
-    def __init__(self, aus: Sequence[str]) -> None:
-        self._aus = aus
-
-    def header(self) -> str:
-        """The first line."""
-        return f"{'frame':>6} {'time_s':>8} {'face':>4} {'neutral':>7} " + " ".join(f"{au:>6}" for au in self._aus)
-
-    def line(self, row: Dict[str, Any]) -> str:
-        """One row as text."""
-        start = f"{row['frame']:>6} {row['time_s']:>8.2f} "
-        if not row["success"]:
-            return start + "   - no face"
-        neutral = "yes" if row["neutral_ready"] else "not yet"
-        cells = (f"{row[au]:.2f}{'*' if row[au + '_present'] else ' '}".rjust(6) for au in self._aus)
-        return start + f"{row['track_id']:>4} {neutral:>7} " + " ".join(cells)
+def table_header(aus: Sequence[str]) -> str:
+    """The first line of a table for a person."""
+    return f"{'frame':>6} {'time_s':>8} {'face':>4} {'neutral':>7} " + " ".join(f"{au:>6}" for au in aus)
 
 
-class CsvWriter:
-    """Comma-separated values with a header; missing values are empty."""
-
-    def __init__(self) -> None:
-        self._columns: List[str] = []
-
-    def lines(self, row: Dict[str, Any]) -> str:
-        """The text for one row, the header before the first; ends without a newline."""
-        buffer = io.StringIO()
-        first = not self._columns
-        self._columns = self._columns or list(row)
-        writer = csv.DictWriter(buffer, self._columns, extrasaction="ignore", restval="", lineterminator="\n")
-        if first:
-            writer.writeheader()
-        writer.writerow(row)
-        return buffer.getvalue().rstrip("\n")
+def table_line(row: Row, aus: Sequence[str]) -> str:
+    """A row as aligned columns: probabilities, with a star behind those that are present."""
+    start = f"{row['frame']:>6} {row['time_s']:>8.2f} "
+    if not row["success"]:
+        return start + f"   - {'no face' if row['error'] is None else 'not analysed'}"
+    neutral = "yes" if row["neutral_ready"] else "not yet"
+    cells = (f"{row[au]:.2f}{'*' if row[au + '_present'] else ' '}".rjust(6) for au in aus)
+    return start + f"{row['track_id']:>4} {neutral:>7} " + " ".join(cells)
 
 
-def json_line(row: Dict[str, Any]) -> str:
+def csv_line(values: Sequence[Any]) -> str:
+    """Cells as a line of comma-separated values, without the newline. None is empty; no cell is a formula."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="").writerow([plain_cell(v) if isinstance(v, str) else v for v in values])
+    return buffer.getvalue()
+
+
+def plain_cell(text: str) -> str:
+    """Text that no spreadsheet runs as a formula: an apostrophe is put before what would be one."""
+    return "'" + text if text.startswith(_FORMULA_STARTS) else text
+
+
+def json_line(row: Row) -> str:
     """One row as a line of JSON, ASCII only."""
     return json.dumps(row, ensure_ascii=True)

@@ -38,13 +38,15 @@ class Frame:
         source: file name, camera or address, without a password.
         number, time_s: place in a video; the file's number in a folder. Numbers of a camera or stream have gaps where
             frames were left out.
-        image_bgr: uint8 [H, W, 3].
+        image_bgr: uint8 [H, W, 3]; None where the file can't be read.
+        error: why it can't, in one line.
     """
 
     source: str
     number: int
     time_s: float
-    image_bgr: np.ndarray
+    image_bgr: Optional[np.ndarray]
+    error: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -108,8 +110,14 @@ def _folder(path: Path) -> Source:
         raise InputError(
             f"folder {path}", got="no images in it", expected="files ending in " + " ".join(IMAGE_SUFFIXES)
         )
-    frames = (Frame(str(file), number, 0.0, read_image(file)) for number, file in enumerate(files))
-    return Source(frames, False, 0.0, len(files))
+    return Source((_picture(file, number) for number, file in enumerate(files)), False, 0.0, len(files))
+
+
+def _picture(file: Path, number: int) -> Frame:
+    try:
+        return Frame(str(file), number, 0.0, read_image(file))
+    except InputError as error:
+        return Frame(str(file), number, 0.0, None, str(error))
 
 
 def _video(text: str) -> Source:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from types import TracebackType
@@ -10,11 +11,12 @@ from typing import Any, Iterator, List, Optional, Protocol, Tuple, Type, Union
 import numpy as np
 
 from .errors import InputError
-from .files import atomic_path
+from .files import atomic_path, utf8_path
 from .opencv import quiet, video_backends
 
 STREAM_TIMEOUT_MS = 5000
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv")
+_FRAMES_PER_CHECK, _RESERVE_BYTES = 25, 4 << 20
 
 
 class Capture(Protocol):
@@ -67,7 +69,7 @@ def open_video(path: str) -> VideoSource:
     """Open a video file. Raises InputError where it can't be opened."""
     if not Path(path).is_file():
         raise InputError(f"video {path}", got="no such file", expected="a video file")
-    return VideoSource(open_capture(path, path), path)
+    return VideoSource(open_capture(utf8_path(path), path), path)
 
 
 class VideoSource:
@@ -119,11 +121,16 @@ def frame_count(capture: Capture) -> int:
 
 
 class VideoSink:
-    """An annotated video that takes its name when it is complete. Use it with ``with``.
+    """An annotated video. Use it with ``with``: at its end the video is closed and takes its name, also where the block
+    was interrupted, so that what was written plays.
 
     Args:
         path: ``.mp4`` (MPEG-4) or ``.avi`` (Motion JPEG).
         fps: frames per second.
+
+    Raises:
+        InputError: another suffix, or a name that OpenCV can't take.
+        OSError: at the end, where the disk was too full for all frames; an older video is left as it was.
     """
 
     def __init__(self, path: Path, fps: float) -> None:
@@ -133,20 +140,31 @@ class VideoSink:
         self._atomic = atomic_path(path)
         self._temporary = self._atomic.__enter__()
         self._writer: Any = None
+        self._frames = 0
 
     def write(self, frame_bgr: np.ndarray) -> None:
-        """Append a uint8 [H, W, 3] BGR frame; the first sets the size. Raises InputError where it can't be encoded."""
+        """Append a uint8 [H, W, 3] BGR frame; the first sets the size.
+
+        Raises:
+            InputError: it can't be encoded.
+            OSError: the disk is nearly full.
+        """
         import cv2
 
         if self._writer is None:
             code = "mp4v" if self._path.suffix.lower() == ".mp4" else "MJPG"
             size = (frame_bgr.shape[1], frame_bgr.shape[0])
-            self._writer = cv2.VideoWriter(str(self._temporary), cv2.VideoWriter_fourcc(*code), self._fps, size)
+            name = utf8_path(self._temporary)
+            self._writer = cv2.VideoWriter(name, cv2.VideoWriter_fourcc(*code), self._fps, size)
             if not self._writer.isOpened():
                 raise InputError(
                     f"annotated video {self._path}", got="no encoder or no room", expected="a writable file"
                 )
+        # OpenCV does not say that a disk is full. Closing the video in time keeps what was written.
+        if self._frames % _FRAMES_PER_CHECK == 0 and _free_bytes(self._temporary) < _RESERVE_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
         self._writer.write(frame_bgr)
+        self._frames += 1
 
     def __enter__(self) -> VideoSink:
         return self
@@ -156,4 +174,33 @@ class VideoSink:
     ) -> None:
         if self._writer is not None:
             self._writer.release()
-        self._atomic.__exit__(kind, value, trace)
+        if self._frames == 0:
+            self._atomic.__exit__(kind or InputError, value or InputError("video"), trace)
+            return
+        try:
+            self._check()
+        except OSError as error:
+            self._atomic.__exit__(type(error), error, error.__traceback__)
+            raise
+        self._atomic.__exit__(None, None, None)
+
+    def _check(self) -> None:
+        """Raise OSError where the video can't be opened or lacks frames, as when the disk became full."""
+        import cv2
+
+        with quiet():
+            capture = cv2.VideoCapture(str(self._temporary))
+        try:
+            count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
+            capture.set(cv2.CAP_PROP_POS_FRAMES, self._frames - 1)
+            whole = count >= self._frames and capture.read()[0]
+        finally:
+            capture.release()
+        if not whole:
+            text = f"only {count} of {self._frames} frames could be written"
+            raise OSError(errno.EIO, text, str(self._path))
+
+
+def _free_bytes(file: Path) -> int:
+    state = os.statvfs(file)
+    return state.f_bavail * state.f_frsize

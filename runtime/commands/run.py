@@ -1,7 +1,11 @@
 """Action units of an image, a folder of images, a video or a camera.
 
+Rows are written as soon as they are known, and survive an interruption. Ends with 0, with 2 where something could not
+be read or written, and with 130 or 143 where it was interrupted.
+
 edgeau run photo.jpg
 edgeau run clip.mp4 -o clip.csv --annotate clip-aus.mp4
+edgeau run clip.mp4 -o clip.csv --resume
 edgeau run camera:0 --format jsonl
 edgeau run rtsp://192.168.1.20/stream --format jsonl
 """
@@ -10,25 +14,27 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
-import sys
+import dataclasses
+import os
 import time
+import warnings
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, TextIO
+from typing import List, Optional, Tuple
 
 from edgeau.runtime.action_units import require_aus
-from edgeau.runtime.analyzer import Analyzer
+from edgeau.runtime.analyzer import Analyzer, Face
+from edgeau.runtime.annotations import Draw, open_annotations
 from edgeau.runtime.choose import load
 from edgeau.runtime.cli import note
-from edgeau.runtime.draw import annotate
-from edgeau.runtime.errors import InputError
-from edgeau.runtime.files import atomic_path
+from edgeau.runtime.errors import EdgeauWarning, InputError
+from edgeau.runtime.files import STANDARD_OUTPUT, is_replaceable, refuse_same
 from edgeau.runtime.images import read_image
-from edgeau.runtime.records import CsvWriter, TableWriter, json_line, rows_of
+from edgeau.runtime.records import rows_of
+from edgeau.runtime.row_file import FORMATS, RESUMABLE, Layout, RowFile
 from edgeau.runtime.sources import Frame, Source, open_source
-from edgeau.runtime.video import VideoSink
 
-FORMATS = ("table", "csv", "json", "jsonl")
+_SUFFIXES = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".txt": "table"}
+_PROGRESS_S = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--format", choices=FORMATS, help="default: table on the terminal")
     parser.add_argument("--json", action="store_true", help="the same as --format json")
+    parser.add_argument("--resume", action="store_true", help="continue the CSV or JSONL file of an interrupted run")
     parser.add_argument("--annotate", type=Path, help="picture, video or folder to write with boxes and AU bars")
     parser.add_argument("--aus", help="only these, such as 6,12,25")
     parser.add_argument("--variant", help="variant of the package (default: measured best, else fp32)")
@@ -53,81 +60,111 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    kind = _format(args)
+    _check_outputs(args, kind)
     source = open_source(args.source)
     neutral = read_image(args.neutral) if args.neutral else None
-    with load(
-        args.package,
-        variant=args.variant,
-        backend=args.backend,
-        threads=args.threads,
-        detector=args.detector,
-        neutral_policy=args.neutral_policy,
-        neutral_image_bgr=neutral,
-    ) as analyzer:
+    with contextlib.ExitStack() as stack:
+        analyzer = stack.enter_context(
+            load(
+                args.package,
+                variant=args.variant,
+                backend=args.backend,
+                threads=args.threads,
+                detector=args.detector,
+                neutral_policy=args.neutral_policy,
+                neutral_image_bgr=neutral,
+            )
+        )
         names = args.aus.replace(",", " ").split() if args.aus else analyzer.manifest.aus
         aus = require_aus(names, analyzer.manifest.aus, f"package {analyzer.manifest.name}")
         choice = analyzer.choice
         note(f"{analyzer.manifest.name}: {choice.variant} on {choice.backend} ({choice.reason})")
-        with contextlib.ExitStack() as stack:
-            write = _writer(args, aus, stack)
-            draw = _annotator(args.annotate, source, aus, stack)
-            _analyse(analyzer, source, aus, write, draw, args.max_frames)
+        layout = Layout(kind, tuple(aus), analyzer.manifest.expressions)
+        rows = stack.enter_context(RowFile(args.output, layout, resume=args.resume))
+        draw = stack.enter_context(open_annotations(args.annotate, source, aus))
+        if rows.continued and source.moving:
+            note("continuing behind what is there: faces get new numbers, and their neutral is found anew")
+        _Run(analyzer, source, rows, draw).go(args.max_frames)
     return 0
 
 
-def _analyse(
-    analyzer: Analyzer,
-    source: Source,
-    aus: Sequence[str],
-    write: Callable[[Dict[str, Any]], None],
-    draw: Callable[[Frame, List[Any]], None],
-    max_frames: Optional[int],
-) -> None:
-    started, seen, found, shown_at = time.monotonic(), 0, 0, time.monotonic()
-    for frame in source.frames:
-        if max_frames is not None and seen >= max_frames:
-            break
-        faces = analyzer(frame.image_bgr) if source.moving else analyzer.still(frame.image_bgr)
-        for row in rows_of(frame.source, frame.number, frame.time_s, faces, aus):
-            write(row)
-        draw(frame, faces)
-        seen, found = seen + 1, found + bool(faces)
-        if time.monotonic() - shown_at > 5:
-            shown_at = time.monotonic()
-            note(f"{seen} of {source.count or '?'} frames, {seen / (shown_at - started):.0f} a second")
-    elapsed = time.monotonic() - started
-    if seen > 1:
-        note(f"{seen} frames, {found} with a face, {seen / elapsed:.1f} a second")
-    # Containers estimate their frame count; only a clear gap means that the rest is missing.
-    if source.moving and max_frames is None and seen < 0.95 * source.count - 2:
-        got, hint = f"{seen} of {source.count} frames", f"--max-frames {seen} takes what is there"
-        raise InputError("video is truncated", got=got, expected="all of them", hint=hint)
+class _Run:
+    """One source on its way into rows."""
+
+    def __init__(self, analyzer: Analyzer, source: Source, rows: RowFile, draw: Draw) -> None:
+        self.analyzer, self.source, self.rows, self.draw = analyzer, source, rows, draw
+        self.analysed, self.with_face, self.failed = 0, 0, 0
+
+    def go(self, max_frames: Optional[int]) -> None:
+        """Analyse frame after frame, up to ``max_frames``.
+
+        Raises:
+            InputError: no frame could be analysed, or the rest of a video is missing. What was computed is kept.
+        """
+        started = shown_at = time.monotonic()
+        seen = 0
+        for frame in self.source.frames:
+            if max_frames is not None and seen >= max_frames:
+                break
+            seen += 1
+            self._add(frame)
+            if time.monotonic() - shown_at > _PROGRESS_S:
+                shown_at = time.monotonic()
+                note(f"{seen} of {self.source.count or '?'} frames, {seen / (shown_at - started):.0f} per second")
+        elapsed = time.monotonic() - started
+        if seen > 1:
+            note(f"{seen} frames, {self.with_face} with a face, {seen / elapsed:.1f} per second")
+        if self.failed and self.failed == self.analysed:
+            raise InputError("source", got=f"{self.failed} frames, none of which could be analysed")
+        # Containers estimate their frame count; only a clear gap means that the rest is missing.
+        if self.source.moving and max_frames is None and seen < 0.95 * self.source.count - 2:
+            got, hint = f"{seen} of {self.source.count} frames", "the rows of those are kept"
+            raise InputError("video is truncated", got=got, expected="all of them", hint=hint)
+
+    def _add(self, frame: Frame) -> None:
+        """Analyse one frame and write its rows, unless they are there already."""
+        last = self.rows.last(frame.source)
+        number, time_s = frame.number, frame.time_s
+        if last is not None and self.source.live:
+            number, time_s = number + last[0] + 1, time_s + last[1]
+        elif last is not None and frame.number <= last[0]:
+            return
+        faces, error = self._analyse(frame)
+        if self.source.moving and self.rows.tracks:
+            faces = [dataclasses.replace(face, track_id=face.track_id + self.rows.tracks) for face in faces]
+        layout = self.rows.layout
+        self.rows.write(rows_of(frame.source, number, time_s, faces, layout.aus, layout.expressions, error))
+        if frame.image_bgr is not None:
+            self.draw(frame, faces)
+        self.analysed, self.with_face = self.analysed + 1, self.with_face + bool(faces)
+
+    def _analyse(self, frame: Frame) -> Tuple[List[Face], Optional[str]]:
+        error = frame.error
+        if frame.image_bgr is not None:
+            try:
+                analyse = self.analyzer if self.source.moving else self.analyzer.still
+                return analyse(frame.image_bgr), None
+            except InputError as reason:
+                error = str(reason)
+        self.failed += 1
+        where = f"frame {frame.number} of {frame.source}: " if self.source.moving else ""
+        warnings.warn(f"{where}{error}", EdgeauWarning, stacklevel=2)
+        return [], error
 
 
-def _writer(
-    args: argparse.Namespace, aus: Sequence[str], stack: contextlib.ExitStack
-) -> Callable[[Dict[str, Any]], None]:
-    """What takes each row: the terminal, or a file that appears when it is complete."""
-    kind = _format(args)
-    stream = stack.enter_context(_output(args.output))
-
-    def emit(text: str) -> None:
-        stream.write(text + "\n")
-        if stream is sys.stdout:
-            stream.flush()
-
-    if kind == "json":
-        rows: List[Dict[str, Any]] = []
-        stack.callback(lambda: emit(json.dumps(rows, indent=2)) if sys.exc_info()[0] is None else None)
-        return rows.append
-    if kind == "jsonl":
-        return lambda row: emit(json_line(row))
-    if kind == "csv":
-        csv_writer = CsvWriter()
-        return lambda row: emit(csv_writer.lines(row))
-    table = TableWriter(aus)
-    emit(table.header())
-    return lambda row: emit(table.line(row))
+def _check_outputs(args: argparse.Namespace, kind: str) -> None:
+    """Raise InputError where an output is an input, or can't be continued."""
+    outputs = [path for path in (args.output, args.annotate) if path is not None]
+    for path in outputs:
+        others = [other for other in outputs if other is not path]
+        refuse_same(path, args.source, args.neutral, args.package, *others)
+    if args.resume and (args.output is None or os.fspath(args.output) == STANDARD_OUTPUT):
+        raise InputError("--resume", got="no file to continue", expected="-o FILE.csv or -o FILE.jsonl")
+    if args.resume and kind not in RESUMABLE:
+        raise InputError("--resume", got=f"format {kind}", expected=" or ".join(RESUMABLE))
+    if args.resume and args.annotate is not None and not Path(args.source).is_dir():
+        raise InputError("--resume", got="--annotate", expected="one of both: a video can't be continued")
 
 
 def _format(args: argparse.Namespace) -> str:
@@ -135,47 +172,9 @@ def _format(args: argparse.Namespace) -> str:
         return "json"
     if args.format:
         return str(args.format)
-    if args.output is None:
+    if args.output is None or not is_replaceable(args.output):
         return "table"
-    kind = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".txt": "table"}.get(args.output.suffix.lower())
+    kind = _SUFFIXES.get(args.output.suffix.lower())
     if kind is None:
-        raise InputError(
-            f"output {args.output}", got=args.output.suffix or "no suffix", expected=".csv, .json, .jsonl, .txt"
-        )
+        raise InputError(f"output {args.output}", got=args.output.suffix or "no suffix", expected=", ".join(_SUFFIXES))
     return kind
-
-
-@contextlib.contextmanager
-def _output(path: Optional[Path]) -> Iterator[TextIO]:
-    if path is None:
-        yield sys.stdout
-        return
-    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as stream:
-        yield stream
-
-
-def _annotator(
-    target: Optional[Path], source: Source, aus: Sequence[str], stack: contextlib.ExitStack
-) -> Callable[[Frame, List[Any]], None]:
-    if target is None:
-        return lambda _frame, _faces: None
-    if source.moving:
-        sink = stack.enter_context(VideoSink(target, source.fps))
-        return lambda frame, faces: sink.write(annotate(frame.image_bgr, faces, aus))
-
-    def save(frame: Frame, faces: List[Any]) -> None:
-        import cv2
-
-        several = source.count > 1 or target.is_dir() or not target.suffix
-        path = target / (Path(frame.source).stem + "-aus.png") if several else target
-        with atomic_path(path) as temporary:
-            try:
-                written = cv2.imwrite(str(temporary), annotate(frame.image_bgr, faces, aus))
-            except cv2.error:
-                written = False
-            if not written:
-                raise InputError(
-                    f"annotated picture {path}", got="a format OpenCV can't write", expected=".png or .jpg"
-                )
-
-    return save

@@ -75,7 +75,6 @@ def test_without_metadata_the_error_says_what_to_install(
     ("error", "text"),
     [
         (InputError("thing", got="this", expected="that", hint="do so"), "thing: got this, expected that; do so"),
-        (KeyboardInterrupt(), "interrupted"),
         (OSError(28, "No space left on device", "/full/disk"), "No space left on device: /full/disk"),
         (MissingExtraError("onnx", "optimize", "this"), "pip install 'edgeau[optimize]'"),
     ],

@@ -132,8 +132,6 @@ def test_an_output_that_is_the_input_is_refused_by_any_name(tmp_path: Path) -> N
     for name in ("in", "link", "twin", "./in"):
         with pytest.raises(InputError, match="the input itself"):
             refuse_same(tmp_path / name, None, tmp_path / "in")
-    with pytest.raises(InputError, match="inside the input"):
-        refuse_same(tmp_path / "new" / "out", tmp_path)
     refuse_same(tmp_path / "out", tmp_path / "in")
 
 

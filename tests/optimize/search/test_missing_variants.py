@@ -126,7 +126,7 @@ def test_ctrl_c_is_one_line_and_leaves_nothing(package, calibration, temporary, 
     errors = running.communicate(timeout=30)[1]
     with contextlib.suppress(ProcessLookupError):
         os.killpg(running.pid, signal.SIGKILL)
-    assert running.returncode == 2
+    assert running.returncode == 130
     assert errors.splitlines()[-1] == "edgeau: interrupted; nothing half-written was left behind"
     assert "Traceback" not in errors
     assert list(out.iterdir()) == []

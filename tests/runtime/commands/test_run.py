@@ -2,6 +2,10 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import signal
+import subprocess
+import time
 from pathlib import Path
 
 import cv2
@@ -121,32 +125,198 @@ def test_wrong_input_is_one_line_and_exit_code_2(
     assert sorted(p.name for p in tmp_path.iterdir()) == before
 
 
-def test_a_truncated_clip_says_how_to_read_what_is_there_and_writes_no_file(
+def test_a_truncated_clip_keeps_the_rows_of_what_is_there(
     clip_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cut = tmp_path / "cut.mp4"
     cut.write_bytes(clip_path.read_bytes()[:60_000])
-    assert main(["run", str(cut), "-o", str(tmp_path / "rows.csv")]) == 2
-    assert "--max-frames" in capsys.readouterr().err
-    assert not (tmp_path / "rows.csv").exists()
+    drawn = tmp_path / "drawn.mp4"
+    assert main(["run", str(cut), "-o", str(tmp_path / "rows.csv"), "--annotate", str(drawn)]) == 2
+    assert "video is truncated" in capsys.readouterr().err
+    rows = len(read_csv(tmp_path / "rows.csv"))
+    assert rows > 5
+    assert int(cv2.VideoCapture(str(drawn)).get(cv2.CAP_PROP_FRAME_COUNT)) == rows
     assert main(["run", str(cut), "-o", str(tmp_path / "rows.csv"), "--max-frames", "5"]) == 0
-    assert len((tmp_path / "rows.csv").read_text().splitlines()) == 6
+    assert len(read_csv(tmp_path / "rows.csv")) == 5
 
 
-def test_an_interrupted_run_leaves_no_file(
+def read_csv(file: Path) -> list[dict[str, str]]:
+    with open(file, newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_pictures_that_can_not_be_read_are_rows_and_warnings(
+    photo_bgr: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    cv2.imwrite(str(pictures / "b.png"), photo_bgr)
+    (pictures / "a.png").write_bytes((pictures / "b.png").read_bytes()[:50])
+    (pictures / "c.jpg").mkdir()
+    os.mkfifo(pictures / "d.png")
+    assert main(["run", str(pictures), "-o", str(tmp_path / "rows.csv")]) == 0
+    rows = read_csv(tmp_path / "rows.csv")
+    assert [row["success"] for row in rows] == ["0", "1", "0", "0"]
+    assert [bool(row["error"]) for row in rows] == [True, False, True, True]
+    assert capsys.readouterr().err.count("edgeau: warning: ") == 3
+    (pictures / "b.png").unlink()
+    assert main(["run", str(pictures), "-o", str(tmp_path / "rows.csv")]) == 2
+    assert len(read_csv(tmp_path / "rows.csv")) == 3
+
+
+@pytest.fixture(scope="module")
+def long_video(photo_bgr: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """600 frames, of which a run analyses some hundred per second."""
+    file = tmp_path_factory.mktemp("video") / "long.avi"
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"MJPG"), 25, (256, 256))
+    small = cv2.resize(photo_bgr, (256, 256))
+    for _ in range(600):
+        writer.write(small)
+    writer.release()
+    return file
+
+
+def start(command: list[str], out: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start a run, and return once it has written some rows."""
+    running = subprocess.Popen([*command, "run", *arguments], stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 60
+    while not (out.exists() and out.stat().st_size > 5000) and time.monotonic() < until and running.poll() is None:
+        time.sleep(0.02)
+    return running
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGKILL, -9)]
+)
+def test_rows_survive_every_signal_and_the_run_can_be_resumed(
+    long_video: Path, tmp_path: Path, interruptible_edgeau: list[str], number: signal.Signals, code: int
+) -> None:
+    out, drawn = tmp_path / "rows.csv", tmp_path / "drawn.mp4"
+    running = start(interruptible_edgeau, out, str(long_video), "-o", str(out), "--annotate", str(drawn))
+    running.send_signal(number)
+    _, said = running.communicate(timeout=60)
+    assert running.returncode == code
+    before = read_csv(out)
+    assert [int(row["frame"]) for row in before] == list(range(len(before)))
+    assert len(before) < 600
+    if number != signal.SIGKILL:
+        assert [line for line in said.splitlines() if line.startswith("edgeau:")] == [
+            "edgeau: interrupted; nothing half-written was left behind"
+        ]
+        assert sorted(p.name for p in tmp_path.iterdir()) == ["drawn.mp4", "rows.csv"]
+        capture = cv2.VideoCapture(str(drawn))
+        # A signal may come between a frame's rows and its picture.
+        assert int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) in (len(before), len(before) - 1)
+        assert capture.read()[0]
+    assert main(["run", str(long_video), "-o", str(out), "--resume"]) == 0
+    rows = read_csv(out)
+    assert rows[: len(before)] == before
+    assert [int(row["frame"]) for row in rows] == list(range(600))
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+@pytest.mark.parametrize("cut", [0, 1, 37])
+def test_a_torn_last_row_is_written_again(lossless_video: Path, tmp_path: Path, kind: str, cut: int) -> None:
+    out = tmp_path / f"rows.{kind}"
+    assert main(["run", str(lossless_video), "-o", str(out), "--max-frames", "5"]) == 0
+    data = out.read_bytes()
+    out.write_bytes(data[: len(data) - cut])
+    assert main(["run", str(lossless_video), "-o", str(out), "--resume"]) == 0
+    rows = read_csv(out) if kind == "csv" else [json.loads(line) for line in out.read_text().splitlines()]
+    assert [int(row["frame"]) for row in rows] == list(range(12))
+    assert len({row["track_id"] for row in rows}) == 2
+
+
+def test_resume_continues_a_folder_and_adds_nothing_to_a_finished_one(photo_bgr: np.ndarray, tmp_path: Path) -> None:
+    pictures, out = tmp_path / "pictures", tmp_path / "rows.csv"
+    pictures.mkdir()
+    for number in range(4):
+        cv2.imwrite(str(pictures / f"=cmd({number}).png"), photo_bgr)
+    assert main(["run", str(pictures), "-o", str(out), "--max-frames", "2"]) == 0
+    assert main(["run", str(pictures), "-o", str(out), "--resume"]) == 0
+    assert [Path(row["source"]).name for row in read_csv(out)] == [f"=cmd({n}).png" for n in range(4)]
+    before = out.read_bytes()
+    assert main(["run", str(pictures), "-o", str(out), "--resume"]) == 0
+    assert out.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--resume"], "no file to continue"),
+        (["--resume", "-o", "{tmp}/rows.json"], "format json"),
+        (["--resume", "-o", "{tmp}/rows.csv", "--annotate", "{tmp}/a.avi"], "one of both"),
+        (["--resume", "-o", "{tmp}/rows.csv", "--aus", "12"], "other columns"),
+        (["-o", "{tmp}/thesis.csv"], "something else in it"),
+        (["-o", "{tmp}/thesis.txt"], "something else in it"),
+        (["-o", "{video}", "--format", "csv"], "the input itself"),
+        (["--annotate", "{video}"], "the input itself"),
+        (["--annotate", "{tmp}/a.mp4", "-o", "{tmp}/a.mp4", "--format", "csv"], "the input itself"),
+        (["-o", "{tmp}"], "a folder"),
+    ],
+)
+def test_no_file_of_the_user_is_replaced(
+    lossless_video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    video = tmp_path / "x.avi"
+    video.write_bytes(lossless_video.read_bytes())
+    for name in ("thesis.csv", "thesis.txt"):
+        (tmp_path / name).write_text("years, of\nwork,!\n")
+    assert main(["run", str(video), "-o", str(tmp_path / "rows.csv"), "--max-frames", "3"]) == 0
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    capsys.readouterr()
+    assert main(["run", str(video), *(a.format(tmp=tmp_path, video=video) for a in arguments)]) == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("edgeau: ")]
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_a_json_file_is_whole_after_every_frame(
     lossless_video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edgeau.runtime.analyzer import Analyzer
+    from edgeau.runtime.row_file import RowFile
 
-    calls = []
+    lengths, write = [], RowFile.write
 
-    def interrupted(self: Analyzer, frame: np.ndarray) -> list:
-        calls.append(1)
-        if len(calls) > 3:
-            raise KeyboardInterrupt
-        return []
+    def watched(self: RowFile, rows: list) -> None:
+        write(self, rows)
+        lengths.append(len(json.loads((tmp_path / "rows.json").read_text())))
 
-    monkeypatch.setattr(Analyzer, "__call__", interrupted)
-    arguments = ["-o", str(tmp_path / "rows.json"), "--annotate", str(tmp_path / "drawn.avi")]
-    assert main(["run", str(lossless_video), *arguments]) == 2
-    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(RowFile, "write", watched)
+    assert main(["run", str(lossless_video), "-o", str(tmp_path / "rows.json")]) == 0
+    assert lengths == list(range(1, 13))
+
+
+def test_standard_output_by_name_is_the_same_as_without_one(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", str(photo), "--json"]) == 0
+    plain = capsys.readouterr().out
+    assert main(["run", str(photo), "--json", "-o", "-"]) == 0
+    assert capsys.readouterr().out == plain
+    assert len(json.loads(plain)) == 1
+
+
+def test_two_pictures_of_one_name_are_annotated_both(photo_bgr: np.ndarray, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "a.jpg"):
+        cv2.imwrite(str(tmp_path / "in" / name), photo_bgr)
+    assert main(["run", str(tmp_path / "in"), "--annotate", str(tmp_path / "out")]) == 0
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a-aus.png", "a.png-aus.png"]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi"])
+def test_a_full_disk_is_an_error_and_the_rows_stay(
+    long_video: Path, tmp_path: Path, interruptible_edgeau: list[str], suffix: str
+) -> None:
+    drawn, out = tmp_path / f"drawn{suffix}", tmp_path / "rows.csv"
+    drawn.write_bytes(b"the old one")
+    limited = ["bash", "-c", 'ulimit -f 300; exec "$@"', "-", *interruptible_edgeau]
+    done = subprocess.run(
+        [*limited, "run", str(long_video), "-o", str(out), "--annotate", str(drawn), "--max-frames", "200"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert "frames could be written" in done.stderr
+    assert len(read_csv(out)) == 200
+    assert drawn.read_bytes() == b"the old one"
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([drawn.name, "rows.csv"])

@@ -1,0 +1,257 @@
+"""Where rows are written to: a file or standard output, each frame's rows at once and as soon as they are known.
+
+So what was computed survives an interruption, a kill and a full disk. A JSON document is complete after every frame:
+its closing bracket is written with the rows, and the next ones overwrite it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Type
+
+from .errors import InputError
+from .files import STANDARD_OUTPUT, is_replaceable
+from .records import Row, csv_line, json_line, plain_cell, rows_of, table_header, table_line
+
+FORMATS = ("table", "csv", "json", "jsonl")
+RESUMABLE = ("csv", "jsonl")
+_CLOSING = b"\n]\n"
+# How a file of each format begins, so that nothing else is overwritten.
+_BEGINNINGS = {
+    "table": rb"\s*frame\s+time_s\s",
+    "csv": rb"source,frame,time_s,success,",
+    "json": rb"\[\s*(\]|\{\s*\"source\":)",
+    "jsonl": rb"\{\"source\":",
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a file of rows looks like.
+
+    Attributes:
+        format: one of FORMATS.
+        aus, expressions: names in the columns.
+    """
+
+    format: str
+    aus: Tuple[str, ...]
+    expressions: Tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> Tuple[str, ...]:
+        """Of every row, in order."""
+        return tuple(rows_of("", 0, 0.0, (), self.aus, self.expressions)[0])
+
+    def header(self) -> str:
+        """The text before the first row, with its newline; "" where the format has none."""
+        if self.format == "csv":
+            return csv_line(self.columns) + "\n"
+        return table_header(self.aus) + "\n" if self.format == "table" else ""
+
+    def text(self, rows: Sequence[Row]) -> str:
+        """Rows as text, each with its newline; those of JSON have commas between them instead."""
+        if self.format == "csv":
+            return "".join(csv_line([row[name] for name in self.columns]) + "\n" for row in rows)
+        if self.format == "table":
+            return "".join(table_line(row, self.aus) + "\n" for row in rows)
+        if self.format == "json":
+            return ",\n".join("  " + json_line(row) for row in rows)
+        return "".join(json_line(row) + "\n" for row in rows)
+
+
+class RowFile:
+    """Rows on standard output or in a file. Use it with ``with``.
+
+    A file that is there is left alone until the first rows are known, and then replaced; with ``resume`` it is
+    continued.
+
+    Args:
+        path: None and ``-`` are standard output.
+        layout: what is written.
+        resume: continue the rows that are there.
+
+    Attributes:
+        layout: what is written.
+        tracks: one more than the largest face number that was there; 0 without ``resume``.
+
+    Raises:
+        InputError: the file holds something else than rows of this layout, or can't be written to.
+    """
+
+    def __init__(self, path: Optional[Path], layout: Layout, *, resume: bool = False) -> None:
+        self._path = None if path is None or os.fspath(path) == STANDARD_OUTPUT else path
+        self.layout = layout
+        self._handle: Optional[int] = None
+        self._size, self._frames = 0, 0
+        self._rewritable = self._path is not None and is_replaceable(self._path)
+        self._done: Dict[str, Tuple[int, float]] = {}
+        self.tracks = 0
+        if self._path is not None and self._rewritable and self._path.exists():
+            _refuse_others(self._path, layout.format)
+            if resume:
+                self._continue(self._path)
+
+    @property
+    def continued(self) -> bool:
+        """Whether rows were there."""
+        return bool(self._done)
+
+    def last(self, source: str) -> Optional[Tuple[int, float]]:
+        """The last frame of a source that was there already, and its time in seconds; None where there was none."""
+        text = source.encode("utf-8", "backslashreplace").decode("utf-8") if self.layout.format == "csv" else source
+        return self._done.get(plain_cell(text) if self.layout.format == "csv" else text)
+
+    def write(self, rows: Sequence[Row]) -> None:
+        """Write the rows of one frame. Raises OSError where the disk is full; the rows before stay."""
+        text = self.layout.text(rows)
+        if self.layout.format == "json":
+            text = ("[\n" if self._frames == 0 else ",\n") + text
+        elif self._frames == 0:
+            text = self.layout.header() + text
+        self._frames += 1
+        if self._path is None:
+            _print(text)
+        else:
+            self._append(self._path, text.encode("utf-8", "backslashreplace"))
+
+    def close(self) -> None:
+        """End the document."""
+        if self.layout.format == "json" and self._frames == 0:
+            self._frames = 1
+            text = "[\n]\n"
+            _print(text) if self._path is None else self._append(self._path, text.encode(), closed=True)
+        elif self.layout.format == "json" and not self._rewritable:
+            _print(_CLOSING.decode()) if self._path is None else self._append(self._path, _CLOSING)
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+
+    def __enter__(self) -> RowFile:
+        return self
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], value: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        if kind is not BrokenPipeError:
+            self.close()
+
+    def _append(self, path: Path, data: bytes, *, closed: bool = False) -> None:
+        if self._handle is None:
+            self._handle = self._open(path)
+        if not self._rewritable:
+            _write_all(self._handle, data)
+            return
+        tail = _CLOSING if self.layout.format == "json" and not closed else b""
+        try:
+            os.lseek(self._handle, self._size, os.SEEK_SET)
+            _write_all(self._handle, data + tail)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._handle, self._size)
+                os.lseek(self._handle, self._size, os.SEEK_SET)
+                _write_all(self._handle, tail if self._size else b"")
+            raise
+        self._size += len(data)
+
+    def _open(self, path: Path) -> int:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not self._rewritable:
+            return os.open(path, os.O_WRONLY | os.O_APPEND)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
+        os.ftruncate(handle, self._size)
+        return handle
+
+    def _continue(self, path: Path) -> None:
+        """Find out what is there, and where to go on: behind the last frame that is there whole."""
+        rows, torn = _read_rows(path, self.layout)
+        if torn and rows:
+            last = rows[-1].source, rows[-1].frame
+            rows = [row for row in rows if (row.source, row.frame) != last]
+        for row in rows:
+            self._done[row.source] = (row.frame, row.time_s)
+            self.tracks = max(self.tracks, row.track + 1)
+        self._size = rows[-1].end if rows else 0
+        self._frames = len(rows)
+
+
+def _refuse_others(path: Path, kind: str) -> None:
+    with open(path, "rb") as stream:
+        head = stream.read(4096)
+    if head and not re.match(_BEGINNINGS[kind], head):
+        expected = f"a new name, or rows of `edgeau run` as {kind}"
+        raise InputError(f"output {path}", got="a file with something else in it", expected=expected)
+
+
+@dataclass(frozen=True)
+class _Written:
+    """A row in a file: the offset at which it ends, and what is needed to go on behind it."""
+
+    end: int
+    source: str
+    frame: int
+    time_s: float
+    track: int
+
+
+def _read_rows(path: Path, layout: Layout) -> Tuple[List[_Written], bool]:
+    """The rows that are there, and whether a part of another follows."""
+    rows: List[_Written] = []
+    try:
+        for number, (end, text) in enumerate(_records(path.read_bytes(), layout.format)):
+            if end < 0:
+                return rows, True
+            values = _values(text, layout)
+            if tuple(values) != layout.columns or (layout.format == "csv" and number == 0 and text != _header(layout)):
+                raise InputError(f"output {path}", got="rows with other columns", expected="the columns of this run")
+            if layout.format == "csv" and number == 0:
+                continue
+            track = values["track_id"]
+            place = int(values["frame"]), float(values["time_s"])
+            rows.append(_Written(end, str(values["source"]), *place, -1 if track in ("", None) else int(track)))
+    except (ValueError, TypeError, RecursionError, csv.Error) as error:
+        raise InputError(f"output {path}", got=f"rows that can't be read ({error})", expected="whole rows") from error
+    return rows, False
+
+
+def _records(data: bytes, kind: str) -> Iterator[Tuple[int, str]]:
+    """Each record's end and text, the end -1 for a last one without its newline. Quoted cells may hold newlines."""
+    start = 0
+    while start < len(data):
+        end = data.find(b"\n", start)
+        while kind == "csv" and end >= 0 and data.count(b'"', start, end) % 2:
+            end = data.find(b"\n", end + 1)
+        yield (end + 1 if end >= 0 else -1), data[start : end if end >= 0 else len(data)].decode("utf-8")
+        if end < 0:
+            return
+        start = end + 1
+
+
+def _values(text: str, layout: Layout) -> Dict[str, Any]:
+    if layout.format != "csv":
+        return dict(json.loads(text))
+    cells = next(csv.reader([text], strict=True))
+    return dict(zip(layout.columns, cells)) if len(cells) == len(layout.columns) else {}
+
+
+def _header(layout: Layout) -> str:
+    return csv_line(layout.columns)
+
+
+def _write_all(handle: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(handle, data) :]
+
+
+def _print(text: str) -> None:
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    sys.stdout.flush()
