@@ -28,8 +28,8 @@ PARITY_FILE = "parity.npz"  # optional: see parity_crops
 SHIPPED = Path(__file__).parent / "packages"
 _LOCK = ".edgeau-lock"
 _LARGEST_MANIFEST = 64 << 20
-# What stands beside variants: sidecars and reports of engines, and the builder's timings.
-_BESIDE = ("engines/*.engine.json", "engines/*.report.json", "engines/*.timing")
+# What may be beside the variants: parity crops, sidecars and reports of engines, timings of the builder.
+_BESIDE = (PARITY_FILE, "engines/*.engine.json", "engines/*.report.json", "engines/*.timing")
 
 
 def _contents(manifest: bytes) -> Optional[Contents]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -85,3 +87,14 @@ def test_a_large_face_is_averaged_not_aliased(factor: int) -> None:
 def test_useless_points_are_refused(points: np.ndarray) -> None:
     with pytest.raises(InputError, match="facial points"):
         crop_matrix(points, SPEC)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("shape", [(1, 5000), (5000, 1), (1, 1), (32766, 2), (300, 400)])
+def test_any_points_on_any_picture_give_a_crop_or_are_refused(shape: tuple[int, int]) -> None:
+    image = np.zeros((*shape, 3), np.uint8)
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        points = rng.normal(size=(5, 2)) * 10 ** rng.uniform(-4, 12) + rng.normal(size=2) * 10 ** rng.uniform(-1, 12)
+        with contextlib.suppress(InputError):
+            assert crop_face(image, points, SPEC).shape == (112, 112, 3)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -7,7 +10,7 @@ import numpy as np
 import pytest
 
 from edgeau.runtime.errors import InputError
-from edgeau.runtime.images import as_bgr, crops_of_images, read_image
+from edgeau.runtime.images import as_bgr, crops_of_images, decode_image, read_image
 from edgeau.runtime.manifest import CropSpec
 
 
@@ -73,3 +76,31 @@ def test_photos_are_cropped_and_crops_are_taken_as_they_are(photo_bgr: np.ndarra
     cv2.imwrite(str(tmp_path / "crop.png"), crop[:, :, ::-1])
     (again,) = crops_of_images([tmp_path / "crop.png"], spec)
     assert np.array_equal(crop, again)
+
+
+@pytest.mark.parametrize("name", [os.fsdecode(b"na\xefve\xff.png"), "größe.png", "日本.png"])
+def test_any_file_name_is_read(photo_bgr: np.ndarray, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(cv2.imencode(".png", photo_bgr)[1].tobytes())
+    assert np.array_equal(read_image(tmp_path / name), photo_bgr)
+
+
+def test_what_has_no_end_or_no_writer_is_refused_without_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.png")
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
+    (tmp_path / "folder.png").mkdir()
+    with open(tmp_path / "huge.png", "wb") as sparse:
+        sparse.truncate(2 << 30)
+    for name in ("fifo.png", "zero.png", "folder.png", "huge.png", "nul\0.png"):
+        with pytest.raises(InputError):
+            read_image(tmp_path / name)
+
+
+def test_more_pixels_than_opencv_takes_are_one_line() -> None:
+    """A PNG header of 65,535 x 65,535 pixels."""
+    header = struct.pack(">IIBBBBB", 65535, 65535, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + header
+    data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    with pytest.raises(InputError, match=r"refused by OpenCV|no picture"):
+        decode_image(np.frombuffer(data, np.uint8), "picture")
+    with pytest.raises(InputError, match="sides up to"):
+        as_bgr(np.zeros((1, 40000, 3), np.uint8))

@@ -1,35 +1,61 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 
 import numpy as np
+import pytest
 
 from edgeau.runtime.analyzer import Face
-from edgeau.runtime.records import CsvWriter, TableWriter, rows_of
+from edgeau.runtime.records import plain_cell, rows_of, table_line
+from edgeau.runtime.row_file import Layout
 
 FACE = Face(0, (1.0, 2.0, 3.0, 4.0), np.zeros((5, 2)), 0.9, {"AU12": 0.75}, {"AU12": True}, {}, False)
+AUS = ("AU12",)
 
 
 def test_a_frame_without_a_face_is_a_row_with_success_0() -> None:
-    (row,) = rows_of("clip.mp4", 7, 0.28, [], ["AU12"])
-    assert (row["success"], row["AU12"], row["frame"]) == (0, None, 7)
+    (row,) = rows_of("clip.mp4", 7, 0.28, [], AUS)
+    assert (row["success"], row["AU12"], row["frame"], row["error"]) == (0, None, 7, None)
+
+
+def test_a_frame_that_was_not_analysed_says_why() -> None:
+    (row,) = rows_of("clip.mp4", 7, 0.28, [], AUS, error="no picture")
+    assert (row["success"], row["error"]) == (0, "no picture")
+    assert "not analysed" in table_line(row, AUS)
 
 
 def test_rows_with_and_without_a_face_have_the_same_columns() -> None:
-    with_face, without = rows_of("a", 0, 0, [FACE], ["AU12"]) + rows_of("a", 1, 0, [], ["AU12"])
+    face = dataclasses.replace(FACE, expression={"happy": 0.5})
+    with_face, without = rows_of("a", 0, 0, [face], AUS, ["happy"]) + rows_of("a", 1, 0, [], AUS, ["happy"])
     assert list(with_face) == list(without)
+    assert with_face["expression_happy"] == 0.5
 
 
-def test_csv_reads_back() -> None:
-    writer = CsvWriter()
-    text = "\n".join(writer.lines(row) for row in rows_of('a,"b".png', 0, 0, [FACE, FACE], ["AU12"]))
+@pytest.mark.parametrize("name", ['a,"b".png', "line\nbreak.png", "é日本.png"])
+def test_csv_reads_back(name: str) -> None:
+    layout = Layout("csv", AUS)
+    text = layout.header() + layout.text(rows_of(name, 0, 0, [FACE, FACE], AUS))
     rows = list(csv.DictReader(io.StringIO(text)))
-    assert [row["source"] for row in rows] == ['a,"b".png'] * 2
+    assert [row["source"] for row in rows] == [name] * 2
     assert float(rows[0]["AU12"]) == 0.75
 
 
+@pytest.mark.parametrize("name", ["=cmd(1).png", "+1.png", "-1.png", "@a.png", "\ta.png"])
+def test_no_cell_is_a_formula(name: str) -> None:
+    """The first characters are those of OWASP's page on CSV injection."""
+    assert plain_cell(name) == "'" + name
+    text = Layout("csv", AUS).text(rows_of(name, 0, 0, [], AUS))
+    assert next(csv.reader(io.StringIO(text)))[0] == "'" + name
+
+
+def test_numbers_below_zero_stay_numbers() -> None:
+    face = dataclasses.replace(FACE, box_xyxy=(-1.0, 2.0, 3.0, 4.0))
+    assert Layout("csv", AUS).text(rows_of("a", 0, 0, [face], AUS)).split(",")[5] == "-1.0"
+
+
 def test_the_table_marks_what_is_present_and_faces_without_a_neutral() -> None:
-    line = TableWriter(["AU12"]).line(rows_of("a", 0, 0, [FACE], ["AU12"])[0])
+    line = table_line(rows_of("a", 0, 0, [FACE], AUS)[0], AUS)
     assert "0.75*" in line
     assert "not yet" in line
