@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from edgeau.runtime import arguments
 from edgeau.runtime.backends import BACKEND_NAMES, Backend, BackendOptions, missing
 from edgeau.runtime.cli import EXIT_FAILED, EXIT_OK, emit_json, note, say
 from edgeau.runtime.crop_set import CropSet
@@ -43,9 +44,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", default="1", help="CPU threads, comma-separated (default: %(default)s)")
     parser.add_argument("--batch", default="1", help="faces in a call, comma-separated (default: %(default)s)")
     parser.add_argument("--provider", default="CPUExecutionProvider", help="ONNX Runtime's provider")
-    parser.add_argument("--seconds", type=float, default=3.0, help="timed seconds each (default: %(default)s)")
-    parser.add_argument("--warmup", type=float, default=0.5, help="seconds of warm-up each (default: %(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, help="turns around all candidates (default: %(default)s)")
+    parser.add_argument(
+        "--seconds", type=arguments.seconds, default=3.0, help="timed seconds each (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--warmup", type=arguments.number(0, 3600), default=0.5, help="seconds of warm-up each (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--rounds", type=arguments.positive_int, default=3, help="turns around all candidates (default: %(default)s)"
+    )
     parser.add_argument("--eval", metavar="DATA", help="labelled crops: adds F1, and is what is timed")
     parser.add_argument("--no-memory", action="store_true", help="skip peak memory, which starts a process each")
     parser.add_argument("-o", "--out", metavar="FILE", help="write the records as JSON here as well")

@@ -19,6 +19,7 @@ import numpy as np
 from edgeau.optimize.engine.make import MakeOptions, make_engine
 from edgeau.optimize.quantization.quantize import QuantizeOptions, quantize_package
 from edgeau.optimize.search.search import SearchOptions, search
+from edgeau.runtime import arguments
 from edgeau.runtime.analyzer import Face
 from edgeau.runtime.choose import load
 from edgeau.runtime.cli import note, say
@@ -42,7 +43,9 @@ MAX_DROP = 0.01  # a variant whose mean F1 falls by more than this is measured b
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-p", "--package", help="package to start from (default: the one that ships with edgeau)")
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder for the results (default: demo)")
-    parser.add_argument("--seconds", type=float, default=1.5, help="timed seconds for each variant (default: 1.5)")
+    parser.add_argument(
+        "--seconds", type=arguments.seconds, default=1.5, help="timed seconds for each variant (default: 1.5)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 
+from edgeau.runtime import arguments
 from edgeau.runtime.cli import emit_json, note, say
 from edgeau.runtime.manifest import Manifest
 from edgeau.runtime.package import Package
@@ -23,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", metavar="CKPT", help="a checkpoint of `edgeau train` or `edgeau distill`")
     parser.add_argument("-o", "--output", metavar="PACKAGE", required=True, help="the folder to write: NAME.edgeau")
     parser.add_argument("--name", help="name of the package (default: the folder's)")
-    parser.add_argument("--opset", type=int, default=18, choices=OPSETS, help="ONNX operator set (default: 18)")
+    parser.add_argument(
+        "--opset", type=arguments.whole(min(OPSETS), max(OPSETS)), default=18, help="ONNX operator set (default: 18)"
+    )
     parser.add_argument("--data", metavar="SPEC", help="real crops for the parity check (default: a public photo)")
     parser.add_argument("--notes", help="limits and intended use (default: a note if all training faces were rendered)")
     parser.add_argument("--json", action="store_true", help="print the manifest as JSON")

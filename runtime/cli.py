@@ -8,6 +8,7 @@ import nothing heavy, so that ``edgeau --help`` is fast; ``edgeau run`` on a dev
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import json
 import os
@@ -15,9 +16,11 @@ import platform
 import sys
 import warnings
 from dataclasses import dataclass
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, TextIO, Tuple
 
 from . import plugins
+from .arguments import Parser
+from .crash_log import describe_crash
 from .errors import EdgeauError, EdgeauWarning, InputError, MissingExtraError
 from .interrupts import exit_code, raise_on_signals
 from .version import __version__
@@ -65,17 +68,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     0; 1 for a check that failed; 2 for wrong input; 128 and the signal's number where one ended it, 130 for Ctrl-C.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _open_closed_streams()
     try:
-        verb = _find_verb(arguments)
-        parser = _parser(verb)
-        args = parser.parse_args(arguments)
-        if verb is None:
-            parser.print_help()
-            return EXIT_WRONG_INPUT
-        with raise_on_signals(), warnings.catch_warnings():
-            warnings.simplefilter("always", EdgeauWarning)
-            warnings.showwarning = _show_warning
-            return int(args.run(args))
+        code = _run(arguments)
+        sys.stdout.flush()
+        return code
     except EdgeauError as error:
         return _complain(str(error))
     except KeyboardInterrupt as error:
@@ -83,11 +80,50 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return exit_code(error)
     except BrokenPipeError:
         # The reader of our output went away, as `| head` does: not an error, and nothing more can be printed.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence(sys.stdout)
         return EXIT_OK
     except OSError as error:
+        _silence_if_full(sys.stdout)
         name = f" {error.filename}" if error.filename else ""
         return _complain(f"{error.strerror or error}:{name}" if name else str(error.strerror or error))
+    except Exception as error:  # noqa: BLE001 - the last resort: a line for the user, the traceback for the developer
+        return _complain(describe_crash(error))
+
+
+def _run(arguments: List[str]) -> int:
+    verb = _find_verb(arguments)
+    parser = _parser(verb)
+    args = parser.parse_args(arguments)
+    if verb is None:
+        parser.print_help()
+        return EXIT_WRONG_INPUT
+    with raise_on_signals(), warnings.catch_warnings():
+        warnings.simplefilter("always", EdgeauWarning)
+        warnings.showwarning = _show_warning
+        return int(args.run(args))
+
+
+def _open_closed_streams() -> None:
+    """Give a process that was started without standard output or error (``>&-``) ones that swallow everything.
+
+    Otherwise the next file to be opened would get the stream's number, and libraries would print into it.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - until the process ends
+
+
+def _silence(stream: TextIO) -> None:
+    """Send what is still to be written nowhere, so that Python's own flush at exit can't fail."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _silence_if_full(stream: TextIO) -> None:
+    try:
+        stream.flush()
+    except OSError:
+        _silence(stream)
 
 
 def emit_json(value: Any) -> None:
@@ -165,8 +201,8 @@ def _install_hint() -> Optional[str]:
     return f"not installed here: {', '.join(absent)}; type: pip install edgeau" if absent else None
 
 
-def _parser(asked: Optional[Verb]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser(asked: Optional[Verb]) -> Parser:
+    parser = Parser(
         prog="edgeau", description="Facial action unit models from research to the edge.", allow_abbrev=False
     )
     parser.add_argument("--version", action="version", version=f"edgeau {__version__}")
@@ -187,7 +223,8 @@ def _parser(asked: Optional[Verb]) -> argparse.ArgumentParser:
 
 
 def _complain(text: str) -> int:
-    note(f"edgeau: {' '.join(text.split())}")
+    with contextlib.suppress(OSError):  # standard error is a full disk or a closed pipe
+        note(f"edgeau: {' '.join(text.split())}")
     return EXIT_WRONG_INPUT
 
 

@@ -79,8 +79,8 @@ def table_line(row: Row, aus: Sequence[str]) -> str:
 def csv_line(values: Sequence[Any]) -> str:
     """Cells as a line of comma-separated values, without the newline. None is empty; no cell is a formula."""
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="").writerow([plain_cell(v) if isinstance(v, str) else v for v in values])
-    return buffer.getvalue()
+    csv.writer(buffer, lineterminator="\n").writerow([plain_cell(v) if isinstance(v, str) else v for v in values])
+    return buffer.getvalue()[:-1]
 
 
 def plain_cell(text: str) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from .backends import Backend, BackendOptions, open_backend
 from .detection import Detection, bounded, largest_first
 from .errors import InputError
-from .files import PathLike
+from .files import PathLike, utf8_path
 from .opencv import yunet_obstacle
 from .yunet_graph import INPUT, STRIDES, with_uint8_input
 
@@ -189,7 +189,7 @@ class OpenCvYuNet:
         if obstacle:
             raise InputError("YuNet", got=obstacle, hint="pip install onnxruntime, or --detector haar")
         try:
-            self._net = cv2.FaceDetectorYN.create(str(file), "", (320, 320), min_score)
+            self._net = cv2.FaceDetectorYN.create(utf8_path(file), "", (320, 320), min_score)
         except cv2.error as error:
             raise InputError(f"YuNet file {file}", got="a file that OpenCV can't read", expected="YuNet's") from error
 
@@ -205,8 +205,13 @@ class OpenCvYuNet:
         return _detections(rows)
 
 
+# A face may reach over the edge of the largest picture that OpenCV can crop from, but not by several times its side.
+_FARTHEST_PX = 4.0 * 32766
+
+
 def _detections(rows: np.ndarray) -> List[Detection]:
-    """Rows as ``YuNet.faces`` gives them."""
+    """Rows as ``YuNet.faces`` gives them. In a picture of a few pixels' height the network finds infinite faces."""
+    rows = rows[(np.abs(rows) <= _FARTHEST_PX).all(axis=1)]
     return largest_first(
         [
             Detection(np.concatenate([row[:2], row[:2] + row[2:4]]), row[4:14].reshape(5, 2), float(row[14]))

@@ -80,9 +80,10 @@ def machine_tree(tmp_path: Path) -> Callable[[dict[str, str]], Path]:
 
 @pytest.fixture(scope="session")
 def interruptible_edgeau() -> list[str]:
-    """The command line in a process of its own, which Ctrl-C reaches even where this one was started to ignore it."""
+    """The command line in a process of its own, which signals reach even where this one was started to ignore them."""
     code = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL); signal.signal(signal.SIGTERM, signal.SIG_DFL); "
         "from edgeau.runtime.cli import main; sys.exit(main(sys.argv[1:]))"
     )
     return [sys.executable, "-c", code]

@@ -28,6 +28,7 @@ from edgeau.optimize.engine.library import load_tensorrt
 from edgeau.optimize.engine.make import Made, MakeOptions, make_engine, parity_line
 from edgeau.optimize.engine.remote import build_on_host
 from edgeau.optimize.engine.triton import write_repository
+from edgeau.runtime import arguments
 from edgeau.runtime.cli import EXIT_OK, emit_json, note, say
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.package import Package
@@ -43,12 +44,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("package", help="package with the ONNX variants")
     add("--precision", default="int8", choices=LADDER, help="where the ladder starts (%(default)s)")
     add("--batch", default="1,1,1", metavar="MIN,OPT,MAX", help="batches of the optimisation profile (%(default)s)")
-    add("--workspace-mib", type=int, metavar="N", help="scratch memory for tactics, in MiB (TensorRT's own limit)")
-    add("--level", type=int, choices=range(6), metavar="0..5", help="builder optimisation level (TensorRT's own)")
-    add("--tactics", metavar="A,B", help="tactic sources, such as CUDNN,JIT_CONVOLUTIONS (TensorRT's own)")
-    add("--dla", type=int, metavar="CORE", help="build for this DLA core, with the GPU for what it can't take")
     add(
-        "--dla-fallback", type=float, default=_DEFAULTS.dla_fallback, metavar="SHARE",
+        "--workspace-mib",
+        type=arguments.positive_int,
+        metavar="N",
+        help="scratch memory for tactics, in MiB (TensorRT's own limit)",
+    )
+    add("--level", type=arguments.whole(0, 5), metavar="0..5", help="builder optimisation level (TensorRT's own)")
+    add("--tactics", metavar="A,B", help="tactic sources, such as CUDNN,JIT_CONVOLUTIONS (TensorRT's own)")
+    add(
+        "--dla",
+        type=arguments.whole(0, 15),
+        metavar="CORE",
+        help="build for this DLA core, with the GPU for what it can't take",
+    )
+    add(
+        "--dla-fallback", type=arguments.share, default=_DEFAULTS.dla_fallback, metavar="SHARE",
         help="largest share of layers that may fall back from DLA to the GPU (%(default)s)",
     )  # fmt: skip
     add("--exactly", action="store_true", help="fail rather than go down to a lower precision")

@@ -14,6 +14,7 @@ import argparse
 
 from edgeau.optimize.importing.importer import ImportOptions, import_model
 from edgeau.optimize.importing.wrap import ACTIVATIONS, COLOURS, LAYOUTS, Wrapping
+from edgeau.runtime import arguments
 from edgeau.runtime.action_units import parse_aus
 from edgeau.runtime.cli import EXIT_OK, emit_json, note, say
 from edgeau.runtime.errors import InputError
@@ -31,14 +32,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--colour", choices=COLOURS, default=_DEFAULTS.colour, help="of the input (%(default)s)")
     parser.add_argument("--mean", default="0", help="one number, or one a channel in the model's order (%(default)s)")
     parser.add_argument("--std", default="1", help="likewise (%(default)s)")
-    parser.add_argument("--scale", type=float, default=_DEFAULTS.scale, help="pixels are divided by it (%(default)s)")
-    parser.add_argument("--size", type=int, metavar="PIXELS", help="side of the input, where the model leaves it open")
+    parser.add_argument(
+        "--scale", type=arguments.positive, default=_DEFAULTS.scale, help="pixels are divided by it (%(default)s)"
+    )
+    parser.add_argument(
+        "--size",
+        type=arguments.whole(1, 8192),
+        metavar="PIXELS",
+        help="side of the input, where the model leaves it open",
+    )
     parser.add_argument("--output", metavar="NAME", help="the output with the AUs, where there are several")
     parser.add_argument(
         "--activation", choices=ACTIVATIONS, default=_DEFAULTS.activation, help="to put behind the output (%(default)s)"
     )
-    parser.add_argument("--intensity-max", type=float, metavar="MAX", help="outputs are intensities up to this: 5")
-    parser.add_argument("--threshold", type=float, help="presence threshold (0.5; for intensities that of FACS 2)")
+    parser.add_argument(
+        "--intensity-max", type=arguments.positive, metavar="MAX", help="outputs are intensities up to this: 5"
+    )
+    parser.add_argument(
+        "--threshold", type=arguments.probability, help="presence threshold (0.5; for intensities that of FACS 2)"
+    )
     parser.add_argument(
         "--template", metavar="X,Y,...",
         help="x and y of right eye, left eye, nose, right and left mouth corner in its crops, as fractions of the side",

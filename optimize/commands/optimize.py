@@ -19,6 +19,7 @@ from edgeau.optimize.quantization.quantize import require_writable
 from edgeau.optimize.scoring import read_evaluation
 from edgeau.optimize.search.missing_variants import add_variants, wanted_variants
 from edgeau.optimize.search.search import OBJECTIVES, SearchOptions, Selection, check, search
+from edgeau.runtime import arguments
 from edgeau.runtime.cli import EXIT_OK, emit_json, note, say
 from edgeau.runtime.crop_set import CropSet
 from edgeau.runtime.errors import InputError
@@ -38,12 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--eval", metavar="DATA", help=f"judge accuracy on this: {_DATA}")
     parser.add_argument("--calib", metavar="DATA", help="make missing INT8 and FP16 variants, calibrated on this")
     parser.add_argument(
-        "--max-drop", type=float, default=_DEFAULTS.max_drop,
+        "--max-drop", type=arguments.share_below_1, default=_DEFAULTS.max_drop,
         help="how much mean F1 may fall, without labels the share of decisions that may flip (%(default)s)",
     )  # fmt: skip
     parser.add_argument("--for", dest="objective", default=_DEFAULTS.objective, choices=OBJECTIVES, help="what to win")
-    parser.add_argument("--minutes", type=float, default=_DEFAULTS.minutes, help="ends within them (%(default)s)")
-    parser.add_argument("--seed", type=int, default=_DEFAULTS.seed, help="of random choices (%(default)s)")
+    parser.add_argument(
+        "--minutes", type=arguments.positive, default=_DEFAULTS.minutes, help="ends within them (%(default)s)"
+    )
+    parser.add_argument("--seed", type=arguments.seed, default=_DEFAULTS.seed, help="of random choices (%(default)s)")
     parser.add_argument("-o", "--out", metavar="OUT_PACKAGE", help="write a new package and leave this one as it is")
     parser.add_argument("--json", action="store_true", help="print the choice as JSON")
 

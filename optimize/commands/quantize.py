@@ -16,6 +16,7 @@ from typing import Any
 
 from edgeau.optimize.quantization.flavours import TARGETS
 from edgeau.optimize.quantization.quantize import Made, QuantizeOptions, quantize_package
+from edgeau.runtime import arguments
 from edgeau.runtime.cli import EXIT_FAILED, EXIT_OK, emit_json, note, say
 
 _DEFAULTS = QuantizeOptions()
@@ -30,11 +31,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--targets", default=",".join(_DEFAULTS.targets), help=f"some of {', '.join(TARGETS)} (default: %(default)s)"
     )
-    parser.add_argument("--samples", type=int, default=_DEFAULTS.samples, help="crops to calibrate on (%(default)s)")
-    parser.add_argument("--seed", type=int, default=_DEFAULTS.seed, help="of random choices (%(default)s)")
+    parser.add_argument(
+        "--samples", type=arguments.positive_int, default=_DEFAULTS.samples, help="crops to calibrate on (%(default)s)"
+    )
+    parser.add_argument("--seed", type=arguments.seed, default=_DEFAULTS.seed, help="of random choices (%(default)s)")
     parser.add_argument("--eval", metavar="DATA", help="data on which parity and the accuracy budget are measured")
     parser.add_argument(
-        "--max-drop", type=float, metavar="SHARE",
+        "--max-drop", type=arguments.share_below_1, metavar="SHARE",
         help="put layers back to float until mean F1 (without labels: decisions) falls by no more than this",
     )  # fmt: skip
     parser.add_argument("-o", "--out", metavar="OUT_PACKAGE", help="write a new package and leave this one as it is")

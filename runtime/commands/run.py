@@ -21,6 +21,7 @@ import warnings
 from pathlib import Path
 from typing import List, Optional, Tuple
 
+from edgeau.runtime import arguments
 from edgeau.runtime.action_units import require_aus
 from edgeau.runtime.analyzer import Analyzer, Face
 from edgeau.runtime.annotations import Draw, open_annotations
@@ -52,11 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--aus", help="only these, such as 6,12,25")
     parser.add_argument("--variant", help="variant of the package (default: measured best, else fp32)")
     parser.add_argument("--backend", help="onnxruntime, openvino or tensorrt")
-    parser.add_argument("--threads", type=int, help="CPU threads of the model")
+    parser.add_argument("--threads", type=arguments.threads, help="CPU threads of the model")
     parser.add_argument("--detector", help="yunet, yunet-opencv, haar, or YuNet's file (default: the best at hand)")
     parser.add_argument("--neutral", type=Path, help="picture of the subject at rest")
     parser.add_argument("--neutral-policy", help="first, running or none (default: the package's)")
-    parser.add_argument("--max-frames", type=int, help="stop after so many frames")
+    parser.add_argument("--max-frames", type=arguments.positive_int, help="stop after so many frames")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -18,6 +18,7 @@ import signal
 from pathlib import Path
 from typing import Any
 
+from edgeau.runtime import arguments
 from edgeau.runtime.cli import EXIT_OK, note
 from edgeau.runtime.errors import InputError
 
@@ -28,12 +29,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-p", "--package", type=Path, help="a package (default: the shipped one)")
     parser.add_argument("--variant", help="variant to run (default: the best on this device)")
     parser.add_argument("--backend", help="backend to run it on")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: the backend's choice)")
+    parser.add_argument("--threads", type=arguments.threads, help="CPU threads (default: the backend's choice)")
     parser.add_argument("--neutral", type=Path, metavar="IMAGE", help="the subject at rest, to compare every face with")
     parser.add_argument("--video", action="store_true", help="requests are successive frames of one camera")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=8752, help="0 takes a free one (default: %(default)s)")
-    parser.add_argument("--max-mb", type=float, default=10.0, help="largest picture (default: %(default)s)")
+    parser.add_argument("--port", type=arguments.port, default=8752, help="0 takes a free one (default: %(default)s)")
+    parser.add_argument(
+        "--max-mb",
+        type=arguments.number(0, 4096, above=True),
+        default=10.0,
+        help="largest picture (default: %(default)s)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -46,9 +46,8 @@ def test_help_needs_no_optional_dependency() -> None:
 def test_a_wrong_verb_and_a_wrong_option_exit_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["nonsense"]) == 2
     assert "verb: got nonsense, expected demo, doctor" in capsys.readouterr().err
-    with pytest.raises(SystemExit) as caught:
-        cli.main(["run", "--nonsense"])
-    assert caught.value.code == 2
+    assert cli.main(["run", "x.png", "--nonsense"]) == 2
+    assert "edgeau: unrecognized arguments: --nonsense; see edgeau --help" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("verb", ["train", "build", "bench"])
@@ -108,3 +107,60 @@ def test_a_closed_pipe_is_no_error() -> None:
         f'"{sys.executable}" -c "{code}" | true', shell=True, capture_output=True, text=True, check=False
     )
     assert "Traceback" not in done.stderr
+
+
+def test_a_defect_is_one_line_and_a_file_with_the_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    from edgeau.runtime.commands import inspect
+
+    def fail(args: object) -> int:
+        raise ZeroDivisionError("by\nnothing")
+
+    monkeypatch.setenv("EDGEAU_CACHE", str(tmp_path))
+    monkeypatch.setattr(inspect, "run", fail)
+    assert cli.main(["inspect"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "unexpected ZeroDivisionError: by nothing; this is a defect of edgeau" in said
+    (log,) = (tmp_path / "log").iterdir()
+    assert str(log) in said
+    assert "raise ZeroDivisionError" in log.read_text()
+    monkeypatch.setenv("EDGEAU_DEBUG", "1")
+    cli.main(["inspect"])
+    assert "raise ZeroDivisionError" in capsys.readouterr().err
+
+
+COMMAND = '"$0" -c "import sys; from edgeau.runtime.cli import main; sys.exit(main(sys.argv[1:]))" '
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code", "said"),
+    [
+        (">&-", 0, b""),
+        ("2>&-", 0, b""),
+        (">&- 2>&-", 0, b""),
+        (">/dev/full", 2, b"edgeau: No space left on device\n"),
+        (">/dev/full 2>/dev/full", 2, b""),
+    ],
+)
+def test_streams_that_are_closed_or_full(redirection: str, code: int, said: bytes) -> None:
+    for verb in ("inspect --json", "inspect"):
+        command = ["bash", "-c", COMMAND + verb + " " + redirection, sys.executable]
+        done = subprocess.run(command, capture_output=True, check=False)
+        assert done.returncode == code, done.stderr
+        assert done.stderr == said
+
+
+def test_without_a_home_and_with_a_read_only_cache_a_defect_is_still_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    code = (
+        "import sys; from edgeau.runtime import cli; from edgeau.runtime.commands import inspect\n"
+        "inspect.run = lambda args: 1 / 0\nsys.exit(cli.main(['inspect']))"
+    )
+    environment = {**os.environ, "EDGEAU_CACHE": str(tmp_path / "file"), "TMPDIR": str(tmp_path), "LC_ALL": "C"}
+    environment.pop("HOME", None)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "this is a defect of edgeau" in done.stderr

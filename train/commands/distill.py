@@ -21,6 +21,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from edgeau.runtime import arguments
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import sha256_file
 from edgeau.train.checkpoint import Checkpoint, load_checkpoint, model_from_checkpoint, save_checkpoint
@@ -48,11 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name in _WEIGHTS:
         taught, peers = getattr(DistillOptions(), name), getattr(PEERS, name)
         usual = f"default {taught} with a teacher, {peers} between peers"
-        parser.add_argument(f"--{name.replace('_', '-')}", type=float, help=usual)
-    parser.add_argument("--prune", type=float, metavar="SHARE", help="first remove this share of --init's channels")
+        parser.add_argument(f"--{name.replace('_', '-')}", type=arguments.not_negative, help=usual)
+    parser.add_argument(
+        "--prune", type=arguments.probability, metavar="SHARE", help="first remove this share of --init's channels"
+    )
     parser.add_argument("--qat", action="store_true", help="train --init's weights with simulated INT8 rounding")
     parser.add_argument(
-        "--qat-settle", type=int, default=_QAT.settle_steps, metavar="STEPS",
+        "--qat-settle", type=arguments.count, default=_QAT.settle_steps, metavar="STEPS",
         help="after which --qat freezes batch norm statistics (default %(default)s)",
     )  # fmt: skip
     add_recipe_arguments(parser)
@@ -114,6 +117,7 @@ def _with_student(recipe: Recipe, args: argparse.Namespace, world: World) -> Rec
         start = prune_checkpoint(start, args.prune)
         file = Path(args.out) / "pruned.pt"
         if world.first:
+            remember_arguments(args, "distill")
             save_checkpoint(file, start)
         any_process(False, world)  # wait until the file exists
         recipe = replace(recipe, init=str(file))

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from edgeau.runtime import arguments
 from edgeau.runtime.backends import BACKEND_NAMES, Backend
 from edgeau.runtime.choose import choose, open_variant
 from edgeau.runtime.cli import emit_json, note, say
@@ -41,9 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--variant", help="variant of a package (default: the one that `edgeau run` would use)")
     parser.add_argument("--backend", choices=BACKEND_NAMES, help="backend for a package")
     parser.add_argument("--own-thresholds", action="store_true", help="use the model's thresholds instead of 0.5")
-    parser.add_argument("--present-from", type=float, default=2.0, help="intensity that counts as present (default 2)")
-    parser.add_argument("--limit", type=int, help="largest number of crops, spread evenly")
-    parser.add_argument("--batch", type=int, default=64, help="crops per batch (default 64)")
+    parser.add_argument(
+        "--present-from", type=arguments.intensity, default=2.0, help="intensity that counts as present (default 2)"
+    )
+    parser.add_argument("--limit", type=arguments.positive_int, help="largest number of crops, spread evenly")
+    parser.add_argument("--batch", type=arguments.positive_int, default=64, help="crops per batch (default 64)")
     parser.add_argument("--device", default="auto", help="for checkpoints: auto, cpu or cuda")
     parser.add_argument("--json", action="store_true", help="print JSON")
 

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from edgeau.runtime import arguments
 from edgeau.runtime.action_units import parse_aus
 from edgeau.runtime.cli import emit_json, note, say
 from edgeau.runtime.errors import InputError
@@ -48,45 +49,78 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fan", metavar="WEIGHTS", help="FAN for FAN-Trans: a run of `--model fan-s`, or a file")
     parser.add_argument("--fan-pooling", choices=POOLINGS, default="max", help="max (ibug 2dfan2) or avg (2DFAN4)")
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--steps", type=int, default=_TRAIN.steps, help="optimiser steps (default %(default)s)")
-    length.add_argument("--epochs", type=float, help="passes over the data, instead of --steps")
-    parser.add_argument("--batch", type=int, default=64, help="samples per batch over all processes (default 64)")
-    parser.add_argument("--lr", type=float, default=_TRAIN.lr, help="peak learning rate (default %(default)s)")
-    parser.add_argument(
-        "--warmup", type=int, default=_TRAIN.warmup_steps, help="steps to reach the peak (default %(default)s)"
+    length.add_argument(
+        "--steps", type=arguments.positive_int, default=_TRAIN.steps, help="optimiser steps (default %(default)s)"
     )
-    parser.add_argument("--weight-decay", type=float, default=_TRAIN.weight_decay, help="default %(default)s")
-    parser.add_argument("--clip", type=float, default=_TRAIN.clip_norm, help="largest gradient norm, 0 for no limit")
-    parser.add_argument("--ema", type=float, default=_TRAIN.ema_decay, help="decay of the averaged weights")
+    length.add_argument("--epochs", type=arguments.positive, help="passes over the data, instead of --steps")
+    parser.add_argument(
+        "--batch", type=arguments.positive_int, default=64, help="samples per batch over all processes (default 64)"
+    )
+    parser.add_argument(
+        "--lr", type=arguments.positive, default=_TRAIN.lr, help="peak learning rate (default %(default)s)"
+    )
+    parser.add_argument(
+        "--warmup",
+        type=arguments.count,
+        default=_TRAIN.warmup_steps,
+        help="steps to reach the peak (default %(default)s)",
+    )
+    parser.add_argument(
+        "--weight-decay", type=arguments.not_negative, default=_TRAIN.weight_decay, help="default %(default)s"
+    )
+    parser.add_argument(
+        "--clip", type=arguments.not_negative, default=_TRAIN.clip_norm, help="largest gradient norm, 0 for no limit"
+    )
+    parser.add_argument(
+        "--ema", type=arguments.share_below_1, default=_TRAIN.ema_decay, help="decay of the averaged weights"
+    )
     parser.add_argument(
         "--precision", choices=PRECISIONS, default="auto", help="default: mixed where the device is fast at it"
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--val", type=float, default=0.1, help="share of subjects for validation")
-    parser.add_argument("--test", type=float, default=0.1, help="share of subjects for the final metrics only")
-    parser.add_argument("--fold", help="hold out a protocol's part, such as part3 with --data bp4d:ROOT")
-    parser.add_argument("--eval-every", type=int, default=_TRAIN.eval_every, help="steps (default %(default)s)")
-    parser.add_argument("--log-every", type=int, default=_TRAIN.log_every, help="steps (default %(default)s)")
+    parser.add_argument("--seed", type=arguments.seed, default=0)
+    parser.add_argument("--val", type=arguments.share_below_1, default=0.1, help="share of subjects for validation")
     parser.add_argument(
-        "--patience", type=int, default=0, help="stop after this many validations without improvement, 0 never"
+        "--test", type=arguments.share_below_1, default=0.1, help="share of subjects for the final metrics only"
     )
-    parser.add_argument("--workers", type=int, default=default_workers(), help="threads that make batches")
+    parser.add_argument("--fold", help="hold out a protocol's part, such as part3 with --data bp4d:ROOT")
+    parser.add_argument(
+        "--eval-every", type=arguments.positive_int, default=_TRAIN.eval_every, help="steps (default %(default)s)"
+    )
+    parser.add_argument(
+        "--log-every", type=arguments.positive_int, default=_TRAIN.log_every, help="steps (default %(default)s)"
+    )
+    parser.add_argument(
+        "--patience",
+        type=arguments.count,
+        default=0,
+        help="stop after this many validations without improvement, 0 never",
+    )
+    parser.add_argument(
+        "--workers", type=arguments.threads, default=default_workers(), help="threads that make batches"
+    )
     parser.add_argument("--no-augment", action="store_true", help="use the crops unchanged")
     parser.add_argument("--one-batch", action="store_true", help="train on the first batch only, to check or to time")
     parser.add_argument(
-        "--neutral-unknown", type=float, default=0.25, help="probability that the face replaces its neutral"
+        "--neutral-unknown", type=arguments.share, default=0.25, help="probability that the face replaces its neutral"
     )
     parser.add_argument(
-        "--present-from", type=float, default=_LOSS.present_from, help="intensity that counts as present"
+        "--present-from", type=arguments.intensity, default=_LOSS.present_from, help="intensity that counts as present"
     )
     parser.add_argument(
-        "--softness", type=float, default=0.0, help="half-width in intensity of a soft target, 0 is hard"
+        "--softness",
+        type=arguments.number(0, 5),
+        default=0.0,
+        help="half-width in intensity of a soft target, 0 is hard",
     )
-    parser.add_argument("--smoothing", type=float, default=0.0, help="label smoothing")
-    parser.add_argument("--pos-weight-power", type=float, default=0.0, help="0 none .. 1 balance positives fully")
+    parser.add_argument("--smoothing", type=arguments.share_below_1, default=0.0, help="label smoothing")
+    parser.add_argument(
+        "--pos-weight-power", type=arguments.share, default=0.0, help="0 none .. 1 balance positives fully"
+    )
     parser.add_argument("--class-weights", choices=CLASS_WEIGHTS, default="auto", help="class weights of the AU loss")
-    parser.add_argument("--expression-weight", type=float, default=_LOSS.expression_weight, help="default %(default)s")
+    parser.add_argument(
+        "--expression-weight", type=arguments.not_negative, default=_LOSS.expression_weight, help="default %(default)s"
+    )
     parser.add_argument("--json", action="store_true", help="print the metrics as JSON")
 
 

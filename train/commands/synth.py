@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from edgeau.runtime import arguments
 from edgeau.runtime.cli import emit_json, note, say
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.manifest import CropSpec
@@ -36,14 +37,22 @@ REPORT_EVERY_S = 2.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``edgeau synth``."""
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to write, or to complete")
-    parser.add_argument("--subjects", type=int, default=200, help="how many people (default %(default)s)")
-    parser.add_argument("--frames", type=int, default=100, help="pictures of each (default %(default)s)")
+    parser.add_argument(
+        "--subjects", type=arguments.whole(1, 99_999), default=200, help="how many people (default %(default)s)"
+    )
+    parser.add_argument(
+        "--frames", type=arguments.positive_int, default=100, help="pictures of each (default %(default)s)"
+    )
     parser.add_argument(
         "--face", default="builtin", metavar="builtin|ict|PATH", help="face model (default %(default)s)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="another seed, other people (default %(default)s)")
-    parser.add_argument("--workers", type=int, default=None, help="processes (default: one per core)")
-    parser.add_argument("--size", type=int, default=112, metavar="PX", help="side of a crop (default %(default)s)")
+    parser.add_argument(
+        "--seed", type=arguments.seed, default=0, help="another seed, other people (default %(default)s)"
+    )
+    parser.add_argument("--workers", type=arguments.threads, default=None, help="processes (default: one per core)")
+    parser.add_argument(
+        "--size", type=arguments.whole(8, 8192), default=112, metavar="PX", help="side of a crop (default %(default)s)"
+    )
     parser.add_argument("--labels", choices=sorted(RATES), default="mix", help="whose base rates (default %(default)s)")
     parser.add_argument(
         "--domain", choices=DOMAINS, default="train", help="heldout: light, camera and skin that training never sees"
