@@ -98,7 +98,8 @@ def main(arguments: list[str] | None = None) -> int:
         file = options.yunet or yunet_file()
         if file is None:
             raise InputError("YuNet", got="no file", hint="run `edgeau doctor --fetch-detector`, or give --yunet")
-        pictures = [frame.image_bgr for frame in islice(open_source(options.source).frames, options.frames)]
+        frames = islice(open_source(options.source).frames, options.frames)
+        pictures = [frame.image_bgr for frame in frames if frame.image_bgr is not None]
         costs = measure(pictures, detectors(file, options.threads))
     except EdgeauError as error:
         sys.stderr.write(f"edgeau: {error}\n")

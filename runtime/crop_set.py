@@ -149,7 +149,7 @@ def presence_of(intensity: np.ndarray, present_from: float = 2.0) -> np.ndarray:
 
 def _contents(index: bytes) -> Optional[Contents]:
     """What belongs into a crop set: its shards, and what `edgeau synth` writes beside them."""
-    value = json.loads(index.decode("utf-8"))
+    value = parse_json(index, INDEX)
     if value["format"] != FORMAT:
         return None
     shards = [f"{SHARDS}/{shard['name']}.{suffix}" for shard in value["shards"] for suffix in ("npy", "npz")]

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Iterator, Optional, Sequence
 
-from .errors import InputError
+from .errors import EdgeauError, InputError
 from .files import STANDARD_OUTPUT, PathLike, made_parents, refuse_same, sync
 from .leftovers import is_temporary, temporary_folder
 
@@ -195,5 +195,5 @@ def _contents(folder: Path, kind: FolderKind) -> Optional[Contents]:
         if not marker.is_file() or marker.stat().st_size > _LARGEST_MARKER:
             return None
         return kind.contents(marker.read_bytes())
-    except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
+    except (EdgeauError, OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError):
         return None

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
-import json
 import os
 import shutil
 from pathlib import Path
@@ -33,7 +32,7 @@ _BESIDE = (PARITY_FILE, "engines/*.engine.json", "engines/*.report.json", "engin
 
 
 def _contents(manifest: bytes) -> Optional[Contents]:
-    value = json.loads(manifest.decode("utf-8"))
+    value = parse_json(manifest, MANIFEST)
     if not {"schema_version", "family", "aus", "variants"} <= set(value):
         return None
     return Contents([str(variant["file"]) for variant in value["variants"]], [_LOCK, "engines/", *_BESIDE])
