@@ -10,7 +10,7 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
@@ -112,20 +112,7 @@ class Batches:
 
     def start(self, step: int) -> Generator[Batch, None, None]:
         """Batches from ``step`` on, prepared in threads until the iterator is closed."""
-        options = self.options
-        if options.one_batch:
-            yield from itertools.repeat(self.make(0))
-        with ThreadPoolExecutor(options.workers, thread_name_prefix="batches") as pool:
-            waiting: deque[Future[Batch]] = deque()
-            try:
-                while True:
-                    while len(waiting) < options.ahead:
-                        waiting.append(pool.submit(self.make, step + len(waiting)))
-                    yield waiting.popleft().result()
-                    step += 1
-            finally:
-                for future in waiting:
-                    future.cancel()
+        return ahead(self.make, step, self.options)
 
     def make(self, step: int) -> Batch:
         """This process's share of batch ``step``."""
@@ -212,6 +199,23 @@ class Batches:
     def _tensor(self, array: np.ndarray) -> Tensor:
         tensor = torch.from_numpy(array)
         return tensor.pin_memory() if self.options.pin else tensor
+
+
+def ahead(make: Callable[[int], Batch], step: int, options: BatchOptions) -> Generator[Batch, None, None]:
+    """``make(step)``, ``make(step + 1)`` ..., prepared in threads until the iterator is closed."""
+    if options.one_batch:
+        yield from itertools.repeat(make(0))
+    with ThreadPoolExecutor(options.workers, thread_name_prefix="batches") as pool:
+        waiting: deque[Future[Batch]] = deque()
+        try:
+            while True:
+                while len(waiting) < options.ahead:
+                    waiting.append(pool.submit(make, step + len(waiting)))
+                yield waiting.popleft().result()
+                step += 1
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def plain_batches(data: FaceData, rows: np.ndarray, options: BatchOptions) -> Iterator[Batch]:

@@ -84,6 +84,7 @@ def load_checkpoint(path: PathLike) -> Checkpoint:
     names = {f.name for f in dataclasses.fields(Checkpoint)}
     if set(values) != names:
         raise InputError(what, got=f"fields {sorted(values)}", expected=str(sorted(names)))
+    values["config"].setdefault("pixels", "scaled")  # what every model did before there was a choice
     crop = values["crop"]
     values["crop"] = CropSpec(crop["size_px"], tuple((float(x), float(y)) for x, y in crop["template"]))
     values["neutral"] = NeutralSpec(**values["neutral"])

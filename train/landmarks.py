@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import write_json
-from edgeau.train.models.base import Planes
+from edgeau.train.models.base import Pixels, Planes
 from edgeau.train.models.fan import Fan, FanConfig, FanOutput
 from edgeau.train.models.fan_trans import FanTransConfig
 from edgeau.train.models.landmarks import heatmap_loss, points_of
@@ -34,10 +34,11 @@ FANS = ("fan-s", "fan-m", "fan-full")
 
 @dataclass(frozen=True)
 class FanPlan:
-    """Which FAN to train on crops of which size."""
+    """A FAN, and the size and preparation of the crops that it reads (see ModelConfig)."""
 
     config: FanConfig
     size_px: int
+    pixels: str
 
 
 def fan_plan(name: str, overrides: Mapping[str, Any]) -> FanPlan:
@@ -55,37 +56,37 @@ def fan_plan(name: str, overrides: Mapping[str, Any]) -> FanPlan:
         raise InputError(
             f"configuration of {name}", got=str(error), expected="size_px, fan_width and the like"
         ) from error
-    return FanPlan(config.fan, config.size_px)
+    return FanPlan(config.fan, config.size_px, config.pixels)
 
 
 class Landmarks(Objective):
     """Heatmaps of all stacks against the known points."""
 
-    def __init__(self, fan: Fan, size_px: int) -> None:
+    def __init__(self, fan: Fan, plan: FanPlan) -> None:
         super().__init__({"fan": fan})
-        self.size_px = size_px
+        self.plan = plan
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         assert batch.landmarks is not None
-        heatmaps = [maps.float() for maps in see(cast(Fan, self.members["fan"]), batch.face).heatmaps]
-        return {"fan/heatmaps": heatmap_loss(heatmaps, batch.landmarks, self.size_px)}
+        heatmaps = [maps.float() for maps in see(cast(Fan, self.members["fan"]), batch.face, self.plan).heatmaps]
+        return {"fan/heatmaps": heatmap_loss(heatmaps, batch.landmarks, self.plan.size_px)}
 
 
-def see(fan: Fan, face: Tensor) -> FanOutput:
+def see(fan: Fan, face: Tensor, plan: FanPlan) -> FanOutput:
     """A FAN's output for uint8 [N, H, W, 3] faces."""
-    output: FanOutput = fan(Planes()(face) / 255)
+    output: FanOutput = fan(Pixels(plan.pixels)(Planes()(face)))
     return output
 
 
 @torch.no_grad()
-def mean_error(fan: Fan, data: FaceData, rows: np.ndarray, size_px: int, device: torch.device) -> float:
+def mean_error(fan: Fan, data: FaceData, rows: np.ndarray, plan: FanPlan, device: torch.device) -> float:
     """Mean distance of visible points from the truth, in distances between the outer eye corners."""
     fan.eval()
     errors = []
-    for batch in plain_batches(data, rows, BatchOptions(size_px=size_px, batch=64, landmarks=True)):
+    for batch in plain_batches(data, rows, BatchOptions(size_px=plan.size_px, batch=64, landmarks=True)):
         truth = batch.to(device).landmarks
         assert truth is not None
-        points = points_of(see(fan, batch.face.to(device)).heatmaps[-1].float(), size_px)
+        points = points_of(see(fan, batch.face.to(device), plan).heatmaps[-1].float(), plan.size_px)
         unit = (truth[:, _RIGHT_EYE] - truth[:, _LEFT_EYE]).norm(dim=-1)
         errors.append(((points - truth).norm(dim=-1) / unit[:, None]).flatten().cpu())
     every = torch.cat(errors)
@@ -110,25 +111,26 @@ def run_landmarks(recipe: Recipe, world: World, *, resume: bool = False) -> dict
     fan = Fan(plan.config).to(world.device)
 
     def score(member: nn.Module) -> float:
-        return -mean_error(cast(Fan, member), data, sources.val_rows, plan.size_px, world.device)
+        return -mean_error(cast(Fan, member), data, sources.val_rows, plan, world.device)
 
     def keep(_name: str, member: nn.Module, _step: int) -> None:
         write_tensors(recipe.out / "fan.pth", {name: value.cpu() for name, value in member.state_dict().items()})
 
     options = batch_options(recipe, world, size_px=plan.size_px, landmarks=True)
-    objective = Landmarks(fan, plan.size_px)
+    objective = Landmarks(fan, plan)
     results = train_members(recipe, world, sources, objective, options, score=score, keep=keep, resume=resume)
     if not world.first:
         return {}
     fan.load_state_dict(torch.load(recipe.out / "fan.pth", weights_only=True))
     errors = {
-        part: mean_error(fan, data, data.rows_of(names), plan.size_px, world.device) if names else None
+        part: mean_error(fan, data, data.rows_of(names), plan, world.device) if names else None
         for part, names in (("val", split.val), ("test", split.test))
     }
     results |= {
         "parameters": sum(p.numel() for p in fan.parameters()),
         "fan": asdict(plan.config),
         "size_px": plan.size_px,
+        "pixels": plan.pixels,
         "mean_error_eye_distances": errors,
         "provenance": provenance(data, split, recipe.seed, plain_recipe(recipe)),
     }

@@ -103,6 +103,7 @@ class _SharedStatistics:
         module = self.module
         if not module.training:
             return type(module).forward(module, x)
+        dtype, x = x.dtype, x.float()  # statistics in fp32, as torch's own keeps them under autocast
         over = [d for d in range(x.dim()) if d != 1]
         count = x.numel() / x.shape[1] * dist.get_world_size()
         mean = all_reduce(x.sum(over)) / count
@@ -111,7 +112,9 @@ class _SharedStatistics:
         variance = all_reduce(centred.square().sum(over)) / count
         self._remember(mean.detach(), variance.detach() * count / max(count - 1, 1))
         result = centred * torch.rsqrt(variance + module.eps).view(shape)
-        return result * module.weight.view(shape) + module.bias.view(shape) if module.affine else result
+        if module.affine:
+            result = result * module.weight.view(shape) + module.bias.view(shape)
+        return result.to(dtype)
 
     @torch.no_grad()
     def _remember(self, mean: Tensor, variance: Tensor) -> None:

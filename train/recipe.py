@@ -13,10 +13,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from edgeau.runtime.action_units import EXPRESSIONS
+from edgeau.runtime.action_units import EXPRESSIONS, UNION
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import write_json
-from edgeau.train.models.fan import Fan, load_fan_weights
+from edgeau.runtime.manifest import CropSpec
+from edgeau.train.faces.stream import StreamOptions, is_stream, parse_stream
+from edgeau.train.models.fan import Fan, fan_pixels, load_fan_weights
 from edgeau.train.models.fan_trans import FanTrans
 
 from .augment import AugmentOptions
@@ -30,6 +32,7 @@ from .models import AuModel, build_model, resolve_model
 from .objectives import Objective, Supervised
 from .parallel import World
 from .provenance import provenance
+from .rendered import RenderedBatches, stream_intensity
 from .run_files import RunFiles, read_state, write_state
 from .trainer import Trainer, TrainOptions
 
@@ -41,7 +44,8 @@ class Recipe:
     Attributes:
         models: names of presets or families; several are trained together on the same batches.
         config: configuration values that override the presets'.
-        data: specifications of crop sets.
+        data: specifications of crop sets, or one of faces to render while training (see train/faces/stream.py).
+        val_data: crop sets whose subjects are all for validation; needed with rendered faces.
         out: the run's folder.
         aus: AUs to learn; empty takes all that the data labels.
         batch: samples per batch, over all processes.
@@ -58,6 +62,7 @@ class Recipe:
     models: tuple[str, ...]
     data: tuple[str, ...]
     out: Path
+    val_data: tuple[str, ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
     aus: tuple[str, ...] = ()
     batch: int = 64
@@ -118,7 +123,7 @@ def run_recipe(
     sources = open_sources(recipe)
     data, split = sources.data, sources.split
     models = make_models(recipe, data)
-    frequency = frequencies(data.intensity[sources.rows], recipe.loss.present_from)
+    frequency = frequencies(sources.intensity(), recipe.loss.present_from)
     objective = make_objective(models, AuLoss(frequency, _loss_options(recipe.loss, models))).to(world.device)
     options = batch_options(
         recipe, world,
@@ -143,10 +148,17 @@ def run_recipe(
 
 @dataclass(frozen=True)
 class Sources:
-    """A recipe's data, and which subjects play which part."""
+    """A recipe's data, and which subjects play which part.
+
+    Attributes:
+        data: crop sets; with a stream only those to validate on.
+        split: of the subjects in ``data``.
+        stream: faces to render while training, in place of ``split.train``.
+    """
 
     data: FaceData
     split: Split
+    stream: StreamOptions | None = None
 
     @property
     def rows(self) -> np.ndarray:
@@ -158,12 +170,42 @@ class Sources:
         """Samples that decide which weights are best."""
         return self.data.rows_of(self.split.val)
 
+    def intensity(self) -> np.ndarray:
+        """Labels of the training data, for base rates: float32 [N, A]."""
+        return self.data.intensity[self.rows] if self.stream is None else stream_intensity(self.stream, self.data.aus)
+
+    def batches(self, options: BatchOptions, seed: int) -> Batches | RenderedBatches:
+        """Training batches."""
+        if self.stream is None:
+            return Batches(self.data, self.rows, options, seed)
+        return RenderedBatches(self.stream, self.data.aus, options, seed)
+
 
 def open_sources(recipe: Recipe) -> Sources:
     """Open a recipe's data and seed torch: the first step of every run. Raises InputError for an empty split."""
     torch.manual_seed(recipe.seed)
-    data = open_data(recipe.data, recipe.aus or None, seed=recipe.seed)
-    return Sources(data, split_of(recipe, data))
+    if any(is_stream(spec) for spec in recipe.data):
+        return _open_stream(recipe)
+    data = open_data([*recipe.data, *recipe.val_data], recipe.aus or None, seed=recipe.seed)
+    if not recipe.val_data:
+        return Sources(data, split_of(recipe, data))
+    val = open_data(recipe.val_data, recipe.aus or None, seed=recipe.seed).subjects
+    rest = split_subjects([name for name in data.subjects if name not in val], 0.0, recipe.test, recipe.seed)
+    return Sources(data, replace(rest, val=val))
+
+
+def _open_stream(recipe: Recipe) -> Sources:
+    spec = recipe.data[0]
+    if len(recipe.data) > 1:
+        raise InputError("--data", got=", ".join(recipe.data), expected=f"{spec} alone")
+    if not recipe.val_data:
+        raise InputError(f"--data {spec}", got="no --val-data", expected="a crop set to choose weights by",
+                         hint="write one: edgeau synth --out val --seed 1000 --subjects 40 --frames 20")  # fmt: skip
+    stream = parse_stream(spec, recipe.seed)
+    data = open_data(recipe.val_data, recipe.aus or UNION, seed=recipe.seed)
+    if data.crop.template != CropSpec().template:
+        raise InputError("--val-data", got="crops made by another rule", expected="the rule of rendered faces")
+    return Sources(replace(data, origins=(spec, *data.origins)), Split((), data.subjects, ()), stream)
 
 
 def train_members(
@@ -179,8 +221,8 @@ def train_members(
     Returns:
         Figures of the run for metrics.json.
     """
-    batches = Batches(sources.data, sources.rows, options, recipe.seed)
-    train = with_epochs(recipe, batches.per_epoch)
+    batches = sources.batches(options, recipe.seed)
+    train = _with_epochs(recipe, recipe.epochs, batches) if recipe.epochs else recipe.train
     with RunLog(recipe.out, train.steps, resume=resume, enabled=world.first) as log:
         trainer = Trainer(
             objective, batches, train, world, score=score if len(sources.val_rows) else None, keep=keep,
@@ -193,7 +235,7 @@ def train_members(
     return {
         "steps": trainer.progress.step,
         "train_s": round(time.monotonic() - began, 1),
-        "train_samples": len(sources.rows),
+        "train_samples": len(sources.rows) if sources.stream is None else trainer.progress.step * recipe.batch,
         "data_ms": data_cost(trainer, batches),
     }
 
@@ -208,6 +250,8 @@ def make_models(recipe: Recipe, data: FaceData) -> dict[str, AuModel]:
     models: dict[str, AuModel] = {}
     for number, preset in enumerate(recipe.models):
         values = {"aus": data.aus, **recipe.config}
+        if recipe.fan is not None:
+            values = {"pixels": fan_pixels(recipe.fan), **values}
         family, config = resolve_model(preset, values)
         if labelled and family in ("sma-net", "eau") and "expressions" not in recipe.config:
             family, config = resolve_model(preset, {**values, "expressions": labelled})
@@ -244,7 +288,7 @@ def batch_options(
     )
 
 
-def data_cost(trainer: Trainer, batches: Batches) -> dict[str, float]:
+def data_cost(trainer: Trainer, batches: Batches | RenderedBatches) -> dict[str, float]:
     """Milliseconds per step that data took: CPU time of the threads that made it, and time that training waited."""
     made = max(1, batches.made)
     return {"cpu": round(batches.spent_s / made * 1e3, 2), "waited": round(trainer.waited_s / made * 1e3, 2)}
@@ -278,11 +322,9 @@ def _narrowed(split: Split, subjects: Sequence[str]) -> Split:
     return Split(train, val, test)
 
 
-def with_epochs(recipe: Recipe, per_epoch: int) -> TrainOptions:
-    """The trainer's options, with the recipe's epochs converted to steps."""
-    if recipe.epochs is None:
-        return recipe.train
-    return replace(recipe.train, steps=max(1, round(recipe.epochs * per_epoch)))
+def _with_epochs(recipe: Recipe, epochs: float, batches: Batches | RenderedBatches) -> TrainOptions:
+    """The trainer's options, with epochs converted to steps."""
+    return replace(recipe.train, steps=max(1, round(epochs * batches.per_epoch)))
 
 
 def _examine(

@@ -11,7 +11,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from types import FrameType
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from edgeau.runtime.errors import EdgeauError, InputError
 
-from .batches import Batch, Batches
+from .batches import Batch
 from .objectives import Objective
 from .parallel import World, any_process, distribute, mean_over_processes
 
@@ -40,7 +40,8 @@ class TrainOptions:
         weight_decay: applied to matrices and kernels, not to biases and normalisations.
         clip_norm: largest norm of the gradient; 0 turns clipping off.
         ema_decay: decay of the averaged weights, which are the ones evaluated and saved.
-        precision: ``auto`` is bf16 or fp16 on CUDA, whichever the device has, and fp32 elsewhere.
+        precision: ``auto`` is bf16 where the device computes in it (CUDA from Ampere, CPUs with AVX-512 BF16 or AMX),
+            fp16 on other CUDA devices and fp32 elsewhere. Weights and optimiser stay in fp32.
         eval_every: steps between validations.
         patience: stop after this many validations without improvement; 0 never stops early.
         log_every: steps between log entries.
@@ -64,6 +65,13 @@ class TrainOptions:
         if self.steps < 1 or self.eval_every < 1 or self.log_every < 1:
             raise InputError("steps, eval_every, log_every", got=f"{self.steps}, {self.eval_every}, {self.log_every}",
                              expected="1 or more")  # fmt: skip
+
+
+class BatchSource(Protocol):
+    """Where batches come from."""
+
+    def start(self, step: int) -> Generator[Batch, None, None]:
+        """Batches from ``step`` on, until the iterator is closed."""
 
 
 class Log(Protocol):
@@ -130,7 +138,7 @@ class Trainer:
     def __init__(
         self,
         objective: Objective,
-        batches: Batches,
+        batches: BatchSource,
         options: TrainOptions,
         world: World,
         *,
@@ -273,9 +281,15 @@ def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
     """The type of mixed precision on this device; None for plain fp32."""
     if precision == "auto":
         if device.type != "cuda":
-            return None
+            return torch.bfloat16 if cpu_computes_bf16() else None
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
     return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+def cpu_computes_bf16() -> bool:
+    """Whether this CPU has instructions for bf16; without them torch emulates it, slower than fp32."""
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, check, lambda: False)() for check in checks)
 
 
 def _groups(objective: nn.Module, weight_decay: float) -> list[dict[str, Any]]:

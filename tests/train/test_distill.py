@@ -52,7 +52,7 @@ def test_teacher_and_student_may_share_only_some_aus():
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory, crop_set, tiny_config):
     out = tmp_path_factory.mktemp("teacher") / "run"
-    more = ["--steps", "120", "--lr", "0.02", "--no-augment", "--config", "widths=(16,24)"]
+    more = ["--steps", "120", "--lr", "0.02", "--augment", "none", "--config", "widths=(16,24)"]
     assert main(["train", "--model", "cednn", *words(crop_set, out, tiny_config, *more)]) == 0
     return out / "best.pt"
 
@@ -67,7 +67,18 @@ def probabilities(checkpoint, crop_set):
 
 def test_a_student_without_labels_comes_to_agree_with_its_teacher(teacher, crop_set, tmp_path, tiny_config):
     out = tmp_path / "student"
-    common = ["--teacher", str(teacher), "--student", "cednn", "--label-weight", "0", "--lr", "0.02", "--no-augment"]
+    common = [
+        "--teacher",
+        str(teacher),
+        "--student",
+        "cednn",
+        "--label-weight",
+        "0",
+        "--lr",
+        "0.02",
+        "--augment",
+        "none",
+    ]
     assert main(["distill", *common, *words(crop_set, out, tiny_config, "--steps", "260")]) == 0
     assert main(["distill", *common, *words(crop_set, tmp_path / "fresh", tiny_config, "--steps", "1")]) == 0
     target = probabilities(teacher, crop_set)

@@ -24,7 +24,7 @@ def words(crop_set, out, family, *more):
 @pytest.mark.parametrize("family", SIZES)
 def test_every_family_learns_one_batch(family, crop_set, tmp_path):
     out = tmp_path / "run"
-    more = ["--one-batch", "--no-augment", "--steps", "60"]
+    more = ["--one-batch", "--augment", "none", "--steps", "60"]
     assert main(["train", "--model", family, *words(crop_set, out, family, *more)]) == 0
     lines = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
     losses = [line[f"{family}/au"] for line in lines if line["kind"] == "train"]

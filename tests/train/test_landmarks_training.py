@@ -31,7 +31,7 @@ def words(crop_set, out, config, *more):
 
 def test_a_fan_learns_points_and_a_fan_trans_takes_it_over(crop_set, tmp_path, capsys):
     fan = tmp_path / "fan"
-    more = ["--model", "fan-s", "--steps", "160", "--lr", "0.01", "--no-augment"]
+    more = ["--model", "fan-s", "--steps", "160", "--lr", "0.01", "--augment", "none"]
     assert main(words(crop_set, fan, SMALL, *more)) == 0
     assert "landmark error" in capsys.readouterr().out
     scores = [json.loads(line) for line in (fan / "history.jsonl").read_text().splitlines()]

@@ -27,7 +27,20 @@ def words(crop_set, out, config):
         "--seed",
         "3",
     ]
-    return ["--model", "cednn", *plain, "--log-every", "1", "--eval-every", "3", "--lr", "0.01", *pairs]
+    return [
+        "--model",
+        "cednn",
+        *plain,
+        "--precision",
+        "fp32",
+        "--log-every",
+        "1",
+        "--eval-every",
+        "3",
+        "--lr",
+        "0.01",
+        *pairs,
+    ]
 
 
 def curve(out):

@@ -92,7 +92,7 @@ def words(crop_set, out, *more):
 def trained(tmp_path_factory, crop_set, tiny_config):
     out = tmp_path_factory.mktemp("trained") / "run"
     pairs = [word for value in [*tiny_config, "widths=(8,24)"] for word in ("--config", value)]
-    more = ["--model", "cednn", "--steps", "80", "--eval-every", "40", "--no-augment", *pairs]
+    more = ["--model", "cednn", "--steps", "80", "--eval-every", "40", "--augment", "none", *pairs]
     assert main(["train", *words(crop_set, out, *more)]) == 0
     return out / "best.pt"
 
@@ -105,7 +105,7 @@ def f1(checkpoint, crop_set, capsys):
 
 def test_a_pruned_student_learns_from_the_whole_model(trained, crop_set, tmp_path, capsys):
     out = tmp_path / "run"
-    taught = ["--teacher", str(trained), "--init", str(trained), "--prune", "0.5", "--no-augment"]
+    taught = ["--teacher", str(trained), "--init", str(trained), "--prune", "0.5", "--augment", "none"]
     assert main(["distill", *taught, *words(crop_set, out, "--steps", "120", "--eval-every", "20")]) == 0
     before, after = load_checkpoint(trained), load_checkpoint(out / "best.pt")
     assert after.config == {**before.config, "stem_width": 4, "widths": (4, 12)}

@@ -88,7 +88,7 @@ def test_rounding_is_small_and_leaves_the_model_as_it_was(family):
 
 
 def words(crop_set, out, *more):
-    plain = ["--data", str(crop_set), "--out", str(out), "--device", "cpu", "--batch", "16", "--no-augment"]
+    plain = ["--data", str(crop_set), "--out", str(out), "--device", "cpu", "--batch", "16", "--augment", "none"]
     return [*plain, "--eval-every", "40", *more]
 
 

@@ -13,7 +13,7 @@ from edgeau.runtime.action_units import parse_aus
 from edgeau.runtime.cli import emit_json, note, say
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import write_json
-from edgeau.train.augment import AugmentOptions
+from edgeau.train.augment import LEVELS
 from edgeau.train.batches import default_workers
 from edgeau.train.landmarks import weights_file
 from edgeau.train.losses import CLASS_WEIGHTS, LossOptions
@@ -33,7 +33,10 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="SPEC",
-        help="crop set, or bp4d:ROOT, disfa:ROOT; may be repeated",
+        help="crop set, bp4d:ROOT, disfa:ROOT (may be repeated), or render:faces=ict+builtin to render while training",
+    )
+    parser.add_argument(
+        "--val-data", action="append", default=[], metavar="SPEC", help="crop sets for validation only; may be repeated"
     )
     parser.add_argument("--out", metavar="RUN", help="folder of the run")
     parser.add_argument("--resume", metavar="RUN", help="continue an interrupted run with its own options")
@@ -99,7 +102,7 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers", type=arguments.threads, default=default_workers(), help="threads that make batches"
     )
-    parser.add_argument("--no-augment", action="store_true", help="use the crops unchanged")
+    parser.add_argument("--augment", choices=tuple(LEVELS), default="plain", help="how strongly crops are altered")
     parser.add_argument("--one-batch", action="store_true", help="train on the first batch only, to check or to time")
     parser.add_argument(
         "--neutral-unknown", type=arguments.share, default=0.25, help="probability that the face replaces its neutral"
@@ -157,6 +160,7 @@ def recipe_of(args: argparse.Namespace, models: tuple[str, ...]) -> Recipe:
         models=models,
         data=tuple(args.data),
         out=Path(args.out),
+        val_data=tuple(args.val_data),
         config=parse_config(args.config),
         aus=aus,
         held_out=held_out,
@@ -173,7 +177,7 @@ def recipe_of(args: argparse.Namespace, models: tuple[str, ...]) -> Recipe:
         one_batch=args.one_batch,
         train=train,
         loss=loss,
-        augment=None if args.no_augment else AugmentOptions(),
+        augment=LEVELS[args.augment],
     )
 
 

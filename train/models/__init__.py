@@ -60,7 +60,7 @@ PRESETS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
         {"size_px": 128, "fan_width": 128, "fan_depth": 3, "width": 96, "freeze_fan": False},
     ),
     # For ibug's 2dfan2 weights.
-    "fan-trans-full": ("fan-trans", {}),
+    "fan-trans-full": ("fan-trans", {"pixels": "scaled"}),
     "sma-net-s": ("sma-net", {}),
     "sma-net-full": (
         "sma-net",

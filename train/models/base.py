@@ -10,10 +10,12 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from edgeau.runtime.errors import InputError
 
 C = TypeVar("C", bound="ModelConfig")
+PIXELS = ("standardised", "scaled")
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,14 @@ class ModelConfig:
         aus: AU names, in the order of the output.
         expressions: expression classes of the second head; empty for a model without one.
         size_px: side of the square input crop.
+        pixels: ``standardised`` gives each crop's channels mean 0 and deviation 1; ``scaled`` divides by 255, as public
+            weights and checkpoints from before this option expect.
     """
 
     aus: tuple[str, ...] = ()
     expressions: tuple[str, ...] = ()
     size_px: int = 112
+    pixels: str = "standardised"
 
     def __post_init__(self) -> None:
         if not self.aus or len(set(self.aus)) != len(self.aus):
@@ -37,6 +42,9 @@ class ModelConfig:
             raise InputError(
                 "model configuration: size_px", got=str(self.size_px), expected="a multiple of 16 from 32 up"
             )
+
+        if self.pixels not in PIXELS:
+            raise InputError("model configuration: pixels", got=repr(self.pixels), expected=" or ".join(PIXELS))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; ``config_from`` reads them back."""
@@ -122,3 +130,28 @@ class Planes(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         # The cast comes first: TensorRT can't transpose a UINT8 tensor.
         return image.to(torch.float32).permute(0, 3, 1, 2)
+
+
+class Pixels(nn.Module):
+    """Planes float32 [N, 3, H, W] in 0..255 to the image that a network's first layer reads.
+
+    Standardising takes a crop's own exposure and colour cast out. Means are written as poolings over the whole crop,
+    which every operator set and TensorRT have. An even crop becomes 0: the deviation counts as at least one grey level.
+
+    Args:
+        kind: see ModelConfig.pixels.
+    """
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+
+    def forward(self, planes: Tensor) -> Tensor:
+        # A pure scale, so that export folds it into the first convolution exactly, borders included.
+        scaled = planes / 255
+        if self.kind == "scaled":
+            return scaled
+        side = scaled.shape[-1]
+        centred = scaled - functional.avg_pool2d(scaled, side)
+        variance = functional.avg_pool2d(centred * centred, side)
+        return centred / (variance + 255**-2).sqrt()

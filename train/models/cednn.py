@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from edgeau.runtime.errors import InputError
 
-from .base import AuModel, ModelConfig, ModelOutput, Planes
+from .base import AuModel, ModelConfig, ModelOutput, Pixels, Planes
 
 # ITU-R BT.601 luma.
 GREY_WEIGHTS = (0.299, 0.587, 0.114)
@@ -172,6 +172,7 @@ class Cednn(AuModel):
         super().__init__()
         self.config = config
         self.planes = Planes()
+        self.pixels = Pixels(config.pixels)
         self.difference = DifferenceMaps(config)
         self.stem = nn.Sequential(
             nn.Conv2d(3, config.stem_width, 3, 2, 1, bias=False), nn.BatchNorm2d(config.stem_width), nn.ReLU()
@@ -188,15 +189,14 @@ class Cednn(AuModel):
         planes = self.planes(face)
         reference = planes if neutral is None else self.planes(neutral)
         maps = self.difference(planes, reference)
-        # A pure scale, so that export folds it into the first convolution exactly, borders included.
-        features = self.features(planes / 255, maps)
+        features = self.features(self.pixels(planes), maps)
         logits = self.classifier(self.dropout(self.pool(features).flatten(1)))
         count = len(self.config.aus)
         expression = logits[:, count:] if self.config.expressions else None
         return ModelOutput(logits[:, :count] if self.config.expressions else logits, features, expression)
 
     def features(self, image: Tensor, maps: Tensor) -> Tensor:
-        """Stem and blocks: image [N, 3, H, W] in 0..1 and maps to [N, widths[-1], last_px, last_px]."""
+        """Stem and blocks: image [N, 3, H, W] as Pixels gives it and maps to [N, widths[-1], last_px, last_px]."""
         x = self.stem(image)
         for number, block in enumerate(self.blocks):
             while number < len(self.config.block_maps) and maps.shape[-1] > x.shape[-1]:

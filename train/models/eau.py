@@ -18,7 +18,7 @@ from torch.nn import functional
 from edgeau.runtime.action_units import EXPRESSIONS
 from edgeau.runtime.errors import InputError
 
-from .base import AuModel, ModelConfig, ModelOutput, Planes
+from .base import AuModel, ModelConfig, ModelOutput, Pixels, Planes
 from .trunk import ResidualBlock, Trunk, average
 
 
@@ -97,6 +97,7 @@ class Eau(AuModel):
         super().__init__()
         self.config = config
         self.planes = Planes()
+        self.pixels = Pixels(config.pixels)
         self.trunk = Trunk(config.widths, config.depths)
         widths = [config.widths[-1]] + [config.branch_width] * (config.exchanges - 1)
         self.exchanges = nn.ModuleList(Exchange(width, config) for width in widths)
@@ -105,7 +106,7 @@ class Eau(AuModel):
         self.expression_head = nn.Linear(config.branch_width, len(config.expressions))
 
     def forward(self, face: Tensor, neutral: Tensor | None = None) -> ModelOutput:  # noqa: ARG002
-        features = self.trunk(self.planes(face) / 255)
+        features = self.trunk(self.pixels(self.planes(face)))
         au, expression = features, features
         for exchange in self.exchanges:
             au, expression = exchange(au, expression)

@@ -8,9 +8,11 @@ weights and must be specified. Width, depth and stacks are parameters, so that a
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -196,6 +198,15 @@ def load_fan_weights(path: PathLike, pooling: str) -> Fan:
     except (KeyError, AttributeError, RuntimeError, ValueError) as error:
         raise InputError(what, got="weights of something else", expected=expected) from error
     return fan.eval()
+
+
+def fan_pixels(path: PathLike) -> str:
+    """The preparation that FAN weights expect: what the metrics of the run beside them say, ``scaled`` for others."""
+    try:
+        metrics = json.loads((Path(path).parent / "metrics.json").read_text(encoding="utf-8"))
+        return str(metrics["pixels"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "scaled"
 
 
 def fan_config_of(weights: Mapping[str, Tensor], pooling: str) -> FanConfig:

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from edgeau.runtime.errors import InputError
 
-from .base import AuModel, ModelConfig, ModelOutput, Planes
+from .base import AuModel, ModelConfig, ModelOutput, Pixels, Planes
 from .fan import ConvBlock, Fan, FanConfig, FanOutput
 
 
@@ -156,6 +156,7 @@ class FanTrans(AuModel):
         super().__init__()
         self.config = config
         self.planes = Planes()
+        self.pixels = Pixels(config.pixels)
         self.fan = Fan(config.fan)
         self.takes_neutral = config.difference
         self.addon = _addon(config)
@@ -193,7 +194,7 @@ class FanTrans(AuModel):
 
     def landmark_maps(self, face: Tensor) -> FanOutput:
         """The FAN's output for uint8 [N, H, W, 3] faces; heatmaps are [N, 68, H / 4, W / 4]."""
-        output: FanOutput = self.fan(self.planes(face) / 255)
+        output: FanOutput = self.fan(self.pixels(self.planes(face)))
         return output
 
     def load_fan(self, fan: Fan) -> None:

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from edgeau.runtime.errors import InputError
 
-from .base import AuModel, ModelConfig, ModelOutput, Planes
+from .base import AuModel, ModelConfig, ModelOutput, Pixels, Planes
 from .trunk import Trunk, average
 
 
@@ -104,6 +104,7 @@ class SmaNet(AuModel):
         self.config = config
         width, regions = config.widths[-1], len(config.aus)
         self.planes = Planes()
+        self.pixels = Pixels(config.pixels)
         self.trunk = Trunk(config.widths, config.depths)
         self.attention = MultiChannelAttention(width, regions, config.attention_channels)
         self.inter_attention = InterAttention(width, config.relation_width)
@@ -115,7 +116,7 @@ class SmaNet(AuModel):
         self.expression_head = nn.Linear(2 * width, len(config.expressions)) if config.expressions else None
 
     def forward(self, face: Tensor, neutral: Tensor | None = None) -> ModelOutput:  # noqa: ARG002
-        features = self.trunk(self.planes(face) / 255)
+        features = self.trunk(self.pixels(self.planes(face)))
         maps = self.attention(features)
         seen = pick(features, self.inter_attention(maps, pick(features, maps)))
         # As a product of matrices: OpenVINO 2026.4 reads a multiplication and a sum wrongly from row 15, the number of

@@ -25,7 +25,7 @@ class ResidualBlock(nn.Module):
 
 
 class Trunk(nn.Sequential):
-    """Image [N, 3, H, W] in 0..1 to [N, widths[-1], H / 2^s, W / 2^s] with s = number of stages + 1.
+    """Image [N, 3, H, W] as Pixels gives it to [N, widths[-1], H / 2^s, W / 2^s] with s = number of stages + 1.
 
     Args:
         widths, depths: channels and residual blocks of each stage. The first convolution halves the image and so does

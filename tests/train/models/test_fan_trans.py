@@ -32,7 +32,7 @@ def test_an_unfrozen_fan_learns():
 
 
 def test_a_trained_fan_is_taken_over():
-    model = build_model("fan-trans", SMALL).eval()
+    model = build_model("fan-trans", {**SMALL, "pixels": "scaled"}).eval()
     fan = Fan(FanConfig(width=16, depth=2)).eval()
     before = model(FACE).au_logits
     model.load_fan(fan)

@@ -1,0 +1,207 @@
+"""Endless rendered subjects, drawn in worker processes ahead of their use: ``render:faces=ict+builtin,seed=1``.
+
+Subject ``n`` depends only on the options and ``n``, so that a resumed run sees the faces that an uninterrupted one
+would see, and none twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass, fields
+from types import TracebackType
+
+import numpy as np
+
+from edgeau.runtime.errors import EdgeauError, InputError
+from edgeau.runtime.manifest import CropSpec
+from edgeau.train.faces.base import DOMAINS, Renderer
+from edgeau.train.faces.plan.prototypes import RATES
+from edgeau.train.faces.plan.sequences import Sample, plan_subject
+from edgeau.train.faces.renderers import make_renderer
+
+WORD = "render"
+
+
+@dataclass(frozen=True)
+class StreamOptions:
+    """What to draw.
+
+    Attributes:
+        faces: face models as for ``make_renderer``; each subject has one of them at random.
+        frames: pictures per subject, of which some are neutral.
+        seed: another seed gives other people.
+        labels: base rates, a name in RATES.
+        domains: light, camera and skin; each subject has one of them at random.
+        workers: processes that draw.
+    """
+
+    faces: tuple[str, ...] = ("builtin",)
+    frames: int = 16
+    seed: int = 0
+    labels: str = "mix"
+    domains: tuple[str, ...] = ("train",)
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        if self.frames < 4 or self.workers < 1 or self.seed < 0:
+            got = f"frames={self.frames}, workers={self.workers}, seed={self.seed}"
+            raise InputError("rendered faces", got=got, expected="at least 4 frames, 1 worker, and a seed from 0")
+        if self.labels not in RATES:
+            raise InputError("labels of rendered faces", got=self.labels, expected=" or ".join(sorted(RATES)))
+        if not set(self.domains) <= set(DOMAINS):
+            raise InputError("domains of rendered faces", got="+".join(self.domains), expected="+".join(DOMAINS))
+
+
+def is_stream(spec: str) -> bool:
+    """Whether a data specification asks for rendering while training."""
+    return spec.partition(":")[0] == WORD
+
+
+def parse_stream(spec: str, seed: int = 0) -> StreamOptions:
+    """Options from ``render:faces=ict+builtin,frames=16,seed=1,labels=mix,domains=train,workers=1``, any left out.
+
+    Args:
+        seed: where the specification names none.
+
+    Raises:
+        InputError: an unknown option, or a value that it can't have.
+    """
+    values: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in spec.partition(":")[2].split(","))):
+        key, equals, value = part.partition("=")
+        if not equals or key not in {field.name for field in fields(StreamOptions)}:
+            raise InputError(spec, got=part, expected="render:faces=ict+builtin,frames=16,seed=1,workers=1")
+        values[key] = value
+    default = StreamOptions()
+    return StreamOptions(
+        faces=tuple(values.get("faces", "builtin").split("+")),
+        frames=_number(spec, values.get("frames", str(default.frames))),
+        seed=_number(spec, values.get("seed", str(seed))),
+        labels=values.get("labels", default.labels),
+        domains=tuple(values.get("domains", "train").split("+")),
+        workers=_number(spec, values.get("workers", str(default.workers))),
+    )
+
+
+def _number(spec: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise InputError(spec, got=repr(text), expected="a whole number") from None
+
+
+@dataclass(frozen=True)
+class DrawnSubject:
+    """One subject's F pictures and labels.
+
+    Attributes:
+        faces: uint8 [F, S, S, 3], RGB.
+        samples: the plan behind each picture.
+        landmarks: float32 [F, 68, 2], crop pixels, NaN where hidden.
+    """
+
+    faces: np.ndarray
+    samples: tuple[Sample, ...]
+    landmarks: np.ndarray
+
+
+def plan(options: StreamOptions, number: int) -> tuple[str, list[Sample]]:
+    """Face model and pictures of subject ``number``."""
+    rng = np.random.default_rng(np.random.SeedSequence(options.seed, spawn_key=(number, 1)))
+    face = options.faces[int(rng.integers(len(options.faces)))]
+    domain = options.domains[int(rng.integers(len(options.domains)))]
+    return face, plan_subject(options.seed, number, options.frames, options.labels, domain)
+
+
+def draw_subject(options: StreamOptions, number: int, crop: CropSpec, renderers: dict[str, Renderer]) -> DrawnSubject:
+    """Draw subject ``number``; ``renderers`` are made when first needed and kept."""
+    face, samples = plan(options, number)
+    if face not in renderers:
+        renderers[face] = make_renderer(face)
+    pictures = [renderers[face].render(sample.spec, crop) for sample in samples]
+    landmarks = np.stack([np.where(p.visible[:, None], p.landmarks, np.nan) for p in pictures])
+    return DrawnSubject(np.stack([p.face for p in pictures]), tuple(samples), landmarks.astype(np.float32))
+
+
+class SubjectStream:
+    """Subjects by number, drawn by worker processes. Use as a context manager.
+
+    Args:
+        options: what to draw, and in how many processes.
+        crop: the crop rule and size.
+    """
+
+    def __init__(self, options: StreamOptions, crop: CropSpec) -> None:
+        self.options, self.crop = options, crop
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> SubjectStream:
+        with _one_thread_each():
+            self._pool = ProcessPoolExecutor(
+                self.options.workers,
+                multiprocessing.get_context("spawn"),  # a renderer may hold a graphics context, which no fork survives
+                initializer=_start_worker,
+                initargs=(self.options, self.crop),
+            )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._pool is not None
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def request(self, numbers: Sequence[int]) -> list[Future[DrawnSubject]]:
+        """Have subjects drawn; returns at once."""
+        assert self._pool is not None
+        with _one_thread_each():  # processes start with the first request
+            return [self._pool.submit(_draw, number) for number in numbers]
+
+
+def drawn(futures: Sequence[Future[DrawnSubject]]) -> list[DrawnSubject]:
+    """Wait for requested subjects. Raises EdgeauError if a process that draws was killed."""
+    from concurrent.futures.process import BrokenProcessPool
+
+    try:
+        return [future.result() for future in futures]
+    except BrokenProcessPool as error:
+        raise EdgeauError("a process that renders faces was killed, perhaps for lack of memory") from error
+
+
+@contextlib.contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Let processes started here compute on one thread each."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+_worker: tuple[StreamOptions, CropSpec, dict[str, Renderer]] | None = None
+
+
+def _start_worker(options: StreamOptions, crop: CropSpec) -> None:
+    global _worker
+    import cv2
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops the workers
+    cv2.setNumThreads(1)
+    _worker = (options, crop, {})
+
+
+def _draw(number: int) -> DrawnSubject:
+    assert _worker is not None
+    options, crop, renderers = _worker
+    return draw_subject(options, number, crop, renderers)
