@@ -76,13 +76,34 @@ def test_values_are_those_of_the_torch_model(graph_of, model_of, family):
 
 
 @pytest.mark.parametrize("family", ["cednn", "sma-net", "eau"])
-def test_batch_norm_and_scale_are_folded_into_convolutions(graph_of, family):
-    graph = graph_of(family).graph
+def test_batch_norm_and_scale_are_folded_into_convolutions(model_of, family):
+    graph = to_onnx(model_of(family, pixels="scaled")).graph
     operators = {node.op_type for node in graph.node}
     assert "BatchNormalization" not in operators
     first = next(node for node in graph.node if node.op_type == "Conv" and not node.name.startswith("difference"))
     producer = next(node for node in graph.node if first.input[0] in node.output)
     assert producer.op_type == "Transpose"  # nothing scales the image on its way to the first convolution
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_crops_are_standardised_by_poolings_that_stay_in_float(graph_of, family):
+    from edgeau.optimize.lint import lint
+    from edgeau.optimize.quantization.scope import float_nodes
+
+    model = graph_of(family)
+    prepared = [node for node in model.graph.node if node.name.startswith("pixels/")]
+    assert [node.op_type for node in prepared] == [
+        "Div",
+        "AveragePool",
+        "Sub",
+        "Mul",
+        "AveragePool",
+        "Add",
+        "Sqrt",
+        "Div",
+    ]
+    assert {node.name for node in prepared} <= set(float_nodes(model))
+    assert not [found for target in ("tensorrt", "onnxruntime", "openvino") for found in lint(model, target)]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -54,6 +54,14 @@ def test_the_model_answers_as_before(checkpoint, tmp_path):
     assert torch.equal(again(face, neutral).au_logits, model.eval()(face, neutral).au_logits)
 
 
+def test_checkpoints_from_before_pixels_were_a_choice_are_scaled(checkpoint, tmp_path):
+    config = {name: value for name, value in checkpoint.config.items() if name != "pixels"}
+    save_checkpoint(tmp_path / "a.pt", dataclasses.replace(checkpoint, config=config))
+    assert model_from_checkpoint(load_checkpoint(tmp_path / "a.pt")).config.pixels == "scaled"
+    save_checkpoint(tmp_path / "b.pt", checkpoint)
+    assert load_checkpoint(tmp_path / "b.pt").config["pixels"] == "standardised"
+
+
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match=r"none\.pt: got no such file"):
         load_checkpoint(tmp_path / "none.pt")

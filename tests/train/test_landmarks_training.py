@@ -6,7 +6,7 @@ import torch
 
 from edgeau.runtime.cli import main
 from edgeau.train.checkpoint import load_checkpoint
-from edgeau.train.models.fan import load_fan_weights
+from edgeau.train.models.fan import fan_pixels, load_fan_weights
 
 SMALL = ["size_px=32", "fan_width=16", "fan_depth=1", "fan_stacks=1"]
 
@@ -47,6 +47,17 @@ def test_a_fan_learns_points_and_a_fan_trans_takes_it_over(crop_set, tmp_path, c
     assert main(words(crop_set, teacher, sizes, *more)) == 0
     kept = load_checkpoint(teacher / "best.pt").state_dict
     assert all(torch.equal(kept[f"fan.{name}"], value) for name, value in weights.items())
+
+
+def test_a_fan_trans_prepares_crops_as_its_fan_was_trained(crop_set, tmp_path):
+    for pixels in ("scaled", "standardised"):
+        fan, out = tmp_path / pixels, tmp_path / f"on-{pixels}"
+        own = [*SMALL, f"pixels={pixels}"]
+        assert main(words(crop_set, fan, own, "--model", "fan-s", "--steps", "1")) == 0
+        sizes = [*SMALL, "width=16", "heads=2", "addon_blocks=1"]
+        assert main(words(crop_set, out, sizes, "--model", "fan-trans-s", "--fan", str(fan), "--steps", "1")) == 0
+        assert load_checkpoint(out / "best.pt").config["pixels"] == pixels
+    assert fan_pixels(tmp_path / "public.pth") == "scaled"
 
 
 def test_a_fan_is_for_models_built_on_one(crop_set, tmp_path, tiny_config, capsys):

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -177,3 +178,30 @@ def test_the_average_follows_the_weights_and_copies_statistics():
     ema.update(layer, step=1000)
     assert torch.allclose(ema.module.weight, torch.full((2,), 1.0 + 0.1 * 2.0))
     assert torch.equal(ema.module.running_mean, layer.running_mean)
+
+
+def test_auto_precision_is_bf16_where_the_cpu_computes_in_it(monkeypatch):
+    from edgeau.train import trainer
+
+    for capable, dtype in ((True, torch.bfloat16), (False, None)):
+        monkeypatch.setattr(trainer, "cpu_computes_bf16", lambda capable=capable: capable)
+        assert trainer.autocast_dtype("auto", torch.device("cpu")) == dtype
+    assert trainer.autocast_dtype("fp32", torch.device("cpu")) is None
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").is_file(), reason="no /proc/cpuinfo to compare with")
+def test_the_cpus_own_flags_say_whether_it_computes_in_bf16():
+    from edgeau.train.trainer import cpu_computes_bf16
+
+    flags = Path("/proc/cpuinfo").read_text()
+    assert cpu_computes_bf16() == ("avx512_bf16" in flags or "amx_bf16" in flags)
+
+
+def test_bf16_learns_what_fp32_learns(crop_set, tmp_path, tiny_config):
+    losses = {}
+    for precision in ("fp32", "bf16"):
+        more = ["--precision", precision, "--log-every", "1"]
+        assert main(arguments(crop_set, tmp_path / precision, tiny_config, *more)) == 0
+        losses[precision] = [line["loss"] for line in history(tmp_path / precision) if line["kind"] == "train"]
+    assert losses["bf16"] != losses["fp32"]
+    assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.1)
