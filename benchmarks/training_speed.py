@@ -3,8 +3,8 @@
     python -m edgeau.benchmarks.training_speed -o OUT.json
     python -m edgeau.benchmarks.training_speed --model fan-trans-m --threads 1,2 --batch 64 -o OUT.json
 
-A short and a long `edgeau train --one-batch` are compared, so that start-up and data do not count. Precisions alternate in
-each round, and the figure of a model is the median of its rounds. Images per second of CPU time do not depend on how
+A short and a long `edgeau train --one-batch` are compared, so that start-up and data do not count. Precisions alternate
+in each round, and the figure of a model is the median of its rounds. Images per second of CPU time do not depend on how
 busy the machine is, images per second of wall time do; both are given.
 """
 

@@ -7,7 +7,9 @@ cd "$(dirname "$0")/../../.."
 export OMP_NUM_THREADS=1
 mkdir -p runs
 steps=${STEPS:-1200}
-common=(--steps "$steps" --batch 32 --eval-every 300 --val 0.05 --test 0 --workers 1)
+# As all models did when these were trained.
+old=(--config pixels=scaled --precision fp32)
+common=("${old[@]}" --steps "$steps" --batch 32 --eval-every 300 --val 0.05 --test 0 --workers 1)
 
 data() {
   edgeau synth --out data/train --face ict --subjects 500 --frames 40 --seed 500 --workers 2
@@ -35,7 +37,7 @@ run() {
   done
 }
 
-fan() { run fan train --model fan-s --data data/train --steps 1300 --eval-every 325 --seed 1 --workers 1; }
+fan() { run fan train "${old[@]}" --model fan-s --data data/train --steps 1300 --eval-every 325 --seed 1 --workers 1; }
 teacher() { run "teacher-$1" train --model fan-trans-s --fan runs/fan --data data/train --seed "$1" "${common[@]}"; }
 alone() { run "alone-$1" train --model cednn-s --data data/train --seed "$1" "${common[@]}"; }
 builtin() { run "builtin-$1" train --model cednn-s --data data/builtin --seed "$1" "${common[@]}"; }
@@ -45,11 +47,11 @@ online() { run "online-$1" distill --peers cednn-s,cednn-s --data data/train --s
 single() { run "$1" train --model "$1" --data data/train --seed 1 "${common[@]}"; }
 
 # The student that ships, and the same network without the teacher; larger, and more steps than the comparison.
-long=(--steps 2000 --batch 32 --eval-every 500 --val 0.05 --test 0 --workers 1 --seed 1)
+long=("${old[@]}" --steps 2000 --batch 32 --eval-every 500 --val 0.05 --test 0 --workers 1 --seed 1)
 shipped() { run shipped distill --teacher runs/teacher-1/best.pt --student cednn-m --feature-weight 0 --data data/train --data data/more "${long[@]}"; }
 unshipped() { run unshipped train --model cednn-m --data data/train --data data/more "${long[@]}"; }
 # Fewer channels, or INT8 in training, from the student that ships; and as many plain steps from it, to compare with.
-more=(--teacher runs/teacher-1/best.pt --init runs/shipped/best.pt --data data/train --data data/more --steps 300 --batch 32 --lr 0.0005 --eval-every 100 --val 0.05 --test 0 --workers 1 --seed 1)
+more=("${old[@]}" --teacher runs/teacher-1/best.pt --init runs/shipped/best.pt --data data/train --data data/more --steps 300 --batch 32 --lr 0.0005 --eval-every 100 --val 0.05 --test 0 --workers 1 --seed 1)
 pruned() { run pruned distill "${more[@]}" --prune 0.3; }
 qat() { run qat distill "${more[@]}" --qat; }
 tuned() { run tuned distill "${more[@]}"; }
