@@ -28,11 +28,18 @@ judge() {
     nice -n "${NICE:-19}" python -m edgeau.benchmarks.real_photos "$photos" "$1" -o "${1%.pt}.photos.json"
 }
 
+# best_step HISTORY: the step of the best validation, five digits.
+best_step() {
+  python -c "import json, sys
+lines = [line for line in map(json.loads, open(sys.argv[1])) if line['kind'] == 'val']
+print(f\"{max(lines, key=lambda line: line['fan-trans-s'])['step']:05d}\")" "$1"
+}
+
 # Keeps a copy of the best weights every ten minutes.
 snapshots() {
   while sleep 600; do
     [ "$runs/teacher/best.pt" -nt "$runs/teacher/snapshots/last" ] || continue
-    cp "$runs/teacher/best.pt" "$runs/teacher/snapshots/$(date +%m%d-%H%M).pt"
+    cp "$runs/teacher/best.pt" "$runs/teacher/snapshots/$(best_step "$runs/teacher/history.jsonl").pt"
     touch "$runs/teacher/snapshots/last"
   done
 }
@@ -47,4 +54,5 @@ snapshots & trap "kill $!" EXIT
 stage fan --model fan-s --data render:faces=ict+builtin,seed=11 "${val[@]}" --batch 32 --steps 560 --eval-every 140 --seed 11
 stage teacher --model fan-trans-s --fan "$runs/fan" --data render:faces=ict+builtin,seed=12 "${val[@]}" \
   --batch 64 --steps 6400 --lr 0.0015 --warmup 200 --eval-every 100 --seed 12
-for checkpoint in "$runs"/teacher/snapshots/*.pt "$runs/teacher/best.pt"; do judge "$checkpoint"; done
+for checkpoint in "$runs"/teacher/snapshots/*.pt; do judge "$checkpoint"; done
+python -m edgeau.benchmarks.training_curve "$runs/teacher/snapshots" --batch 64 -o "$runs/teacher/curve"
