@@ -56,7 +56,7 @@ def test_a_second_run_draws_nothing_and_says_the_same(folder, capsys):
         (["--seed", "9"], "seed=9"),
         (["--size", "8"], "32 to 512"),
         (["--workers", "0"], "--workers"),
-        (["--subjects", "0"], "at least 1"),
+        (["--subjects", "0"], "whole number from 1"),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_code_2(folder, capsys, options, word):
