@@ -222,7 +222,7 @@ def interrupt_once(_):
     if not interrupted.is_set():
         interrupted.set()
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-        time.sleep(0.3)
+        time.sleep(10)  # the build must not end before the main thread has seen the signal, however busy the machine
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 options = BuildOptions(strongly_typed=True, timing_cache=Path(sys.argv[2]))
