@@ -18,7 +18,8 @@ import numpy as np
 
 from edgeau.optimize.engine.make import MakeOptions, make_engine
 from edgeau.optimize.quantization.quantize import QuantizeOptions, quantize_package
-from edgeau.optimize.search.search import SearchOptions, search
+from edgeau.optimize.search.options import SearchOptions
+from edgeau.optimize.search.search import search
 from edgeau.runtime import arguments
 from edgeau.runtime.analyzer import Face
 from edgeau.runtime.choose import load
@@ -106,15 +107,15 @@ def _measure(package: Package, seconds: float) -> tuple[list[dict[str, Any]], li
 def _choose(package: Package, seconds: float) -> tuple[Package, dict[str, Any]]:
     """Let `edgeau optimize` race the variants that keep the accuracy budget, and say in a sentence what won."""
     crops = read_crops(EVALUATION, package.manifest.crop)
-    selection = search(package, crops, SearchOptions(max_drop=MAX_DROP, minutes=seconds * 10 / 60), note)
-    chosen = selection.chosen
-    ties = f" It is a tie with {', '.join(chosen['ties'])}." if chosen["ties"] else ""
+    result = search(package, crops, SearchOptions(max_drop=MAX_DROP, minutes=seconds * 10 / 60), note)
+    chosen = result.selection
+    ties = f" It is a tie with {', '.join(chosen.ties)}." if chosen.ties else ""
     why = (
-        f"Chosen for this machine: {chosen['label']}. It took {chosen['ms_per_crop']:.2f} ms a face where FP32 took "
-        f"{chosen['fp32_ms_per_crop']:.2f} ms, measured in turns, among variants whose mean F1 falls by at most "
+        f"Chosen for this machine: {chosen.label}. It took {chosen.ms_per_crop:.2f} ms a face where FP32 took "
+        f"{chosen.fp32_ms_per_crop:.2f} ms, measured in turns, among variants whose mean F1 falls by at most "
         f"{MAX_DROP:g}.{ties}"
     )
-    return selection.package, {**chosen, "why": why}
+    return result.package, {**dataclasses.asdict(chosen), "why": why}
 
 
 def _photo(package: Package, out: Path) -> tuple[list[Face], Path]:

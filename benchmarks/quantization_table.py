@@ -26,11 +26,12 @@ import onnx
 
 from edgeau.optimize.onnx_graph.model_file import read_model
 from edgeau.optimize.predict import predict_model
-from edgeau.optimize.quantization.calibration import graph_inputs, read_calibration, some
-from edgeau.optimize.quantization.flavours import TARGETS, Finished, Target, finish_for, predict_finished
+from edgeau.optimize.quantization.calibration import read_calibration
+from edgeau.optimize.quantization.flavours import FLAVOURS, Finished, Flavour, finish_for, predict_finished
 from edgeau.optimize.quantization.nncf_quantize import quantize_model
-from edgeau.optimize.quantization.quantize import RANGE_CROPS, float_variant
+from edgeau.optimize.samples import RANGE_CROPS, graph_inputs, some
 from edgeau.optimize.scoring import Scorer, read_evaluation
+from edgeau.optimize.variants import float_variant
 from edgeau.runtime.backends import Backend, BackendOptions, open_backend
 from edgeau.runtime.cli import note, say
 from edgeau.runtime.device import fingerprint, usable_cores
@@ -39,6 +40,7 @@ from edgeau.runtime.files import write_json, write_text
 from edgeau.runtime.manifest import Manifest
 from edgeau.runtime.package import Package
 from edgeau.runtime.parity import decisions_flipped, finite, sqnr_db
+from edgeau.runtime.selection import Selection
 from edgeau.runtime.timing import latency, time_calls, warm_up
 
 from .provenance import provenance
@@ -129,13 +131,17 @@ def measure_package(path: Path, args: argparse.Namespace) -> dict[str, Any]:
         "seconds": round(time.monotonic() - started, 1),
         "rows": rows,
         "failures": failures,
-        "optimize": manifest.selection.get(fingerprint(), {}),
+        "optimize": _as_json(manifest.selection.get(fingerprint())),
     }
 
 
+def _as_json(selection: Selection | None) -> dict[str, Any]:
+    return {} if selection is None else dataclasses.asdict(selection)
+
+
 def _affordable(scorer: Scorer, seconds: float) -> Scorer:
-    """The judge on as many crops as every file can be run on by every reader in JUDGING_S, if FP32 took ``seconds``."""
-    files = len(TARGETS) + 4
+    """The scorer on as many crops as all readers can run all files on in JUDGING_S, if FP32 took ``seconds``."""
+    files = len(FLAVOURS) + 4
     count = JUDGING_S * len(scorer.crops) / (seconds * files * len(READERS) * SLOWER_THAN_FP32)
     return scorer.subset(max(FEWEST_CROPS, int(count)))
 
@@ -150,10 +156,10 @@ def make_files(
     makers: dict[str, Callable[[], onnx.ModelProto]] = {
         "fp32": lambda: model,
         # Given a float model, this target makes the file that `edgeau optimize` adds as fp16.
-        "fp16": lambda: _finished(model, TARGETS["tensorrt-fp16"], few),
+        "fp16": lambda: _finished(model, FLAVOURS["tensorrt-fp16"], few),
         "NNCF, not finished": lambda: unfinished,
     }
-    for target in (each for each in TARGETS.values() if each.name != "tensorrt-8"):
+    for target in (each for each in FLAVOURS.values() if each.name != "tensorrt-8"):
         makers[target.variant] = functools.partial(_finished, unfinished, target, few)
     for name, rival in rivals(olive).items():
         makers[name] = functools.partial(rival, model, samples)
@@ -168,7 +174,7 @@ def make_files(
     return files, failures
 
 
-def _finished(model: onnx.ModelProto, target: Target, samples: list[dict[str, np.ndarray]]) -> onnx.ModelProto:
+def _finished(model: onnx.ModelProto, target: Flavour, samples: list[dict[str, np.ndarray]]) -> onnx.ModelProto:
     return finish_for(model, target, samples).model
 
 
@@ -182,7 +188,7 @@ def _accuracy(file: onnx.ModelProto, reader: str, scorer: Scorer, manifest: Mani
     """Score, flips and SQNR of a file on one reader; the reason where that reader refuses it."""
     try:
         if reader.startswith("tensorrt"):
-            outputs = predict_finished(Finished(TARGETS["tensorrt"], file, ()), scorer.crops, manifest)
+            outputs = predict_finished(Finished(FLAVOURS["tensorrt"], file, ()), scorer.crops, manifest)
         else:
             outputs = predict_model(file, reader, scorer.crops, manifest)
         if not np.isfinite(outputs).all():

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from edgeau.optimize.quantization.quantize import float_variant
+from edgeau.optimize.variants import float_variant
 from edgeau.runtime.cli import note, say
 from edgeau.runtime.errors import EdgeauError, InputError
 from edgeau.runtime.files import write_json, write_text

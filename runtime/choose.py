@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Tuple
+from typing import List, Optional, Tuple
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from .errors import BackendError, EdgeauError, InputError
 from .files import PathLike
 from .manifest import NEUTRAL_POLICIES, NeutralSpec, Variant
 from .package import Package, shipped_package
+from .selection import Selection
 from .yunet import on_engines
 
 # Engines of YuNet's graphs (yunet_graph.with_uint8_input), one for each size of picture, with their sidecars.
@@ -27,9 +28,9 @@ class Choice:
 
     Attributes:
         variant, backend, threads: names and settings; threads None lets the backend choose.
-        batch: how many faces a call measured best with, for who has many at hand; an analyzer runs the faces of a
-            frame together, however many there are.
-        reason: one sentence for a person.
+        batch: number of faces per call that measured best, for use when there are many faces; an analyzer always runs
+            the faces of a frame together.
+        reason: one sentence.
     """
 
     variant: str
@@ -109,12 +110,11 @@ def choose(
     """
     if backend is not None and backend not in BACKEND_NAMES:
         raise InputError("backend", got=backend, expected=", ".join(BACKEND_NAMES))
-    measured = package.manifest.selection.get(fingerprint())
-    if measured and variant is None and backend is None and _still_runs(package, measured):
-        batch = measured.get("batch", 1)
-        faces = f", {batch} faces at a time," if batch > 1 else ""
-        reason = f"measured best for {measured.get('objective', 'latency')}{faces} on this device by `edgeau optimize`"
-        return Choice(measured["variant"], measured["backend"], threads or measured.get("threads"), reason, batch)
+    best = package.manifest.selection.get(fingerprint())
+    if best is not None and variant is None and backend is None and _still_runs(package, best):
+        faces = f", {best.batch} faces at a time," if best.batch > 1 else ""
+        reason = f"measured best for {best.objective}{faces} on this device by `edgeau optimize`"
+        return Choice(best.variant, best.backend, threads or best.threads, reason, best.batch)
     reasons: List[str] = []
     for candidate, name in _candidates(package, variant, backend):
         why_not = obstacle(package, candidate, name)
@@ -139,10 +139,10 @@ def _candidates(package: Package, variant: Optional[str], backend: Optional[str]
     return sorted(pairs, key=lambda p: (p[1] != "tensorrt", precisions.index(p[0].precision), order.index(p[1])))
 
 
-def _still_runs(package: Package, measured: Dict[str, Any]) -> bool:
-    """Whether what was measured is still in the package, and its backend still here."""
-    found = [v for v in package.manifest.variants if v.name == measured["variant"]]
-    return bool(found) and obstacle(package, found[0], measured["backend"]) is None
+def _still_runs(package: Package, best: Selection) -> bool:
+    """Whether the selected variant is still in the package, and its backend still here."""
+    variants = [v for v in package.manifest.variants if v.name == best.variant]
+    return bool(variants) and obstacle(package, variants[0], best.backend) is None
 
 
 def obstacle(package: Package, variant: Variant, backend: str) -> Optional[str]:

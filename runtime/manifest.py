@@ -1,7 +1,7 @@
-"""The manifest of a model package: what each stage writes down and the next one relies on.
+"""The manifest of a model package: what each stage records for the next ones.
 
-The file is ``manifest.json``. Values are the frozen dataclasses below; unknown or wrongly typed fields are errors, so
-that a misspelt key can't pass unnoticed.
+The file is ``manifest.json``. Its values are the frozen dataclasses below; `decode` refuses unknown and wrongly typed
+fields.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any, Dict, Optional, Tuple
 
 from .decode import decode
 from .errors import PackageError
+from .selection import Selection
 
 SCHEMA_VERSION = 1
 PRECISIONS = ("fp32", "fp16", "int8", "mixed")
@@ -25,10 +26,10 @@ class CropSpec:
 
     Attributes:
         size_px: side of the crop.
-        template: where right eye, left eye, nose tip, right and left mouth corner (the subject's right comes first)
-            should fall, as (x, y) in fractions of the side, y downwards. The default keeps the proportions that
-            ArcFace's alignment made customary and is wider, so that forehead and chin stay inside.
-        weights: how much each point counts in the fit. The mouth counts little: its corners move with the very
+        template: positions of right eye, left eye, nose tip, right and left mouth corner (right and left are the
+            subject's), as (x, y) in fractions of the side, y downwards. The default has the proportions of ArcFace's
+            alignment, but is wider, so that forehead and chin are inside.
+        weights: weight of each point in the fit. That of the mouth is low, because its corners move with the
             expressions that the crop must not follow.
     """
 
@@ -54,12 +55,12 @@ class InputSpec:
 
 @dataclass(frozen=True)
 class NeutralSpec:
-    """How the runtime finds the neutral reference of a face.
+    """How the runtime gets the neutral reference of a face.
 
     Attributes:
         policy: ``none`` (the model takes none), ``given`` (an image), ``first`` (the first frames of a track) or
             ``running`` (the calmest frames of a track so far).
-        frames: how many frames make the reference.
+        frames: number of frames that the reference is computed from.
     """
 
     policy: str = "none"
@@ -68,15 +69,15 @@ class NeutralSpec:
 
 @dataclass(frozen=True)
 class Parity:
-    """How far a variant is from the one it was made from, on named data.
+    """Difference of a variant's outputs from those of the variant it was made from, on named data.
 
     Attributes:
         reference: name of the variant compared with, or ``torch``.
-        data: the data, as given, and its SHA-256 where known.
+        data: the data specification, and its SHA-256 where known.
         samples: number of crops.
         max_abs_error, mean_abs_error: of AU probabilities.
         sqnr_db: signal to quantization noise ratio of the AU probabilities in decibels, None where identical.
-        decisions, decisions_flipped: AU decisions at the manifest's thresholds, and how many differ.
+        decisions, decisions_flipped: number of AU decisions at the manifest's thresholds, and of those that differ.
     """
 
     reference: str
@@ -98,11 +99,11 @@ class Variant:
         file: path inside the package, with forward slashes.
         sha256, size_bytes: of that file.
         precision: one of PRECISIONS.
-        backends: which backends may run it; some of BACKENDS.
-        made_by: what made it: command, options, tool versions.
+        backends: those that may run it, of BACKENDS.
+        made_by: how it was made: command, options, tool versions.
         made_from: name of the variant it was derived from.
         parity: against ``made_from``.
-        notes: anything else that a stage wants to keep (calibration hash, layers left in float, measured latency).
+        notes: other records of the stage that made it (calibration hash, layers in float, measured latency).
     """
 
     name: str
@@ -119,23 +120,22 @@ class Variant:
 
 @dataclass(frozen=True)
 class Manifest:
-    """Everything that is known of a model package.
+    """Everything known about a model package.
 
     Attributes:
         name: of the package.
         family: of the model: ``cednn``, ``fan-trans``, ``sma-net``, ``eau`` or ``imported``.
         aus: AU names, in the order of the output's last axis.
-        thresholds: presence thresholds in 0..1, one an AU.
+        thresholds: presence thresholds in 0..1, one per AU.
         inputs: ``face`` first, then ``neutral`` for models on difference images.
         crop: the rule that makes the inputs.
-        neutral: where the neutral comes from.
-        scale: what the output is: ``presence`` (probability 0..1).
-        expressions: classes of the second output ``expression`` (probabilities), empty where there is none.
+        neutral: where the neutral reference comes from.
+        scale: of the output: ``presence`` (probability 0..1).
+        expressions: classes of the second output ``expression`` (probabilities), empty if there is none.
         variants: the runnable files.
         provenance: data, folds, commit, versions, seed, metrics, command.
-        selection: per device fingerprint, the variant and settings that measured best there.
-        notes: limits and intended use, for a person.
-        schema_version: of the manifest's form; an older edgeau refuses a newer one.
+        selection: by device fingerprint, what `edgeau optimize` chose there.
+        notes: limits and intended use, as text.
     """
 
     name: str
@@ -149,7 +149,7 @@ class Manifest:
     expressions: Tuple[str, ...] = ()
     variants: Tuple[Variant, ...] = ()
     provenance: Dict[str, Any] = field(default_factory=dict)
-    selection: Dict[str, Any] = field(default_factory=dict)
+    selection: Dict[str, Selection] = field(default_factory=dict)
     notes: str = ""
     schema_version: int = SCHEMA_VERSION
 
@@ -172,7 +172,7 @@ class Manifest:
         raise PackageError(f"package {self.name} has no variant {name!r}; it has {names}")
 
     def with_variant(self, variant: Variant) -> Manifest:
-        """The same manifest with this variant added, or replaced where the name is taken."""
+        """The same manifest with this variant added; one of the same name is replaced."""
         others = tuple(v for v in self.variants if v.name != variant.name)
         return dataclasses.replace(self, variants=(*others, variant))
 
@@ -182,7 +182,7 @@ class Manifest:
 
     @classmethod
     def from_json(cls, value: Any) -> Manifest:
-        """Read plain JSON values. Raises PackageError that names the field which is wrong."""
+        """Read plain JSON values. Raises PackageError that names the wrong field."""
         version = value.get("schema_version") if isinstance(value, dict) else None
         if version != SCHEMA_VERSION:
             raise PackageError(
@@ -198,8 +198,13 @@ class Manifest:
             raise PackageError(f"manifest.json: aus must be distinct and not empty, got {list(self.aus)}")
         if len(self.thresholds) != len(self.aus):
             raise PackageError(f"manifest.json: {len(self.thresholds)} thresholds for {len(self.aus)} aus")
+        if not all(0 <= threshold <= 1 for threshold in self.thresholds):
+            raise PackageError(f"manifest.json: thresholds must be in 0..1, got {list(self.thresholds)}")
         if not self.inputs or self.inputs[0].name != "face":
             raise PackageError("manifest.json: the first input must be 'face'")
+        sides = [self.crop.size_px, *(side for spec in self.inputs for side in (spec.height, spec.width))]
+        if min(sides) < 1:
+            raise PackageError(f"manifest.json: sizes of crop and inputs must be 1 or more, got {min(sides)}")
         if len(self.crop.template) != 5 or len(self.crop.weights) != 5:
             raise PackageError(f"manifest.json: crop.template needs 5 points, got {len(self.crop.template)}")
         if self.neutral.policy not in NEUTRAL_POLICIES:
@@ -208,5 +213,8 @@ class Manifest:
             where = f"manifest.json: variant {variant.name}"
             if variant.precision not in PRECISIONS:
                 raise PackageError(f"{where}: precision is {variant.precision!r}, not of {PRECISIONS}")
+            unknown = [backend for backend in variant.backends if backend not in BACKENDS]
+            if unknown:
+                raise PackageError(f"{where}: backend is {unknown[0]!r}, not of {BACKENDS}")
             if variant.file.startswith("/") or ".." in variant.file.split("/"):
                 raise PackageError(f"{where}: file {variant.file!r} points out of the package")

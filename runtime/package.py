@@ -13,7 +13,7 @@ import fcntl
 import os
 import shutil
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, Optional, Tuple
+from typing import Callable, Iterator, List, Optional, Tuple
 
 from .decode import parse_json
 from .errors import InputError, PackageError
@@ -136,7 +136,7 @@ class Package:
                 replaced = [v.file for v in manifest.variants if v.name == variant.name]
                 name = self._place(sorted(work.iterdir()), variant.file, digest, replaced, journal)
                 variant = dataclasses.replace(variant, file=name, sha256=digest, size_bytes=size)
-                selection = {d: c for d, c in manifest.selection.items() if not replaced or _of(c) != variant.name}
+                selection = {d: c for d, c in manifest.selection.items() if not replaced or c.variant != variant.name}
                 changed = dataclasses.replace(manifest.with_variant(variant), selection=selection)
                 write_json(self.path / MANIFEST, changed.to_json())
         return Package(self.path, changed)
@@ -230,10 +230,6 @@ class Package:
                 for file in (self.path / name, self.path / (name + ".json")):
                     with contextlib.suppress(OSError):
                         file.unlink()
-
-
-def _of(choice: Any) -> Any:
-    return choice.get("variant") if isinstance(choice, dict) else None
 
 
 def _take_lock(path: Path) -> int:

@@ -1,1 +1,1 @@
-"""Verbs of the optimizing layer."""
+"""Commands of the optimizing layer."""

@@ -16,23 +16,20 @@ import argparse
 import dataclasses
 import shlex
 import tempfile
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from edgeau.optimize.engine.builder import BuildOptions
 from edgeau.optimize.engine.bundle import bundle_name, make_bundle
-from edgeau.optimize.engine.capabilities import capabilities
-from edgeau.optimize.engine.ladder import LADDER, Missing, find_rung
-from edgeau.optimize.engine.library import load_tensorrt
+from edgeau.optimize.engine.ladder import LADDER
 from edgeau.optimize.engine.make import Made, MakeOptions, make_engine, parity_line
 from edgeau.optimize.engine.remote import build_on_host
 from edgeau.optimize.engine.triton import write_repository
+from edgeau.optimize.half.for_engines import add_fp16_for_engine, with_fp16
 from edgeau.runtime import arguments
 from edgeau.runtime.cli import EXIT_OK, emit_json, note, say
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.package import Package
-from edgeau.runtime.parity_crops import default_spec
 from edgeau.runtime.targets import BOARDS, parse_target
 
 _DEFAULTS = BuildOptions()
@@ -59,9 +56,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="build for this DLA core, with the GPU for what it can't take",
     )
     add(
-        "--dla-fallback", type=arguments.share, default=_DEFAULTS.dla_fallback, metavar="SHARE",
+        "--dla-fallback",
+        type=arguments.share,
+        default=_DEFAULTS.dla_fallback,
+        metavar="SHARE",
         help="largest share of layers that may fall back from DLA to the GPU (%(default)s)",
-    )  # fmt: skip
+    )
     add("--exactly", action="store_true", help="fail rather than go down to a lower precision")
     add("--crops", metavar="DATA", help="crops for parity (the package's own, or those that ship with edgeau)")
     add("--skip-parity", action="store_true", help="keep the engine without comparing it with FP32")
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
         return _on_host(args, options)
     if args.target:
         return _bundle(args, options)
-    _add_half(args.package, options)
+    add_fp16_for_engine(args.package, options.precision, options.crops, note)
     made = make_engine(args.package, options, report=note)
     if args.json:
         emit_json(_as_json(made))
@@ -100,7 +100,8 @@ def _bundle(args: argparse.Namespace, options: MakeOptions) -> int:
     package = Package.open(args.package)
     out = Path(args.out or bundle_name(package, target))
     with tempfile.TemporaryDirectory(prefix="edgeau-build-") as work:
-        made = make_bundle(_with_half(package, options, Path(work)), target, options, out, wheel=args.wheel)
+        source = with_fp16(package, options.precision, options.crops, Path(work), note)
+        made = make_bundle(source, target, options, out, wheel=args.wheel)
     if args.json:
         emit_json({**dataclasses.asdict(made), "path": str(made.path)})
         return EXIT_OK
@@ -114,7 +115,7 @@ def _bundle(args: argparse.Namespace, options: MakeOptions) -> int:
 def _on_host(args: argparse.Namespace, options: MakeOptions) -> int:
     package = Package.open(args.package)
     with tempfile.TemporaryDirectory(prefix="edgeau-build-") as work:
-        source = _with_half(package, options, Path(work))
+        source = with_fp16(package, options.precision, options.crops, Path(work), note)
         ssh = shlex.split(args.ssh)
         made = build_on_host(package, args.host, options, source=source, wheel=args.wheel, ssh=ssh, report=note)
     if args.json:
@@ -138,29 +139,6 @@ def _triton(args: argparse.Namespace) -> int:
         say(str(made.path / name))
     say(f"serve them with: tritonserver --model-repository={shlex.quote(str(made.path.resolve()))}")
     return EXIT_OK
-
-
-def _with_half(package: Package, options: MakeOptions, work: Path) -> Package:
-    """The package, or a copy with an FP16 file where it has none and onnx is here to make one."""
-    has = any(v.precision == "fp16" and v.file.endswith(".onnx") for v in package.manifest.variants)
-    if has or options.precision == "fp32" or find_spec("onnx") is None:
-        return package
-    from edgeau.optimize.half.variant import add_fp16
-
-    note("making the FP16 file")
-    return add_fp16(package.copy_to(work / package.path.name), options.crops or default_spec(package))
-
-
-def _add_half(path: str, options: MakeOptions) -> None:
-    """Make the package's FP16 file where this TensorRT wants precision in the graph and onnx is here to make it."""
-    package = Package.open(path)
-    able = capabilities(load_tensorrt())
-    wanted = options.precision == "fp16" and able.prefers_strong
-    if wanted and isinstance(find_rung(package, "fp16", able), Missing) and find_spec("onnx") is not None:
-        from edgeau.optimize.half.variant import add_fp16
-
-        note("making the FP16 file")
-        add_fp16(package, options.crops or default_spec(package))
 
 
 def read_options(args: argparse.Namespace) -> MakeOptions:

@@ -1,7 +1,7 @@
-"""Turn somebody's ONNX of an AU model into a package: everything else in edgeau then works on it.
+"""Make a package of an ONNX file of an AU model that was trained elsewhere.
 
-Casting, layout, colour order, mean and standard deviation go into the graph; the result is compared with the original.
-A model computes on (pixel / scale - mean) / std.
+Casting, layout, colour order, mean and standard deviation become part of the graph, and the result is compared with
+the original. The model's input is (pixel / scale - mean) / std.
 
 Example:
     edgeau import theirs.onnx --aus 1,2,4,6,12 --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 \\
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--out", required=True, metavar="PACKAGE", help="package to write")
     parser.add_argument("--layout", choices=LAYOUTS, default=_DEFAULTS.layout, help="of the input (%(default)s)")
     parser.add_argument("--colour", choices=COLOURS, default=_DEFAULTS.colour, help="of the input (%(default)s)")
-    parser.add_argument("--mean", default="0", help="one number, or one a channel in the model's order (%(default)s)")
+    parser.add_argument("--mean", default="0", help="one number, or one per channel in the model's order (%(default)s)")
     parser.add_argument("--std", default="1", help="likewise (%(default)s)")
     parser.add_argument(
         "--scale", type=arguments.positive, default=_DEFAULTS.scale, help="pixels are divided by it (%(default)s)"
@@ -39,11 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--size",
         type=arguments.whole(1, 8192),
         metavar="PIXELS",
-        help="side of the input, where the model leaves it open",
+        help="side of the input, if dynamic",
     )
-    parser.add_argument("--output", metavar="NAME", help="the output with the AUs, where there are several")
+    parser.add_argument("--output", metavar="NAME", help="the output with the AUs, if there are several")
     parser.add_argument(
-        "--activation", choices=ACTIVATIONS, default=_DEFAULTS.activation, help="to put behind the output (%(default)s)"
+        "--activation", choices=ACTIVATIONS, default=_DEFAULTS.activation, help="to apply to the output (%(default)s)"
     )
     parser.add_argument(
         "--intensity-max", type=arguments.positive, metavar="MAX", help="outputs are intensities up to this: 5"
@@ -52,14 +52,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--threshold", type=arguments.probability, help="presence threshold (0.5; for intensities that of FACS 2)"
     )
     parser.add_argument(
-        "--template", metavar="X,Y,...",
+        "--template",
+        metavar="X,Y,...",
         help="x and y of right eye, left eye, nose, right and left mouth corner in its crops, as fractions of the side",
-    )  # fmt: skip
+    )
     parser.add_argument("--json", action="store_true", help="print the manifest as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Import, and print what was made and what to type next."""
+    """Import, and print a summary and the next command."""
     wrapping = Wrapping(
         layout=args.layout,
         colour=args.colour,
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     error = variant.parity.max_abs_error if variant.parity else 0.0
     side = package.manifest.crop.size_px
     say(f"{package.path}: {len(package.manifest.aus)} AUs, crops of {side} x {side}, {variant.size_bytes / 1e6:.2f} MB")
-    say(f"against the original on random images: error at most {error:.1e}")
+    say(f"compared with the original on random images: error at most {error:.1e}")
     say(f"next: edgeau quantize {package.path} --calib DATA, or edgeau run PHOTO -p {package.path}")
     return EXIT_OK
 

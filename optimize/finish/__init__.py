@@ -1,18 +1,16 @@
-"""Finishing: the passes that make one Q/DQ file right and fast for one reader of it.
+"""Finishing: the passes that make a Q/DQ file correct and fast for one of its readers.
 
-The same integers mean different things to different readers (``quantization/emulate.py`` says how), so each target
-has its own passes, in order. They work on anybody's Q/DQ ONNX. Run on their own output, they change nothing.
+The same integers mean different things to different readers (``quantization/emulate.py`` says how), so each reader has
+its own passes, in order. They work on Q/DQ ONNX from any quantizer, and are idempotent.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import onnx
 
 from edgeau.optimize.onnx_graph.graph import with_shapes
-from edgeau.runtime.errors import InputError
 
 from .base import FinishError, FinishingPass, Note, PassReport
 from .bias import FloatBias
@@ -24,6 +22,7 @@ from .fusions import UnbrokenFusions
 from .layer_norm import PlainLayerNorm
 from .parameters import MatchingParameters
 from .per_tensor import PerTensorActivations
+from .reader import ONNXRUNTIME, OPENVINO, parse_reader
 from .residual import ResidualAdds
 from .sensitive import FloatSensitive
 from .signed import SignedActivations, SignedWeights
@@ -66,7 +65,7 @@ class FinishResult:
     """A finished model.
 
     Attributes:
-        model: the finished copy; the model given, where nothing had to change.
+        model: the finished copy; the original if nothing had to change.
         passes: one report for each pass that ran, in order.
     """
 
@@ -84,21 +83,21 @@ class FinishResult:
         return tuple(str(note) for report in self.passes for note in report.left)
 
 
-def finish(model: onnx.ModelProto, target: str) -> FinishResult:
-    """Rewrite a Q/DQ model for one target.
+def finish(model: onnx.ModelProto, reader: str) -> FinishResult:
+    """Rewrite a Q/DQ model for one reader.
 
     Args:
         model: any ONNX; the float parts of it, and models without Q/DQ, stay as they are. Not changed.
-        target: ``onnxruntime``, ``openvino``, ``tensorrt`` (10 and 11), ``tensorrt-8``, or with a version such as
+        reader: ``onnxruntime``, ``openvino``, ``tensorrt`` (10 and 11), ``tensorrt-8``, or with a version such as
             ``tensorrt-10.3``.
 
     Raises:
-        InputError: unknown target.
-        FinishError: a pass did not keep its promise, or the result is not valid ONNX.
+        InputError: unknown reader.
+        FinishError: a pass failed its postcondition, or the result is not valid ONNX.
     """
     reports = []
     current = with_shapes(model)
-    for step in passes_for(target):
+    for step in passes_for(reader):
         current, report = step(current)
         reports.append(report)
     if not any(report.modified for report in reports):
@@ -106,21 +105,16 @@ def finish(model: onnx.ModelProto, target: str) -> FinishResult:
     try:
         onnx.checker.check_model(current)
     except onnx.checker.ValidationError as error:
-        raise FinishError(f"finishing for {target} wrote invalid ONNX: {str(error).splitlines()[0]}") from error
+        raise FinishError(f"finishing for {reader} wrote invalid ONNX: {str(error).splitlines()[0]}") from error
     return FinishResult(current, tuple(reports))
 
 
-def passes_for(target: str) -> tuple[FinishingPass, ...]:
-    """The passes that finish for a target, in order. Raises InputError for an unknown target."""
-    match = re.fullmatch(r"tensorrt(?:-(\d+(?:\.\d+)*))?", target)
-    if match:
-        version = tuple(int(part) for part in match[1].split(".")) if match[1] else (999,)
-        older = (PlainLayerNorm(),) if version < (8, 6) else ()
-        return (*older, *_TENSORRT, UnfoldWeights() if version < (10,) else FoldWeights())
-    if target == "onnxruntime":
+def passes_for(reader: str) -> tuple[FinishingPass, ...]:
+    """The passes that finish for a reader, in order. Raises InputError for an unknown reader."""
+    parsed = parse_reader(reader)
+    if parsed.name == ONNXRUNTIME:
         return _ONNXRUNTIME
-    if target == "openvino":
+    if parsed.name == OPENVINO:
         return _OPENVINO
-    raise InputError(
-        "target", got=target, expected="onnxruntime, openvino, tensorrt-8, tensorrt or a version such as tensorrt-10.3"
-    )
+    older = (PlainLayerNorm(),) if parsed.older_than(8, 6) else ()
+    return (*older, *_TENSORRT, UnfoldWeights() if parsed.older_than(10) else FoldWeights())

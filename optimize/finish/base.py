@@ -1,4 +1,4 @@
-"""What a finishing pass is: preconditions, the work, postconditions checked at run time, and a report."""
+"""Base class of finishing passes: the work, postconditions checked at run time, and a report."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from dataclasses import dataclass, field
 
 import onnx
 
-from edgeau.optimize.onnx_graph.graph import DEFAULT_DOMAINS, Graph
+from edgeau.optimize.onnx_graph.graph import Graph
+from edgeau.optimize.onnx_graph.operators import DEFAULT_DOMAINS
 from edgeau.runtime.errors import EdgeauError
 
 
 class FinishError(EdgeauError):
-    """A finishing pass did not establish what it promises. The model it was given is unchanged."""
+    """A finishing pass failed its postcondition. The model that it was called with is unchanged."""
 
 
-MOST_ROUNDS = 8
+MAX_ROUNDS = 8
 
 
 @dataclass(frozen=True)
 class Note:
-    """One thing that a pass changed or had to leave: the node, and a text that says what or why."""
+    """One change, or one thing that could not be changed: the node, and what or why."""
 
     node: str
     text: str
@@ -31,7 +32,7 @@ class Note:
 
 @dataclass
 class Notes:
-    """What a pass changed, and what it should change and can't; collected while it works."""
+    """What a pass changed, and what it should have changed but couldn't; collected while it works."""
 
     changed: list[Note] = field(default_factory=list)
     left: list[Note] = field(default_factory=list)
@@ -45,7 +46,7 @@ class Notes:
 
 @dataclass(frozen=True)
 class PassReport:
-    """What one pass did to one model.
+    """What a pass did to a model.
 
     Attributes:
         name: of the pass.
@@ -64,21 +65,21 @@ class PassReport:
 
 
 class FinishingPass(ABC):
-    """One rewriting of a Q/DQ graph. Idempotent: what it has written, it leaves alone.
+    """A rewrite of a Q/DQ graph. Idempotent.
 
-    The docstring of each pass is its specification: what it requires, what it does, what holds after it.
+    The docstring of each pass is its specification: what it requires, what it does, what holds afterwards.
     """
 
     name: str
 
     def __call__(self, model: onnx.ModelProto) -> tuple[onnx.ModelProto, PassReport]:
-        """Run the pass on a copy until it changes nothing, since what it removes may uncover more of the same.
+        """Run the pass on a copy until it changes nothing, since one change may make another possible.
 
-        Raises FinishError where its postcondition doesn't hold: that running it again changes nothing.
+        Raises FinishError if it still changes something after MAX_ROUNDS, or changed the graph's inputs or outputs.
         """
         changed: list[Note] = []
         result = model
-        for _ in range(MOST_ROUNDS):
+        for _ in range(MAX_ROUNDS):
             graph, notes = Graph(result), Notes()
             self.call(graph, notes)
             if not notes.changed:
@@ -86,11 +87,11 @@ class FinishingPass(ABC):
                 return result, PassReport(self.name, tuple(changed), tuple(notes.left))
             changed += notes.changed
             result = graph.write()
-        raise FinishError(f"{self.name} left work undone: {changed[-1]}")
+        raise FinishError(f"{self.name} still changes the model after {MAX_ROUNDS} rounds: {changed[-1]}")
 
     @abstractmethod
     def call(self, graph: Graph, notes: Notes) -> None:
-        """Rewrite the graph in place, saying what was changed and what had to be left."""
+        """Rewrite the graph in place and note what was changed and what had to be left."""
 
     def _require_same_interface(self, before: onnx.ModelProto, after: onnx.ModelProto) -> None:
         for kind in ("input", "output"):

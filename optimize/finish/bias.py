@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeau.optimize.onnx_graph.graph import WEIGHTED_OPS, Graph
+from edgeau.optimize.onnx_graph.graph import Graph
+from edgeau.optimize.onnx_graph.operators import WEIGHTED_OPS
 
 from .base import FinishingPass, Notes
 from .qdq import bypass, dequantize_of, is_weight
@@ -13,9 +14,9 @@ BIAS_INPUT = 2
 
 
 class FloatBias(FinishingPass):
-    """Replace biases that are stored as integers with a DQ by the floats that they stand for.
+    """Replace biases stored as integers with a DQ by the floats that they represent.
 
-    TensorRT wants float biases and rounds them itself when it builds (TensorRT issue 3360).
+    TensorRT expects float biases and rounds them itself at build time (TensorRT issue 3360).
 
     After: no Conv, ConvTranspose or Gemm reads its bias from a DQ over constants. Values are unchanged.
     """

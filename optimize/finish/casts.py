@@ -1,22 +1,23 @@
-"""Bytes become floats before they are moved."""
+"""Cast bytes to float before moving them."""
 
 from __future__ import annotations
 
 import onnx
 from onnx import TensorProto
 
-from edgeau.optimize.onnx_graph.graph import MOVING_OPS, Graph
+from edgeau.optimize.onnx_graph.graph import Graph
+from edgeau.optimize.onnx_graph.operators import MOVING_OPS
 
 from .base import FinishingPass, Notes
 
 
 class CastBeforeMoving(FinishingPass):
-    """Move the Cast of a byte image in front of what only moves its data.
+    """Move the Cast of a byte image in front of operators that only move its data.
 
-    TensorRT takes UINT8 for a network's input and nowhere else: it can't transpose it, only cast it.
+    TensorRT supports UINT8 only for network inputs: it can cast them but not transpose them.
 
-    After: no operator that moves data reads a graph input of bytes whose only use behind it is a Cast.
-    Values are unchanged. Left: bytes that something else than a Cast reads.
+    After: no operator moves the data of a UINT8 graph input that is then only cast. Values are unchanged.
+    Left: bytes that another operator than Cast reads.
     """
 
     name = "cast-before-moving"
@@ -28,7 +29,7 @@ class CastBeforeMoving(FinishingPass):
                 continue
             ends, moved = _casts_behind(graph, node.output[0])
             if len(node.output) > 1 or not ends or node.output[0] in graph.pinned:
-                notes.leave(node, "moves bytes that are not only cast")
+                notes.leave(node, "moves bytes that another operator than Cast reads")
                 continue
             cast = graph.insert("Cast", [source], f"{source}_float", to=moved)
             graph.set_input(node, 0, cast)
@@ -38,7 +39,7 @@ class CastBeforeMoving(FinishingPass):
 
 
 def _casts_behind(graph: Graph, name: str) -> tuple[list[onnx.NodeProto], int]:
-    """The Casts that end all paths of moved data, and the type that they all cast to; nothing where any differs."""
+    """The Casts at the ends of all paths of moved data, and the type that all cast to; empty and 0 if any differs."""
     ends: list[onnx.NodeProto] = []
     kinds: set[int] = set()
     queue = [name]

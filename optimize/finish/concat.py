@@ -1,4 +1,4 @@
-"""One scale for all that a Concat joins."""
+"""One scale for all inputs of a Concat."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .qdq import dequantize_of, is_weight, linked, scale_of, set_parameters, zer
 class SharedConcatScale(FinishingPass):
     """Give the activations that a Concat joins the largest of their scales.
 
-    With one scale TensorRT joins integers by placing them side by side; with several it converts each input first.
+    With one scale TensorRT only copies the integers; with several it rescales each input first.
 
-    After: the inputs of a Concat that all come from DQs with zero point 0 have one scale. The range of none shrinks.
+    After: if all inputs of a Concat come from DQs with zero point 0, they share one scale. No range shrinks.
     """
 
     name = "shared-concat-scale"
@@ -33,7 +33,7 @@ class SharedConcatScale(FinishingPass):
                     scale, zero_point = scale_of(graph, each), zero_point_of(graph, each)
                     if scale is not None and zero_point is not None:
                         set_parameters(graph, each, np.full_like(scale, max(known)), zero_point)
-            notes.change(node, f"{len(set(known))} scales to one, the largest")
+            notes.change(node, f"{len(set(known))} scales replaced by the largest")
 
 
 def _tensor_scale(graph: Graph, pair: onnx.NodeProto) -> float | None:

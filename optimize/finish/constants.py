@@ -1,22 +1,22 @@
-"""Scales, zero points and folded weights that TensorRT's importer must find without following a path."""
+"""Constants in the places where TensorRT's importer looks for them."""
 
 from __future__ import annotations
 
 from edgeau.optimize.onnx_graph.graph import Graph
+from edgeau.optimize.onnx_graph.operators import DEQUANTIZE, QUANTIZE
 
 from .base import FinishingPass, Notes
-from .qdq import DEQUANTIZE, QUANTIZE
 
 FIRST_OPSET_OF_OPTIONAL_ROI = 13
 
 
 class OmittedInputs(FinishingPass):
-    """Leave out the optional inputs of Resize that are given as initializers of no elements.
+    """Omit optional inputs of Resize that are initializers without elements.
 
-    PyTorch wrote an empty ``roi`` or ``scales`` so; TensorRT's importer warns of every initializer without elements.
+    PyTorch wrote unused ``roi`` and ``scales`` inputs like this; TensorRT's importer warns about each of them.
 
-    After: no Resize reads an initializer without elements. Left: before opset 13, where ``roi`` had to be
-    given, and such initializers that other operators read.
+    After: no Resize reads an initializer without elements. Left: Resize before opset 13, where ``roi`` was
+    required, and other operators that read such initializers.
     """
 
     name = "omitted-inputs"
@@ -28,15 +28,15 @@ class OmittedInputs(FinishingPass):
             for node, index in graph.consumers(name):
                 if node.op_type == "Resize" and index > 0 and graph.opset >= FIRST_OPSET_OF_OPTIONAL_ROI:
                     graph.set_input(node, index, "")
-                    notes.change(node, f"input {index} has no elements and is left out")
+                    notes.change(node, f"input {index} has no elements and is omitted")
                 else:
                     notes.leave(node, f"{name} has no elements")
 
 
 class DirectConstants(FinishingPass):
-    """Let every Q and DQ read its constants as initializers.
+    """Let every Q and DQ read its constants from initializers.
 
-    PyTorch's exporter routes zero points through Identity nodes; importers before TensorRT 10 don't follow those.
+    PyTorch's exporter routes zero points through Identity nodes, which importers before TensorRT 10 don't follow.
 
     After: a scale, zero point or constant data input of a Q or DQ is an initializer. Values are unchanged.
     Left: a scale or zero point that is computed.
@@ -57,4 +57,4 @@ class DirectConstants(FinishingPass):
                     graph.set_input(node, index, direct[name])
                     notes.change(node, f"input {index} read directly instead of through {name}")
                 elif index > 0:
-                    notes.leave(node, f"{name} is computed, and nothing here can know its value")
+                    notes.leave(node, f"{name} is computed at run time, so its value is unknown here")

@@ -1,8 +1,9 @@
-"""Q/DQ behind what a convolution is fused with, not in the middle of it."""
+"""No Q/DQ pairs inside groups of operators that readers fuse."""
 
 from __future__ import annotations
 
-from edgeau.optimize.onnx_graph.graph import WEIGHTED_OPS, Graph
+from edgeau.optimize.onnx_graph.graph import Graph
+from edgeau.optimize.onnx_graph.operators import WEIGHTED_OPS
 
 from .base import FinishingPass, Notes
 from .qdq import bypass, dequantize_of, quantizer_of
@@ -11,9 +12,9 @@ FUSED_BEHIND = ("BatchNormalization", "Relu", "Clip", "LeakyRelu", "PRelu", "Har
 
 
 class UnbrokenFusions(FinishingPass):
-    """Remove the Q/DQ pair between a weighted layer (or a sum) and the normalisation or activation behind it.
+    """Remove the Q/DQ pair between a weighted layer (or a sum) and the normalisation or activation that follows it.
 
-    TensorRT and ONNX Runtime fuse Conv + BatchNormalization + activation; a pair in between prevents it and rounds
+    TensorRT and ONNX Runtime fuse Conv + BatchNormalization + activation; a pair in between prevents that and rounds
     twice ("don't simulate batch normalization and ReLU fusions", TensorRT developer guide).
 
     After: no fusable operator reads a DQ whose Q reads a weighted layer, a sum or a BatchNormalization.

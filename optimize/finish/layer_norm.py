@@ -1,4 +1,4 @@
-"""LayerNormalization for a TensorRT that has none."""
+"""LayerNormalization for TensorRT versions without it."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ import numpy as np
 import onnx
 
 from edgeau.optimize.onnx_graph.graph import Graph, attribute
+from edgeau.optimize.onnx_graph.operators import FIRST_OPSET_OF_AXES_INPUT
 
 from .base import FinishingPass, Notes
 
-FIRST_OPSET_OF_AXES_INPUT = 18
-
 
 class PlainLayerNorm(FinishingPass):
-    """Write LayerNormalization as the operators that ONNX defines it by, for TensorRT before 8.6.
+    """Replace LayerNormalization by the operators that ONNX defines it with, for TensorRT before 8.6.
 
     y = (x - mean) / sqrt(mean((x - mean)^2) + epsilon) * scale + bias, over the axes from ``axis`` on.
 
-    After: no LayerNormalization whose mean and deviation nobody reads is left. Values differ by float rounding.
-    Left: one whose rank is unknown, or whose further outputs are read.
+    After: no LayerNormalization of known rank with a single used output remains. Values differ by float rounding.
+    Left: those of unknown rank, and those whose mean or deviation is read.
     """
 
     name = "plain-layer-norm"
@@ -30,7 +29,7 @@ class PlainLayerNorm(FinishingPass):
                 notes.leave(node, "its rank is unknown, or its mean or deviation is read")
                 continue
             _write(graph, node, list(range(attribute(node, "axis", -1) % len(shape), len(shape))))
-            notes.change(node, "LayerNormalization written out")
+            notes.change(node, "LayerNormalization replaced by basic operators")
 
 
 def _write(graph: Graph, node: onnx.NodeProto, axes: list[int]) -> None:
@@ -50,6 +49,6 @@ def _write(graph: Graph, node: onnx.NodeProto, axes: list[int]) -> None:
 
 def _mean(graph: Graph, name: str, axes: list[int], stem: str) -> str:
     if graph.opset >= FIRST_OPSET_OF_AXES_INPUT:
-        given = graph.add_constant(f"{stem}_axes", np.array(axes, np.int64))
-        return graph.insert("ReduceMean", [name, given], f"{stem}_mean", keepdims=1)
+        axes_input = graph.add_constant(f"{stem}_axes", np.array(axes, np.int64))
+        return graph.insert("ReduceMean", [name, axes_input], f"{stem}_mean", keepdims=1)
     return graph.insert("ReduceMean", [name], f"{stem}_mean", axes=axes, keepdims=1)

@@ -1,22 +1,23 @@
-"""A zero point for each scale."""
+"""As many zero points as scales."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from edgeau.optimize.onnx_graph.graph import Graph
+from edgeau.optimize.onnx_graph.operators import DEQUANTIZE, QUANTIZE
 
 from .base import FinishingPass, Notes
-from .qdq import DEQUANTIZE, QUANTIZE, scale_of, set_parameters, zero_point_of
+from .qdq import scale_of, set_parameters, zero_point_of
 
 
 class MatchingParameters(FinishingPass):
     """Give every Q and DQ as many zero points as scales.
 
-    TensorRT's importer asserts that both have the same volume; ONNX asks for the same shape.
+    TensorRT's importer asserts that both have the same volume; ONNX requires the same shape.
 
     After: scale and zero point have the same shape. Values are unchanged.
-    Left: several different zero points with another number of scales.
+    Left: different zero points whose number is not that of the scales.
     """
 
     name = "matching-parameters"
@@ -30,4 +31,4 @@ class MatchingParameters(FinishingPass):
                 notes.leave(node, f"{zero_point.size} different zero points for {scale.size} scales")
                 continue
             set_parameters(graph, node, scale, np.full(scale.shape, zero_point.ravel()[0]))
-            notes.change(node, f"{scale.size} zero points for as many scales")
+            notes.change(node, f"{zero_point.size} zero points replaced by {scale.size}, one per scale")

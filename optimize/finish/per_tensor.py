@@ -1,21 +1,22 @@
-"""One scale for a whole activation."""
+"""One scale per activation."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from edgeau.optimize.onnx_graph.graph import Graph
+from edgeau.optimize.onnx_graph.operators import DEQUANTIZE, QUANTIZE
 
 from .base import FinishingPass, Notes
-from .qdq import DEQUANTIZE, QUANTIZE, is_weight, scale_of, set_parameters, zero_point_of
+from .qdq import is_weight, scale_of, set_parameters, zero_point_of
 
 
 class PerTensorActivations(FinishingPass):
-    """Replace an activation's scales per channel by the largest of them.
+    """Replace an activation's per-channel scales by the largest of them.
 
-    TensorRT: "Activations cannot be quantized per-channel" (NvInfer.h). NNCF makes such in front of depthwise layers.
+    TensorRT: "Activations cannot be quantized per-channel" (NvInfer.h). NNCF writes them in front of depthwise layers.
 
-    After: no activation has more than one scale. The range covers every channel's.
+    After: no activation has more than one scale. Its range covers those of all channels.
     Left: activations whose channels have different zero points; run `signed-activations` first.
     """
 
@@ -32,4 +33,4 @@ class PerTensorActivations(FinishingPass):
             set_parameters(graph, node, scale.max(), zero_point.ravel()[0])
             for entry in [each for each in node.attribute if each.name == "axis"]:
                 node.attribute.remove(entry)
-            notes.change(node, f"{scale.size} scales to one, the largest")
+            notes.change(node, f"{scale.size} scales replaced by the largest")

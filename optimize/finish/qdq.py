@@ -6,10 +6,10 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from edgeau.optimize.onnx_graph.graph import MOVING_OPS, Graph, attribute
+from edgeau.optimize.onnx_graph.graph import Graph, attribute
+from edgeau.optimize.onnx_graph.operators import DEQUANTIZE, MOVING_OPS, QUANTIZE
 
-QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
-# Concat joins quantized tensors of one scale without changing a value.
+# Concat of quantized tensors with one scale doesn't change values either.
 _JOINING_OPS = MOVING_OPS | {"Concat"}
 
 
@@ -21,8 +21,8 @@ def scale_of(graph: Graph, node: onnx.NodeProto) -> np.ndarray | None:
 def zero_point_of(graph: Graph, node: onnx.NodeProto) -> np.ndarray | None:
     """A Q's or DQ's zero point in its integer type; None where it is computed.
 
-    A Q without one makes uint8 with zero point 0, unless ``output_dtype`` (opset 21) says another type; a DQ without
-    one takes the type of what it reads.
+    A Q without zero point writes uint8 with zero point 0, or the type in ``output_dtype`` (opset 21); a DQ without one
+    takes the type of its input.
     """
     if len(node.input) > 2 and node.input[2]:
         return graph.constant(node.input[2])
@@ -37,7 +37,7 @@ def zero_point_of(graph: Graph, node: onnx.NodeProto) -> np.ndarray | None:
 
 
 def quantizer_of(graph: Graph, dequantize: onnx.NodeProto) -> onnx.NodeProto | None:
-    """The Q that a DQ reads directly, if there is one."""
+    """The Q that a DQ reads directly, or None."""
     producer = graph.producer(dequantize.input[0])
     return producer if producer is not None and producer.op_type == QUANTIZE else None
 
@@ -51,16 +51,16 @@ def is_weight(graph: Graph, node: onnx.NodeProto) -> bool:
 
 
 def dequantize_of(graph: Graph, name: str) -> onnx.NodeProto | None:
-    """The DQ that makes a tensor, if one does."""
+    """The DQ that a tensor is the output of, or None."""
     producer = graph.producer(name)
     return producer if producer is not None and producer.op_type == DEQUANTIZE else None
 
 
 def float_source(graph: Graph, dequantize: onnx.NodeProto) -> str | None:
-    """The float tensor that a DQ stands for: what its Q read, or the weight itself as a new initializer.
+    """The float tensor that a DQ restores: the input of its Q, or the dequantized weight as a new initializer.
 
     Returns:
-        None where the DQ reads integers that no Q made and no file holds.
+        None where the integers are neither a Q's output nor constant.
     """
     source = quantizer_of(graph, dequantize)
     if source is not None:
@@ -89,7 +89,7 @@ def quantized(value: np.ndarray, scale: np.ndarray, axis: int) -> np.ndarray:
 
 
 def fits(parameter: np.ndarray, axis: int, shape: tuple[int, ...]) -> bool:
-    """Whether a scale or zero point is one for all, or one for each channel along an axis."""
+    """Whether a scale or zero point has one value, or one per channel along an axis."""
     return parameter.size == 1 or (
         parameter.ndim == 1 and -len(shape) <= axis < len(shape) and shape[axis] == parameter.size
     )
@@ -105,7 +105,7 @@ def along(parameter: np.ndarray, axis: int, ndim: int) -> np.ndarray:
 
 
 def set_parameters(graph: Graph, node: onnx.NodeProto, scale: np.ndarray, zero_point: np.ndarray) -> None:
-    """Give a Q or DQ a scale and zero point of its own; the type of its integers follows the zero point's."""
+    """Give a Q or DQ its own scale and zero point; its integers take the zero point's type."""
     graph.set_input(node, 1, graph.add_constant(f"{node.name or node.output[0]}_scale", scale))
     graph.set_input(node, 2, graph.add_constant(f"{node.name or node.output[0]}_zero_point", zero_point))
     for entry in [each for each in node.attribute if each.name == "output_dtype"]:
@@ -113,7 +113,7 @@ def set_parameters(graph: Graph, node: onnx.NodeProto, scale: np.ndarray, zero_p
 
 
 def bypass(graph: Graph, node: onnx.NodeProto, index: int) -> bool:
-    """Let a node read the float tensor in front of the Q/DQ pair at one of its inputs. False where there is none."""
+    """Make a node read the float tensor in front of the Q/DQ pair at one of its inputs. False if there is none."""
     pair = dequantize_of(graph, node.input[index])
     source = None if pair is None else float_source(graph, pair)
     if source is None:
@@ -123,12 +123,12 @@ def bypass(graph: Graph, node: onnx.NodeProto, index: int) -> bool:
 
 
 def linked(graph: Graph, start: onnx.NodeProto) -> tuple[list[onnx.NodeProto], bool]:
-    """All Q and DQ that share integers with one, also across data movement, and whether nothing else touches them.
+    """All Q and DQ that share integers with this one, also across data movement, and whether nothing else uses them.
 
-    The second value is False where integers come from or go to a graph's input or output, or to an operator that
-    computes with them: then their meaning can't be changed by changing these nodes.
+    The second value is False where the integers are a graph's input or output, or an operator computes on them: then
+    the scale and zero point of these nodes must not change.
     """
-    found: list[onnx.NodeProto] = []
+    nodes: list[onnx.NodeProto] = []
     seen: set[str] = set()
     closed = True
     tensors = [start.output[0] if start.op_type == QUANTIZE else start.input[0]]
@@ -137,20 +137,20 @@ def linked(graph: Graph, start: onnx.NodeProto) -> tuple[list[onnx.NodeProto], b
         if name in seen:
             continue
         seen.add(name)
-        maker = graph.producer(name)
-        if maker is None or name in graph.pinned:
+        producer = graph.producer(name)
+        if producer is None or name in graph.pinned:
             closed = False
-        elif maker.op_type == QUANTIZE:
-            found.append(maker)
-        elif maker.op_type in _JOINING_OPS:
-            tensors.extend(maker.input if maker.op_type == "Concat" else maker.input[:1])
+        elif producer.op_type == QUANTIZE:
+            nodes.append(producer)
+        elif producer.op_type in _JOINING_OPS:
+            tensors.extend(producer.input if producer.op_type == "Concat" else producer.input[:1])
         else:
             closed = False
         for reader, _ in graph.consumers(name):
             if reader.op_type == DEQUANTIZE:
-                found.append(reader)
+                nodes.append(reader)
             elif reader.op_type in _JOINING_OPS:
                 tensors.extend(reader.output)
             else:
                 closed = False
-    return found, closed
+    return nodes, closed

@@ -1,15 +1,15 @@
-"""Residual sums: Q/DQ on the skip input, none between a convolution and its sum."""
+"""Residual sums: Q/DQ on the skip input only, not between a convolution and its sum."""
 
 from __future__ import annotations
 
 import onnx
 
 from edgeau.optimize.onnx_graph.graph import Graph
+from edgeau.optimize.onnx_graph.operators import CONVOLUTIONS, DEQUANTIZE
 
 from .base import FinishingPass, Notes
 from .qdq import bypass, dequantize_of, quantizer_of
 
-CONVOLUTIONS = ("Conv", "ConvTranspose")
 # TensorRT folds these into the convolution in front of them.
 FOLDED_OPS = frozenset({"BatchNormalization", "Identity"})
 
@@ -18,10 +18,11 @@ class ResidualAdds(FinishingPass):
     """Remove the Q/DQ pair between a convolution and the Add that it feeds, on one input of each Add.
 
     TensorRT fuses Conv + Add (+ ReLU) when the convolution's result stays in float and the skip input is INT8
-    (tensorflow-quantization, add_custom_qdq_cases.md). Where both inputs come from convolutions, the one with more
-    convolutions since the paths parted is the branch; the other is the skip and keeps its pair.
+    (tensorflow-quantization, add_custom_qdq_cases.md). If both inputs come from convolutions, the branch is the one
+    with more convolutions since the paths diverged; the other is the skip and keeps its pair.
 
-    After: no Add has a pair between it and the convolution of its branch. Values come closer to the float model's.
+    After: no Add has a pair between it and the convolution that ends its branch. Values come closer to the float
+    model's.
     Left: pairs between which integers are moved.
     """
 
@@ -39,21 +40,21 @@ class ResidualAdds(FinishingPass):
 
 
 def branch_input(graph: Graph, add: onnx.NodeProto) -> int | None:
-    """Which input of an Add is the branch that a convolution ends; None where there is none, or a constant is added."""
+    """Which input of an Add is a branch ending in a convolution; None if neither is, or if a constant is added."""
     if any(graph.constant(name) is not None for name in add.input):
         return None
     ends = [convolution_behind(graph, name) for name in add.input]
     if ends[0] is None or ends[1] is None:
         return next((index for index, end in enumerate(ends) if end is not None), None)
-    lengths = _lengths_since_parting(graph, add.input[0], add.input[1])
+    lengths = _lengths_since_fork(graph, add.input[0], add.input[1])
     return 0 if lengths[0] >= lengths[1] else 1
 
 
 def convolution_behind(graph: Graph, name: str) -> onnx.NodeProto | None:
-    """The convolution that makes a tensor, directly, through a Q/DQ pair, or through what is folded into it."""
+    """The convolution that a tensor comes from: directly, through a Q/DQ pair, or through operators folded into it."""
     node = graph.producer(name)
     while node is not None and node.op_type not in CONVOLUTIONS:
-        if node.op_type == "DequantizeLinear":
+        if node.op_type == DEQUANTIZE:
             node = quantizer_of(graph, node)
             if node is None:
                 return None
@@ -63,8 +64,8 @@ def convolution_behind(graph: Graph, name: str) -> onnx.NodeProto | None:
     return node
 
 
-def _lengths_since_parting(graph: Graph, left: str, right: str) -> tuple[int, int]:
-    """Convolutions on each path back to the nearest tensor that both are computed from."""
+def _lengths_since_fork(graph: Graph, left: str, right: str) -> tuple[int, int]:
+    """Number of convolutions on each path back to the nearest tensor that both are computed from."""
     depths = [_depths(graph, left), _depths(graph, right)]
     shared = [name for name in depths[0] if name in depths[1]]
     if not shared:
@@ -74,7 +75,7 @@ def _lengths_since_parting(graph: Graph, left: str, right: str) -> tuple[int, in
 
 
 def _depths(graph: Graph, name: str) -> dict[str, int]:
-    """For each tensor that one is computed from, the fewest convolutions between them."""
+    """The smallest number of convolutions between a tensor and each tensor that it is computed from."""
     depths = {name: 0}
     queue = [name]
     while queue:

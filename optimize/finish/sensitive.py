@@ -1,29 +1,21 @@
-"""Operators that 8 bits spoil stay in float."""
+"""Operators that lose too much in 8 bits stay in float."""
 
 from __future__ import annotations
 
 import onnx
 
-from edgeau.optimize.onnx_graph.graph import MOVING_OPS, WEIGHTED_OPS, Graph
+from edgeau.optimize.onnx_graph.graph import Graph
+from edgeau.optimize.onnx_graph.operators import DEQUANTIZE, MOVING_OPS, SENSITIVE_OPS, WEIGHTED_OPS
 
 from .base import FinishingPass, Notes
-from .qdq import DEQUANTIZE, bypass, is_weight, quantizer_of
-
-# Steep or normalising functions, and comparisons: a step of an 8-bit input is a jump of the output.
-SENSITIVE_OPS = frozenset(
-    {
-        "Sigmoid", "Softmax", "LogSoftmax", "Tanh", "Exp", "Log", "Erf", "Softplus", "Sqrt", "Pow", "Reciprocal",
-        "LayerNormalization", "InstanceNormalization", "GroupNormalization", "LpNormalization", "ReduceMean",
-        "ReduceSum", "ReduceL2", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Sign", "ArgMax", "TopK",
-    }
-)  # fmt: skip
+from .qdq import bypass, is_weight, quantizer_of
 
 
 class FloatSensitive(FinishingPass):
-    """Remove Q/DQ in front of steep functions, in the preprocessing and behind the last weighted layer.
+    """Remove Q/DQ in front of sensitive operators, in the preprocessing and behind the last weighted layer.
 
-    After: no sensitive operator reads a DQ; no DQ that is computed without a weighted layer feeds anything but a
-    weighted layer; no DQ lies behind the last weighted layer. Values come closer to the float model's.
+    After: no sensitive operator reads a DQ; in front of the first weighted layer, DQs feed weighted layers only; there
+    is no DQ behind the last weighted layer. Values come closer to the float model's.
     Left: pairs between which integers are moved.
     """
 
@@ -46,14 +38,14 @@ class FloatSensitive(FinishingPass):
 
 
 def _give_output(graph: Graph, pair: onnx.NodeProto, notes: Notes) -> None:
-    """Let what a pair at a graph's output quantizes be that output itself."""
+    """Make the input of a pair at a graph output that output itself."""
     source = quantizer_of(graph, pair)
     name = "" if source is None else source.input[0]
     if graph.producer(name) is None or name in graph.pinned:
-        notes.leave(pair, "makes a graph's output from integers")
+        notes.leave(pair, "computes a graph output from integers")
     else:
         graph.rename_output(pair, name)
-        notes.change(pair, "output of the graph in float")
+        notes.change(pair, "graph output in float")
 
 
 def _reason(graph: Graph, node: onnx.NodeProto, before: bool, behind: bool) -> str:
@@ -67,7 +59,7 @@ def _reason(graph: Graph, node: onnx.NodeProto, before: bool, behind: bool) -> s
 
 
 def _serves_weighted(graph: Graph, node: onnx.NodeProto) -> bool:
-    """Whether a node is a weighted layer, or only moves data to some."""
+    """Whether a node is a weighted layer, or only moves data to one."""
     while node.op_type in MOVING_OPS:
         readers = graph.consumers(node.output[0])
         if not readers:

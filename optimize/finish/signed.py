@@ -1,4 +1,4 @@
-"""INT8 with zero point 0, the only integers that TensorRT has."""
+"""INT8 with zero point 0, the only integers that TensorRT supports."""
 
 from __future__ import annotations
 
@@ -6,37 +6,27 @@ import numpy as np
 import onnx
 
 from edgeau.optimize.onnx_graph.graph import Graph, attribute
+from edgeau.optimize.onnx_graph.operators import DEQUANTIZE, QUANTIZE
 
 from .base import FinishingPass, Notes
-from .qdq import (
-    DEQUANTIZE,
-    QUANTIZE,
-    dequantized,
-    is_weight,
-    linked,
-    quantized,
-    quantizer_of,
-    scale_of,
-    set_parameters,
-    zero_point_of,
-)
+from .qdq import dequantized, is_weight, linked, quantized, quantizer_of, scale_of, set_parameters, zero_point_of
 from .signs import is_never_negative
 
-HIGHEST = 127  # of INT8; a symmetric range uses -127..127
+HIGHEST = 127  # of INT8; symmetric ranges use -127..127
 
 
 class SignedActivations(FinishingPass):
-    """Make unsigned or shifted activations signed and symmetric, keeping the range that they cover.
+    """Make unsigned or shifted activations signed and symmetric without reducing their range.
 
     Unsigned with zero point 0 and scale s covers 0..255 s; signed with scale s * 255 / 127 covers it too, at half the
-    resolution. With another zero point the symmetric range is that of the larger end. TensorRT itself would take
-    unsigned integers for signed ones with scale s, and cut the range in half.
+    resolution. With another zero point the larger end determines the symmetric range. TensorRT itself would read
+    unsigned integers as signed ones with scale s, which halves the range.
 
-    An unsigned Q also cuts negative values off, and some quantizers (ONNX Runtime's) drop the ReLU in front of it for
-    that reason. Where the tensor may be negative, the ReLU is put back.
+    An unsigned Q also clips negative values, and some quantizers (ONNX Runtime's) drop the ReLU in front of it for
+    that reason. Where the tensor may be negative, a ReLU is inserted again.
 
     After: every activation's zero point is INT8 0.
-    Left: integers that reach or come from a graph's input or output or an integer operator, and 16-bit ones.
+    Left: integers that are a graph's input or output or that an operator computes on, and 16-bit ones.
     """
 
     name = "signed-activations"
@@ -49,22 +39,22 @@ class SignedActivations(FinishingPass):
             if zero_point is None or scale is None or _is_signed_symmetric(node, zero_point):
                 continue
             if zero_point.dtype not in (np.int8, np.uint8):
-                notes.leave(node, f"{zero_point.dtype} integers, which TensorRT has not")
+                notes.leave(node, f"{zero_point.dtype} integers, which TensorRT lacks")
             elif not linked(graph, node)[1]:
-                notes.leave(node, "its integers leave the Q/DQ pairs, so their meaning can't change")
+                notes.leave(node, "its integers are used outside of Q/DQ pairs, so their scale can't change")
             else:
                 if node.op_type == QUANTIZE and (zero_point == np.iinfo(zero_point.dtype).min).all():
-                    _keep_cut(graph, node, notes)
+                    _keep_clipping(graph, node, notes)
                 set_parameters(graph, node, symmetric_scale(scale, zero_point), np.zeros(scale.shape, np.int8))
                 was = f"{zero_point.dtype} with zero point {int(zero_point.ravel()[0])}"
                 notes.change(node, f"{was} to int8 with zero point 0")
 
 
 class SignedWeights(FinishingPass):
-    """Make unsigned or shifted weights signed and symmetric, each channel over its own largest value.
+    """Make unsigned or shifted weights signed and symmetric, with scales by the largest value per channel.
 
-    After: every weight's zero point is INT8 0. The weights' values move by at most half a step of the new scale, and
-    by nothing where the old zero point was the middle of the old range.
+    After: every weight's zero point is INT8 0. Weights change by at most half a step of the new scale, and not at all
+    where the old zero point was the middle of the old range.
     """
 
     name = "signed-weights"
@@ -81,14 +71,14 @@ class SignedWeights(FinishingPass):
                 notes.change(node, f"{zero_point.dtype} weights to int8 with zero point 0")
 
 
-def _keep_cut(graph: Graph, node: onnx.NodeProto, notes: Notes) -> None:
+def _keep_clipping(graph: Graph, node: onnx.NodeProto, notes: Notes) -> None:
     if not is_never_negative(graph, node.input[0]):
         graph.set_input(node, 0, graph.insert("Relu", [node.input[0]], f"{node.name}_never_negative"))
-        notes.change(node, "ReLU in front, which the unsigned integers stood for")
+        notes.change(node, "ReLU in front, which the unsigned integers implied")
 
 
 def symmetric_scale(scale: np.ndarray, zero_point: np.ndarray) -> np.ndarray:
-    """The scale with which -127..127 covers what the integers with another zero point cover."""
+    """The scale with which -127..127 covers the range of integers with another zero point."""
     if zero_point.dtype == np.int8 and not zero_point.any():
         return scale
     limits = np.iinfo(zero_point.dtype)
@@ -97,7 +87,7 @@ def symmetric_scale(scale: np.ndarray, zero_point: np.ndarray) -> np.ndarray:
 
 
 def weight_scale(value: np.ndarray, axis: int | None) -> np.ndarray:
-    """Largest absolute value / 127, for each channel along an axis or for all; 1 where everything is 0."""
+    """Largest absolute value / 127, per channel along an axis or for the whole tensor; 1 where all values are 0."""
     others = tuple(i for i in range(value.ndim) if i != axis)
     largest = np.abs(value).max(axis=None if axis is None else others)
     scale = np.asarray(largest, np.float64) / HIGHEST
@@ -109,7 +99,7 @@ def _is_signed_symmetric(node: onnx.NodeProto, zero_point: np.ndarray) -> bool:
 
 
 def _requantize(graph: Graph, node: onnx.NodeProto, zero_point: np.ndarray) -> bool:
-    """Weights that are stored as integers."""
+    """Requantize weights stored as integers."""
     value, scale = dequantized(graph, node), scale_of(graph, node)
     integers = graph.constant(node.input[0])
     if value is None or scale is None or integers is None:
@@ -128,7 +118,7 @@ def _requantize(graph: Graph, node: onnx.NodeProto, zero_point: np.ndarray) -> b
 
 
 def _rescale(graph: Graph, source: onnx.NodeProto) -> bool:
-    """Weights that are stored as floats, with a Q and a DQ."""
+    """Rescale weights stored as floats with a Q and a DQ."""
     value, scale = graph.constant(source.input[0]), scale_of(graph, source)
     if value is None or scale is None:
         return False

@@ -1,12 +1,11 @@
-"""Which tensors can't be negative, by the operators that made them."""
+"""Which tensors can't be negative, judging by the operators that compute them."""
 
 from __future__ import annotations
 
 from onnx import TensorProto
 
-from edgeau.optimize.onnx_graph.graph import MOVING_OPS, Graph
-
-from .qdq import DEQUANTIZE, QUANTIZE
+from edgeau.optimize.onnx_graph.graph import Graph
+from edgeau.optimize.onnx_graph.operators import DEQUANTIZE, MOVING_OPS, QUANTIZE
 
 UNSIGNED_TYPES = (TensorProto.BOOL, TensorProto.UINT8, TensorProto.UINT16, TensorProto.UINT32, TensorProto.UINT64)
 NEVER_NEGATIVE = frozenset({"Relu", "Sigmoid", "HardSigmoid", "Softmax", "Abs", "Softplus", "ReduceL2"})
@@ -15,7 +14,7 @@ JOINS = frozenset({"Concat", "Add", "Mul"})
 
 
 def is_never_negative(graph: Graph, name: str) -> bool:
-    """Whether a tensor can't hold a negative value, by the operators that made it."""
+    """Whether no value of a tensor can be negative, judging by the operators that compute it."""
     node = graph.producer(name)
     if node is None:
         if graph.element_type(name) in UNSIGNED_TYPES:

@@ -1,4 +1,4 @@
-"""Unsigned activations behind a ReLU, for ONNX Runtime."""
+"""Unsigned activations behind ReLU, for ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import numpy as np
 import onnx
 
 from edgeau.optimize.onnx_graph.graph import Graph
+from edgeau.optimize.onnx_graph.operators import QUANTIZE
 
 from .base import FinishingPass, Notes
-from .qdq import QUANTIZE, is_weight, linked, scale_of, set_parameters, zero_point_of
+from .qdq import is_weight, linked, scale_of, set_parameters, zero_point_of
 from .signs import is_never_negative
 
 
 class UnsignedActivations(FinishingPass):
     """Make INT8 activations that are never negative unsigned, with zero point 0 and twice the resolution.
 
-    ONNX Runtime takes a ReLU into QLinearConv only where the result is unsigned with zero point 0; with signed
-    integers it runs Conv + ReLU in float.
+    ONNX Runtime fuses a ReLU into QLinearConv only if the result is unsigned with zero point 0; with signed integers
+    it runs Conv + ReLU in float.
 
-    After: no Q of a tensor that can't be negative makes signed integers with zero point 0, unless these are shared with
-    a tensor that can be negative. The range is unchanged: the scale is multiplied by 127 / 255.
+    After: no Q of a tensor that can't be negative writes signed integers with zero point 0, unless a tensor that can be
+    negative shares them. The range is unchanged: the scale is multiplied by 127 / 255.
     """
 
     name = "unsigned-activations"
@@ -39,10 +40,10 @@ class UnsignedActivations(FinishingPass):
 
 
 class OneIntegerType(FinishingPass):
-    """Write the activations that are still signed as unsigned with zero point 128, where others are unsigned.
+    """Make the remaining signed activations unsigned with zero point 128, if any others are unsigned.
 
-    ONNX Runtime has no QLinearAdd, QLinearMul or QLinearConcat of signed with unsigned integers, and leaves such a sum
-    in float. On x86, unsigned activations with signed weights are also what the dot product instructions take.
+    ONNX Runtime has no QLinearAdd, QLinearMul or QLinearConcat of signed with unsigned integers, and computes them in
+    float. Unsigned activations with signed weights are also what the dot product instructions of x86 take.
 
     After: activations are all signed or all unsigned. Every value is unchanged: an integer q is stored as q + 128.
     """

@@ -1,4 +1,4 @@
-"""How weights are stored, as INT8 with a DQ or as FP32 with a Q and a DQ, and along which axis they have scales."""
+"""How weights are stored: as INT8 with a DQ or FP32 with a Q and a DQ, and with scales along which axis."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import numpy as np
 import onnx
 
 from edgeau.optimize.onnx_graph.graph import Graph, attribute
+from edgeau.optimize.onnx_graph.operators import DEQUANTIZE
 
 from .base import FinishingPass, Notes
-from .qdq import DEQUANTIZE, dequantize_of, dequantized, fits, quantized, quantizer_of, scale_of, zero_point_of
+from .qdq import dequantize_of, dequantized, fits, quantized, quantizer_of, scale_of, zero_point_of
 from .signed import weight_scale
 
 
@@ -36,7 +37,7 @@ class FoldWeights(FinishingPass):
 
 
 class UnfoldWeights(FinishingPass):
-    """Store weights as FP32 with a Q and a DQ, as the guides for TensorRT 8 ask for.
+    """Store weights as FP32 with a Q and a DQ, as the guides for TensorRT 8 require.
 
     After: no DQ of an INT8 weight with two or more dimensions reads a constant. Values are unchanged.
     """
@@ -57,12 +58,12 @@ class UnfoldWeights(FinishingPass):
 
 
 class OutputChannelAxis(FinishingPass):
-    """Give weights scales along their output channels, which is the only axis that TensorRT takes.
+    """Give weights scales along their output channels, the only axis that TensorRT supports.
 
     Axis 0 for Conv and for Gemm with transB, 1 for ConvTranspose and Gemm without, the last for MatMul. Weights with
-    scales along another axis are quantized anew from the values that they stood for.
+    scales along another axis are dequantized and quantized again.
 
-    After: weights with more than one scale have as many as output channels, along that axis.
+    After: weights with more than one scale have one per output channel.
     """
 
     name = "output-channel-axis"
@@ -81,7 +82,7 @@ class OutputChannelAxis(FinishingPass):
             if attribute(pair, "axis", 1) % value.ndim == axis:
                 continue
             _requantize(graph, node, value, axis)
-            notes.change(node, f"weights' scales along axis {axis}")
+            notes.change(node, f"scales of weights along axis {axis}")
 
 
 def output_axis(node: onnx.NodeProto, ndim: int) -> int:

@@ -1,1 +1,1 @@
-"""FP16: a float model in half precision, and the variant of a package that holds it."""
+"""FP16: models in half precision, and the package variants that hold them."""

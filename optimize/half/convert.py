@@ -1,14 +1,14 @@
-"""FP16 inside the graph, for readers that compute in the types a file has: strongly typed TensorRT, 10.12 and later.
+"""FP16 inside the graph, for readers that compute in the types of the file: strongly typed TensorRT, 10.12 and later.
 
-Inputs and outputs stay float32. What stays in float32 inside is decided by structure: the preprocessing in front of
-the first weighted layer; steep and normalising operators (Sigmoid, Softmax, normalisation, reductions) and the
-arithmetic on the statistics that they make; layers whose weights or, on samples, values half precision can't hold.
-All else is FP16. In an INT8 file the scales become FP16 with their layer: in strongly typed TensorRT a Q's scale has
-its input's type, and a DQ's output has its scale's type (NvInfer.h).
+Inputs and outputs stay float32. What else stays in float32 is decided by structure: the preprocessing in front of the
+first weighted layer; sensitive operators (Sigmoid, Softmax, normalisation, reductions) and the arithmetic on the
+statistics that they compute; layers whose weights or, on samples, values exceed the range of half precision.
+Everything else is FP16. In an INT8 file the scales become FP16 with their layer: in strongly typed TensorRT a Q's
+scale has its input's type, and a DQ's output has its scale's type (NvInfer.h).
 
 Why not `onnxruntime.transformers.float16`: it clips weights beyond 65504 and raises those below 1e-7 instead of keeping
-their layer in FP32, puts the preprocessing into FP16, and gives an INT8 file of opset 17 FP16 scales, which only exist
-from opset 19 on, so that nothing loads it.
+their layer in FP32, converts the preprocessing too, and writes FP16 scales into INT8 files of opset 17, which nothing
+loads because such scales exist only from opset 19 on.
 """
 
 from __future__ import annotations
@@ -20,38 +20,19 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, version_converter
 
-from edgeau.optimize.finish.qdq import DEQUANTIZE, QUANTIZE, is_weight
-from edgeau.optimize.finish.sensitive import SENSITIVE_OPS
-from edgeau.optimize.onnx_graph.graph import DEFAULT_DOMAINS, WEIGHTED_OPS, Graph, opset_of, with_shapes
+from edgeau.optimize.onnx_graph.graph import Graph, opset_of, with_shapes
 from edgeau.optimize.onnx_graph.model_file import require_finite, require_opset
-from edgeau.optimize.quantization.emulate import run_each
+from edgeau.optimize.onnx_graph.operators import (
+    DEQUANTIZE,
+    QUANTIZE,
+    WEIGHTED_OPS,
+)
 from edgeau.runtime.errors import EdgeauError, InputError
-from edgeau.runtime.parity import sqnr_db
 
-LARGEST = float(np.finfo(np.float16).max)
-SMALLEST_NORMAL = float(np.finfo(np.float16).smallest_normal)
-# Values seen on samples may grow by this much on other data before they overflow.
-HEADROOM = 2.0
-# Rounding to half precision loses about 2.8e-4 of a tensor's norm; more means values below its normal range.
-MOST_LOST = 1e-3
+from .plan import Plan, out_of_range
+
 FIRST_OPSET_OF_HALF_QDQ = 19
-
-STATISTICS = frozenset(
-    {
-        "ReduceMean", "ReduceSum", "ReduceSumSquare", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "Pow",
-        "Sqrt", "Reciprocal", "Exp", "Log",
-    }
-)  # fmt: skip
-# In float32: the above, and operators that have no FP16 in ONNX or lose too much in it.
-KEPT_OPS = (
-    SENSITIVE_OPS
-    | STATISTICS
-    | {
-        "GlobalAveragePool", "HardSigmoid", "CumSum", "Range", "RoiAlign", "NonMaxSuppression", "GridSample",
-        "ConstantOfShape", "RandomNormal", "RandomUniform", "MeanVarianceNormalization", "EyeLike",
-    }
-)  # fmt: skip
-# Inputs that are float32 whatever the data's type is.
+# Inputs that are float32 whatever the type of the data.
 FLOAT_INPUTS = {"Resize": (1, 2), "Upsample": (1,)}
 
 
@@ -61,8 +42,8 @@ class HalfResult:
 
     Attributes:
         model: float32 inputs and outputs, FP16 inside.
-        kept: why each node that computes with floats stays in float32, by its name.
-        casts: how many Cast nodes were added.
+        kept: why nodes that compute on floats stay in float32, by node name.
+        casts: number of Cast nodes added.
     """
 
     model: onnx.ModelProto
@@ -70,36 +51,29 @@ class HalfResult:
     casts: int
 
 
-@dataclass(frozen=True)
-class HalfParity:
-    """How far FP16 outputs are from FP32's: signal to noise ratio over all outputs, and the largest difference."""
-
-    sqnr_db: float
-    max_abs_error: float
-
-
 def to_fp16(model: onnx.ModelProto, samples: Sequence[dict[str, np.ndarray]] = ()) -> onnx.ModelProto:
-    """`convert`, and only the model of its result."""
+    """The model that `convert` returns."""
     return convert(model, samples).model
 
 
 def convert(model: onnx.ModelProto, samples: Sequence[dict[str, np.ndarray]] = ()) -> HalfResult:
-    """Put FP16 inside a float32 model, or inside an INT8 model that is finished for TensorRT.
+    """Convert a float32 model, or an INT8 model finished for TensorRT, to FP16 inside.
 
     Args:
         model: left as it is.
-        samples: inputs by name; nodes whose values come within a factor of 2 of 65504 on them, or all stay below 6e-5,
+        samples: inputs by name; nodes whose values come within a factor of 2 of 65504 on them, or are all below 6e-5,
             stay in float32.
 
     Raises:
-        InputError: half precision already, integer operators, unknown opset, NaN weights, nothing to convert.
+        InputError: the model has half precision already, integer operators, an unknown opset or NaN weights, or nothing
+            to convert.
         EdgeauError: the result is not valid ONNX.
     """
     _require_convertible(model)
     graph = Graph(_prepared(model))
     if not graph.of_type(*WEIGHTED_OPS):
         raise InputError("FP16", got="a model without convolution or matrix product", expected="something to convert")
-    plan = _Plan(graph, _out_of_range(graph.model, samples))
+    plan = Plan(graph, out_of_range(graph.model, samples))
     if not plan.half:
         return HalfResult(model, plan.kept, 0)
     casts = _rewrite(graph, plan)
@@ -112,118 +86,8 @@ def convert(model: onnx.ModelProto, samples: Sequence[dict[str, np.ndarray]] = (
     return HalfResult(with_shapes(result), plan.kept, casts)
 
 
-def compare_half(model: onnx.ModelProto, half: onnx.ModelProto, samples: Sequence[dict[str, np.ndarray]]) -> HalfParity:
-    """Run both on ONNX Runtime's CPU and compare all outputs. Raises InputError without samples.
-
-    ONNX Runtime computes most FP16 layers in float32 there, and skips the rounding between two of them unless the
-    tensor between them is asked for; so all are asked for.
-    """
-    if not samples:
-        raise InputError("samples to compare on", got="none", expected="at least one")
-    count = len(model.graph.output)
-    rounding = _watched(with_shapes(half), TensorProto.FLOAT16)
-    before, after = (
-        np.concatenate([output.ravel() for outputs in run_each(each, samples) for output in outputs[:count]])
-        for each in (model, rounding)
-    )
-    return HalfParity(sqnr_db(before, after), float(np.abs(before - after).max()))
-
-
-class _Plan:
-    """Which nodes compute in half precision, and why the others don't."""
-
-    def __init__(self, graph: Graph, large: dict[str, str]) -> None:
-        self.graph = graph
-        self.half: set[int] = set()
-        self.kept: dict[str, str] = {}
-        self._half_tensors: set[str] = set()
-        self._statistics: set[str] = set()
-        self._learnt = graph.behind(WEIGHTED_OPS)
-        self._captured = graph.pinned - graph.outputs
-        self._large = large
-        for node in graph.nodes:
-            if not self._of_weight(node):
-                self._decide(node)
-        for node in reversed(graph.nodes):
-            if self._of_weight(node) and any(id(reader) in self.half for reader, _ in graph.consumers(node.output[0])):
-                self._set_half(node)
-
-    def is_half(self, tensor: str) -> bool:
-        return tensor in self._half_tensors
-
-    def _of_weight(self, node: onnx.NodeProto) -> bool:
-        return node.op_type in (QUANTIZE, DEQUANTIZE) and is_weight(self.graph, node)
-
-    def _decide(self, node: onnx.NodeProto) -> None:
-        reason = self._reason_to_keep(node)
-        if not reason:
-            self._set_half(node)
-        elif any(self._is_float(name) for name in (*node.input, *node.output)):
-            self.kept[node.name or node.output[0]] = reason
-        if node.op_type in STATISTICS or (reason and self._statistics & set(node.input)):
-            self._statistics.update(node.output)
-
-    def _set_half(self, node: onnx.NodeProto) -> None:
-        self.half.add(id(node))
-        self._half_tensors.update(name for name in node.output if self._is_float(name))
-
-    def _reason_to_keep(self, node: onnx.NodeProto) -> str:
-        name = node.name or node.output[0]
-        if node.domain not in DEFAULT_DOMAINS or any(entry.HasField("g") for entry in node.attribute):
-            return "another domain's operator, or one with graphs inside"
-        if self._captured & set(node.output):
-            return "read inside a subgraph"
-        if name in self._large:
-            return self._large[name]
-        if node.op_type in KEPT_OPS:
-            return f"{node.op_type} loses too much in half precision"
-        lossy = next((each for each in node.input if self._loses(each)), "")
-        if lossy:
-            return f"half precision can't hold {lossy}"
-        if node.op_type == DEQUANTIZE:
-            return "" if self._serves_half(node) else "dequantized for float32"
-        if node.op_type in WEIGHTED_OPS:
-            return ""
-        if not self._learnt & set(node.output):
-            return "preprocessing"
-        if self._statistics & set(node.input):
-            return "arithmetic on statistics"
-        return "" if any(each in self._half_tensors for each in node.input) else "reads float32 alone"
-
-    def _serves_half(self, node: onnx.NodeProto) -> bool:
-        """Whether a layer that will compute in half precision reads a DQ."""
-        readers = [reader for reader, _ in self.graph.consumers(node.output[0])]
-        return any(
-            reader.op_type not in KEPT_OPS
-            and (reader.name or reader.output[0]) not in self._large
-            and not any(self._loses(each) for each in reader.input)
-            and (reader.op_type in WEIGHTED_OPS or node.output[0] in self._learnt)
-            for reader in readers
-        )
-
-    def _loses(self, name: str) -> bool:
-        """Whether a constant, or the scale of a weight's Q or DQ, can't be held in half precision."""
-        node = self.graph.producer(name)
-        if node is not None and self._of_weight(node):
-            return any(self._loses(each) for each in node.input)
-        if not self._is_float(name):
-            return False
-        value = self.graph.constant(name)
-        if value is None or value.size == 0 or not value.any():
-            return False
-        with np.errstate(over="ignore"):
-            rounded = value.astype(np.float16).astype(np.float64)
-        if not np.isfinite(rounded).all():
-            return not np.isinf(value[~np.isfinite(rounded)]).all()
-        exact = value.astype(np.float64)
-        return bool(np.linalg.norm(rounded - exact) > MOST_LOST * np.linalg.norm(exact))
-
-    def _is_float(self, name: str) -> bool:
-        return self.graph.element_type(name) == TensorProto.FLOAT
-
-
-def _rewrite(graph: Graph, plan: _Plan) -> int:
-    """Convert constants, set types, and cast where precision changes. Returns how many casts were added."""
+def _rewrite(graph: Graph, plan: Plan) -> int:
+    """Convert constants, set types, and insert casts where precision changes. Returns the number of casts."""
     nodes = list(graph.nodes)
     converted: dict[str, str] = {}
     cast_to: dict[tuple[str, int], str] = {}
@@ -233,15 +97,15 @@ def _rewrite(graph: Graph, plan: _Plan) -> int:
             fixed = index in FLOAT_INPUTS.get(node.op_type, ())
             if graph.element_type(name) != TensorProto.FLOAT or (node.op_type == "Cast"):
                 continue
-            wanted = TensorProto.FLOAT16 if half and not fixed else TensorProto.FLOAT
+            kind = TensorProto.FLOAT16 if half and not fixed else TensorProto.FLOAT
             if graph.constant(name) is not None and name in graph.tensors:
-                if wanted == TensorProto.FLOAT16:
+                if kind == TensorProto.FLOAT16:
                     graph.set_input(node, index, _half_constant(graph, name, converted))
-            elif plan.is_half(name) != (wanted == TensorProto.FLOAT16):
-                if (name, wanted) not in cast_to:
-                    suffix = "half" if wanted == TensorProto.FLOAT16 else "single"
-                    cast_to[name, wanted] = graph.insert("Cast", [name], f"{name}_{suffix}", to=wanted)
-                graph.set_input(node, index, cast_to[name, wanted])
+            elif plan.is_half(name) != (kind == TensorProto.FLOAT16):
+                if (name, kind) not in cast_to:
+                    suffix = "half" if kind == TensorProto.FLOAT16 else "single"
+                    cast_to[name, kind] = graph.insert("Cast", [name], f"{name}_{suffix}", to=kind)
+                graph.set_input(node, index, cast_to[name, kind])
         if half:
             _retype(node)
     return len(cast_to) + sum(_cast_output(graph, name) for name in sorted(graph.outputs) if plan.is_half(name))
@@ -256,14 +120,14 @@ def _half_constant(graph: Graph, name: str, converted: dict[str, str]) -> str:
 
 
 def _retype(node: onnx.NodeProto) -> None:
-    """Let nodes that state their output's type state FP16."""
+    """Set attributes that name the output's type to FP16."""
     for entry in node.attribute:
         if entry.name in ("to", "dtype") and entry.i == TensorProto.FLOAT:
             entry.i = TensorProto.FLOAT16
 
 
 def _cast_output(graph: Graph, name: str) -> int:
-    """Keep an output's name and type: what made it in FP16 gets another name, and a Cast makes the output."""
+    """Keep a graph output's name and type: rename the FP16 tensor and cast it to the output."""
     node = graph.producer(name)
     if node is None:
         return 0
@@ -309,33 +173,3 @@ def _require_convertible(model: onnx.ModelProto) -> None:
             "FP16", got=f"integer operators {', '.join(integer)}", expected="a float model, or INT8 with Q and DQ"
         )
     require_finite(model, "FP16: the model")
-
-
-def _out_of_range(model: onnx.ModelProto, samples: Sequence[dict[str, np.ndarray]]) -> dict[str, str]:
-    """Nodes that read or make values too near the largest half, or only subnormal ones: the value seen, by name."""
-    if not samples:
-        return {}
-    watched = _watched(model, TensorProto.FLOAT)
-    names = [value.name for value in watched.graph.output]
-    largest = dict.fromkeys(names, 0.0)
-    for outputs in run_each(watched, samples):
-        for name, value in zip(names, outputs, strict=True):
-            if value.dtype == np.float32 and value.size:
-                largest[name] = max(largest[name], float(np.abs(value).max()))
-    found = {}
-    for node in model.graph.node:
-        values = [largest[name] for name in (*node.input, *node.output) if largest.get(name)]
-        odd = [value for value in values if value * HEADROOM > LARGEST or value < SMALLEST_NORMAL]
-        if odd:
-            found[node.name or node.output[0]] = f"values up to {odd[0]:.3g} on the samples"
-    return found
-
-
-def _watched(model: onnx.ModelProto, kind: int) -> onnx.ModelProto:
-    """A copy that has every inner tensor of a type as an output, behind the outputs that it had."""
-    watched = onnx.ModelProto()
-    watched.CopyFrom(model)
-    known = {value.name for value in model.graph.output}
-    inner = (v for v in model.graph.value_info if v.type.tensor_type.elem_type == kind and v.name not in known)
-    watched.graph.output.extend(inner)
-    return watched

@@ -1,6 +1,6 @@
-"""Somebody else's AU model becomes a package: its preparation moves into the graph, its output is named ``au``.
+"""A package made from an ONNX model trained elsewhere: preprocessing becomes part of the graph, the output is ``au``.
 
-The wrapped model is proven against the original on random images, prepared by hand in numpy.
+The wrapped model is compared with the original on random images, preprocessed in numpy.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
-from edgeau.optimize.onnx_graph.model_file import opset, read_model, require_float, session
+from edgeau.optimize.onnx_graph.graph import opset_of
+from edgeau.optimize.onnx_graph.model_file import read_model, require_float
+from edgeau.optimize.onnx_graph.session import open_session
 from edgeau.runtime.errors import EdgeauWarning, InputError
 from edgeau.runtime.evaluate import predict
 from edgeau.runtime.files import PathLike, sha256_file
@@ -30,13 +32,13 @@ _IMAGES = 4
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """What only the model's author knows.
+    """What only the author of the model knows.
 
     Attributes:
         aus: AU names in the order of the output.
         wrapping: layout, colour, normalisation and output of the model.
-        size_px: side of its input, for models that leave it open.
-        threshold: presence threshold of every AU; None means 0.5, or FACS 2 for intensities.
+        size_px: side of its input, for models with a dynamic size.
+        threshold: presence threshold of all AUs; None means 0.5, or that of FACS intensity 2.
         crop: template of the crop that the model was trained on.
     """
 
@@ -48,7 +50,7 @@ class ImportOptions:
 
 
 def import_model(file: PathLike, out: PathLike, options: ImportOptions) -> Package:
-    """Make a package of an ONNX model that takes one image and gives one value an AU.
+    """Make a package of an ONNX model with one image as input and one value per AU as output.
 
     Args:
         file: float ONNX, one image input [N, C, H, W] or [N, H, W, C], H = W.
@@ -56,8 +58,8 @@ def import_model(file: PathLike, out: PathLike, options: ImportOptions) -> Packa
         options: see ImportOptions.
 
     Raises:
-        InputError: the file is damaged, quantized, of an unknown opset or holds NaN, or its input and output don't fit
-            the options; nothing is written then.
+        InputError: the file is damaged or quantized, has an unknown opset or NaN weights, or its input and output don't
+            match the options; nothing is written then.
     """
     file = Path(file)
     Package.check_output(out, file)
@@ -66,21 +68,18 @@ def import_model(file: PathLike, out: PathLike, options: ImportOptions) -> Packa
     _check_options(options)
     side = _side(original, options, file.name)
     images = np.random.default_rng(0).integers(0, 256, (_IMAGES, side, side, 3), np.uint8)
-    wanted = _by_hand(original, images, options.wrapping, file.name)
+    expected = _run_original(original, images, options.wrapping, file.name)
     wrapped = wrap(original, options.wrapping, len(options.aus), side, file.name)
     wrapped, dynamic = make_batch_dynamic(wrapped, images)
-    got = session(wrapped).run(["au"], {"face": images})[0] if dynamic else _one_by_one(wrapped, images)
-    _check_outputs(got, wanted, options, file.name)
+    got = open_session(wrapped).run(["au"], {"face": images})[0] if dynamic else _one_by_one(wrapped, images)
+    _check_outputs(got, expected, options, file.name)
     if not dynamic:
         warnings.warn(
-            f"{file.name} is fixed to a batch of 1 inside; it runs one face at a time", EdgeauWarning, stacklevel=2
+            f"{file.name} works with batches of 1 only; it runs one face at a time", EdgeauWarning, stacklevel=2
         )
-    threshold = options.threshold
-    if threshold is None:
-        threshold = 0.5 if options.wrapping.intensity_max is None else 2 / options.wrapping.intensity_max
-    thresholds = (threshold,) * len(options.aus)
-    parity = measure_parity(wanted, got, thresholds, f"{_IMAGES} random images", file.name)
-    return _write(wrapped, original, file, Path(out), side, thresholds, parity, options)
+    manifest = _manifest(original, file, Path(out).stem, side, options)
+    parity = measure_parity(expected, got, manifest.thresholds, f"{_IMAGES} random images", file.name)
+    return _write(wrapped, manifest, parity, Path(out), file)
 
 
 def _check_options(options: ImportOptions) -> None:
@@ -105,7 +104,7 @@ def _check_options(options: ImportOptions) -> None:
 
 
 def _side(model: onnx.ModelProto, options: ImportOptions, name: str) -> int:
-    """Side in pixels of the model's input. Raises InputError where it doesn't fit the options."""
+    """Side in pixels of the model's input. Raises InputError where it doesn't match the options."""
     value = image_input(model, name)
     dims = [dim.dim_value or None for dim in value.type.tensor_type.shape.dim]
     if len(dims) != 4:
@@ -115,25 +114,27 @@ def _side(model: onnx.ModelProto, options: ImportOptions, name: str) -> int:
     shown = "x".join(str(dim or "?") for dim in dims)
     if depth not in (None, channels(options.wrapping)):
         raise InputError(
-            f"{name}: input {value.name} is {shown}", got=f"--layout {options.wrapping.layout} --colour "
+            f"{name}: input {value.name} is {shown}",
+            got=f"--layout {options.wrapping.layout} --colour "
             f"{options.wrapping.colour}, which gives {channels(options.wrapping)} channels",
-            expected=f"{depth}", hint="change --layout or --colour",
-        )  # fmt: skip
+            expected=f"{depth}",
+            hint="change --layout or --colour",
+        )
     if height != width:
         raise InputError(f"{name}: input {value.name}", got=shown, expected="a square image")
     if height is None and options.size_px is None:
-        raise InputError(f"{name}: input {value.name}", got=f"{shown}, an open size", hint="give --size PIXELS")
+        raise InputError(f"{name}: input {value.name}", got=f"{shown}, a dynamic size", hint="give --size PIXELS")
     if height is not None and options.size_px not in (None, height):
-        raise InputError("--size", got=str(options.size_px), expected=f"{height}, which the model is fixed to")
+        raise InputError("--size", got=str(options.size_px), expected=f"{height}, the size of the model's input")
     return height or int(options.size_px or 0)
 
 
-def _by_hand(model: onnx.ModelProto, images: np.ndarray, wrapping: Wrapping, name: str) -> np.ndarray:
-    """What the original says of uint8 [N, S, S, 3] images prepared in numpy, as float32 [N, A] probabilities."""
+def _run_original(model: onnx.ModelProto, images: np.ndarray, wrapping: Wrapping, name: str) -> np.ndarray:
+    """The original's float32 [N, A] probabilities for uint8 [N, S, S, 3] images, preprocessed in numpy."""
     inputs = prepare(images, wrapping)
     value = image_input(model, name)
     inputs = inputs.astype(onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type))
-    runner = session(model)
+    runner = open_session(model)
     output = wrapping.output or model.graph.output[0].name
     if output not in {o.name for o in model.graph.output}:
         names = ", ".join(o.name for o in model.graph.output)
@@ -143,7 +144,7 @@ def _by_hand(model: onnx.ModelProto, images: np.ndarray, wrapping: Wrapping, nam
 
 
 def activate(raw: np.ndarray, wrapping: Wrapping) -> np.ndarray:
-    """Probabilities float32 [N, A] of a model's raw output, in numpy."""
+    """Probabilities float32 [N, A] from a model's raw output, in numpy."""
     if wrapping.activation == "sigmoid":
         raw = 1 / (1 + np.exp(-np.clip(raw, -80, 80)))
     elif wrapping.activation == "softmax":
@@ -157,65 +158,70 @@ def activate(raw: np.ndarray, wrapping: Wrapping) -> np.ndarray:
 
 
 def _one_by_one(model: onnx.ModelProto, images: np.ndarray) -> np.ndarray:
-    runner = session(model)
+    runner = open_session(model)
     return predict(lambda batch: {"au": runner.run(["au"], batch)[0]}, {"face": images}, 1)["au"]
 
 
-def _check_outputs(got: np.ndarray, wanted: np.ndarray, options: ImportOptions, name: str) -> None:
+def _check_outputs(got: np.ndarray, expected: np.ndarray, options: ImportOptions, name: str) -> None:
     if got.shape[1] != len(options.aus):
-        raise InputError(f"{name}: output", got=f"{got.shape[1]} values", expected=f"{len(options.aus)}, one an AU")
+        raise InputError(f"{name}: output", got=f"{got.shape[1]} values", expected=f"{len(options.aus)}, one per AU")
     if not np.isfinite(got).all():
         raise InputError(f"{name}: output", got="NaN or infinity on random images", expected="finite values")
-    error = float(np.abs(got - wanted).max())
+    error = float(np.abs(got - expected).max())
     if error > TOLERANCE:
         raise InputError(
             f"{name}: the wrapped model", got=f"an error of {error:.2g}", expected=f"at most {TOLERANCE:g}"
         )
     if got.min() < -TOLERANCE or got.max() > 1 + TOLERANCE:
         raise InputError(
-            f"{name}: output", got=f"values from {got.min():.3g} to {got.max():.3g}", expected="probabilities 0..1",
+            f"{name}: output",
+            got=f"values from {got.min():.3g} to {got.max():.3g}",
+            expected="probabilities 0..1",
             hint="give --activation sigmoid for logits, or --intensity-max 5 for intensities",
-        )  # fmt: skip
+        )
 
 
-def _write(
-    wrapped: onnx.ModelProto,
-    original: onnx.ModelProto,
-    file: Path,
-    out: Path,
-    side: int,
-    thresholds: tuple[float, ...],
-    parity: Parity,
-    options: ImportOptions,
-) -> Package:
-    crop = dataclasses.replace(options.crop, size_px=side)
-    half = any(t.data_type == TensorProto.FLOAT16 and len(t.dims) > 1 for t in wrapped.graph.initializer)
-    precision = "fp16" if half else "fp32"
-    manifest = Manifest(
-        name=out.stem,
+def _manifest(original: onnx.ModelProto, file: Path, name: str, side: int, options: ImportOptions) -> Manifest:
+    """The manifest of the new package, without variants."""
+    threshold = options.threshold
+    if threshold is None:
+        threshold = 0.5 if options.wrapping.intensity_max is None else 2 / options.wrapping.intensity_max
+    return Manifest(
+        name=name,
         family="imported",
         aus=options.aus,
-        thresholds=thresholds,
+        thresholds=(threshold,) * len(options.aus),
         inputs=(InputSpec("face", side, side),),
-        crop=crop,
+        crop=dataclasses.replace(options.crop, size_px=side),
         provenance={
             "imported_from": file.name,
             "sha256": sha256_file(file),
-            "opset": opset(original),
+            "opset": opset_of(original),
             "producer": original.producer_name,
             "options": dataclasses.asdict(options.wrapping),
         },
-        notes="Imported. Its crops, thresholds and limits are those of whoever trained it.",
+        notes="Imported. Crops, thresholds and limits are up to whoever trained it.",
     )
-    variant = Variant(
-        name=precision, file=f"{precision}.onnx", sha256="", size_bytes=0, precision=precision,
-        backends=("onnxruntime", "openvino"), made_by="edgeau import", parity=parity,
-    )  # fmt: skip
+
+
+def _write(wrapped: onnx.ModelProto, manifest: Manifest, parity: Parity, out: Path, source: Path) -> Package:
+    """Write the package with one variant, fp16 if its weights are; ``source`` is the imported file."""
+    half = any(t.data_type == TensorProto.FLOAT16 and len(t.dims) > 1 for t in wrapped.graph.initializer)
+    precision = "fp16" if half else "fp32"
 
     def files(folder: Path) -> Manifest:
-        target = folder / variant.file
-        onnx.save(wrapped, str(target))
-        whole = dataclasses.replace(variant, sha256=sha256_file(target), size_bytes=target.stat().st_size)
-        return manifest.with_variant(whole)
+        file = folder / f"{precision}.onnx"
+        onnx.save(wrapped, str(file))
+        variant = Variant(
+            name=precision,
+            file=file.name,
+            sha256=sha256_file(file),
+            size_bytes=file.stat().st_size,
+            precision=precision,
+            backends=("onnxruntime", "openvino"),
+            made_by="edgeau import",
+            parity=parity,
+        )
+        return manifest.with_variant(variant)
 
-    return Package.create(out, manifest, files, file)
+    return Package.create(out, manifest, files, source)

@@ -1,4 +1,4 @@
-"""Wrapping a foreign model's graph: uint8 RGB crops in front, AU probabilities behind, any number of faces at once."""
+"""Wrapping a foreign model's graph so that it takes batches of uint8 RGB crops and returns AU probabilities."""
 
 from __future__ import annotations
 
@@ -10,28 +10,29 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from edgeau.optimize.onnx_graph.model_file import drop_unused, session
+from edgeau.optimize.onnx_graph.graph import Graph
+from edgeau.optimize.onnx_graph.session import open_session
 from edgeau.runtime.errors import InputError
 
 LAYOUTS, COLOURS, ACTIVATIONS = ("nchw", "nhwc"), ("rgb", "bgr", "gray"), ("sigmoid", "softmax", "none")
-# ITU-R BT.601 luma, as OpenCV and Pillow turn colour to grey.
+# ITU-R BT.601 luma, with which OpenCV and Pillow convert colour to grey.
 LUMA = (0.299, 0.587, 0.114)
 _BATCH = "N"
 
 
 @dataclass(frozen=True)
 class Wrapping:
-    """How a model wants its image and gives its answer: it computes on ``(pixel / scale - mean) / std``.
+    """What a model expects and returns. Its input is ``(pixel / scale - mean) / std``.
 
     Attributes:
         layout: ``nchw`` or ``nhwc``.
         colour: ``rgb``, ``bgr`` or ``gray``.
-        mean, std: one number, or one a channel in the model's order.
-        scale: what pixels 0..255 are divided by; 1 leaves them.
-        output: name of the output with the AUs; None is the first.
+        mean, std: one number, or one per channel in the model's order.
+        scale: what pixels 0..255 are divided by.
+        output: name of the output with the AUs; None for the first.
         activation: what turns that output into probabilities: ``sigmoid``, ``softmax`` (over two classes on the last
             axis of [N, A, 2], of which the second is presence; else over the AUs) or ``none``.
-        intensity_max: the output is an intensity up to this value, and is divided by it; None for presence.
+        intensity_max: the largest value of outputs that are intensities, by which they are divided; None for presence.
     """
 
     layout: str = "nchw"
@@ -45,12 +46,12 @@ class Wrapping:
 
 
 def channels(wrapping: Wrapping) -> int:
-    """Number of colour channels that the model takes."""
+    """Number of colour channels of the model's input."""
     return 1 if wrapping.colour == "gray" else 3
 
 
 def prepare(images: np.ndarray, wrapping: Wrapping) -> np.ndarray:
-    """The model's float32 input of uint8 [N, S, S, 3] RGB images, in numpy."""
+    """The model's float32 input for uint8 [N, S, S, 3] RGB images, in numpy."""
     pixels = images.astype(np.float32)
     if wrapping.colour == "bgr":
         pixels = pixels[..., ::-1]
@@ -61,7 +62,7 @@ def prepare(images: np.ndarray, wrapping: Wrapping) -> np.ndarray:
 
 
 def image_input(model: onnx.ModelProto, name: str) -> onnx.ValueInfoProto:
-    """The model's one input. Raises InputError where there are more or none."""
+    """The model's only input. Raises InputError where there are more or none."""
     weights = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in weights]
     if len(inputs) != 1:
@@ -74,7 +75,7 @@ def wrap(model: onnx.ModelProto, wrapping: Wrapping, au_count: int, side: int, n
     """A copy with the input ``face`` uint8 [N, S, S, 3] and the output ``au`` float32 [N, A].
 
     Raises:
-        InputError: no such output, or one that does not hold a value for each AU.
+        InputError: no such output, or one without a value per AU.
     """
     model = _without_clashes(model, {"face", "au"})
     graph = model.graph
@@ -89,31 +90,30 @@ def wrap(model: onnx.ModelProto, wrapping: Wrapping, au_count: int, side: int, n
     if source.type.tensor_type.elem_type != TensorProto.FLOAT:
         front.add("Cast", to=source.type.tensor_type.elem_type)
     back = _Chain(model, output.name)
-    _add_answer(back, output, wrapping, au_count)
+    _add_probabilities(back, output, wrapping, au_count)
     nodes = [*front.ending_in(image), *graph.node, *back.ending_in("au")]
     del graph.node[:], graph.input[:], graph.output[:], graph.value_info[:]
     graph.node.extend(nodes)
     graph.input.append(helper.make_tensor_value_info("face", TensorProto.UINT8, [_BATCH, side, side, 3]))
     graph.output.append(helper.make_tensor_value_info("au", TensorProto.FLOAT, [_BATCH, au_count]))
-    drop_unused(model)
-    return model
+    return Graph(model).write()
 
 
 def make_batch_dynamic(model: onnx.ModelProto, images: np.ndarray) -> tuple[onnx.ModelProto, bool]:
-    """The model with any batch size, if it gives the same for a batch as for single images; else fixed to one.
+    """The model with a dynamic batch if its outputs are the same for batches as for single images, else with batch 1.
 
-    Constant reshapes that begin with a batch of 1 are what usually stands in the way; they are opened.
+    The usual obstacle is constant reshapes that begin with a batch of 1; these are rewritten.
 
     Args:
         model: with the input ``face`` and the output ``au``.
-        images: uint8 [N, S, S, 3], to try it with.
+        images: uint8 [N, S, S, 3], for comparison.
     """
-    for candidate in (model, _open_reshapes(model)):
+    for candidate in (model, _unfix_reshapes(model)):
         try:
-            runner = session(candidate)
+            runner = open_session(candidate)
             together = runner.run(["au"], {"face": images})[0]
             single = np.concatenate([runner.run(["au"], {"face": images[i : i + 1]})[0] for i in range(len(images))])
-        except Exception:  # noqa: BLE001 - ONNX Runtime raises classes of its own, and failing only means: not this way
+        except Exception:  # noqa: BLE001 - ONNX Runtime has its own exceptions, and failure only rules this candidate out
             continue
         if together.shape == single.shape and np.allclose(together, single, atol=1e-5):
             return candidate, True
@@ -124,7 +124,7 @@ def make_batch_dynamic(model: onnx.ModelProto, images: np.ndarray) -> tuple[onnx
 
 
 class _Chain:
-    """Nodes one after the other, each reading the one before."""
+    """A chain of nodes, each of which reads the one before."""
 
     def __init__(self, model: onnx.ModelProto, start: str) -> None:
         self._graph, self._last, self._prefix = model.graph, start, f"edgeau/{start}"
@@ -140,7 +140,7 @@ class _Chain:
         self._last = label
 
     def ending_in(self, name: str) -> list[onnx.NodeProto]:
-        """The nodes, the last of which gives ``name``."""
+        """The nodes; the last one's output is ``name``."""
         if not self._nodes:
             self.add("Identity")
         self._nodes[-1].output[0] = name
@@ -166,7 +166,7 @@ def _add_normalisation(chain: _Chain, wrapping: Wrapping) -> None:
         chain.add("Add", offset)
 
 
-def _add_answer(chain: _Chain, output: onnx.ValueInfoProto, wrapping: Wrapping, au_count: int) -> None:
+def _add_probabilities(chain: _Chain, output: onnx.ValueInfoProto, wrapping: Wrapping, au_count: int) -> None:
     rank = len(output.type.tensor_type.shape.dim)
     if output.type.tensor_type.elem_type != TensorProto.FLOAT:
         chain.add("Cast", to=TensorProto.FLOAT)
@@ -187,14 +187,14 @@ def _output(model: onnx.ModelProto, wrapping: Wrapping, name: str) -> onnx.Value
     outputs = {value.name.removeprefix("model/"): value for value in model.graph.output}
     if wrapping.output is None and len(outputs) > 1:
         raise InputError(f"{name}: outputs", got=", ".join(outputs), expected="one", hint="give --output NAME")
-    wanted = wrapping.output or next(iter(outputs))
-    if wanted not in outputs:
-        raise InputError(f"{name}: --output", got=wanted, expected=f"one of {', '.join(outputs)}")
-    return outputs[wanted]
+    chosen = wrapping.output or next(iter(outputs))
+    if chosen not in outputs:
+        raise InputError(f"{name}: --output", got=chosen, expected=f"one of {', '.join(outputs)}")
+    return outputs[chosen]
 
 
 def _without_clashes(model: onnx.ModelProto, reserved: set[str]) -> onnx.ModelProto:
-    """A copy in which no tensor has a reserved name: where one does, all names get a prefix."""
+    """A copy in which no tensor has a reserved name; if one has, all names get a prefix."""
     names = {name for node in model.graph.node for name in (*node.input, *node.output)}
     names |= {value.name for value in (*model.graph.input, *model.graph.output)}
     if names & reserved:
@@ -202,8 +202,8 @@ def _without_clashes(model: onnx.ModelProto, reserved: set[str]) -> onnx.ModelPr
     return copy.deepcopy(model)
 
 
-def _open_reshapes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy whose constant reshapes to a batch of 1 keep the batch instead."""
+def _unfix_reshapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy in which constant reshapes to a batch of 1 keep the batch size instead."""
     model = copy.deepcopy(model)
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
@@ -212,7 +212,7 @@ def _open_reshapes(model: onnx.ModelProto) -> onnx.ModelProto:
         if shape is None or not len(shape) or shape[0] != 1:
             continue
         shape[0] = 0 if (shape[1:] == -1).any() else -1
-        opened = f"{node.input[1]}/open/{node.name or node.output[0]}"
-        model.graph.initializer.append(numpy_helper.from_array(shape, opened))
-        node.input[1] = opened
+        unfixed = f"{node.input[1]}/dynamic/{node.name or node.output[0]}"
+        model.graph.initializer.append(numpy_helper.from_array(shape, unfixed))
+        node.input[1] = unfixed
     return model

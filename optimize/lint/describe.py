@@ -1,4 +1,4 @@
-"""What an ONNX file is: a report as JSON values, and the same for a person."""
+"""Description of an ONNX file, as JSON values and as text."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import TensorProto
 
-from edgeau.optimize.finish.qdq import DEQUANTIZE, QUANTIZE, is_weight, zero_point_of
+from edgeau.optimize.finish.qdq import is_weight, zero_point_of
 from edgeau.optimize.onnx_graph.graph import Graph, opset_of
+from edgeau.optimize.onnx_graph.operators import DEQUANTIZE, QUANTIZE
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import write_bytes
 
 from .fixing import fix, lint
 
-MOST_LINES_A_RULE = 4
+MAX_LINES_PER_RULE = 4
 
 
 def report(path: Path, target: str | None = None, fix_to: Path | None = None) -> dict[str, Any]:
-    """Describe an ONNX file, lint it for a target, and write a fixed copy where one is wanted.
+    """Describe an ONNX file, lint it for a target, and optionally write a fixed copy.
 
     Args:
         path: the ONNX file.
         target: as `lint` takes it.
-        fix_to: where the fixed copy goes; needs a target.
+        fix_to: where to write a fixed copy; needs a target.
 
     Returns:
-        JSON values. ``ok`` is False where an error remains: in the fixed copy if there is one, else in the file.
+        JSON values. ``ok`` is False if errors remain, in the fixed copy if there is one, else in the file.
 
     Raises:
         InputError: not an ONNX file, unknown target, or ``fix_to`` without a target. Nothing is written then.
@@ -56,7 +57,7 @@ def report(path: Path, target: str | None = None, fix_to: Path | None = None) ->
 
 
 def read_onnx(path: Path) -> onnx.ModelProto:
-    """Read an ONNX file, however odd its graph. Raises InputError where it is missing, truncated or something else."""
+    """Read an ONNX file without checking its graph. Raises InputError where it is missing, truncated or not ONNX."""
     try:
         model = onnx.load(str(path))
     except FileNotFoundError as error:
@@ -72,7 +73,7 @@ def read_onnx(path: Path) -> onnx.ModelProto:
 
 
 def describe(model: onnx.ModelProto) -> dict[str, Any]:
-    """What a model is made of, as JSON values."""
+    """Producer, opset, inputs, outputs, operators and quantization of a model, as JSON values."""
     graph = Graph(model)
     weights = list(graph.tensors.values())
     return {
@@ -90,7 +91,7 @@ def describe(model: onnx.ModelProto) -> dict[str, Any]:
 
 
 def render(report: dict[str, Any]) -> list[str]:
-    """A report for a person: what the file is, then each rule broken with its first places, why, and the hint."""
+    """A report as lines of text: the description, then for each broken rule its first places, the reason and a hint."""
     quantization = report["quantization"]
     lines = [
         f"onnx      {report['path']}",
@@ -117,11 +118,11 @@ def render(report: dict[str, Any]) -> list[str]:
 
 def _finding_lines(findings: list[dict[str, Any]], target: str | None) -> list[str]:
     if not findings:
-        return [f"nothing to fix for {target}" if target else "nothing wrong in general; --target looks closer"]
+        return [f"nothing to fix for {target}" if target else "nothing wrong for all readers; --target checks for one"]
     lines = []
     for code in dict.fromkeys(item["code"] for item in findings):
         places = [item for item in findings if item["code"] == code]
-        shown = places[:MOST_LINES_A_RULE]
+        shown = places[:MAX_LINES_PER_RULE]
         lines += [f"{code} {item['node']}: {item['message']}" for item in shown]
         if len(places) > len(shown):
             lines.append(f"{code} and {len(places) - len(shown)} more")

@@ -1,4 +1,4 @@
-"""Mending what lint finds, as far as a file alone allows, and saying what is left."""
+"""Linting a model, and fixing what can be fixed in the file."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import onnx
 
 from edgeau.optimize.finish import finish
+from edgeau.optimize.finish.reader import parse_reader
 from edgeau.optimize.onnx_graph.graph import Graph, with_shapes
 
 from .model import opset_range
 from .relabel import relabel
-from .rules import RULES, Case, Finding, parse_target
+from .rules import RULES, Case, Finding
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class FixResult:
 
     Attributes:
         model: the fixed copy.
-        done: what was changed, one line each.
+        done: what was changed, one line per change.
         left: findings that remain.
     """
 
@@ -29,50 +30,50 @@ class FixResult:
     left: tuple[Finding, ...]
 
 
-def lint(model: onnx.ModelProto, target: str | None = None) -> tuple[Finding, ...]:
-    """Everything wrong with a model for a target, errors first, each rule's findings in graph order.
+def lint(model: onnx.ModelProto, reader: str | None = None) -> tuple[Finding, ...]:
+    """All findings on a model for a reader: errors first, and in graph order for each rule.
 
     Args:
         model: any ONNX, quantized or not.
-        target: ``onnxruntime``, ``openvino``, ``tensorrt``, ``tensorrt-10.3`` and so on; None looks only for what is
-            wrong everywhere.
+        reader: ``onnxruntime``, ``openvino``, ``tensorrt``, ``tensorrt-10.3`` and so on; None applies only the rules
+            for all readers.
 
     Raises:
-        InputError: unknown target.
+        InputError: unknown reader.
     """
-    case = _case(model, target)
-    found = [finding for rule in RULES.values() if rule.concerns(case.target) for finding in rule(case)]
-    return tuple(sorted(found, key=lambda finding: finding.code))
+    case = _case(model, reader)
+    findings = [finding for rule in RULES.values() if rule.concerns(case.reader) for finding in rule(case)]
+    return tuple(sorted(findings, key=lambda finding: finding.code))
 
 
-def fix(model: onnx.ModelProto, target: str) -> FixResult:
-    """Fix what can be fixed: convert the opset, then run the target's finishing passes.
+def fix(model: onnx.ModelProto, reader: str) -> FixResult:
+    """Fix what can be fixed: convert the opset, then run the reader's finishing passes.
 
     Raises:
-        InputError: unknown target.
-        FinishError: a pass did not keep its promise.
+        InputError: unknown reader.
+        FinishError: a pass failed its postcondition.
     """
     done: list[str] = []
-    case = _case(model, target)
+    case = _case(model, reader)
     lowest, highest = opset_range(case)
-    wanted = min(max(case.graph.opset, lowest), highest)
-    if wanted != case.graph.opset:
-        converted = _converted(model, wanted)
+    opset = min(max(case.graph.opset, lowest), highest)
+    if opset != case.graph.opset:
+        converted = _converted(model, opset)
         if converted is not None:
             model = converted
-            done.append(f"opset {case.graph.opset} to {wanted}")
-    finished = finish(model, target)
+            done.append(f"opset {case.graph.opset} to {opset}")
+    finished = finish(model, reader)
     done += [f"{report.name}: {note}" for report in finished.passes for note in report.changed]
-    return FixResult(finished.model, tuple(done), lint(finished.model, target))
+    return FixResult(finished.model, tuple(done), lint(finished.model, reader))
 
 
-def _case(model: onnx.ModelProto, target: str | None) -> Case:
+def _case(model: onnx.ModelProto, reader: str | None) -> Case:
     model = with_shapes(model)
-    return Case(model, Graph(model), None if target is None else parse_target(target))
+    return Case(model, Graph(model), None if reader is None else parse_reader(reader))
 
 
 def _converted(model: onnx.ModelProto, opset: int) -> onnx.ModelProto | None:
-    """The model in another opset, None where neither relabelling nor ONNX's converter can do it."""
+    """The model in another opset, None where neither `relabel` nor ONNX's converter can do it."""
     from onnx import version_converter
 
     relabelled = relabel(model, opset)

@@ -1,4 +1,4 @@
-"""Rules on everything but Q and DQ: operator sets, operators, types, weights, inputs and outputs."""
+"""Rules about everything but Q and DQ: operator sets, operators, types, weights, inputs and outputs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from onnx import TensorProto, numpy_helper
 from edgeau.optimize.finish.base import Note
 from edgeau.optimize.finish.casts import CastBeforeMoving
 from edgeau.optimize.finish.constants import OmittedInputs
-from edgeau.optimize.onnx_graph.graph import DEFAULT_DOMAINS, WEIGHTED_OPS
+from edgeau.optimize.finish.reader import ONNXRUNTIME, OPENVINO, TENSORRT
+from edgeau.optimize.onnx_graph.operators import DEFAULT_DOMAINS, DEQUANTIZE, INTEGER_OPS, QUANTIZE, WEIGHTED_OPS
 
-from .rules import EVERYWHERE, ONNXRUNTIME, OPENVINO, TENSORRT, Case, rule, rule_of_pass
+from .rules import EVERYWHERE, Case, rule, rule_of_pass
 from .support import (
-    INTEGER_OPERATORS,
     OLDEST_OPSET,
     OPERATORS_NEVER,
     OPERATORS_SINCE,
@@ -24,34 +24,40 @@ from .support import (
 )
 
 FAKE_QUANTIZE_DOMAIN = "org.openvinotoolkit"
-# Of other domains, what TensorRT imports natively or as one of its own plugins is not known to a file alone.
+# The file doesn't tell which operators of other domains TensorRT imports natively or as plugins.
 QUIET_DOMAINS = (*DEFAULT_DOMAINS, FAKE_QUANTIZE_DOMAIN)
 
 
 @rule(
-    "E113", "operator set that the target doesn't know", EVERYWHERE,
-    hint="--fix converts it where ONNX's version converter can; else export again with an opset in this range",
-    why="operators may mean something else in another set, and the reader may refuse it",
-)  # fmt: skip
+    "E113",
+    "operator set that the target doesn't support",
+    EVERYWHERE,
+    hint="--fix converts it if ONNX's version converter can; otherwise export again with an opset in this range",
+    why="operators may be defined differently in another set, and the reader may refuse it",
+)
 def _opset(case: Case) -> Iterator[Note]:
     lowest, highest = opset_range(case)
     opset = case.graph.opset
     if not lowest <= opset <= highest:
-        yield Note("opset", f"{opset}, the target takes {lowest} to {highest}" if opset else "the model names none")
+        yield Note(
+            "opset", f"{opset}, the target supports {lowest} to {highest}" if opset else "the model imports none"
+        )
 
 
 def opset_range(case: Case) -> tuple[int, int]:
-    """Oldest and newest opset that the target takes."""
-    if case.target is not None and case.target.reader == TENSORRT:
-        return OLDEST_OPSET, newest_opset(case.target.version)
+    """Oldest and newest opset that the reader supports."""
+    if case.reader is not None and case.reader.name == TENSORRT:
+        return OLDEST_OPSET, newest_opset(case.reader.version)
     return 7, onnx.defs.onnx_opset_version()
 
 
 @rule(
-    "E114", "operator that this TensorRT has not", (TENSORRT,),
-    hint="--fix writes LayerNormalization out; for others export with an older opset, or build with a newer TensorRT",
+    "E114",
+    "operator that this TensorRT lacks",
+    (TENSORRT,),
+    hint="--fix replaces LayerNormalization; for others export with an older opset, or build with a newer TensorRT",
     why="the importer refuses it, and the build never starts",
-)  # fmt: skip
+)
 def _operators(case: Case) -> Iterator[Note]:
     for node in case.graph.nodes:
         if node.domain not in DEFAULT_DOMAINS:
@@ -60,14 +66,16 @@ def _operators(case: Case) -> Iterator[Note]:
         if node.op_type in OPERATORS_NEVER:
             yield Note(node.name, f"{node.op_type} is not supported")
         elif since is not None and case.before(*since):
-            yield Note(node.name, f"{node.op_type} came with TensorRT {'.'.join(map(str, since))}")
+            yield Note(node.name, f"{node.op_type} needs TensorRT {'.'.join(map(str, since))}")
 
 
 @rule(
-    "E115", "FakeQuantize", (TENSORRT, ONNXRUNTIME),
+    "E115",
+    "FakeQuantize",
+    (TENSORRT, ONNXRUNTIME),
     hint="call nncf.strip(model, example_input=...) before torch.onnx.export(dynamo=False), which writes Q and DQ",
-    why="FakeQuantize is an OpenVINO operator; others report a missing plugin",
-)  # fmt: skip
+    why="FakeQuantize is an OpenVINO operator; other readers report a missing plugin",
+)
 def _fake_quantize(case: Case) -> Iterator[Note]:
     for node in case.graph.nodes:
         if node.op_type == "FakeQuantize" or node.domain == FAKE_QUANTIZE_DOMAIN:
@@ -75,10 +83,12 @@ def _fake_quantize(case: Case) -> Iterator[Note]:
 
 
 @rule(
-    "W216", "operator of another domain", (TENSORRT, OPENVINO),
-    hint="export it as standard operators, or bring the plugin that computes it",
-    why="outside the ONNX standard each reader knows a few of its own; others are refused",
-)  # fmt: skip
+    "W216",
+    "operator of another domain",
+    (TENSORRT, OPENVINO),
+    hint="export it as standard operators, or provide the plugin that implements it",
+    why="each reader supports only a few operators outside the ONNX standard and refuses the rest",
+)
 def _domains(case: Case) -> Iterator[Note]:
     for node in case.graph.nodes:
         if node.domain not in QUIET_DOMAINS:
@@ -86,9 +96,12 @@ def _domains(case: Case) -> Iterator[Note]:
 
 
 @rule(
-    "E116", "type that TensorRT has not", (TENSORRT,), hint="cast to a 32-bit type, or export again without it",
+    "E116",
+    "type that TensorRT lacks",
+    (TENSORRT,),
+    hint="cast to a 32-bit type, or export again without it",
     why="the importer refuses tensors of this type",
-)  # fmt: skip
+)
 def _types(case: Case) -> Iterator[Note]:
     declared = [*case.model.graph.input, *case.model.graph.value_info, *case.model.graph.output]
     kinds = {value.name: value.type.tensor_type.elem_type for value in declared}
@@ -99,31 +112,39 @@ def _types(case: Case) -> Iterator[Note]:
 
 
 rule_of_pass(
-    "E117", "bytes moved before they are cast", CastBeforeMoving(), (TENSORRT,),
-    why="TensorRT takes UINT8 only for inputs and outputs of the network, and can't transpose it",
-)  # fmt: skip
+    "E117",
+    "bytes moved before they are cast",
+    CastBeforeMoving(),
+    (TENSORRT,),
+    why="TensorRT supports UINT8 only for inputs and outputs of the network, and can't transpose it",
+)
 
 
 @rule(
-    "E118", "operator that computes with integers", (TENSORRT,),
+    "E118",
+    "operator that computes on integers",
+    (TENSORRT,),
     hint="quantize the float model again, in QDQ format",
-    why="TensorRT reads quantization from QuantizeLinear and DequantizeLinear alone",
-)  # fmt: skip
+    why="TensorRT reads quantization only from QuantizeLinear and DequantizeLinear",
+)
 def _integer_operators(case: Case) -> Iterator[Note]:
-    for node in case.graph.of_type(*INTEGER_OPERATORS):
+    for node in case.graph.of_type(*INTEGER_OPS):
         yield Note(node.name, node.op_type)
 
 
 @rule(
-    "E119", "weights with NaN or infinity", EVERYWHERE, hint="the training diverged; export an earlier checkpoint",
+    "E119",
+    "weights with NaN or infinity",
+    EVERYWHERE,
+    hint="the training diverged; export an earlier checkpoint",
     why="everything computed from them is NaN",
-)  # fmt: skip
+)
 def _not_finite(case: Case) -> Iterator[Note]:
     for tensor in case.graph.tensors.values():
         if tensor.data_type in (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16):
             values = numpy_helper.to_array(tensor)
             wrong = int(np.count_nonzero(~np.isfinite(values)))
-            # Masks of attention are -inf on purpose.
+            # Attention masks are -inf on purpose.
             if wrong and not (np.isnan(values).sum() == 0 and _only_added(case, tensor.name)):
                 yield Note(tensor.name, f"{wrong} of {values.size} values")
 
@@ -133,9 +154,12 @@ def _only_added(case: Case, name: str) -> bool:
 
 
 @rule(
-    "E121", "bytes computed in the middle of the graph", (TENSORRT,), hint="cast to int32 or float instead",
+    "E121",
+    "bytes computed in the middle of the graph",
+    (TENSORRT,),
+    hint="cast to int32 or float instead",
     why="TensorRT supports UINT8 only for network inputs and outputs (legalUINT8)",
-)  # fmt: skip
+)
 def _inner_bytes(case: Case) -> Iterator[Note]:
     for node in case.graph.of_type("Cast"):
         to = next((entry.i for entry in node.attribute if entry.name == "to"), 0)
@@ -144,16 +168,21 @@ def _inner_bytes(case: Case) -> Iterator[Note]:
 
 
 rule_of_pass(
-    "W217", "initializer without elements", OmittedInputs(), (TENSORRT,),
-    why="the importer warns of each; an optional input is better left out",
-)  # fmt: skip
+    "W217",
+    "initializer without elements",
+    OmittedInputs(),
+    (TENSORRT,),
+    why="the importer warns about each; optional inputs are better omitted",
+)
 
 
 @rule(
-    "W211", "FP16 inputs or outputs", EVERYWHERE,
-    hint="keep float32 at the edges and cast inside (edgeau's FP16 conversion does)",
-    why="callers must convert to half precision themselves; edgeau's runtime feeds uint8 and reads float32",
-)  # fmt: skip
+    "W211",
+    "FP16 inputs or outputs",
+    EVERYWHERE,
+    hint="keep inputs and outputs in float32 and cast inside, as edgeau's FP16 conversion does",
+    why="callers must convert to and from half precision; edgeau's runtime passes uint8 and expects float32",
+)
 def _half_interface(case: Case) -> Iterator[Note]:
     for value in (*case.model.graph.input, *case.model.graph.output):
         if value.type.tensor_type.elem_type == TensorProto.FLOAT16:
@@ -161,12 +190,15 @@ def _half_interface(case: Case) -> Iterator[Note]:
 
 
 @rule(
-    "W212", "FP32 alone, for TensorRT 11", (TENSORRT,), hint="make an FP16 or INT8 variant of it",
-    why="TensorRT 11 has no precision flags: it computes in the types that the file has",
-)  # fmt: skip
+    "W212",
+    "FP32 only, for TensorRT 11",
+    (TENSORRT,),
+    hint="make an FP16 or INT8 variant of it",
+    why="TensorRT 11 has no precision flags: it computes in the types of the file",
+)
 def _float_only(case: Case) -> Iterator[Note]:
     kinds = {tensor.data_type for tensor in case.graph.tensors.values()}
-    quantized = case.graph.of_type("QuantizeLinear", "DequantizeLinear")
+    quantized = case.graph.of_type(QUANTIZE, DEQUANTIZE)
     half = {TensorProto.FLOAT16, TensorProto.BFLOAT16} & kinds
     if not case.before(11, 0) and not quantized and not half and case.graph.of_type(*WEIGHTED_OPS):
         yield Note("model", "every weight is float32")

@@ -1,4 +1,4 @@
-"""Rules on Q and DQ: what their scales and zero points are, and where they stand."""
+"""Rules about Q and DQ: their scales, zero points and places in the graph."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ from edgeau.optimize.finish.concat import SharedConcatScale
 from edgeau.optimize.finish.fusions import UnbrokenFusions
 from edgeau.optimize.finish.parameters import MatchingParameters
 from edgeau.optimize.finish.per_tensor import PerTensorActivations
-from edgeau.optimize.finish.qdq import DEQUANTIZE, QUANTIZE, is_weight, scale_of, zero_point_of
+from edgeau.optimize.finish.qdq import is_weight, scale_of, zero_point_of
+from edgeau.optimize.finish.reader import ONNXRUNTIME, TENSORRT
 from edgeau.optimize.finish.residual import ResidualAdds
 from edgeau.optimize.finish.sensitive import FloatSensitive
 from edgeau.optimize.finish.small_layers import FloatSmallLayers
 from edgeau.optimize.finish.unsigned import OneIntegerType, UnsignedActivations
 from edgeau.optimize.finish.weights import OutputChannelAxis, UnfoldWeights
 from edgeau.optimize.onnx_graph.graph import attribute
+from edgeau.optimize.onnx_graph.operators import DEQUANTIZE, QUANTIZE
 
-from .rules import EVERYWHERE, ONNXRUNTIME, TENSORRT, Case, changes_of, rule, rule_of_pass
+from .rules import EVERYWHERE, Case, changes_of, rule, rule_of_pass
 
 AGAIN = "quantize the float model again"
 
 
 def _pairs(case: Case) -> Iterator[tuple[onnx.NodeProto, np.ndarray]]:
-    """Every Q and DQ whose zero point is known, with it; int32 belongs to biases, which have a rule of their own."""
+    """Every Q and DQ with a known zero point, except those of biases (int32), which have a separate rule."""
     for node in case.graph.of_type(QUANTIZE, DEQUANTIZE):
         zero_point = zero_point_of(case.graph, node)
         if zero_point is not None and zero_point.dtype != np.int32:
@@ -35,21 +37,27 @@ def _pairs(case: Case) -> Iterator[tuple[onnx.NodeProto, np.ndarray]]:
 
 
 @rule(
-    "E101", "unsigned zero point", (TENSORRT,), hint="--fix makes it int8 with scale * 255 / 127",
-    why="TensorRT takes uint8 for int8 with the same scale: everything above half the range is cut off, "
-    "and only a warning says so",
-)  # fmt: skip
+    "E101",
+    "unsigned zero point",
+    (TENSORRT,),
+    hint="--fix makes it int8 with scale * 255 / 127",
+    why="TensorRT reads uint8 as int8 with the same scale: values above half the range are clipped, "
+    "with only a warning",
+)
 def _unsigned(case: Case) -> Iterator[Note]:
     for node, zero_point in _pairs(case):
         if zero_point.dtype == np.uint8 and not zero_point.any():
-            given = "zero point uint8" if len(node.input) > 2 else "no zero point, which means uint8"
-            yield Note(node.name, f"{given} 0")
+            stated = "zero point uint8" if len(node.input) > 2 else "no zero point, which means uint8"
+            yield Note(node.name, f"{stated} 0")
 
 
 @rule(
-    "E102", "zero point that is not 0", (TENSORRT,), hint="--fix makes the range symmetric, a little coarser",
+    "E102",
+    "zero point that is not 0",
+    (TENSORRT,),
+    hint="--fix makes the range symmetric, at a slightly coarser resolution",
     why="TensorRT has only symmetric quantization and refuses the model (shiftIsAllZeros)",
-)  # fmt: skip
+)
 def _shifted(case: Case) -> Iterator[Note]:
     for node, zero_point in _pairs(case):
         if zero_point.dtype.kind in "iu" and zero_point.any():
@@ -57,9 +65,12 @@ def _shifted(case: Case) -> Iterator[Note]:
 
 
 @rule(
-    "E103", "scale that is not positive", EVERYWHERE, hint=AGAIN,
+    "E103",
+    "scale that is not positive",
+    EVERYWHERE,
+    hint=AGAIN,
     why="dividing by it gives infinity or NaN; TensorRT refuses the model",
-)  # fmt: skip
+)
 def _bad_scale(case: Case) -> Iterator[Note]:
     for node in case.graph.of_type(QUANTIZE, DEQUANTIZE):
         scale = scale_of(case.graph, node)
@@ -69,9 +80,12 @@ def _bad_scale(case: Case) -> Iterator[Note]:
 
 
 @rule(
-    "E104", "as many scales as channels", EVERYWHERE, hint=AGAIN,
-    why="each channel needs one scale; no reader can say which is whose",
-)  # fmt: skip
+    "E104",
+    "number of scales is not that of channels",
+    EVERYWHERE,
+    hint=AGAIN,
+    why="each channel needs one scale",
+)
 def _scale_count(case: Case) -> Iterator[Note]:
     for node in case.graph.of_type(QUANTIZE, DEQUANTIZE):
         scale, shape = scale_of(case.graph, node), case.graph.shape(node.input[0])
@@ -84,9 +98,12 @@ def _scale_count(case: Case) -> Iterator[Note]:
 
 
 @rule(
-    "E108", "scale or zero point that is computed", (TENSORRT,), hint="make it an initializer: " + AGAIN,
-    why="TensorRT needs both when it builds",
-)  # fmt: skip
+    "E108",
+    "scale or zero point that is computed",
+    (TENSORRT,),
+    hint="make it an initializer: " + AGAIN,
+    why="TensorRT needs both at build time",
+)
 def _computed(case: Case) -> Iterator[Note]:
     for node in case.graph.of_type(QUANTIZE, DEQUANTIZE):
         for name in node.input[1:]:
@@ -95,9 +112,12 @@ def _computed(case: Case) -> Iterator[Note]:
 
 
 @rule(
-    "E111", "no zero point, before TensorRT 8.6", (TENSORRT,), hint="--fix writes it",
-    why="the importer of TensorRT 8.5 wants three inputs",
-)  # fmt: skip
+    "E111",
+    "no zero point, before TensorRT 8.6",
+    (TENSORRT,),
+    hint="--fix adds it",
+    why="the importer of TensorRT 8.5 expects three inputs",
+)
 def _missing(case: Case) -> Iterator[Note]:
     if case.before(8, 6):
         for node in case.graph.of_type(QUANTIZE, DEQUANTIZE):
@@ -106,9 +126,12 @@ def _missing(case: Case) -> Iterator[Note]:
 
 
 @rule(
-    "E112", "integers that TensorRT has not", (TENSORRT,), hint=AGAIN + " to 8 bits",
+    "E112",
+    "integers that TensorRT lacks",
+    (TENSORRT,),
+    hint=AGAIN + " to 8 bits",
     why="TensorRT quantizes activations to INT8 (INT4 from 10.0, FP8 from 8.6); the importer refuses other integers",
-)  # fmt: skip
+)
 def _odd_integers(case: Case) -> Iterator[Note]:
     for node, zero_point in _pairs(case):
         kind = zero_point.dtype
@@ -120,9 +143,12 @@ def _odd_integers(case: Case) -> Iterator[Note]:
 
 
 @rule(
-    "E120", "weights that are unsigned", (TENSORRT,), hint="--fix stores them as int8",
+    "E120",
+    "weights that are unsigned",
+    (TENSORRT,),
+    hint="--fix stores them as int8",
     why='the importer refuses them ("Found unsupported input type of UINT8")',
-)  # fmt: skip
+)
 def _unsigned_weights(case: Case) -> Iterator[Note]:
     for node, zero_point in _pairs(case):
         if zero_point.dtype == np.uint8 and node.op_type == DEQUANTIZE and is_weight(case.graph, node):
@@ -130,36 +156,54 @@ def _unsigned_weights(case: Case) -> Iterator[Note]:
 
 
 rule_of_pass(
-    "E105", "weight scales along the wrong axis", OutputChannelAxis(), (TENSORRT,),
-    why="TensorRT takes scales per output channel: axis 0 of Conv, 1 of ConvTranspose; others it misreads",
-)  # fmt: skip
+    "E105",
+    "weight scales along the wrong axis",
+    OutputChannelAxis(),
+    (TENSORRT,),
+    why="TensorRT supports scales per output channel: axis 0 of Conv, 1 of ConvTranspose; it misreads others",
+)
 rule_of_pass(
-    "E106", "activation with a scale per channel", PerTensorActivations(), (TENSORRT,),
-    why='"Activations cannot be quantized per-channel" (NvInfer.h); the importer is silent, the build fails',
-)  # fmt: skip
+    "E106",
+    "activation with a scale per channel",
+    PerTensorActivations(),
+    (TENSORRT,),
+    why='"Activations cannot be quantized per-channel" (NvInfer.h); the importer says nothing, the build fails',
+)
 rule_of_pass(
-    "E107", "scales and zero points differ in number", MatchingParameters(), EVERYWHERE,
-    why="ONNX wants one zero point for each scale; TensorRT refuses the model",
-)  # fmt: skip
+    "E107",
+    "different numbers of scales and zero points",
+    MatchingParameters(),
+    EVERYWHERE,
+    why="ONNX requires one zero point per scale; TensorRT refuses the model",
+)
 rule_of_pass(
-    "E109", "bias stored as integers", FloatBias(), (TENSORRT,),
-    why="TensorRT wants float biases; the importer takes int32 for int8 and refuses",
-)  # fmt: skip
+    "E109",
+    "bias stored as integers",
+    FloatBias(),
+    (TENSORRT,),
+    why="TensorRT expects float biases; the importer reads int32 as int8 and refuses the model",
+)
 
 
 @rule(
-    "E110", "constants behind other nodes, before TensorRT 10", (TENSORRT,), hint="--fix",
+    "E110",
+    "constants behind other nodes, before TensorRT 10",
+    (TENSORRT,),
+    hint="--fix",
     why="importers before TensorRT 10 don't follow an Identity or Constant to a scale or zero point",
-)  # fmt: skip
+)
 def _indirect_error(case: Case) -> Iterator[Note]:
     if case.before(10, 0):
         yield from _indirect(case)
 
 
 @rule(
-    "W207", "constants behind other nodes", (TENSORRT,), hint="--fix",
-    why="TensorRT 10 follows them; earlier ones and other tools don't",
-)  # fmt: skip
+    "W207",
+    "constants behind other nodes",
+    (TENSORRT,),
+    hint="--fix",
+    why="TensorRT 10 follows them; earlier versions and other tools don't",
+)
 def _indirect_warning(case: Case) -> Iterator[Note]:
     if not case.before(10, 0):
         yield from _indirect(case)
@@ -173,9 +217,12 @@ def _indirect(case: Case) -> Iterator[Note]:
 
 
 @rule(
-    "W210", "weights stored as INT8, for TensorRT 8", (TENSORRT,), hint="--fix stores them as FP32 with Q and DQ",
-    why="the guides for TensorRT 8 ask for FP32 weights with Q and DQ; INT8 ones are documented from 10 on",
-)  # fmt: skip
+    "W210",
+    "weights stored as INT8, for TensorRT 8",
+    (TENSORRT,),
+    hint="--fix stores them as FP32 with Q and DQ",
+    why="the guides for TensorRT 8 require FP32 weights with Q and DQ; INT8 weights are documented from 10 on",
+)
 def _folded(case: Case) -> Iterator[Note]:
     if case.before(10, 0):
         for note in changes_of(UnfoldWeights(), case).changed:
@@ -183,30 +230,51 @@ def _folded(case: Case) -> Iterator[Note]:
 
 
 rule_of_pass(
-    "W201", "Q/DQ between a convolution and its sum", ResidualAdds(), (TENSORRT,),
-    why="TensorRT can't fuse Conv + Add then; the pair belongs on the skip input alone",
-)  # fmt: skip
+    "W201",
+    "Q/DQ between a convolution and its sum",
+    ResidualAdds(),
+    (TENSORRT,),
+    why="it keeps TensorRT from fusing Conv + Add; the pair belongs on the skip input only",
+)
 rule_of_pass(
-    "W202", "Q/DQ between a layer and its activation", UnbrokenFusions(), (TENSORRT, ONNXRUNTIME),
+    "W202",
+    "Q/DQ between a layer and its activation",
+    UnbrokenFusions(),
+    (TENSORRT, ONNXRUNTIME),
     why="it breaks the fusion of convolution, normalisation and activation, and rounds twice",
-)  # fmt: skip
+)
 rule_of_pass(
-    "W203", "layer too small for INT8", FloatSmallLayers(), (TENSORRT,),
-    why="tensor cores want 16 channels on both sides and many rows; such a layer is slower in INT8 than in FP16",
-)  # fmt: skip
+    "W203",
+    "layer too small for INT8",
+    FloatSmallLayers(),
+    (TENSORRT,),
+    why="tensor cores need 16 channels on both sides and many rows; such a layer is slower in INT8 than in FP16",
+)
 rule_of_pass(
-    "W205", "sensitive operator quantized", FloatSensitive(), (TENSORRT,),
-    why="8 bits before a sigmoid, softmax, normalisation, threshold or in the head move decisions and save no time",
-)  # fmt: skip
+    "W205",
+    "sensitive operator quantized",
+    FloatSensitive(),
+    (TENSORRT,),
+    why="8 bits before a sigmoid, softmax, normalisation, threshold or in the head change decisions and save no time",
+)
 rule_of_pass(
-    "W206", "Concat of different scales", SharedConcatScale(), (TENSORRT,),
-    why="TensorRT converts each input to one scale before it joins them; sharing the largest saves that",
-)  # fmt: skip
+    "W206",
+    "Concat of inputs with different scales",
+    SharedConcatScale(),
+    (TENSORRT,),
+    why="TensorRT rescales each input before joining them, unless they share a scale",
+)
 rule_of_pass(
-    "W208", "signed activation that is never negative", UnsignedActivations(), (ONNXRUNTIME,),
-    why="ONNX Runtime takes a ReLU into QLinearConv only with unsigned integers and zero point 0, else in float",
-)  # fmt: skip
+    "W208",
+    "signed activation that is never negative",
+    UnsignedActivations(),
+    (ONNXRUNTIME,),
+    why="ONNX Runtime fuses ReLU into QLinearConv only for unsigned integers with zero point 0, else runs it in float",
+)
 rule_of_pass(
-    "W209", "signed and unsigned activations mixed", OneIntegerType(), (ONNXRUNTIME,),
-    why="ONNX Runtime has no integer Add, Mul or Concat of signed with unsigned, and leaves them in float",
-)  # fmt: skip
+    "W209",
+    "signed and unsigned activations mixed",
+    OneIntegerType(),
+    (ONNXRUNTIME,),
+    why="ONNX Runtime has no integer Add, Mul or Concat of signed with unsigned, and runs them in float",
+)

@@ -1,6 +1,6 @@
-"""Another opset where it makes no difference: operators whose definition is the same in both.
+"""Changing the opset of a model whose operators are defined the same way in both opsets.
 
-ONNX's version converter has no way down for some operators, although most graphs use nothing that changed.
+ONNX's version converter can't downgrade some operators, although most graphs use nothing that changed.
 """
 
 from __future__ import annotations
@@ -8,10 +8,10 @@ from __future__ import annotations
 import onnx
 from onnx import defs
 
-from edgeau.optimize.onnx_graph.graph import DEFAULT_DOMAINS, Graph
+from edgeau.optimize.onnx_graph.graph import Graph
+from edgeau.optimize.onnx_graph.operators import DEFAULT_DOMAINS, FIRST_OPSET_OF_AXES_INPUT
 
-FIRST_OPSET_OF_AXES_INPUT = 18
-# Became an input at opset 18, was an attribute before; nothing else about these changed.
+# Their axes became an input in opset 18; nothing else about them changed.
 REDUCTIONS = frozenset(
     {"ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp",
      "ReduceSumSquare"}
@@ -19,9 +19,9 @@ REDUCTIONS = frozenset(
 
 
 def relabel(model: onnx.ModelProto, opset: int) -> onnx.ModelProto | None:
-    """The model under another opset, None where an operator is defined differently there or shapes are unknown.
+    """The model with another opset, None where an operator is defined differently there.
 
-    Axes of reductions are moved from the input to the attribute on the way down across opset 18.
+    When downgrading from opset 18, axes of reductions are moved from the input to the attribute.
     """
     graph = Graph(model)
     if not 1 <= graph.opset <= defs.onnx_opset_version():

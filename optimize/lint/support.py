@@ -1,7 +1,7 @@
-"""What each TensorRT's ONNX importer takes, as data with its sources.
+"""What the ONNX importers of TensorRT versions support, as data with its sources.
 
 Sources: onnx-tensorrt's docs/operators.md on the branches 8.5-GA, 8.6-GA, 10.1-GA, 10.15-GA; NVIDIA's "ONNX Opset
-Guide" for 11.x; TensorRT's CHANGELOG for Gelu and Swish. A version between two branches is held to the older.
+Guide" for 11.x; TensorRT's CHANGELOG for Gelu and Swish. A version between two branches is treated as the older.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 from onnx import TensorProto
 
 OLDEST_OPSET = 9
-# (from this version of TensorRT, newest opset), oldest first.
+# (first version of TensorRT, newest opset), oldest first.
 NEWEST_OPSETS = (((0,), 17), ((10, 0), 20), ((10, 15), 24), ((11, 0), 25))
 
-# Operators that came with a version of TensorRT.
+# Operators by the version of TensorRT that introduced them.
 OPERATORS_SINCE: dict[str, tuple[int, ...]] = {
     "LayerNormalization": (8, 6),
     "GroupNormalization": (8, 6),
@@ -23,7 +23,7 @@ OPERATORS_SINCE: dict[str, tuple[int, ...]] = {
     "Swish": (11, 0),
 }
 
-# Marked "N" in operators.md of 10.15, and not in the CHANGELOG of 11.
+# Marked "N" in operators.md of 10.15, and not mentioned in the CHANGELOG of 11.
 OPERATORS_NEVER = frozenset(
     {
         "AffineGrid", "Bernoulli", "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "Col2Im",
@@ -34,9 +34,6 @@ OPERATORS_NEVER = frozenset(
     }
 )  # fmt: skip
 
-# Operators that compute with integers; TensorRT reads quantization from Q and DQ alone.
-INTEGER_OPERATORS = frozenset({"QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear"})
-
 UNSUPPORTED_TYPES = frozenset(
     {
         TensorProto.UINT16, TensorProto.INT16, TensorProto.UINT32, TensorProto.UINT64, TensorProto.STRING,
@@ -46,5 +43,5 @@ UNSUPPORTED_TYPES = frozenset(
 
 
 def newest_opset(version: tuple[int, ...]) -> int:
-    """The newest default operator set that a version of TensorRT is documented to import."""
+    """The newest opset that a version of TensorRT is documented to import."""
     return max(opset for since, opset in NEWEST_OPSETS if version >= since)

@@ -1,6 +1,7 @@
-"""An ONNX graph that knows who makes and who reads each tensor, and can be rewired.
+"""An ONNX graph with lookup of each tensor's producer and consumers, for rewriting.
 
-Nodes are kept in a list of their own and written back by `write`, so that a pass may hold on to a node while others go.
+Nodes are kept in a separate list and written back by `write`, so that a reference to a node stays valid while others
+are removed.
 """
 
 from __future__ import annotations
@@ -13,15 +14,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-WEIGHTED_OPS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
-# Values pass through these unchanged, so that Q and DQ may be moved across them.
-MOVING_OPS = frozenset(
-    {
-        "Identity", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "MaxPool", "Slice", "Split", "Gather",
-        "Expand", "DepthToSpace", "SpaceToDepth",
-    }
-)  # fmt: skip
-DEFAULT_DOMAINS = ("", "ai.onnx")
+from .operators import DEFAULT_DOMAINS
 
 
 def opset_of(model: onnx.ModelProto) -> int:
@@ -29,8 +22,17 @@ def opset_of(model: onnx.ModelProto) -> int:
     return next((entry.version for entry in model.opset_import if entry.domain in DEFAULT_DOMAINS), 0)
 
 
+def name_nodes(model: onnx.ModelProto) -> None:
+    """Give every node a unique name, in place: tools address layers by name."""
+    taken: set[str] = set()
+    for index, node in enumerate(model.graph.node):
+        if not node.name or node.name in taken:
+            node.name = f"{node.op_type}_{index}"
+        taken.add(node.name)
+
+
 def with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy with the shapes and types that can be inferred; the model itself where it is too odd or too large."""
+    """A copy with inferred shapes and types; the model itself where inference fails or the model is too large."""
     try:
         return onnx.shape_inference.infer_shapes(model)
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
@@ -38,10 +40,10 @@ def with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 class Graph:
-    """A model's main graph. Tensors that subgraphs read count as outputs: nothing behind them is removed.
+    """A model's main graph. Tensors that subgraphs read are treated as outputs: what computes them is kept.
 
     Args:
-        model: left as it is; `write` returns a changed copy.
+        model: not changed; `write` returns a changed copy.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
@@ -64,12 +66,12 @@ class Graph:
         self._stale = True
 
     def producer(self, name: str) -> onnx.NodeProto | None:
-        """The node that makes a tensor, None for inputs and initializers."""
+        """The node that a tensor is an output of, None for inputs and initializers."""
         self._index()
         return self._producers.get(name)
 
     def consumers(self, name: str) -> list[tuple[onnx.NodeProto, int]]:
-        """The nodes that read a tensor, with the index of the input that does."""
+        """The nodes that read a tensor, each with the index of the input."""
         self._index()
         return list(self._consumers.get(name, ()))
 
@@ -78,7 +80,7 @@ class Graph:
         return [node for node in self.nodes if node.op_type in kinds and node.domain in DEFAULT_DOMAINS]
 
     def constant(self, name: str) -> np.ndarray | None:
-        """The value of an initializer or a Constant node, also when reached through Identity; None where it varies."""
+        """The value of an initializer or a Constant node, also through Identity; None where it varies."""
         for _ in range(len(self.nodes) + 1):
             if name in self.tensors:
                 if name not in self._arrays:
@@ -92,23 +94,23 @@ class Graph:
             name = node.input[0]
         return None
 
-    def add_constant(self, wish: str, value: np.ndarray) -> str:
-        """Add an initializer and return its name, which is the wish or close to it."""
-        name = self.new_name(wish)
+    def add_constant(self, stem: str, value: np.ndarray) -> str:
+        """Add an initializer and return its name: the stem, with a number if that is taken."""
+        name = self.new_name(stem)
         self.tensors[name] = numpy_helper.from_array(np.ascontiguousarray(value).reshape(value.shape), name)
         return name
 
-    def new_name(self, wish: str) -> str:
-        """A name that no tensor and no node has."""
-        name, count = wish, 0
+    def new_name(self, stem: str) -> str:
+        """A name that no tensor and no node has yet: the stem, with a number if that is taken."""
+        name, count = stem, 0
         while name in self._taken:
             count += 1
-            name = f"{wish}_{count}"
+            name = f"{stem}_{count}"
         self._taken.add(name)
         return name
 
     def set_input(self, node: onnx.NodeProto, index: int, name: str) -> None:
-        """Let a node read another tensor. Inputs that the node does not have yet are left empty up to there."""
+        """Make a node read another tensor. Missing inputs before this one are added as empty."""
         while len(node.input) <= index:
             node.input.append("")
         self._index()
@@ -118,69 +120,69 @@ class Graph:
         node.input[index] = name
 
     def replace(self, old: str, new: str) -> None:
-        """Let every node that reads a tensor read another. Graph outputs keep their names."""
+        """Make all nodes that read one tensor read another. Graph outputs keep their names."""
         for node, index in self.consumers(old):
             self.set_input(node, index, new)
 
-    def rename_output(self, old: onnx.NodeProto, made: str) -> None:
-        """Let the node that makes a tensor take over a node's first output, by name, and remove that node."""
+    def rename_output(self, old: onnx.NodeProto, tensor: str) -> None:
+        """Remove a node and give the name of its first output to another node's output tensor."""
         name = old.output[0]
-        maker = self.producer(made)
-        if maker is None:
-            raise ValueError(f"no node makes {made}")
+        producer = self.producer(tensor)
+        if producer is None:
+            raise ValueError(f"no node computes {tensor}")
         self.nodes = [node for node in self.nodes if node is not old]
-        self.replace(made, name)
-        maker.output[list(maker.output).index(made)] = name
+        self.replace(tensor, name)
+        producer.output[list(producer.output).index(tensor)] = name
         self._stale = True
 
-    def insert(self, kind: str, inputs: Iterable[str], wish: str, **attributes: Any) -> str:
-        """Add a node with one output and return the output's name. The order of nodes is fixed by `write`."""
-        output = self.new_name(wish)
-        node = helper.make_node(kind, list(inputs), [output], name=self.new_name(f"{wish}_{kind}"), **attributes)
+    def insert(self, kind: str, inputs: Iterable[str], stem: str, **attributes: Any) -> str:
+        """Add a node with one output, named after ``stem``, and return the output's name. `write` sorts the nodes."""
+        output = self.new_name(stem)
+        node = helper.make_node(kind, list(inputs), [output], name=self.new_name(f"{stem}_{kind}"), **attributes)
         self._index()
         self.nodes.append(node)
         self._index_node(node)
         return output
 
     def interpose(self, node: onnx.NodeProto, kind: str, more: Iterable[str]) -> None:
-        """Put a node behind another's first output, whose name and readers it takes over."""
-        made = node.output[0]
-        node.output[0] = self.new_name(f"{made}_before_{kind}")
-        name = self.new_name(f"{made}_{kind}")
-        self.nodes.append(helper.make_node(kind, [node.output[0], *more], [made], name=name))
+        """Insert a node behind another's first output; the new node's output takes over its name and readers."""
+        output = node.output[0]
+        node.output[0] = self.new_name(f"{output}_before_{kind}")
+        name = self.new_name(f"{output}_{kind}")
+        self.nodes.append(helper.make_node(kind, [node.output[0], *more], [output], name=name))
         self._stale = True
 
     def shape(self, name: str) -> list[int | None] | None:
-        """Dimensions as far as the file states them, None for each that is dynamic; None where the rank is unknown."""
+        """Dimensions as stated in the file, None for dynamic ones; None where the rank is unknown."""
         if name in self.tensors:
             return list(self.tensors[name].dims)
-        found = self._types.get(name)
-        if found is None or not found.HasField("shape"):
+        kind = self._types.get(name)
+        if kind is None or not kind.HasField("shape"):
             return None
-        return [dim.dim_value if dim.HasField("dim_value") else None for dim in found.shape.dim]
+        return [dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim]
 
     def element_type(self, name: str) -> int:
-        """onnx.TensorProto data type as far as the file states it, else UNDEFINED (0)."""
+        """onnx.TensorProto data type if the file states it, else UNDEFINED (0)."""
         if name in self.tensors:
             return self.tensors[name].data_type
-        found = self._types.get(name)
-        return found.elem_type if found is not None else 0
+        kind = self._types.get(name)
+        return kind.elem_type if kind is not None else 0
 
     def behind(self, kinds: Collection[str]) -> set[str]:
-        """Tensors that are computed through a node of these operators."""
-        found: set[str] = set()
+        """Tensors that depend on the output of a node of these operators."""
+        dependent: set[str] = set()
         for node in self.nodes:
-            if node.op_type in kinds or any(name in found for name in node.input):
-                found.update(node.output)
-        return found
+            if node.op_type in kinds or any(name in dependent for name in node.input):
+                dependent.update(node.output)
+        return dependent
 
     def before(self, kinds: Collection[str]) -> set[str]:
-        """Tensors from which a node of these operators computes something."""
-        found: set[str] = set()
+        """Tensors that a node of these operators depends on."""
+        needed: set[str] = set()
         for node in reversed(self.nodes):
-            if node.op_type in kinds or any(name in found for name in node.output):
-                found.update(node.input)
-        return found
+            if node.op_type in kinds or any(name in needed for name in node.output):
+                needed.update(node.input)
+        return needed
 
     def drop_unused(self) -> None:
         """Remove nodes and initializers that no output needs."""
@@ -200,7 +202,7 @@ class Graph:
         self._stale = True
 
     def write(self) -> onnx.ModelProto:
-        """A copy of the model with this graph, nodes in order of computation, nothing unused."""
+        """A copy of the model with this graph: nodes in order of computation, unused nodes and initializers removed."""
         self.drop_unused()
         model = onnx.ModelProto()
         model.CopyFrom(self.model)
@@ -236,7 +238,7 @@ def attribute(node: onnx.NodeProto, name: str, default: int) -> int:
 
 
 def _is_8_bit(value: onnx.ValueInfoProto) -> bool:
-    """Passes change the type of quantized tensors, so that what the file says of them may be out of date."""
+    """Whether the stated type may be out of date, because passes change the types of quantized tensors."""
     return value.type.tensor_type.elem_type in (onnx.TensorProto.UINT8, onnx.TensorProto.INT8)
 
 
@@ -262,15 +264,15 @@ def _names_in_subgraphs(nodes: Iterable[onnx.NodeProto]) -> Iterator[str]:
 
 
 def _in_order(nodes: list[onnx.NodeProto], ready: set[str]) -> list[onnx.NodeProto]:
-    """Nodes after what they read, otherwise as they stood."""
+    """Nodes behind those that they read from, otherwise in the same order."""
     ready = set(ready)
-    made = {output for node in nodes for output in node.output}
+    computed = {output for node in nodes for output in node.output}
     ordered: list[onnx.NodeProto] = []
     waiting = nodes
     while waiting:
         later = []
         for node in waiting:
-            reads = {*node.input, *_names_in_subgraphs([node])} & made
+            reads = {*node.input, *_names_in_subgraphs([node])} & computed
             if reads <= ready:
                 ordered.append(node)
                 ready.update(node.output)

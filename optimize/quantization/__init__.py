@@ -1,1 +1,1 @@
-"""INT8: what is quantized, with which ranges, finished for which runtime, within which accuracy budget."""
+"""INT8: which nodes are quantized, with which ranges, for which reader, within which accuracy budget."""

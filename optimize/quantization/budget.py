@@ -1,18 +1,18 @@
-"""An accuracy budget for INT8: layers that cost most go back to float until the budget holds.
+"""An accuracy budget for INT8: the layers that cost most accuracy go back to float until the budget holds.
 
-NNCF's `quantize_with_accuracy_control` does this as well, and runs on its ONNX backend with finishing inside its
-validation function. It is not used here: it calibrates anew for every target, and never asks whether a layer that it
-put back early is still needed. So: one calibration for all targets; for each layer, put that layer alone back, finish,
-and score; then put layers back in the order of what each regained, scoring each step, until the budget holds; then
-quantize again those that it holds without.
+NNCF's `quantize_with_accuracy_control` does this too, and works on its ONNX backend with finishing in its validation
+function. It is not used here because it calibrates again for each flavour and never checks whether a layer that it
+reverted early is still needed in float. Instead: calibrate once for all flavours; revert each layer alone, finish and
+score; then revert layers in the order of what each regained until the budget holds; finally quantize again those
+without which it still holds.
 """
 
 from __future__ import annotations
 
-import copy
+import contextlib
+import functools
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,30 +20,33 @@ from typing import Any
 import numpy as np
 import onnx
 
-from edgeau.optimize.onnx_graph.model_file import drop_unused
+from edgeau.optimize.onnx_graph.operators import WEIGHTED_OPS
 from edgeau.optimize.scoring import Scorer
-from edgeau.runtime.backends import Backend, open_backend
+from edgeau.runtime.backends import open_backend
 from edgeau.runtime.manifest import Manifest
 from edgeau.runtime.parity import sqnr_db
+from edgeau.runtime.timing import time_calls
 
-from .flavours import DATA_MOVING_OPS, Finished, Target, finish_for, layers_in_float, predict_finished
-from .scope import WEIGHTED_OPS
+from .flavours import Finished, Flavour, finish_for, layers_in_float, predict_finished
+from .revert import revert
 
 RANKING_CROPS = 64
 LATENCY_ROUNDS = 5
 LATENCY_SECONDS = 0.1
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
 class Restored:
-    """What an accuracy budget did.
+    """The result of an accuracy budget.
 
     Attributes:
-        finished: the model that holds the budget, or the nearest to it with every layer back in float.
-        metric, reference, before, after: the score of FP32, of plain INT8, and of the result.
-        max_drop, held: the budget, and whether the result keeps it.
-        reverted: layers that went back to float, costliest first.
-        latency_ms_before, latency_ms_after: median of one crop on one thread, None where the target doesn't run here.
+        finished: the model within the budget, or with all layers in float if none is.
+        metric: name of the score.
+        reference, before, after: scores of FP32, of plain INT8, and of the result.
+        max_drop, held: the budget, and whether the result is within it.
+        reverted: layers that went back to float, those that cost most accuracy first.
+        latency_ms_before, latency_ms_after: median per crop, None where the flavour doesn't run here.
     """
 
     finished: Finished
@@ -65,148 +68,92 @@ class Restored:
 def restore_accuracy(
     model: onnx.ModelProto,
     quantized: onnx.ModelProto,
-    target: Target,
+    flavour: Flavour,
     scorer: Scorer,
     manifest: Manifest,
     max_drop: float,
     progress: Callable[[str], None] = lambda _: None,
     samples: Sequence[dict[str, np.ndarray]] = (),
 ) -> Restored:
-    """Put layers back to float until the score falls by no more than ``max_drop`` against FP32.
+    """Revert layers to float until the score is at most ``max_drop`` below FP32's.
 
     Args:
         model: the float model, nodes named as in ``quantized``.
-        quantized: what NNCF made of it.
-        target: whose reading must hold the budget.
-        scorer: scores outputs; knows FP32's.
+        quantized: the same model quantized by NNCF.
+        flavour: what to finish for; its reader's outputs are scored.
+        scorer: scores outputs, and has FP32's.
         manifest: of the package.
         max_drop: in the metric's unit, 0..1.
         progress: called with a line for each step.
         samples: of the graph's inputs, as `finish_for` takes them.
     """
     reference = scorer.score(scorer.reference)
-    plain = finish_for(quantized, target, samples)
-    outputs = predict_finished(plain, scorer.crops, manifest)
-    before = scorer.score(outputs).value
-    floor = reference.value - max_drop
-    trials = _Trials(model, quantized, target, scorer, manifest, samples)
-    reverted: tuple[str, ...] = ()
-    current, score = plain, before
-    if score < floor - 1e-12:
-        order = _costliest_first(trials, progress)
-        for count in range(1, len(order) + 1):
-            reverted = tuple(order[:count])
-            current, score = trials.score(reverted)
-            progress(f"{target.name}: {count} of {len(order)} layers back in float, {reference.metric} {score:.4f}")
-            if score >= floor - 1e-12:
-                reverted, current, score = _fewest(trials, reverted, current, score, floor)
-                break
-    times = _latencies([plain, current], target, scorer, manifest) if reverted else (None, None)
+    floor = reference.value - max_drop - _ROUNDING
+    trials = _Trials(model, quantized, flavour, scorer, manifest, samples)
+    plain = best = trials.run(())
+    if plain.score < floor:
+        best = _within(floor, trials, progress)
+    latencies: tuple[float | None, float | None] = (None, None)
+    if best.reverted:
+        latencies = _latencies([plain.finished, best.finished], flavour, scorer, manifest)
     return Restored(
-        current, reference.metric, reference.value, before, score, max_drop, score >= floor - 1e-12, reverted, *times
+        finished=best.finished,
+        metric=reference.metric,
+        reference=reference.value,
+        before=plain.score,
+        after=best.score,
+        max_drop=max_drop,
+        held=best.score >= floor,
+        reverted=best.reverted,
+        latency_ms_before=latencies[0],
+        latency_ms_after=latencies[1],
     )
 
 
-def revert(quantized: onnx.ModelProto, model: onnx.ModelProto, layers: Iterable[str]) -> onnx.ModelProto:
-    """A copy of the quantized model in which these layers compute on float data and float weights again.
+@dataclass(frozen=True)
+class _Trial:
+    """The model with some layers in float, and its score."""
 
-    A Q/DQ pair that then serves no quantized layer any more goes as well: rounding for an addition alone gains nothing.
-
-    Args:
-        quantized: Q/DQ model whose nodes kept the names that they have in ``model``.
-        model: the float model.
-        layers: names of weighted nodes. Names that are not in both are left alone.
-    """
-    result = copy.deepcopy(quantized)
-    originals = {node.name: node for node in model.graph.node}
-    floats = {tensor.name: tensor for tensor in model.graph.initializer}
-    wanted = {name for name in layers if name in originals}
-    pairs = _activation_pairs(result)
-    useless = _useless_pairs(result, pairs, wanted)
-    for node in result.graph.node:
-        for index, name in enumerate(node.input):
-            if name in pairs and (node.name in wanted or name in useless):
-                node.input[index] = pairs[name]
-            elif node.name in wanted and originals[node.name].input[index] in floats:
-                # A name of its own: the quantized model still has the bias under the old one.
-                weight = copy.deepcopy(floats[originals[node.name].input[index]])
-                weight.name = f"{node.name}/float/{index}"
-                result.graph.initializer.append(weight)
-                node.input[index] = weight.name
-    drop_unused(result)
-    return result
-
-
-def _activation_pairs(model: onnx.ModelProto) -> dict[str, str]:
-    """What each activation's dequantized tensor was before its Q/DQ pair, by name."""
-    sources = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "QuantizeLinear"}
-    constants = {tensor.name for tensor in model.graph.initializer}
-    return {
-        node.output[0]: sources[node.input[0]]
-        for node in model.graph.node
-        if node.op_type == "DequantizeLinear" and node.input[0] in sources and sources[node.input[0]] not in constants
-    }
-
-
-def _useless_pairs(model: onnx.ModelProto, pairs: dict[str, str], reverted: set[str]) -> set[str]:
-    """Dequantized tensors that a reverted layer reads or makes, and that no layer which stays quantized reads."""
-    producers = {output: node for node in model.graph.node for output in node.output}
-    by_reverted: set[str] = set()
-    by_others: set[str] = set()
-    for node in model.graph.node:
-        if node.op_type in WEIGHTED_OPS:
-            read = _behind(node.input, producers, DATA_MOVING_OPS)[0]
-            (by_reverted if node.name in reverted else by_others).update(read)
-    useless = set()
-    for name, source in pairs.items():
-        made_by = _behind([source], producers, None)[1]
-        if name not in by_others and (name in by_reverted or made_by & reverted):
-            useless.add(name)
-    return useless
-
-
-def _behind(
-    names: Iterable[str], producers: dict[str, onnx.NodeProto], through: frozenset[str] | None
-) -> tuple[set[str], set[str]]:
-    """Tensors met on the way up from ``names``, and the weighted layers at which the way ends.
-
-    ``through`` are the operators that are passed; None passes all but weighted ones.
-    """
-    met, layers, stack = set(), set(), list(names)
-    while stack:
-        name = stack.pop()
-        node = producers.get(name)
-        if name in met:
-            continue
-        met.add(name)
-        if node is not None and node.op_type in WEIGHTED_OPS:
-            layers.add(node.name)
-        elif node is not None and (through is None or node.op_type in through):
-            stack.extend(node.input)
-    return met, layers
+    reverted: tuple[str, ...]
+    finished: Finished
+    score: float
 
 
 @dataclass(frozen=True)
 class _Trials:
-    """Scores what a target makes of the model with some layers back in float."""
+    """Runs the model with some layers in float, finished for one flavour."""
 
     model: onnx.ModelProto
     quantized: onnx.ModelProto
-    target: Target
+    flavour: Flavour
     scorer: Scorer
     manifest: Manifest
     samples: Sequence[dict[str, np.ndarray]]
 
-    def finished(self, layers: Iterable[str]) -> Finished:
-        return finish_for(revert(self.quantized, self.model, layers), self.target, self.samples)
+    def finished(self, layers: Sequence[str]) -> Finished:
+        return finish_for(revert(self.quantized, self.model, layers), self.flavour, self.samples)
 
-    def score(self, layers: Iterable[str]) -> tuple[Finished, float]:
+    def run(self, layers: Sequence[str]) -> _Trial:
         finished = self.finished(layers)
-        return finished, self.scorer.score(predict_finished(finished, self.scorer.crops, self.manifest)).value
+        outputs = predict_finished(finished, self.scorer.crops, self.manifest)
+        return _Trial(tuple(layers), finished, self.scorer.score(outputs).value)
 
 
-def _costliest_first(trials: _Trials, progress: Callable[[str], None]) -> list[str]:
-    """Quantized layers by what the score, then the signal to noise ratio, regains when each alone is put back."""
+def _within(floor: float, trials: _Trials, progress: Callable[[str], None]) -> _Trial:
+    """The model with as few layers in float as reach the floor, or with all if none do."""
+    order = _most_harmful_first(trials, progress)
+    trial = None
+    for count in range(1, len(order) + 1):
+        trial = trials.run(order[:count])
+        metric = f"{trials.scorer.metric} {trial.score:.4f}"
+        progress(f"{trials.flavour.name}: {count} of {len(order)} layers back in float, {metric}")
+        if trial.score >= floor:
+            return _fewest(floor, trial, trials)
+    return trial or trials.run(())
+
+
+def _most_harmful_first(trials: _Trials, progress: Callable[[str], None]) -> list[str]:
+    """Quantized layers by score, then by signal to noise ratio, of the model with each layer alone in float."""
     in_float = set(layers_in_float(trials.quantized))
     nodes = trials.quantized.graph.node
     layers = [node.name for node in nodes if node.op_type in WEIGHTED_OPS and node.name not in in_float]
@@ -215,52 +162,38 @@ def _costliest_first(trials: _Trials, progress: Callable[[str], None]) -> list[s
     for count, layer in enumerate(layers, 1):
         outputs = predict_finished(trials.finished([layer]), some.crops, trials.manifest)
         regained[layer] = (some.score(outputs).value, sqnr_db(some.reference, outputs))
-        progress(f"{trials.target.name}: layer {count} of {len(layers)}: without {layer} {regained[layer][0]:.4f}")
+        progress(f"{trials.flavour.name}: layer {count} of {len(layers)}: without {layer} {regained[layer][0]:.4f}")
     return sorted(layers, key=lambda layer: regained[layer], reverse=True)
 
 
-def _fewest(
-    trials: _Trials, reverted: tuple[str, ...], current: Finished, score: float, floor: float
-) -> tuple[tuple[str, ...], Finished, float]:
-    """Quantize again what turns out not to be needed: the layers that regained least first."""
-    for layer in reversed(reverted[:-1]):
-        fewer = tuple(name for name in reverted if name != layer)
-        finished, found = trials.score(fewer)
-        if found >= floor - 1e-12:
-            reverted, current, score = fewer, finished, found
-    return reverted, current, score
+def _fewest(floor: float, trial: _Trial, trials: _Trials) -> _Trial:
+    """Quantize layers again that need not be in float, trying those that regained least first."""
+    for layer in reversed(trial.reverted[:-1]):
+        fewer = trials.run([name for name in trial.reverted if name != layer])
+        if fewer.score >= floor:
+            trial = fewer
+    return trial
 
 
 def _latencies(
-    candidates: list[Finished], target: Target, scorer: Scorer, manifest: Manifest
+    candidates: list[Finished], flavour: Flavour, scorer: Scorer, manifest: Manifest
 ) -> tuple[float | None, float | None]:
-    """Median milliseconds of one crop for two models, measured in turns; None where the target is not a CPU backend."""
-    if target.backend == "tensorrt":
+    """Median milliseconds per crop of two models, measured in turns; None for backends that don't run on a CPU."""
+    if flavour.backend == "tensorrt":
         return None, None
     one = {name: array[:1] for name, array in scorer.crops.inputs(manifest.takes_neutral).items()}
-    with tempfile.TemporaryDirectory(prefix="edgeau-") as folder:
-        backends: list[Backend] = []
+    calls = []
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="edgeau-"))
         for index, finished in enumerate(candidates):
             file = Path(folder) / f"{index}.onnx"
             onnx.save(finished.model, str(file))
-            backends.append(open_backend(target.backend, file))
-        samples: list[list[float]] = [[] for _ in backends]
+            backend = stack.enter_context(open_backend(flavour.backend, file))
+            calls.append(functools.partial(backend.infer, one))
+        samples: list[list[float]] = [[] for _ in calls]
         for _ in range(LATENCY_ROUNDS):
-            for backend, times in zip(backends, samples, strict=True):
-                times += _timed(backend, one)
-        for backend in backends:
-            backend.close()
-    before, after = (float(np.median(times)) for times in samples)
+            for call, times_ms in zip(calls, samples, strict=True):
+                call()
+                times_ms += time_calls(call, LATENCY_SECONDS).tolist()
+    before, after = (float(np.median(times_ms)) for times_ms in samples)
     return before, after
-
-
-def _timed(backend: Backend, inputs: dict[str, np.ndarray]) -> list[float]:
-    """Milliseconds of calls made during LATENCY_SECONDS, after one that warms up."""
-    backend.infer(inputs)
-    times: list[float] = []
-    end = time.perf_counter() + LATENCY_SECONDS
-    while time.perf_counter() < end:
-        start = time.perf_counter()
-        backend.infer(inputs)
-        times.append((time.perf_counter() - start) * 1e3)
-    return times

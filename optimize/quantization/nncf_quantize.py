@@ -1,4 +1,4 @@
-"""Post-training quantization by NNCF on its ONNX backend, quiet and repeatable."""
+"""Post-training quantization by NNCF on its ONNX backend, without output and repeatable."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ import logging
 import random
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import onnx
 
+from edgeau.optimize.onnx_graph.graph import name_nodes
 from edgeau.runtime.errors import EdgeauError
 from edgeau.runtime.privacy import send_no_telemetry
 
 from .ranges import refine_ranges
-from .scope import float_nodes, has_attention, name_nodes
+from .scope import float_nodes, has_attention
 
 send_no_telemetry()
 
-# Share of one crop's values that may lie outside the range; the range then holds for every crop.
+# Share of a crop's values that may be outside the range, which is the widest over all crops.
 OUTLIERS = 1e-4
 
 
@@ -31,55 +33,22 @@ def quantize_model(
     """Quantize a float model to INT8 with Q/DQ nodes: weights per channel, activations per tensor.
 
     Args:
-        model: float, every arithmetic in the graph; left as it is.
+        model: float; not changed.
         samples: the graph's inputs by name, one crop each: uint8 [1, H, W, 3].
         seed: of every random choice.
-        also_float: names of more nodes to leave in float.
+        also_float: names of additional nodes to leave in float.
 
     Returns:
-        Unsigned activations behind a ReLU, as NNCF makes them, with ranges refined; not finished for any target.
+        A Q/DQ model with refined ranges, and unsigned activations behind ReLU as NNCF writes them; not finished.
 
     Raises:
-        EdgeauError: NNCF failed; the text is its own.
+        EdgeauError: NNCF failed; with its message.
     """
     model = prepared(model)
     ignored = [*float_nodes(model), *also_float]
     with _quiet():
         import nncf
-        from nncf.quantization.advanced_parameters import (
-            AdvancedQuantizationParameters,
-            AdvancedSmoothQuantParameters,
-            OverflowFix,
-            QuantizationParameters,
-        )
-        from nncf.quantization.range_estimator import (
-            AggregatorType,
-            RangeEstimatorParameters,
-            StatisticsCollectorParameters,
-            StatisticsType,
-        )
 
-        low, high = (
-            StatisticsCollectorParameters(StatisticsType.QUANTILE, kind, quantile_outlier_prob=OUTLIERS)
-            for kind in (AggregatorType.MIN, AggregatorType.MAX)
-        )
-
-        advanced = AdvancedQuantizationParameters(
-            # Overflow fixing halves the weights' range for AVX2 without VNNI; TensorRT has no such overflow.
-            overflow_fix=OverflowFix.DISABLE,
-            # Left to itself NNCF quantizes a depthwise layer's input per channel, which TensorRT can't read.
-            activations_quantization_params=QuantizationParameters(per_channel=False),
-            # By default the range is the mean of each crop's extremes. Most crops show little expression, so that mean
-            # cuts off what the others show: on the shipped CEDNN 14.5 dB of signal to noise instead of 27. Here it
-            # holds every crop's, and `refine_ranges` narrows it where that pays.
-            activations_range_estimator_params=RangeEstimatorParameters(min=low, max=high),
-            # It shifts each bias by the mean error of the unrefined ranges. On held-out faces every trained model is
-            # nearer to FP32 without (dB): EAU 35.5 for 25.8, SMA-Net 34.9 for 30.3, FAN-Trans 37.8 for 36.2.
-            disable_bias_correction=True,
-            # Moving scale from activations to weights in front of a transformer's products: on FAN-Trans it took ten
-            # times as long as all the rest and changed nothing (18.5 dB with and without).
-            smooth_quant_alphas=AdvancedSmoothQuantParameters(convolution=-1, matmul=-1),
-        )
         random.seed(seed)
         np.random.seed(seed)
         try:
@@ -89,15 +58,45 @@ def quantize_model(
                 subset_size=len(samples),
                 model_type=nncf.ModelType.TRANSFORMER if has_attention(model) else None,
                 ignored_scope=nncf.IgnoredScope(names=ignored, validate=False),
-                advanced_parameters=advanced,
+                advanced_parameters=_parameters(),
             )
         except (nncf.ValidationError, nncf.InternalError, nncf.UnsupportedModelError, RuntimeError) as error:
             raise EdgeauError(f"NNCF can't quantize this model: {str(error).strip().splitlines()[0]}") from error
     return refine_ranges(quantized, samples)
 
 
+def _parameters() -> Any:
+    """NNCF's `AdvancedQuantizationParameters`, each different from its default for the reason beside it."""
+    from nncf.quantization import advanced_parameters as advanced
+    from nncf.quantization import range_estimator
+
+    low, high = (
+        range_estimator.StatisticsCollectorParameters(
+            range_estimator.StatisticsType.QUANTILE, kind, quantile_outlier_prob=OUTLIERS
+        )
+        for kind in (range_estimator.AggregatorType.MIN, range_estimator.AggregatorType.MAX)
+    )
+    return advanced.AdvancedQuantizationParameters(
+        # It halves the range of weights for AVX2 without VNNI; TensorRT has no such overflow.
+        overflow_fix=advanced.OverflowFix.DISABLE,
+        # By default NNCF quantizes inputs of depthwise layers per channel, which TensorRT can't read.
+        activations_quantization_params=advanced.QuantizationParameters(per_channel=False),
+        # By default the range is the mean of the crops' extremes. Most crops show little expression, so the mean clips
+        # what the others show: on the shipped CEDNN 14.5 dB of signal to noise instead of 27. Here the range covers all
+        # crops, and `refine_ranges` narrows it where that pays.
+        activations_range_estimator_params=range_estimator.RangeEstimatorParameters(min=low, max=high),
+        # It shifts each bias by the mean error with unrefined ranges. On held-out faces all trained models are closer
+        # to FP32 without it (dB): EAU 35.5 instead of 25.8, SMA-Net 34.9 instead of 30.3, FAN-Trans 37.8 instead of
+        # 36.2.
+        disable_bias_correction=True,
+        # It moves scale from activations to weights in front of a transformer's matrix products. On FAN-Trans it took
+        # ten times as long as everything else and changed nothing (18.5 dB with and without).
+        smooth_quant_alphas=advanced.AdvancedSmoothQuantParameters(convolution=-1, matmul=-1),
+    )
+
+
 def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy that NNCF can address: every node named, shapes inferred, the default operator set first."""
+    """A copy for NNCF: all nodes named, shapes inferred, the default operator set first."""
     model = copy.deepcopy(model)
     name_nodes(model)
     sets = sorted(model.opset_import, key=lambda entry: entry.domain not in ("", "ai.onnx"))
@@ -108,7 +107,7 @@ def prepared(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def nncf_version() -> str:
-    """Version of NNCF that is installed."""
+    """Version of the installed NNCF."""
     from importlib.metadata import version
 
     return version("nncf")
@@ -116,7 +115,7 @@ def nncf_version() -> str:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep NNCF's log and its progress bars off the terminal: standard output belongs to the result."""
+    """Suppress NNCF's log and progress bars: standard output is for results."""
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import nncf

@@ -1,11 +1,11 @@
-"""Ranges of INT8 activations, chosen so that every crop looked at counts alike.
+"""Ranges of INT8 activations, chosen so that all crops have the same weight.
 
-The largest value that any crop shows is a bad range where few crops show far larger ones: in a FAN whose sums grow
-unchecked, two crops in a hundred reach 40 times what the others do, and leave these 3 of 127 levels. The mean of the
-crops' largest values is a bad range where most crops show little: it cuts off expressions. So the range is searched:
-of the largest and smaller ones down to 1/64 of it, the one whose error (rounding of what is inside, cutting off what
-is outside) is smallest, relative to each crop's own values and on average over crops. The error is taken as an
-amplitude: decisions flip in proportion to it, and squared, one odd crop would weigh as much as sixty others.
+The largest value over all crops is a bad range if a few crops have much larger values than the rest: in a FAN with
+unbounded sums, two crops in a hundred reach 40 times the values of the others and leave these 3 of 127 levels. The mean
+of the crops' largest values is a bad range if most crops show little: it clips expressions. So the range is searched
+for: among the largest and smaller ones down to 1/64 of it, the one with the smallest error (from rounding inside and
+clipping outside), relative to each crop's values and averaged over crops. The error is an amplitude: decisions flip in
+proportion to it, and squared, one unusual crop would have the weight of sixty others.
 """
 
 from __future__ import annotations
@@ -17,29 +17,21 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from edgeau.optimize.finish.qdq import (
-    DEQUANTIZE,
-    QUANTIZE,
-    is_weight,
-    quantizer_of,
-    scale_of,
-    set_parameters,
-    zero_point_of,
-)
+from edgeau.optimize.finish.qdq import is_weight, quantizer_of, scale_of, set_parameters, zero_point_of
 from edgeau.optimize.onnx_graph.graph import Graph
-
-from .calibration import some
-from .emulate import run_each
+from edgeau.optimize.onnx_graph.operators import DEQUANTIZE, QUANTIZE
+from edgeau.optimize.onnx_graph.session import run_each
+from edgeau.optimize.samples import some
 
 # Steps of a factor of 2 ** 0.25.
 CANDIDATES = 2.0 ** (-np.arange(25) / 4)
 BINS = 1024
-MOST_CROPS = 64
+MAX_CROPS = 64
 
 
 @dataclass
 class _Group:
-    """Quantizers that share one scale, and what each candidate range costs summed over crops and tensors.
+    """Quantizers that share one scale, and the error of each candidate range, summed over crops and tensors.
 
     Attributes:
         steps: see `_steps`.
@@ -51,17 +43,17 @@ class _Group:
 
 
 def refine_ranges(quantized: onnx.ModelProto, samples: Sequence[dict[str, np.ndarray]]) -> onnx.ModelProto:
-    """A copy in which each activation's scale is the best of several, none larger than it was.
+    """A copy in which each activation's scale is the best of several, none larger than before.
 
     Args:
-        quantized: Q/DQ model whose scales cover (nearly) all values of the samples; weights and zero points are left.
-        samples: the graph's inputs by name, one crop each; MOST_CROPS from all over them are looked at.
+        quantized: Q/DQ model whose scales cover (nearly) all values on the samples; weights and zero points stay.
+        samples: the graph's inputs by name, one crop each; at most MAX_CROPS, evenly spread, are used.
     """
     graph = Graph(quantized)
     groups = _groups(graph)
     names = sorted({node.input[0] for group in groups for node in group.nodes})
     watched = _watched(quantized, names)
-    for outputs in run_each(watched, some(samples, MOST_CROPS), optimized=True):
+    for outputs in run_each(watched, some(samples, MAX_CROPS), optimized=True):
         values = dict(zip(names, outputs[-len(names) :], strict=True)) if names else {}
         for group in groups:
             for node in group.nodes:
@@ -74,7 +66,7 @@ def refine_ranges(quantized: onnx.ModelProto, samples: Sequence[dict[str, np.nda
 
 
 def _groups(graph: Graph) -> list[_Group]:
-    """Quantizers of activations with one scale each; those of exactly one scale were given it together."""
+    """Quantizers of activations, grouped by scale; NNCF gives equal scales to quantizers that must share them."""
     groups: dict[tuple[float, float, float], _Group] = {}
     for node in graph.of_type(QUANTIZE):
         scale, zero_point = scale_of(graph, node), zero_point_of(graph, node)
@@ -85,7 +77,7 @@ def _groups(graph: Graph) -> list[_Group]:
 
 
 def _steps(graph: Graph, node: onnx.NodeProto) -> tuple[float, float, float]:
-    """A quantizer's step, and the smallest and largest value that it can express."""
+    """A quantizer's step, and the smallest and largest value of its range."""
     scale, zero_point = scale_of(graph, node), zero_point_of(graph, node)
     assert scale is not None
     assert zero_point is not None
@@ -94,7 +86,7 @@ def _steps(graph: Graph, node: onnx.NodeProto) -> tuple[float, float, float]:
 
 
 def _noise(value: np.ndarray, step: float, low: float, high: float) -> np.ndarray:
-    """Error energy of each candidate on one crop's tensor, as a share of the tensor's energy."""
+    """Error energy of each candidate on one crop's tensor, relative to the tensor's energy."""
     energy = float(np.square(value, dtype=np.float64).sum())
     if energy == 0:
         return np.zeros(len(CANDIDATES))
@@ -102,7 +94,7 @@ def _noise(value: np.ndarray, step: float, low: float, high: float) -> np.ndarra
     middles = (edges[:-1] + edges[1:]) / 2
     factors = CANDIDATES[:, None]
     cut = np.maximum(np.maximum(middles - high * factors, low * factors - middles), 0)
-    # Zeros, which a ReLU makes many of, are exact at any step.
+    # Zeros, of which ReLU outputs many, are exact with any step.
     inside = np.count_nonzero(value) - (counts * (cut > 0)).sum(axis=1)
     rounded: np.ndarray = inside * np.square(step * CANDIDATES) / 12
     return ((counts * np.square(cut)).sum(axis=1) + rounded) / energy
@@ -121,7 +113,7 @@ def _rescale(graph: Graph, node: onnx.NodeProto, factor: float) -> None:
 
 
 def _watched(quantized: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
-    """The model without rounding of activations, these tensors behind its outputs."""
+    """The model without Q/DQ of activations and with these tensors as additional outputs."""
     graph = Graph(quantized)
     for node in graph.of_type(DEQUANTIZE):
         source = quantizer_of(graph, node)

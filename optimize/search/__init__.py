@@ -1,1 +1,1 @@
-"""What runs best on this device, found by measuring."""
+"""Finding what runs best on this device, by measuring."""

@@ -1,16 +1,16 @@
-"""Energy of an inference, from the counters that the kernel publishes.
+"""Energy per inference, from counters of the kernel.
 
-Three sources, all plain files:
+There are three sources, all plain files:
 - RAPL of x86 (``/sys/class/powercap/intel-rapl:N/energy_uj``, microjoules, wraps at ``max_energy_range_uj``);
 - the INA3221 monitors of a Jetson (``/sys/bus/i2c/drivers/ina3221/*/hwmon/*``: ``inN_label``, ``inN_input`` in mV,
-  ``currN_input`` in mA). Boards with a rail for the whole module (``VDD_IN``, ``POM_5V_IN``) are measured there, others
-  by the sum of their rails;
-- the INA238 at a Jetson Thor's input, which sees the module and its carrier (``/sys/class/hwmon/hwmonN`` whose ``name``
-  is ``ina238``: ``power1_input`` in microwatts; the kernel's documentation of ina238). Thor's INA3221 leaves out what
-  doesn't pass its rails, so the INA238 is preferred (NVIDIA's forum, topic 366461).
+  ``currN_input`` in mA). On boards with a rail for the whole module (``VDD_IN``, ``POM_5V_IN``) only that is read, on
+  others the sum of all rails;
+- the INA238 at a Jetson Thor's input, which measures the module and its carrier (``/sys/class/hwmon/hwmonN`` whose
+  ``name`` is ``ina238``: ``power1_input`` in microwatts; the kernel's documentation of ina238). Thor's INA3221 misses
+  what doesn't pass its rails, so the INA238 is preferred (NVIDIA's forum, topic 366461).
 
-A thread samples while the work runs. Idle power is taken before, so that the net figure is what the work added. Where
-there is no counter, the result says so and why; it is never zero.
+A thread samples while the work runs. Idle power is measured before, so that net energy is what the work added. Without
+a counter the result says why there is none; it is never zero.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ _NO_RAIL = ("sum of shunt voltages", "NC")
 
 @dataclass(frozen=True)
 class Energy:
-    """Energy of the measured calls, or why there is none.
+    """Energy per call, or why it is unknown.
 
     Attributes:
-        source: ``rapl``, ``ina3221``, ``ina238``, or None where nothing can be read.
-        reason: why it is unavailable; "" where it is.
-        rails: names of the counters that were summed.
+        source: ``rapl``, ``ina3221``, ``ina238``, or None where there is no counter.
+        reason: why there is none, else "".
+        rails: names of the counters that are summed.
         idle_w, active_w: mean power before, and during the work.
-        energy_mj: energy of one call, in millijoules.
-        net_energy_mj: the same less idle power times the call's duration.
+        energy_mj: energy per call, in millijoules.
+        net_energy_mj: the same without idle power.
     """
 
     source: str | None
@@ -51,13 +51,13 @@ class Energy:
 
 @dataclass(frozen=True)
 class Meter:
-    """A way to read energy: ``joules`` grows for as long as ``sample`` is called often enough.
+    """A set of energy or power counters.
 
     Attributes:
         source: ``rapl``, ``ina3221`` or ``ina238``.
         rails: names of its counters.
         read: for RAPL the microjoules of each counter, for the others the watts of each rail.
-        wraps: for RAPL where each counter wraps, in microjoules; empty for the others.
+        wraps: for RAPL the value at which each counter wraps, in microjoules; empty for the others.
     """
 
     source: str
@@ -67,13 +67,13 @@ class Meter:
 
 
 def find_meter(root: Path = Path("/")) -> Meter | str:
-    """The energy counter below ``root``, or the reason why there is none."""
+    """The energy counter of the system at ``root``, or the reason why there is none."""
     jetson = _ina238(root) or _ina3221(root)
     if jetson is not None:
         return jetson
     zones = sorted((root / "sys/class/powercap").glob("intel-rapl:[0-9]"))
     if not zones:
-        return "neither RAPL (/sys/class/powercap) nor INA3221 or INA238 (Jetson) is on this machine"
+        return "this machine has neither RAPL (/sys/class/powercap) nor INA3221 or INA238 (Jetson)"
     files = [zone / "energy_uj" for zone in zones]
     try:
         for file in files:
@@ -88,7 +88,7 @@ def find_meter(root: Path = Path("/")) -> Meter | str:
 
 
 class Sampler:
-    """Adds up the energy of the block it stands around.
+    """Context manager that measures the energy of its block.
 
     Attributes:
         joules: energy of the block, once it has ended.
@@ -124,21 +124,21 @@ class Sampler:
             steps = zip(values, self._last, self._meter.wraps, strict=True)
             self.joules += sum((new - old) % wrap for new, old, wrap in steps) / 1e6
         else:
-            # Trapezoid between two readings of power.
+            # Trapezoidal rule between two readings of power.
             self.joules += (sum(values) + sum(self._last)) / 2 * elapsed
         self.seconds += elapsed
         self._last, self._last_time = values, now
 
 
 def idle_power_w(meter: Meter, seconds: float = 0.5) -> float:
-    """Mean power while nothing of ours runs."""
+    """Mean power while this process sleeps."""
     with Sampler(meter) as sampler:
         time.sleep(seconds)
     return sampler.joules / sampler.seconds
 
 
 def energy_of(meter: Meter, idle_w: float, joules: float, seconds: float, calls: int) -> Energy:
-    """Energy of one of ``calls`` calls that took ``joules`` and ``seconds`` together."""
+    """Energy per call, of ``calls`` calls that took ``joules`` and ``seconds`` in total."""
     return Energy(
         source=meter.source,
         rails=meter.rails,
@@ -162,7 +162,7 @@ def _ina238(root: Path) -> Meter | None:
 
 
 def _ina3221(root: Path) -> Meter | None:
-    """Rails of the monitors, the module's total alone where a board has it."""
+    """The rails of the monitors; only the module's total where a board has it."""
     rails: dict[str, tuple[Path, Path]] = {}
     for label in sorted((root / "sys/bus/i2c/drivers/ina3221").glob("*/hwmon/hwmon*/in*_label")):
         name, number = label.read_text().strip(), label.name[2 : -len("_label")]

@@ -1,4 +1,4 @@
-"""The variants that a search needs, made within its time: in a process that is ended where they take too long."""
+"""Making the variants that a search needs, in a process that is killed if they take too long."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ import onnx
 
 from edgeau.optimize.half.variant import NAME as FP16
 from edgeau.optimize.half.variant import add_fp16
-from edgeau.optimize.quantization.flavours import TARGETS
-from edgeau.optimize.quantization.quantize import QuantizeOptions, quantize_package, store
+from edgeau.optimize.quantization.flavours import FLAVOURS
+from edgeau.optimize.quantization.quantize import QuantizeOptions, quantize_package
+from edgeau.optimize.variants import store
 from edgeau.runtime.backends import missing
 from edgeau.runtime.errors import EdgeauError, InputError, MissingExtraError
 from edgeau.runtime.package import Package
@@ -25,70 +26,70 @@ _POLL_S = 0.1
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What to make.
+class MissingVariants:
+    """What a package lacks, and how to make it.
 
     Attributes:
-        calibration, evaluation: data specifications; without the second, parity is measured on the first.
-        targets: names of TARGETS.
-        half: whether FP16 is made.
-        samples: how many crops INT8 is calibrated on.
-        eval_samples: how many crops parity is measured on; as many as the search reads, or an AU that is present in one
-            of its crops may be absent here, which is refused.
+        calibration, evaluation: data specifications; without evaluation data, parity is measured on calibration data.
+        flavours: names of FLAVOURS.
+        half: whether FP16 is missing.
+        samples: number of crops to calibrate INT8 on.
+        eval_samples: number of crops to measure parity on; the same as in the search, because with fewer an AU might
+            have no positive crop, which is refused.
         seed: of random choices.
     """
 
     calibration: str
     evaluation: str | None
-    targets: tuple[str, ...]
+    flavours: tuple[str, ...]
     half: bool
     samples: int
     eval_samples: int
     seed: int
 
 
-def wanted_variants(
+def missing_variants(
     package: Package, calibration: str, evaluation: str | None, samples: int, eval_samples: int, seed: int
-) -> Wanted:
+) -> MissingVariants:
     """INT8 for each backend of this machine and FP16, as far as the package lacks them.
 
-    None for TensorRT, which runs engines: a search tries those that `edgeau build` made, and no ONNX file.
+    Not for TensorRT, which runs engines: a search uses those that `edgeau build` made, not ONNX files.
     """
     have = {variant.name for variant in package.manifest.variants}
-    here = [t for t in TARGETS.values() if t.backend != "tensorrt" and missing(t.backend) is None]
-    targets = tuple(target.name for target in here if target.variant not in have)
-    return Wanted(calibration, evaluation, targets, FP16 not in have, samples, eval_samples, seed)
+    here = [t for t in FLAVOURS.values() if t.backend != "tensorrt" and missing(t.backend) is None]
+    flavours = tuple(flavour.name for flavour in here if flavour.variant not in have)
+    return MissingVariants(calibration, evaluation, flavours, FP16 not in have, samples, eval_samples, seed)
 
 
 def add_variants(
-    package: Package, wanted: Wanted, deadline: float, progress: Callable[[str], None]
+    package: Package, lacking: MissingVariants, deadline: float, progress: Callable[[str], None]
 ) -> tuple[Package, dict[str, str]]:
-    """Make variants until a time by `time.monotonic`.
+    """Make variants until a deadline by `time.monotonic`.
 
     Returns:
-        The package with what was made, and by name why the rest was not.
+        The package with the new variants, and why the others were not made, by name.
 
     Raises:
-        InputError, EdgeauError: as `quantize_package` and `add_fp16`; the package is as it was then.
+        InputError, EdgeauError: as `quantize_package` and `add_fp16`; the package is unchanged then.
     """
-    names = [TARGETS[name].variant for name in wanted.targets] + [FP16] * wanted.half
+    names = [FLAVOURS[name].variant for name in lacking.flavours] + [FP16] * lacking.half
     if not names:
         return package, {}
     with tempfile.TemporaryDirectory(prefix="edgeau-") as folder:
         copy = package.copy_to(Path(folder) / package.path.name)
-        _work_until(deadline, copy, wanted, progress)
-        made = Package.open(copy.path)
-        found = {variant.name: variant for variant in made.manifest.variants}
+        _work_until(deadline, copy, lacking, progress)
+        copy = Package.open(copy.path)
+        variants = {variant.name: variant for variant in copy.manifest.variants}
         for name in names:
-            if name in found:
-                package = store(package, found[name], onnx.load(made.file(found[name])))
-    return package, {name: "not made in the time given; more --minutes" for name in names if name not in found}
+            if name in variants:
+                package = store(package, variants[name], onnx.load(copy.file(variants[name])))
+    return package, {name: "not made in the time given; more --minutes" for name in names if name not in variants}
 
 
-def _work_until(deadline: float, copy: Package, wanted: Wanted, progress: Callable[[str], None]) -> None:
+def _work_until(deadline: float, copy: Package, lacking: MissingVariants, progress: Callable[[str], None]) -> None:
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    worker = context.Process(target=_work, args=(str(copy.path), wanted, sender), daemon=True)
+    worker = context.Process(target=_work, args=(str(copy.path), lacking, sender), daemon=True)
     worker.start()
     sender.close()
     try:
@@ -103,19 +104,19 @@ def _work_until(deadline: float, copy: Package, wanted: Wanted, progress: Callab
             progress(text)
     except EOFError as error:
         raise EdgeauError(
-            "the process that makes INT8 and FP16 files ended without a word; was memory short?"
+            "the process that makes INT8 and FP16 files died without a message; was it out of memory?"
         ) from error
     finally:
         worker.kill()
         worker.join()
 
 
-def _work(path: str, wanted: Wanted, sender: Connection) -> None:
-    """Make everything in place, telling the parent how it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends this process
-    tempfile.tempdir = str(Path(path).parent)  # the parent deletes it, even where this process is killed
+def _work(path: str, lacking: MissingVariants, sender: Connection) -> None:
+    """Make all variants in place and send the parent process how it went."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent kills this process
+    tempfile.tempdir = str(Path(path).parent)  # the parent deletes it, even if this process is killed
     try:
-        _make(path, wanted, lambda text: sender.send(("progress", text)))
+        _make(path, lacking, lambda text: sender.send(("progress", text)))
         sender.send(("done", ""))
     except InputError as error:
         sender.send(("input", str(error)))
@@ -123,17 +124,17 @@ def _work(path: str, wanted: Wanted, sender: Connection) -> None:
         sender.send(("failed", str(error)))
     except ModuleNotFoundError as error:
         sender.send(("failed", str(MissingExtraError(error.name or "a library", "optimize", "making variants"))))
-    except Exception as error:  # noqa: BLE001 - the parent knows nothing but what is sent, whatever the reason
+    except Exception as error:  # noqa: BLE001 - the parent must be told whatever went wrong
         text = " ".join(str(error).split())
         sender.send(("failed", f"INT8 and FP16 files can't be made: {type(error).__name__}: {text}"))
 
 
-def _make(path: str, wanted: Wanted, tell: Callable[[str], None]) -> None:
-    """FP16 first, which takes the least. Each variant is in the package as soon as it is made."""
-    if wanted.half:
+def _make(path: str, lacking: MissingVariants, tell: Callable[[str], None]) -> None:
+    """FP16 first, because it is the fastest to make. Each variant is stored as soon as it is made."""
+    if lacking.half:
         tell("converting to FP16")
-        data = wanted.evaluation or wanted.calibration
-        add_fp16(Package.open(path), data, samples=wanted.eval_samples, seed=wanted.seed)
-    if wanted.targets:
-        options = QuantizeOptions(wanted.targets, wanted.samples, wanted.seed, eval_samples=wanted.eval_samples)
-        quantize_package(path, wanted.calibration, options, evaluation=wanted.evaluation, progress=tell)
+        data = lacking.evaluation or lacking.calibration
+        add_fp16(Package.open(path), data, samples=lacking.eval_samples, seed=lacking.seed)
+    if lacking.flavours:
+        options = QuantizeOptions(lacking.flavours, lacking.samples, lacking.seed, eval_samples=lacking.eval_samples)
+        quantize_package(path, lacking.calibration, options, evaluation=lacking.evaluation, progress=tell)

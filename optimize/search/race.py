@@ -1,10 +1,10 @@
-"""Which of several costs is lowest, measured in turns until the order is statistically settled, or a tie.
+"""Which of several costs is lowest, measured in turns until the order, or a tie, is statistically settled.
 
-Rounds are A B C, C A B, ...: everybody is measured once a round, in random order, so that a change of clock or load
-falls on all alike, and costs are compared round by round. The ratio of two runners is the median of their ratios by
+Rounds are A B C, C A B, ...: each runner is measured once per round, in random order, so that changes of clock or load
+affect all alike, and costs are compared round by round. The ratio of two runners is the median of their ratios per
 round; its interval is the distribution-free one between order statistics, whose coverage is a sum of binomial
-probabilities (Thompson, 1936). A loser is told by an interval of 99.95%, which leaves room for looking after every
-round; a tie by one of 90% that lies within SAME_WITHIN (two one-sided tests at 5%).
+probabilities (Thompson, 1936). A loser is decided by an interval of 99.95%, which allows for testing after each round;
+a tie by one of 90% within SAME_WITHIN (two one-sided tests at 5%).
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ _EARLY_ROUNDS, _HOPELESS = 3, 1.5
 
 @dataclass
 class RaceResult:
-    """How a race ended.
+    """The result of a race.
 
     Attributes:
-        costs: cost by round of each runner; who fell out has fewer rounds.
-        leader: lowest median cost among those that were never found costlier than another.
-        ties: those that can't be told from the leader, by name, with the reason.
-        losers: those that are costlier, by name, with the reason.
-        rounds: rounds run.
-        settled: whether every other runner is a loser or within SAME_WITHIN of the leader; False where time ran out.
+        costs: cost per round of each runner; losers have fewer rounds.
+        leader: lowest median cost among those that have not lost.
+        ties: runners that can't be distinguished from the leader, with the reason.
+        losers: runners with higher costs, with the reason.
+        rounds: number of rounds.
+        settled: whether all others are losers or within SAME_WITHIN of the leader; False if time ran out.
     """
 
     costs: dict[str, list[float]]
@@ -55,10 +55,10 @@ def race(
     """Measure runners in turns.
 
     Args:
-        runners: name -> a function that does one measurement and returns its cost, above 0.
-        deadline: by ``clock``; no measurement starts after it, but everybody is measured once.
-        keep: names that are measured to the end even where they lose.
-        max_rounds: end there if nothing is settled before.
+        runners: by name, functions that make one measurement and return a cost above 0.
+        deadline: by ``clock``; no measurement starts after it, except that each runner is measured once.
+        keep: names of runners that are measured to the end even if they lose.
+        max_rounds: the race ends after this many rounds even if nothing is settled.
         seed: of the order in each round.
         clock: seconds.
     """
@@ -70,7 +70,7 @@ def race(
             if result.rounds == 0 or clock() < deadline:
                 result.costs[live[index]].append(runners[live[index]]())
         result.rounds += 1
-        _judge(result, live)
+        _rank(result, live)
         live = [name for name in live if name not in result.losers or name in keep]
         if result.settled:
             break
@@ -84,7 +84,7 @@ def ratio(cost: Sequence[float], other: Sequence[float]) -> float:
 
 
 def ratio_interval(cost: Sequence[float], other: Sequence[float], coverage: float) -> tuple[float, float]:
-    """Interval that holds the true `ratio` with at least this probability, (0, infinity) where rounds are too few."""
+    """Confidence interval of `ratio` with at least this coverage, (0, infinity) where there are too few rounds."""
     common = min(len(cost), len(other))
     ratios = np.sort(np.divide(cost[:common], other[:common]))
     tail, rank = 0.0, 0
@@ -96,8 +96,8 @@ def ratio_interval(cost: Sequence[float], other: Sequence[float], coverage: floa
     return (float(ratios[rank - 1]), float(ratios[common - rank])) if rank else (0.0, math.inf)
 
 
-def _judge(result: RaceResult, live: Sequence[str]) -> None:
-    """Sort the runners into losers, ties and the leader, as far as the rounds so far allow."""
+def _rank(result: RaceResult, live: Sequence[str]) -> None:
+    """Sort the runners into losers, ties and the leader, as far as the rounds so far tell."""
     contenders = [name for name in live if name not in result.losers]
     result.leader = min(contenders, key=lambda name: float(np.median(result.costs[name])))
     best = result.costs[result.leader]

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 from edgeau.benchmarks import quantization_table as table
 from edgeau.benchmarks.rival_quantizers import olive_static
 from edgeau.optimize.half.variant import add_fp16
-from edgeau.optimize.quantization.calibration import graph_inputs
+from edgeau.optimize.samples import graph_inputs
 from edgeau.optimize.scoring import Scorer
 from edgeau.runtime.crop_set import CropSet
 from edgeau.runtime.crop_source import read_crops

@@ -20,10 +20,12 @@ from edgeau.runtime.manifest import CropSpec, InputSpec, Manifest, NeutralSpec, 
 from edgeau.runtime.package import Package
 
 SIZE_PX = 32
+CROP_PX = 48
+AUS = ("AU01", "AU02", "AU04", "AU12")
 
 
 class NetBuilder:
-    """Collects nodes and weights; each method returns the name of the tensor that it made."""
+    """Collects nodes and weights; each method returns the name of the tensor that it adds."""
 
     def __init__(self, seed: int = 0) -> None:
         self.nodes: list[onnx.NodeProto] = []
@@ -51,9 +53,16 @@ class NetBuilder:
         weight = self.const(self.weight(made, read // group, kernel, kernel))
         bias = self.const((self.random.normal(size=made) * 0.05).astype(np.float32))
         return self.op(
-            "Conv", x, weight, bias, name=name, kernel_shape=[kernel] * 2, strides=[stride] * 2,
-            pads=[kernel // 2] * 4, group=group,
-        )  # fmt: skip
+            "Conv",
+            x,
+            weight,
+            bias,
+            name=name,
+            kernel_shape=[kernel] * 2,
+            strides=[stride] * 2,
+            pads=[kernel // 2] * 4,
+            group=group,
+        )
 
     def pair(
         self, x: str, scale: float | np.ndarray, zero_point: np.ndarray | None = None, name: str = "", **attributes
@@ -78,9 +87,15 @@ class NetBuilder:
         return self.op("DequantizeLinear", *inputs, name=name, **attributes)
 
     def model(
-        self, inputs: dict[str, list], outputs: dict[str, list], opset: int = 17, input_type: int = TensorProto.FLOAT,
-        output_type: int = TensorProto.FLOAT, ir_version: int = 8, extra_domains: tuple[str, ...] = (),
-    ) -> onnx.ModelProto:  # fmt: skip
+        self,
+        inputs: dict[str, list],
+        outputs: dict[str, list],
+        opset: int = 17,
+        input_type: int = TensorProto.FLOAT,
+        output_type: int = TensorProto.FLOAT,
+        ir_version: int = 8,
+        extra_domains: tuple[str, ...] = (),
+    ) -> onnx.ModelProto:
         graph = helper.make_graph(
             self.nodes,
             "net",
@@ -146,42 +161,9 @@ def nncf_cnn(toy_cnn: onnx.ModelProto, pictures) -> onnx.ModelProto:
         return nncf.quantize(toy_cnn, nncf.Dataset(pictures(32, 1)), subset_size=32)
 
 
-CROP_PX = 48
-AUS = ("AU01", "AU02", "AU04", "AU12")
-
-
-class PackageNet:
-    """Collects nodes and weights of a model under construction."""
-
-    def __init__(self, seed: int) -> None:
-        self.nodes: list[onnx.NodeProto] = []
-        self.weights: list[onnx.TensorProto] = []
-        self.random = np.random.default_rng(seed)
-
-    def const(self, value: np.ndarray) -> str:
-        name = f"w{len(self.weights)}"
-        self.weights.append(numpy_helper.from_array(np.asarray(value), name))
-        return name
-
-    def op(self, kind: str, *inputs: str, **attributes: object) -> str:
-        name = f"n{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, list(inputs), [f"{name}_out"], name=name, **attributes))
-        return f"{name}_out"
-
-    def conv(self, x: str, fan_in: int, fan_out: int, kernel: int = 3, stride: int = 1, group: int = 1) -> str:
-        shape = (fan_out, fan_in // group, kernel, kernel)
-        scale = np.sqrt(2.0 / np.prod(shape[1:]))
-        weight = self.const((self.random.normal(size=shape) * scale).astype(np.float32))
-        bias = self.const((self.random.normal(size=fan_out) * 0.05).astype(np.float32))
-        pad = kernel // 2
-        return self.op(
-            "Conv", x, weight, bias, kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=[pad] * 4, group=group
-        )
-
-
 def cednn_like(seed: int = 0, size_px: int = CROP_PX) -> onnx.ModelProto:
     """uint8 `face` and `neutral` [N, H, W, 3] -> `au` [N, 4]: difference maps added to a grouped residual trunk."""
-    g = PackageNet(seed)
+    g = NetBuilder(seed)
     inverse = g.const(np.float32(1 / 255))
 
     def prepared(name: str) -> str:
@@ -211,7 +193,7 @@ def cednn_like(seed: int = 0, size_px: int = CROP_PX) -> onnx.ModelProto:
         for name in ("face", "neutral")
     ]
     output = helper.make_tensor_value_info("au", TensorProto.FLOAT, ["batch", len(AUS)])
-    graph = helper.make_graph(g.nodes, "cednn_like", inputs, [output], g.weights)
+    graph = helper.make_graph(g.nodes, "cednn_like", inputs, [output], g.tensors)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     onnx.checker.check_model(model, full_check=True)
     return onnx.shape_inference.infer_shapes(model)
@@ -238,7 +220,7 @@ def foreign_model(
     layout: str = "nchw", batch: int | str = 1, channels: int = 3, size: int | str = CROP_PX, opset: int = 17
 ) -> onnx.ModelProto:
     """Somebody else's model: float input, logits out, a reshape that fixes the batch where ``batch`` is a number."""
-    g = PackageNet(seed=3)
+    g = NetBuilder(seed=3)
     x = "input"
     if layout == "nhwc":
         x = g.op("Transpose", x, perm=[0, 3, 1, 2])
@@ -253,7 +235,7 @@ def foreign_model(
         "foreign",
         [helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [batch, len(AUS)])],
-        g.weights,
+        g.tensors,
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
 

@@ -14,6 +14,7 @@ from edgeau.runtime.choose import Choice, choose
 from edgeau.runtime.device import fingerprint
 from edgeau.runtime.errors import BackendError, InputError, PackageError
 from edgeau.runtime.package import Package, shipped_package
+from edgeau.runtime.selection import Selection
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def test_unmeasured_fp32_is_chosen_and_the_reason_says_so(package: Package) -> N
 
 def test_what_measured_best_on_this_device_is_chosen(package: Package) -> None:
     pytest.importorskip("openvino")
-    best = {"variant": "fp32", "backend": "openvino", "threads": 2, "objective": "latency"}
+    best = Selection(variant="fp32", backend="openvino", threads=2, objective="latency")
     package = package.with_manifest(dataclasses.replace(package.manifest, selection={fingerprint(): best}))
     choice = choose(package)
     assert (choice.backend, choice.threads) == ("openvino", 2)
@@ -38,7 +39,7 @@ def test_what_measured_best_on_this_device_is_chosen(package: Package) -> None:
 
 
 def test_the_batch_that_measured_best_is_handed_on(package: Package) -> None:
-    best = {"variant": "fp32", "backend": "onnxruntime", "threads": 2, "batch": 16, "objective": "throughput"}
+    best = Selection(variant="fp32", backend="onnxruntime", threads=2, batch=16, objective="throughput")
     choice = choose(package.with_manifest(dataclasses.replace(package.manifest, selection={fingerprint(): best})))
     assert choice.batch == 16
     assert "for throughput, 16 faces at a time," in choice.reason
@@ -46,14 +47,14 @@ def test_the_batch_that_measured_best_is_handed_on(package: Package) -> None:
 
 
 def test_a_measured_variant_that_is_gone_is_passed_over(package: Package) -> None:
-    best = {"variant": "int8-ort", "backend": "onnxruntime", "threads": 2}
+    best = Selection(variant="int8-ort", backend="onnxruntime", threads=2)
     choice = choose(package.with_manifest(dataclasses.replace(package.manifest, selection={fingerprint(): best})))
     assert choice.variant == "fp32"
     assert "not measured" in choice.reason
 
 
 def test_a_measurement_of_another_device_counts_for_nothing(package: Package) -> None:
-    best = {"variant": "fp32", "backend": "openvino", "threads": 2}
+    best = Selection(variant="fp32", backend="openvino", threads=2)
     package = package.with_manifest(dataclasses.replace(package.manifest, selection={"elsewhere": best}))
     assert choose(package).backend == "onnxruntime"
 

@@ -37,6 +37,11 @@ def test_a_manifest_survives_json() -> None:
         (lambda m: m.update(asu=[]), "unknown field 'asu'"),
         (lambda m: m.update(thresholds=[0.5]), "1 thresholds for 2 aus"),
         (lambda m: m.update(thresholds=["x", 1]), r"thresholds\[0\]: expected float"),
+        (lambda m: m.update(thresholds=[0.5, float("nan")]), "finite number"),
+        (lambda m: m.update(thresholds=[0.5, 1.5]), "thresholds must be in 0..1"),
+        (lambda m: m["inputs"][0].update(height=0), "sizes of crop and inputs must be 1 or more, got 0"),
+        (lambda m: m["crop"].update(size_px=-4), "1 or more, got -4"),
+        (lambda m: m["variants"][0].update(backends=["onnxrt"]), "backend is 'onnxrt'"),
         (lambda m: m.update(schema_version=99), "schema_version is 99"),
         (lambda m: m["neutral"].update(policy="sometimes"), "sometimes"),
         (lambda m: m["variants"][0].update(precision="int3"), "int3"),
@@ -52,6 +57,41 @@ def test_what_is_wrong_is_named(change: Any, message: str) -> None:
     change(value)
     with pytest.raises(PackageError, match=message):
         Manifest.from_json(value)
+
+
+# As `edgeau optimize` wrote it before selections were dataclasses, shortened.
+WRITTEN = {
+    "label": "fp32 on openvino, 1 thread", "variant": "fp32", "backend": "openvino", "threads": 1, "batch": 1,
+    "settled": True, "rounds": 14, "ms_per_crop": 0.51, "fp32_ms_per_crop": 1.25, "times_fp32": 0.41,
+    "ties": {}, "losers": {"int8-ort on onnxruntime": "mean AU F1 0.5000, FP32 0.6000: falls more than 0.005"},
+    "measured": [
+        {
+            "label": "fp32 on openvino, 1 thread", "variant": "fp32", "backend": "openvino", "threads": 1, "batch": 1,
+            "ms_per_crop": 0.51, "ms_per_crop_by_round": [0.5, 0.52],
+        }
+    ],
+    "measured_at": "2026-11-20T12:00:00Z", "objective": "latency", "max_drop": 0.005, "load_average": 0.3,
+    "accuracy": {"fp32 on openvino": 0.6}, "metric": "mean AU F1", "judged_on": 200,
+}  # fmt: skip
+
+
+def test_a_selection_is_read_as_earlier_versions_wrote_it() -> None:
+    manifest = Manifest.from_json({**as_json(), "selection": {"x86, 2 cores": WRITTEN}})
+    selection = manifest.selection["x86, 2 cores"]
+    assert (selection.variant, selection.backend, selection.threads, selection.judged_on) == (
+        "fp32",
+        "openvino",
+        1,
+        200,
+    )
+    assert selection.measured[0].ms_per_crop_by_round == (0.5, 0.52)
+    assert Manifest.from_json(json.loads(json.dumps(manifest.to_json()))) == manifest
+
+
+def test_a_wrong_value_in_a_selection_is_named() -> None:
+    wrong = {**WRITTEN, "threads": "two"}
+    with pytest.raises(PackageError, match=r"selection\['here'\]: threads: expected int, got 'two'"):
+        Manifest.from_json({**as_json(), "selection": {"here": wrong}})
 
 
 def test_an_unknown_variant_lists_those_that_exist() -> None:

@@ -14,6 +14,7 @@ from edgeau.runtime import leftovers
 from edgeau.runtime.errors import InputError, PackageError
 from edgeau.runtime.manifest import InputSpec, Manifest, Variant
 from edgeau.runtime.package import Package
+from edgeau.runtime.selection import Selection
 
 EMPTY = Manifest("tiny", "imported", ("AU12",), (0.5,), (InputSpec("face", 8, 8),))
 FP32 = Variant("fp32", "fp32.onnx", "", 0, "fp32", ("onnxruntime",))
@@ -150,7 +151,7 @@ def test_writers_at_the_same_time_lose_nothing(package: Package) -> None:
 
 
 def test_a_replaced_variant_takes_its_measurements_with_it(package: Package) -> None:
-    chosen = {"here": {"variant": "fp32"}, "there": {"variant": "int8"}}
+    chosen = {"here": Selection("fp32", "onnxruntime"), "there": Selection("int8", "onnxruntime")}
     measured = package.update(lambda manifest: dataclasses.replace(manifest, selection=chosen))
     assert set(again(measured, b"second").manifest.selection) == {"there"}
 

@@ -9,7 +9,7 @@ import torch
 
 from edgeau.export.package import export_package
 from edgeau.optimize.predict import predict_model
-from edgeau.optimize.quantization.flavours import TARGETS, Finished, predict_finished
+from edgeau.optimize.quantization.flavours import FLAVOURS, Finished, predict_finished
 from edgeau.optimize.quantization.quantize import QuantizeOptions, quantize_package
 from edgeau.runtime.cli import main
 from edgeau.runtime.crop_source import read_crops
@@ -142,7 +142,7 @@ def error_of_int8(checkpoint, teacher, crop_set, folder):
     _, (made,) = quantize_package(package.path, str(crop_set), QuantizeOptions(("tensorrt",), samples=48))
     crops, manifest = read_crops(str(crop_set), package.manifest.crop), package.manifest
     reference = predict_model(onnx.load(str(taught.path / "fp32.onnx")), "onnxruntime", crops, manifest)
-    outputs = predict_finished(Finished(TARGETS["tensorrt"], made.model, ()), crops, manifest)
+    outputs = predict_finished(Finished(FLAVOURS["tensorrt"], made.model, ()), crops, manifest)
     return np.abs(outputs - reference).mean()
 
 

@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 from edgeau.optimize.finish import finish
-from edgeau.optimize.quantization.emulate import run
+from edgeau.optimize.onnx_graph.session import run
 from edgeau.runtime.backends import BackendOptions, open_backend
 from edgeau.runtime.parity import sqnr_db
 

@@ -10,7 +10,8 @@ import onnx
 import pytest
 
 from edgeau.optimize.finish import finish
-from edgeau.optimize.quantization.emulate import emulate_tensorrt, run_each
+from edgeau.optimize.onnx_graph.session import run_each
+from edgeau.optimize.quantization.emulate import emulate_tensorrt
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.parity import sqnr_db
 

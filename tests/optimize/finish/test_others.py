@@ -8,7 +8,8 @@ import pytest
 
 from edgeau.optimize.finish import finish
 from edgeau.optimize.lint import lint
-from edgeau.optimize.quantization.emulate import emulate_tensorrt, run_each
+from edgeau.optimize.onnx_graph.session import run_each
+from edgeau.optimize.quantization.emulate import emulate_tensorrt
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.parity import sqnr_db
 

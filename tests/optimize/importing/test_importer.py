@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgeau.optimize.importing.importer import ImportOptions, activate, import_model
 from edgeau.optimize.importing.wrap import Wrapping, prepare
-from edgeau.optimize.onnx_graph.model_file import session
+from edgeau.optimize.onnx_graph.session import open_session
 from edgeau.optimize.quantization.quantize import QuantizeOptions, quantize_package
 from edgeau.runtime.backends import open_backend
 from edgeau.runtime.cli import main
@@ -44,7 +44,7 @@ def test_preparation_goes_into_the_graph(make_foreign, images, tmp_path):
     package = import_model(file, tmp_path / "p.edgeau", ImportOptions(AUS, wrapping))
     bgr = images[..., ::-1].astype(np.float32) / 255
     planes = ((bgr - np.array(mean)) / np.array(std)).transpose(0, 3, 1, 2).astype(np.float32)
-    runner = session(onnx.load(file))
+    runner = open_session(onnx.load(file))
     logits = np.concatenate([runner.run(None, {"input": planes[i : i + 1]})[0] for i in range(3)])
     np.testing.assert_allclose(_run(package, images), 1 / (1 + np.exp(-logits)), atol=1e-5)
 
@@ -84,7 +84,7 @@ def test_intensities_become_a_share_of_their_maximum(make_foreign, images, tmp_p
     file = _save(make_foreign(batch="N"), tmp_path)
     wrapping = Wrapping(intensity_max=5)
     package = import_model(file, tmp_path / "p.edgeau", ImportOptions(AUS, wrapping))
-    raw = session(onnx.load(file)).run(None, {"input": prepare(images, wrapping)})[0]
+    raw = open_session(onnx.load(file)).run(None, {"input": prepare(images, wrapping)})[0]
     np.testing.assert_allclose(_run(package, images), np.clip(raw / 5, 0, 1), atol=1e-5)
     assert package.manifest.thresholds == (0.4,) * 4
 
@@ -118,7 +118,7 @@ def test_names_that_clash_with_ours_are_moved_out_of_the_way(make_foreign, image
 
 def test_an_imported_model_can_be_quantized(make_foreign, calibration, tmp_path):
     package = import_model(_save(make_foreign(), tmp_path), tmp_path / "p.edgeau", ImportOptions(AUS, LOGITS))
-    made, _ = quantize_package(package.path, str(calibration), QuantizeOptions(targets=("onnxruntime", "tensorrt")))
+    made, _ = quantize_package(package.path, str(calibration), QuantizeOptions(flavours=("onnxruntime", "tensorrt")))
     for name in ("int8-ort", "int8-tensorrt"):
         assert made.variant(name).parity.sqnr_db > 30
 
@@ -149,7 +149,7 @@ def _refused(file, folder, capsys, *more, aus="1,2,4,12"):
         ([], "give --activation sigmoid"),
         (["--activation", "sigmoid", "--layout", "nhwc"], "change --layout or --colour"),
         (["--activation", "sigmoid", "--colour", "gray"], "change --layout or --colour"),
-        (["--activation", "sigmoid", "--size", "64"], "48, which the model is fixed to"),
+        (["--activation", "sigmoid", "--size", "64"], "48, the size of the model"),
         (["--activation", "sigmoid", "--mean", "1,2"], "1 or 3"),
         (["--activation", "sigmoid", "--mean", "a"], "numbers such as"),
         (["--activation", "sigmoid", "--std", "0"], "above 0"),

@@ -1,59 +1,16 @@
 from __future__ import annotations
 
 import numpy as np
-import onnx
 import pytest
 
-from edgeau.optimize.onnx_graph.model_file import session
-from edgeau.optimize.quantization.budget import revert
-from edgeau.optimize.quantization.calibration import graph_inputs, read_calibration
-from edgeau.optimize.quantization.nncf_quantize import prepared, quantize_model
+from edgeau.optimize.onnx_graph.session import open_session
 from edgeau.optimize.quantization.quantize import QuantizeOptions, quantize_package
-from edgeau.optimize.quantization.scope import weighted_nodes
 from edgeau.runtime.cli import main
-from edgeau.runtime.manifest import CropSpec, InputSpec, Manifest
 from edgeau.runtime.package import Package
 
 
-@pytest.fixture(scope="module")
-def pair(model, calibration):
-    """The float model with named nodes, what NNCF makes of it, and inputs."""
-    inputs = (InputSpec("face", 48, 48), InputSpec("neutral", 48, 48))
-    manifest = Manifest("toy", "cednn", ("AU01",), (0.5,), inputs, crop=CropSpec(48))
-    crops, _ = read_calibration(str(calibration), manifest, samples=8, seed=0)
-    return prepared(model), quantize_model(model, graph_inputs(crops, manifest)), crops.inputs(True)
-
-
-def _count(model: onnx.ModelProto, kind: str) -> int:
-    return sum(node.op_type == kind for node in model.graph.node)
-
-
 def _run(model, inputs):
-    return session(model).run(["au"], inputs)[0]
-
-
-def test_reverting_every_layer_gives_the_float_model_back(pair):
-    model, quantized, inputs = pair
-    restored = revert(quantized, model, weighted_nodes(model))
-    assert _count(restored, "QuantizeLinear") == _count(restored, "DequantizeLinear") == 0
-    np.testing.assert_allclose(_run(restored, inputs), _run(model, inputs), atol=1e-5)
-
-
-def test_reverting_one_layer_restores_its_weights_and_leaves_the_others_quantized(pair):
-    model, quantized, inputs = pair
-    layers = [n.name for n in model.graph.node if n.op_type == "Conv"]
-    restored = revert(quantized, model, layers[1:2])
-    onnx.checker.check_model(restored)
-    nodes = {n.name: n for n in restored.graph.node}
-    dequantized = {out for n in restored.graph.node if n.op_type == "DequantizeLinear" for out in n.output}
-    assert not set(nodes[layers[1]].input) & dequantized
-    assert all(nodes[name].input[1] in dequantized for name in layers if name != layers[1])
-    assert np.abs(_run(restored, inputs) - _run(model, inputs)).max() < 0.08
-
-
-def test_reverting_nothing_changes_nothing(pair):
-    model, quantized, _ = pair
-    assert revert(quantized, model, ["no such layer"]) == quantized
+    return open_session(model).run(["au"], inputs)[0]
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +48,7 @@ def test_without_a_budget_the_drop_is_reported_and_the_hint_named(hard, calibrat
 
 @pytest.mark.parametrize("target", ["onnxruntime", "tensorrt"])
 def test_the_budget_holds_on_labels_by_putting_layers_back(hard, calibration, labelled, tmp_path, target):
-    options = QuantizeOptions(targets=(target,), max_drop=0.002)
+    options = QuantizeOptions(flavours=(target,), max_drop=0.002)
     package, (made,) = quantize_package(
         hard.path, str(calibration), options, evaluation=str(labelled), out=tmp_path / "held.edgeau"
     )
@@ -121,7 +78,7 @@ def test_without_labels_decisions_are_what_counts(hard, calibration, make_data, 
 
 
 def test_a_budget_that_holds_at_once_leaves_every_layer_quantized(package, calibration, evaluation):
-    options = QuantizeOptions(targets=("onnxruntime",), max_drop=0.2)
+    options = QuantizeOptions(flavours=("onnxruntime",), max_drop=0.2)
     _, (made,) = quantize_package(package.path, str(calibration), options, evaluation=str(evaluation))
     assert made.restored.held
     assert made.restored.reverted == ()

@@ -7,7 +7,8 @@ import onnx
 import pytest
 from onnx import helper
 
-from edgeau.optimize.quantization.emulate import emulate_tensorrt, run
+from edgeau.optimize.onnx_graph.session import run
+from edgeau.optimize.quantization.emulate import emulate_tensorrt
 from edgeau.runtime.errors import InputError
 
 SHAPE = [1, 4, 4, 4]

@@ -11,13 +11,15 @@ from onnx import numpy_helper
 
 from edgeau.optimize.finish import finish
 from edgeau.optimize.quantization.emulate import emulate_tensorrt
-from edgeau.optimize.quantization.quantize import QuantizeOptions, float_variant, quantize_package
+from edgeau.optimize.quantization.quantize import QuantizeOptions, quantize_package
+from edgeau.optimize.variants import float_variant
 from edgeau.runtime.backends import BackendOptions, open_backend
 from edgeau.runtime.cli import main
 from edgeau.runtime.crop_source import read_crops
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import sha256_file
 from edgeau.runtime.package import Package
+from edgeau.runtime.selection import Selection
 
 
 def _load(package, name):
@@ -68,9 +70,9 @@ def test_finishing_is_what_makes_the_tensorrt_file_right(quantized, evaluation):
     inputs = crops.inputs(True)
 
     def read_by_tensorrt(name):
-        from edgeau.optimize.onnx_graph.model_file import session
+        from edgeau.optimize.onnx_graph.session import open_session
 
-        return session(emulate_tensorrt(_load(quantized, name))).run(["au"], inputs)[0]
+        return open_session(emulate_tensorrt(_load(quantized, name))).run(["au"], inputs)[0]
 
     file = quantized.file(quantized.variant("fp32"))
     with open_backend("onnxruntime", file, BackendOptions(threads=1)) as backend:
@@ -107,9 +109,9 @@ def test_quantizing_again_replaces_variants_and_forgets_choices_made_with_them(q
     package = quantized.copy_to(tmp_path / "copy.edgeau")
     import dataclasses
 
-    chosen = {"here": {"variant": "int8-ort"}, "there": {"variant": "fp32"}}
+    chosen = {"here": Selection("int8-ort", "onnxruntime"), "there": Selection("fp32", "openvino")}
     package.with_manifest(dataclasses.replace(package.manifest, selection=chosen))
-    options = QuantizeOptions(targets=("onnxruntime",), samples=6)
+    options = QuantizeOptions(flavours=("onnxruntime",), samples=6)
     again, _ = quantize_package(package.path, str(calibration), options)
     assert len(again.manifest.variants) == 5
     assert again.variant("int8-ort").notes["calibration"]["samples"] == 6
@@ -142,7 +144,7 @@ def test_a_folder_of_images_calibrates_a_difference_model_against_the_median_cro
     folder.mkdir()
     for index, face in enumerate(make_data(6, seed=5)["faces"]):
         cv2.imwrite(str(folder / f"{index}.png"), face[..., ::-1])
-    made, _ = quantize_package(package.path, str(folder), QuantizeOptions(targets=("onnxruntime",)))
+    made, _ = quantize_package(package.path, str(folder), QuantizeOptions(flavours=("onnxruntime",)))
     assert "median" in made.variant("int8-ort").notes["calibration"]["neutral"]
 
 
@@ -252,7 +254,7 @@ def test_a_range_learnt_mostly_from_calm_faces_still_holds_for_the_others(make_p
     np.savez(tmp_path / "calm.npz", faces=calm, neutrals=data["neutrals"])
     np.savez(tmp_path / "lively.npz", faces=data["faces"], neutrals=data["neutrals"])
     package = make_package(tmp_path / "p.edgeau", model)
-    options = QuantizeOptions(targets=("onnxruntime",))
+    options = QuantizeOptions(flavours=("onnxruntime",))
     made, _ = quantize_package(
         package.path, str(tmp_path / "calm.npz"), options, evaluation=str(tmp_path / "lively.npz")
     )

@@ -1,9 +1,19 @@
 from __future__ import annotations
 
+from collections import Counter
+from pathlib import Path
+
 import numpy as np
+import onnx
+import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgeau.optimize.quantization.scope import float_nodes, has_attention, name_nodes, weighted_nodes
+from edgeau.optimize.onnx_graph.graph import name_nodes
+from edgeau.optimize.onnx_graph.operators import WEIGHTED_OPS
+from edgeau.optimize.quantization.scope import float_nodes, has_attention
+from edgeau.runtime.package import shipped_package
+
+LIGHT = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 
 
 def _model(nodes, weights=(), inputs=("face", "neutral")):
@@ -17,6 +27,10 @@ def _model(nodes, weights=(), inputs=("face", "neutral")):
 
 def _names(model, kind):
     return [node.name for node in model.graph.node if node.op_type == kind]
+
+
+def _weighted(model):
+    return {node.name for node in model.graph.node if node.op_type in WEIGHTED_OPS}
 
 
 def test_preparation_maps_classifier_and_sigmoid_stay_in_float(model):
@@ -50,7 +64,7 @@ def test_a_grey_conversion_by_convolution_before_thresholds_stays_in_float():
     model = _model(nodes, [*shapes, ("w2", (4, 4, 1, 1)), ("w3", (2, 4, 1, 1))])
     outputs = {node.output[0]: node.name for node in model.graph.node}
     quantized = {outputs["f"], outputs["y"]}
-    assert set(weighted_nodes(model)) - set(float_nodes(model)) == quantized
+    assert _weighted(model) - set(float_nodes(model)) == quantized
 
 
 def _residual(count, activated):
@@ -108,7 +122,7 @@ def test_a_network_that_sees_maps_alone_is_quantized_behind_its_first_layer():
     ]
     model = _model(nodes, [("t", ()), ("w", (4, 3, 1, 1)), ("w2", (4, 4, 1, 1)), ("w3", (2, 4, 1, 1))])
     outputs = {node.output[0]: node.name for node in model.graph.node}
-    assert set(weighted_nodes(model)) - set(float_nodes(model)) == {outputs["y"]}
+    assert _weighted(model) - set(float_nodes(model)) == {outputs["y"]}
 
 
 def test_every_output_keeps_its_own_classifier_in_float():
@@ -123,6 +137,37 @@ def test_every_output_keeps_its_own_classifier_in_float():
     assert set(float_nodes(model)) == {outputs["a"], outputs["b"], outputs["au"]}
 
 
+# Public graphs (ONNX's own test data), and what is in float of each: the classifier and the softmax behind it.
+PUBLIC = {
+    "resnet50": {"Gemm", "Softmax"},
+    "densenet121": {"Conv"},
+    "squeezenet": {"Conv", "Relu", "GlobalAveragePool", "Softmax"},
+}
+
+
+@pytest.mark.parametrize(("name", "kinds"), PUBLIC.items())
+def test_of_public_classifiers_only_the_head_stays_in_float(name, kinds):
+    model = onnx.load(LIGHT / f"light_{name}.onnx")
+    name_nodes(model)
+    kept = set(float_nodes(model))
+    assert {node.op_type for node in model.graph.node if node.name in kept} == kinds
+    assert len(_weighted(model) & kept) == 1
+
+
+def test_of_the_shipped_network_difference_maps_and_classifier_stay_in_float():
+    """Names of layers are those of the model's modules, so that they say what each layer is for."""
+    model = onnx.load(shipped_package() / "fp32.onnx")
+    kept = set(float_nodes(model))
+    blocks = {f"blocks.{i}.map_scale/Conv" for i in range(5)}
+    assert _weighted(model) & kept == {"difference/Conv", *blocks, "classifier/Gemm"}
+    assert len(_weighted(model)) == 25
+    kinds = Counter(node.op_type for node in model.graph.node if node.name in kept)
+    assert kinds == {
+        "Cast": 3, "Transpose": 2, "Sub": 1, "Conv": 6, "Abs": 1, "Greater": 1, "Slice": 5, "Add": 5, "AveragePool": 2,
+        "Gemm": 1, "Sigmoid": 1,
+    }  # fmt: skip
+
+
 def test_attention_is_a_softmax_that_feeds_a_matrix_product(model):
     nodes = [
         helper.make_node("MatMul", ["face", "neutral"], ["s"]),
@@ -131,10 +176,3 @@ def test_attention_is_a_softmax_that_feeds_a_matrix_product(model):
     ]
     assert has_attention(_model(nodes))
     assert not has_attention(model)
-
-
-def test_nodes_get_names_of_their_own():
-    nodes = [helper.make_node("Abs", ["face"], ["x"], name="same"), helper.make_node("Abs", ["x"], ["au"], name="same")]
-    names = [node.name for node in _model(nodes, inputs=("face",)).graph.node]
-    assert len(set(names)) == 2
-    assert all(names)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from edgeau.optimize.search import missing_variants as variants
-from edgeau.optimize.search.missing_variants import Wanted, add_variants, wanted_variants
+from edgeau.optimize.search.missing_variants import MissingVariants, add_variants, missing_variants
 from edgeau.runtime.crop_set import spread
 from edgeau.runtime.errors import EdgeauError
 from edgeau.runtime.package import Package
@@ -30,8 +30,8 @@ class _Clock:
 
 
 @pytest.fixture
-def wanted(calibration, evaluation):
-    return Wanted(str(calibration), str(evaluation), ("onnxruntime", "openvino"), False, 12, 20, 0)
+def lacking(calibration, evaluation):
+    return MissingVariants(str(calibration), str(evaluation), ("onnxruntime", "openvino"), False, 12, 20, 0)
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def instead_of_nncf(tmp_path, monkeypatch):
 
 def test_no_file_is_made_that_a_search_does_not_run(package, calibration, monkeypatch):
     monkeypatch.setattr(variants, "missing", lambda backend: None)
-    assert wanted_variants(package, str(calibration), None, 12, 20, 0).targets == ("onnxruntime", "openvino")
+    assert missing_variants(package, str(calibration), None, 12, 20, 0).flavours == ("onnxruntime", "openvino")
 
 
 def test_a_rare_au_is_present_where_the_search_sees_it(package, calibration, make_data, tmp_path):
@@ -67,25 +67,25 @@ def test_a_rare_au_is_present_where_the_search_sees_it(package, calibration, mak
     rare = next(row for row in spread(60, 40) if row not in spread(60, 20))
     data["au"][:, 3] = np.where(np.arange(60) == rare, 5.0, 0.0)
     np.savez(tmp_path / "rare.npz", **data)
-    wanted = Wanted(str(calibration), str(tmp_path / "rare.npz"), (), True, 20, 40, 0)
-    made, left_out = add_variants(package, wanted, time.monotonic() + 300, lambda _: None)
+    lacking = MissingVariants(str(calibration), str(tmp_path / "rare.npz"), (), True, 20, 40, 0)
+    made, left_out = add_variants(package, lacking, time.monotonic() + 300, lambda _: None)
     assert [variant.name for variant in made.manifest.variants] == ["fp32", "fp16"]
     assert left_out == {}
 
 
-def test_what_is_done_when_the_time_ends_is_kept(package, wanted, monkeypatch):
+def test_what_is_done_when_the_time_ends_is_kept(package, lacking, monkeypatch):
     lines = []
     monkeypatch.setattr(variants, "time", _Clock(lambda: "finishing for openvino" in lines))
-    made, left_out = add_variants(package, wanted, 1.0, lines.append)
+    made, left_out = add_variants(package, lacking, 1.0, lines.append)
     assert [variant.name for variant in made.manifest.variants] == ["fp32", "int8-ort"]
     assert set(left_out) == {"int8-openvino"}
     made.verify()
 
 
-def test_a_worker_that_is_ended_leaves_no_files(package, wanted, temporary, monkeypatch):
+def test_a_worker_that_is_ended_leaves_no_files(package, lacking, temporary, monkeypatch):
     monkeypatch.setattr(variants, "_POLL_S", 0.001)
     monkeypatch.setattr(variants, "time", _Clock(lambda: any(temporary.rglob("model.onnx"))))
-    _, left_out = add_variants(package, wanted, 1.0, lambda _: None)
+    _, left_out = add_variants(package, lacking, 1.0, lambda _: None)
     assert set(left_out) == {"int8-ort", "int8-openvino"}
     assert list(temporary.glob("edgeau-*")) == []
 
@@ -98,19 +98,19 @@ def test_a_worker_that_is_ended_leaves_no_files(package, wanted, temporary, monk
         ("ValueError('first\\nsecond')", r"ValueError: first second"),
     ],
 )
-def test_whatever_a_worker_fails_with_is_one_line(package, wanted, instead_of_nncf, capfd, raised, words):
+def test_whatever_a_worker_fails_with_is_one_line(package, lacking, instead_of_nncf, capfd, raised, words):
     instead_of_nncf(f"raise {raised}\n")
     with pytest.raises(EdgeauError, match=words) as failed:
-        add_variants(package, wanted, time.monotonic() + 300, lambda _: None)
+        add_variants(package, lacking, time.monotonic() + 300, lambda _: None)
     assert "\n" not in str(failed.value)
     assert capfd.readouterr().err == ""
     assert len(Package.open(package.path).manifest.variants) == 1
 
 
-def test_ctrl_c_does_not_end_a_worker_before_its_parent_does(package, wanted, instead_of_nncf):
+def test_ctrl_c_does_not_end_a_worker_before_its_parent_does(package, lacking, instead_of_nncf):
     instead_of_nncf("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nraise OSError('went on')\n")
     with pytest.raises(EdgeauError, match="went on"):
-        add_variants(package, wanted, time.monotonic() + 300, lambda _: None)
+        add_variants(package, lacking, time.monotonic() + 300, lambda _: None)
 
 
 def test_ctrl_c_is_one_line_and_leaves_nothing(package, calibration, temporary, interruptible_edgeau, tmp_path):

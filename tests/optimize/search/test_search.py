@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from edgeau.optimize.scoring import read_evaluation
-from edgeau.optimize.search.missing_variants import add_variants, wanted_variants
-from edgeau.optimize.search.search import SearchOptions, list_candidates, search
+from edgeau.optimize.search.candidates import list_candidates
+from edgeau.optimize.search.missing_variants import add_variants, missing_variants
+from edgeau.optimize.search.options import SearchOptions
+from edgeau.optimize.search.search import search
 from edgeau.runtime.backends import Backend, open_backend
 from edgeau.runtime.choose import choose
 from edgeau.runtime.cli import main
@@ -18,6 +20,7 @@ from edgeau.runtime.crop_source import read_crops
 from edgeau.runtime.device import fingerprint, usable_cores
 from edgeau.runtime.errors import BackendError, InputError
 from edgeau.runtime.package import Package
+from edgeau.runtime.selection import Selection
 
 
 @pytest.fixture(scope="module")
@@ -32,26 +35,26 @@ def found(quantized, crops, tmp_path_factory):
 
 
 def test_what_is_written_is_what_was_measured_and_never_slower_than_fp32(found):
-    chosen = found.chosen
-    measured = {entry["label"]: entry for entry in chosen["measured"]}
-    assert chosen["label"] in measured
-    assert chosen["times_fp32"] <= 1.0
-    assert chosen["objective"] == "latency"
-    assert chosen["rounds"] >= 1
-    assert Package.open(found.package.path).manifest.selection[fingerprint()] == json.loads(json.dumps(chosen))
+    chosen = found.selection
+    measured = {entry.label for entry in chosen.measured}
+    assert chosen.label in measured
+    assert chosen.times_fp32 <= 1.0
+    assert chosen.objective == "latency"
+    assert chosen.rounds >= 1
+    assert Package.open(found.package.path).manifest.selection[fingerprint()] == chosen
 
 
 def test_everybody_else_lost_or_tied_for_a_reason(found):
-    chosen = found.chosen
-    others = {entry["label"] for entry in chosen["measured"]} - {chosen["label"]}
-    reasons = {**chosen["losers"], **chosen["ties"]}
+    chosen = found.selection
+    others = {entry.label for entry in chosen.measured} - {chosen.label}
+    reasons = {**chosen.losers, **chosen.ties}
     assert others <= set(reasons)
     assert all(reasons.values())
 
 
 def test_load_then_picks_it(found):
     choice = choose(Package.open(found.package.path))
-    assert (choice.variant, choice.backend) == (found.chosen["variant"], found.chosen["backend"])
+    assert (choice.variant, choice.backend) == (found.selection.variant, found.selection.backend)
     assert "measured best" in choice.reason
 
 
@@ -68,20 +71,19 @@ def test_every_precision_backend_and_thread_count_is_a_candidate(quantized):
 def test_a_variant_beyond_the_budget_is_not_measured(make_package, quantized, crops, tmp_path):
     package = quantized.copy_to(tmp_path / "strict.edgeau")
     result = search(package, crops, SearchOptions(minutes=0.03, max_drop=0.0))
-    scores = result.chosen["accuracy"]
+    scores = result.selection.accuracy
     best = scores["fp32 on onnxruntime"]
     for name, score in scores.items():
-        assert (name in result.chosen["losers"]) == (score < best - 1e-12)
+        assert (name in result.selection.losers) == (score < best - 1e-12)
 
 
 class _Clock:
-    """Stands for the module `time` in a search: its time passes only where a test says so."""
+    """Its time passes only where a test says so."""
 
     def __init__(self):
         self.now = 0.0
-        self.perf_counter, self.strftime, self.gmtime = time.perf_counter, time.strftime, time.gmtime
 
-    def monotonic(self):
+    def __call__(self):
         return self.now
 
 
@@ -100,43 +102,60 @@ class _Slow(Backend):
         self._backend.close()
 
 
-def test_time_to_load_a_model_is_not_taken_for_time_to_run_it(quantized, crops, tmp_path, monkeypatch):
-    clock = _Clock()
+@pytest.fixture
+def slow_clock(monkeypatch):
+    """Makes a clock by which loading a model takes so many seconds, and a crop a millisecond."""
 
-    def slowly(*args):
-        clock.now += 1.0
-        return _Slow(open_backend(*args), clock)
+    def make(load_s):
+        clock = _Clock()
 
-    monkeypatch.setattr("edgeau.optimize.search.search.time", clock)
-    monkeypatch.setattr("edgeau.optimize.search.search.open_backend", slowly)
-    monkeypatch.setattr("edgeau.optimize.predict.open_backend", slowly)
+        def slowly(*args):
+            clock.now += load_s
+            return _Slow(open_backend(*args), clock)
+
+        monkeypatch.setattr("edgeau.optimize.search.candidates.open_backend", slowly)
+        return clock
+
+    return make
+
+
+def test_time_to_load_a_model_is_not_taken_for_time_to_run_it(quantized, crops, tmp_path, slow_clock):
     package = quantized.copy_to(tmp_path / "slow.edgeau")
-    chosen = search(package, crops, SearchOptions(minutes=0.5, max_drop=0.2)).chosen
-    assert chosen["judged_on"] == len(crops)
-    assert set(chosen["accuracy"]) >= {"fp32 on openvino", "int8-ort on onnxruntime"}
+    options = SearchOptions(minutes=0.5, max_drop=0.2)
+    chosen = search(package, crops, options, clock=slow_clock(load_s=1.0)).selection
+    assert chosen.judged_on == len(crops)
+    assert set(chosen.accuracy) >= {"fp32 on openvino", "int8-ort on onnxruntime"}
 
 
-def test_few_crops_have_a_positive_of_each_au_and_are_counted(quantized, crops, tmp_path, monkeypatch):
-    monkeypatch.setattr("edgeau.optimize.search.search._JUDGING", 0.0)
+def test_by_a_clock_on_which_all_take_the_same_the_fewest_threads_win(quantized, crops, tmp_path, slow_clock):
+    package = quantized.copy_to(tmp_path / "same.edgeau")
+    chosen = search(package, crops, SearchOptions(max_drop=0.2), clock=slow_clock(load_s=0.0)).selection
+    assert chosen.settled
+    assert chosen.threads == 1
+    assert chosen.ms_per_crop == pytest.approx(1.0)
+    assert chosen.times_fp32 == pytest.approx(1.0)
+
+
+def test_few_crops_have_a_positive_of_each_au_and_are_counted(quantized, crops, tmp_path, slow_clock):
     intensity = np.zeros_like(crops.intensity)
     intensity[[1, 2, 4, 7], range(4)] = 5.0
     rare = dataclasses.replace(crops, intensity=intensity)
     assert not np.isin([1, 2, 4, 7], spread(len(crops), 16)).all()
     lines = []
     package = quantized.copy_to(tmp_path / "rare.edgeau")
-    result = search(package, rare, SearchOptions(minutes=0.01), lines.append)
-    assert 16 < result.chosen["judged_on"] <= 20
-    assert any(f"judging on {result.chosen['judged_on']} of 40 crops" in line for line in lines)
+    result = search(package, rare, SearchOptions(minutes=0.01), lines.append, clock=slow_clock(load_s=1.0))
+    assert 16 < result.selection.judged_on <= 20
+    assert any(f"judging on {result.selection.judged_on} of 40 crops" in line for line in lines)
 
 
-def test_fp32_is_compared_with_whatever_the_order_of_its_backends_and_the_time(quantized, crops, tmp_path, monkeypatch):
-    monkeypatch.setattr("edgeau.optimize.search.search._JUDGING", 0.0)
+def test_fp32_is_compared_with_whatever_the_order_of_its_backends_and_the_time(quantized, crops, tmp_path, slow_clock):
     variants = tuple(dataclasses.replace(v, backends=v.backends[::-1]) for v in quantized.manifest.variants)
     package = quantized.copy_to(tmp_path / "reversed.edgeau")
     package = package.with_manifest(dataclasses.replace(package.manifest, variants=variants))
-    chosen = search(package, crops, SearchOptions(minutes=0.01)).chosen
-    assert "fp32 on onnxruntime" in chosen["accuracy"]
-    assert "fp32 on onnxruntime, default threads" in {entry["label"] for entry in chosen["measured"]}
+    chosen = search(package, crops, SearchOptions(minutes=0.01), clock=slow_clock(load_s=1.0)).selection
+    assert "fp32 on onnxruntime" in chosen.accuracy
+    assert {entry.label for entry in chosen.measured} == {"fp32 on onnxruntime, default threads"}
+    assert "more --minutes" in chosen.losers["fp32 on openvino"]
 
 
 @pytest.mark.parametrize("opened", [0, 1], ids=["to judge", "to measure"])
@@ -150,7 +169,7 @@ def test_fp32_that_can_not_be_opened_is_said(quantized, crops, tmp_path, monkeyp
                 raise BackendError("ONNX Runtime can't load fp32.onnx")
         return open_backend(name, file, options)
 
-    monkeypatch.setattr("edgeau.optimize.search.search.open_backend", sometimes)
+    monkeypatch.setattr("edgeau.optimize.search.candidates.open_backend", sometimes)
     package = quantized.copy_to(tmp_path / "closed.edgeau")
     with pytest.raises(BackendError, match=r"can't load fp32\.onnx"):
         search(package, crops, SearchOptions(minutes=0.02, max_drop=0.2))
@@ -159,25 +178,25 @@ def test_fp32_that_can_not_be_opened_is_said(quantized, crops, tmp_path, monkeyp
 
 def test_size_takes_the_smallest_that_is_not_slower(quantized, crops, tmp_path):
     package = quantized.copy_to(tmp_path / "small.edgeau")
-    chosen = search(package, crops, SearchOptions(objective="size", minutes=0.05, max_drop=0.5)).chosen
-    assert chosen["times_fp32"] <= 1.0
+    chosen = search(package, crops, SearchOptions(objective="size", minutes=0.05, max_drop=0.5)).selection
+    assert chosen.times_fp32 <= 1.0
     sizes = {v.name: v.size_bytes for v in package.manifest.variants}
-    start = np.array([e["ms_per_crop"] for e in chosen["measured"] if e["label"] == chosen["label"]])
+    start = np.array([e.ms_per_crop for e in chosen.measured if e.label == chosen.label])
     assert start.size == 1
-    assert sizes[chosen["variant"]] == min(
-        sizes[e["variant"]] for e in chosen["measured"] if e["label"] not in chosen["losers"]
-    )
+    assert sizes[chosen.variant] == min(sizes[e.variant] for e in chosen.measured if e.label not in chosen.losers)
 
 
 def test_a_selection_of_another_device_stays(quantized, crops, tmp_path):
     package = quantized.copy_to(tmp_path / "two.edgeau")
-    package = package.with_manifest(dataclasses.replace(package.manifest, selection={"elsewhere": {"variant": "fp32"}}))
+    package = package.with_manifest(
+        dataclasses.replace(package.manifest, selection={"elsewhere": Selection("fp32", "openvino")})
+    )
     result = search(package, crops, SearchOptions(minutes=0.02, max_drop=0.2))
     assert set(result.package.manifest.selection) == {"elsewhere", fingerprint()}
 
 
 def test_energy_needs_a_counter(quantized, crops, tmp_path, monkeypatch):
-    monkeypatch.setattr("edgeau.optimize.search.search.find_meter", _no_meter)
+    monkeypatch.setattr("edgeau.optimize.search.options.find_meter", _no_meter)
     package = quantized.copy_to(tmp_path / "energy.edgeau")
     with pytest.raises(InputError, match="energy"):
         search(package, crops, SearchOptions(objective="energy"))
@@ -192,13 +211,13 @@ def _no_meter():
 
 
 def test_what_is_missing_is_made_and_what_is_there_is_left(package, calibration, evaluation):
-    wanted = wanted_variants(package, str(calibration), str(evaluation), 24, 40, 0)
-    made, left_out = add_variants(package, wanted, time.monotonic() + 300, lambda _: None)
+    lacking = missing_variants(package, str(calibration), str(evaluation), 24, 40, 0)
+    made, left_out = add_variants(package, lacking, time.monotonic() + 300, lambda _: None)
     assert {v.name for v in made.manifest.variants} == {"fp32", "fp16", "int8-ort", "int8-openvino"}
     assert left_out == {}
     assert made.variant("int8-ort").notes["calibration"]["samples"] == 24
-    again = wanted_variants(made, str(calibration), str(evaluation), 24, 40, 0)
-    assert (again.targets, again.half) == ((), False)
+    again = missing_variants(made, str(calibration), str(evaluation), 24, 40, 0)
+    assert (again.flavours, again.half) == ((), False)
 
 
 def test_the_command_writes_to_the_package_it_was_given_and_prints_the_choice(quantized, evaluation, tmp_path, capsys):
@@ -207,7 +226,7 @@ def test_the_command_writes_to_the_package_it_was_given_and_prints_the_choice(qu
     assert main([*arguments, "-o", str(out), "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["device"] == fingerprint()
-    assert printed["label"] == Package.open(out).manifest.selection[fingerprint()]["label"]
+    assert printed["label"] == Package.open(out).manifest.selection[fingerprint()].label
     assert quantized.manifest.selection == {}
 
 
@@ -260,12 +279,12 @@ def test_variants_are_made_with_as_many_crops_as_the_search_judges_on(package, m
         seen["judged"] = samples
         return read_evaluation(spec, manifest, samples=samples, seed=seed)
 
-    def note_and_make_none(package, wanted, deadline, progress):
-        seen["made"] = wanted.eval_samples
+    def note_and_make_none(package, lacking, deadline, progress):
+        seen["made"] = lacking.eval_samples
         return package, {}
 
-    monkeypatch.setattr("edgeau.optimize.commands.optimize.read_evaluation", read)
-    monkeypatch.setattr("edgeau.optimize.commands.optimize.add_variants", note_and_make_none)
+    monkeypatch.setattr("edgeau.optimize.search.tune.read_evaluation", read)
+    monkeypatch.setattr("edgeau.optimize.search.tune.add_variants", note_and_make_none)
     data = str(tmp_path / "many.npz")
     assert main(["optimize", str(package.path), "--calib", data, "--eval", data, "--minutes", "0.01"]) == 0
     assert seen["judged"] == seen["made"]

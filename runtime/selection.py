@@ -1,0 +1,76 @@
+"""What `edgeau optimize` measured on a device and chose for it, as the manifest keeps it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Dict, Optional, Tuple
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """How fast one candidate ran.
+
+    Attributes:
+        label: its name in reports: ``int8-ort on onnxruntime, 2 threads``.
+        variant, backend: what ran.
+        threads: CPU threads; None for the backend's own choice.
+        batch: crops per call.
+        ms_per_crop: median wall time per crop over all rounds.
+        ms_per_crop_by_round: median wall time per crop in each round.
+        mj_per_crop: median energy per crop, None unless energy was the objective.
+    """
+
+    label: str
+    variant: str
+    backend: str
+    threads: Optional[int]
+    batch: int
+    ms_per_crop: float
+    ms_per_crop_by_round: Tuple[float, ...]
+    mj_per_crop: Optional[float] = None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The choice for one device, and how it was made.
+
+    Attributes:
+        variant, backend, threads, batch: what to run; threads None lets the backend choose.
+        label: these in one string.
+        objective: what was optimised: ``latency``, ``throughput``, ``energy`` or ``size``.
+        settled: whether the order was statistically settled when measuring ended.
+        rounds: how often each candidate was measured.
+        ms_per_crop, fp32_ms_per_crop: median wall time of the choice, and of FP32 as it ran before.
+        times_fp32: median over rounds of the choice's time divided by FP32's.
+        ties, losers: why other candidates were not chosen, by label.
+        measured: all candidates that ran.
+        measured_at: UTC, ISO 8601.
+        max_drop: the accuracy budget, in the metric's unit.
+        load_average: of the machine, over one minute, before the measurements.
+        accuracy: score by variant and backend, such as ``fp32 on openvino``.
+        metric: name of that score.
+        judged_on: how many crops it was computed on.
+        energy_source: the counter that energy was read from, None unless energy was the objective.
+    """
+
+    variant: str
+    backend: str
+    threads: Optional[int] = None
+    batch: int = 1
+    label: str = ""
+    objective: str = "latency"
+    settled: bool = False
+    rounds: int = 0
+    ms_per_crop: Optional[float] = None
+    fp32_ms_per_crop: Optional[float] = None
+    times_fp32: Optional[float] = None
+    ties: Dict[str, str] = field(default_factory=dict)
+    losers: Dict[str, str] = field(default_factory=dict)
+    measured: Tuple[Measurement, ...] = ()
+    measured_at: str = ""
+    max_drop: Optional[float] = None
+    load_average: Optional[float] = None
+    accuracy: Dict[str, float] = field(default_factory=dict)
+    metric: str = ""
+    judged_on: int = 0
+    energy_source: Optional[str] = None
