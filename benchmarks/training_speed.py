@@ -48,16 +48,27 @@ def measure(model: str, threads: int, rounds: int, steps: Steps) -> dict[str, An
     figures: dict[str, Any] = {"model": model, "threads": threads, "batch": steps.batch, "rounds": samples}
     for clock in ("cpu", "wall"):
         for precision in PRECISIONS:
-            figures[f"{precision}_images_per_{clock}_s"] = statistics.median(s[precision][clock] for s in samples)
-        ratios = [sample["bf16"][clock] / sample["fp32"][clock] for sample in samples]
-        figures[f"bf16_over_fp32_{clock}"] = statistics.median(ratios)
+            figures[f"{precision}_images_per_{clock}_s"] = _median([sample[precision][clock] for sample in samples])
+        ratios = [_ratio(sample["bf16"][clock], sample["fp32"][clock]) for sample in samples]
+        figures[f"bf16_over_fp32_{clock}"] = _median(ratios)
     return figures
 
 
-def _images_per_s(model: str, precision: str, threads: int, steps: Steps) -> dict[str, float]:
+def _median(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.median(known) if known else None
+
+
+def _ratio(over: float | None, under: float | None) -> float | None:
+    return over / under if over is not None and under is not None else None
+
+
+def _images_per_s(model: str, precision: str, threads: int, steps: Steps) -> dict[str, float | None]:
+    """By clock; None where the long run took no longer than the short one, on a machine busy with other things."""
     short, long = (_run(model, precision, threads, count, steps.batch) for count in (steps.short, steps.long))
     images = (steps.long - steps.short) * steps.batch
-    return {clock: images / max(long[clock] - short[clock], 1e-9) for clock in ("cpu", "wall")}
+    spent = {clock: long[clock] - short[clock] for clock in ("cpu", "wall")}
+    return {clock: images / seconds if seconds > 0 else None for clock, seconds in spent.items()}
 
 
 def _run(model: str, precision: str, threads: int, steps: int, batch: int) -> dict[str, float]:
@@ -86,10 +97,14 @@ def table(results: Sequence[dict[str, Any]]) -> str:
     for result in results:
         cells = [result["model"], str(result["threads"])]
         for clock in ("cpu", "wall"):
-            cells += [f"{result[f'{precision}_images_per_{clock}_s']:.0f}" for precision in PRECISIONS]
-            cells.append(f"{result[f'bf16_over_fp32_{clock}']:.2f}")
+            cells += [_cell(result[f"{precision}_images_per_{clock}_s"], 0) for precision in PRECISIONS]
+            cells.append(_cell(result[f"bf16_over_fp32_{clock}"], 2))
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _cell(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def main(arguments: list[str] | None = None) -> int:
