@@ -19,6 +19,7 @@ from .casts import CastBeforeMoving
 from .concat import SharedConcatScale
 from .constants import DirectConstants, OmittedInputs
 from .fusions import UnbrokenFusions
+from .integer_operators import FloatOperators
 from .layer_norm import PlainLayerNorm
 from .parameters import MatchingParameters
 from .per_tensor import PerTensorActivations
@@ -33,6 +34,7 @@ from .weights import FoldWeights, OutputChannelAxis, UnfoldWeights
 __all__ = ["FinishError", "FinishResult", "Note", "PassReport", "finish", "passes_for"]
 
 _TENSORRT: tuple[FinishingPass, ...] = (
+    FloatOperators(),
     OmittedInputs(),
     CastBeforeMoving(),
     DirectConstants(),

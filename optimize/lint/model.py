@@ -124,12 +124,12 @@ rule_of_pass(
     "E118",
     "operator that computes on integers",
     (TENSORRT,),
-    hint="quantize the float model again, in QDQ format",
+    hint="--fix writes QLinearConv and the like as Q/DQ; for others quantize the float model again, in QDQ format",
     why="TensorRT reads quantization only from QuantizeLinear and DequantizeLinear",
 )
 def _integer_operators(case: Case) -> Iterator[Note]:
     for node in case.graph.of_type(*INTEGER_OPS):
-        yield Note(node.name, node.op_type)
+        yield Note(node.name or node.output[0], node.op_type)
 
 
 @rule(
