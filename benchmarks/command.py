@@ -22,13 +22,13 @@ import numpy as np
 
 from edgeau.runtime import arguments
 from edgeau.runtime.backends import BACKEND_NAMES, Backend, BackendOptions, missing
-from edgeau.runtime.cli import EXIT_FAILED, EXIT_OK, emit_json, note, say
 from edgeau.runtime.crop_set import CropSet
 from edgeau.runtime.crop_source import read_crops
 from edgeau.runtime.errors import EdgeauError, InputError
 from edgeau.runtime.files import write_text
 from edgeau.runtime.manifest import Manifest, Variant
 from edgeau.runtime.package import Package, shipped_package
+from edgeau.runtime.terminal import EXIT_FAILED, EXIT_OK, emit_json, note, say
 
 from .accuracy import accuracy
 from .columns import lines, with_speedups

@@ -16,20 +16,21 @@ from typing import Any
 
 import numpy as np
 
-from edgeau.optimize.engine.make import MakeOptions, make_engine
+from edgeau.optimize.engine.job import MakeOptions
+from edgeau.optimize.engine.make import make_engine
 from edgeau.optimize.quantization.quantize import QuantizeOptions, quantize_package
 from edgeau.optimize.search.options import SearchOptions
 from edgeau.optimize.search.search import search
 from edgeau.runtime import arguments
 from edgeau.runtime.analyzer import Face
 from edgeau.runtime.choose import load
-from edgeau.runtime.cli import note, say
 from edgeau.runtime.crop_source import read_crops
 from edgeau.runtime.draw import annotate
 from edgeau.runtime.errors import EngineError, MissingExtraError
 from edgeau.runtime.files import atomic_path, write_json
 from edgeau.runtime.package import Package, shipped_package
 from edgeau.runtime.records import rows_of
+from edgeau.runtime.terminal import note, say
 
 from .columns import lines, with_speedups
 from .command import candidates_of

@@ -17,11 +17,11 @@ from typing import Any
 
 from edgeau.optimize.scoring import read_evaluation
 from edgeau.runtime.backends import BackendOptions
-from edgeau.runtime.cli import note, say
 from edgeau.runtime.crop_set import CropSet
 from edgeau.runtime.errors import EdgeauError, InputError
 from edgeau.runtime.files import write_bytes, write_json, write_text
 from edgeau.runtime.package import Package
+from edgeau.runtime.terminal import note, say
 
 from .accuracy import accuracy
 from .harness import BenchOptions, Candidate, Failure, Measurement, measure_all

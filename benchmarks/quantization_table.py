@@ -33,7 +33,6 @@ from edgeau.optimize.samples import RANGE_CROPS, graph_inputs, some
 from edgeau.optimize.scoring import Scorer, read_evaluation
 from edgeau.optimize.variants import float_variant
 from edgeau.runtime.backends import Backend, BackendOptions, open_backend
-from edgeau.runtime.cli import note, say
 from edgeau.runtime.device import fingerprint, usable_cores
 from edgeau.runtime.errors import EdgeauError
 from edgeau.runtime.files import write_json, write_text
@@ -41,6 +40,7 @@ from edgeau.runtime.manifest import Manifest
 from edgeau.runtime.package import Package
 from edgeau.runtime.parity import decisions_flipped, finite, sqnr_db
 from edgeau.runtime.selection import Selection
+from edgeau.runtime.terminal import note, say
 from edgeau.runtime.timing import latency, time_calls, warm_up
 
 from .provenance import provenance
@@ -180,7 +180,7 @@ def _finished(model: onnx.ModelProto, target: Flavour, samples: list[dict[str, n
 
 def _reason(error: Exception) -> str:
     """What went wrong, in one line."""
-    text = (str(error).strip().splitlines() or [""])[0][:200]
+    text = (str(error).strip().splitlines() or [""])[0][:200].rstrip()
     return text if isinstance(error, EdgeauError) else f"{type(error).__name__}: {text}"
 
 

@@ -19,10 +19,10 @@ import numpy as np
 from edgeau.runtime.action_units import au_name
 from edgeau.runtime.analyzer import Analyzer
 from edgeau.runtime.choose import load
-from edgeau.runtime.cli import note, say
 from edgeau.runtime.crop import crop_face
 from edgeau.runtime.files import write_bytes, write_json, write_text
 from edgeau.runtime.images import read_image
+from edgeau.runtime.terminal import note, say
 from edgeau.runtime.video import open_video
 
 from .demo import photo_bgr

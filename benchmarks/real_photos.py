@@ -24,7 +24,6 @@ import numpy as np
 
 from edgeau.runtime.choose import load
 from edgeau.runtime.cli import main as edgeau
-from edgeau.runtime.cli import note, say
 from edgeau.runtime.crop import crop_face
 from edgeau.runtime.detect import Detection, Detector, make_detector
 from edgeau.runtime.errors import EdgeauError, InputError
@@ -32,6 +31,7 @@ from edgeau.runtime.evaluate import predict_aus, roc_auc
 from edgeau.runtime.files import write_json
 from edgeau.runtime.images import read_image
 from edgeau.runtime.manifest import CropSpec
+from edgeau.runtime.terminal import note, say
 
 SHIPPED = "shipped"
 NEUTRAL = "neutral"

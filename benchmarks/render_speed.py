@@ -17,9 +17,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from edgeau.runtime.cli import emit_json
 from edgeau.runtime.files import write_json
 from edgeau.runtime.manifest import CropSpec
+from edgeau.runtime.terminal import emit_json
 
 from .provenance import provenance
 

@@ -24,9 +24,9 @@ import numpy as np
 
 from edgeau.runtime.backends import Backend, BackendOptions, open_backend
 from edgeau.runtime.backends.cuda import BINDING_VARIABLE
-from edgeau.runtime.cli import note, say
 from edgeau.runtime.errors import EdgeauError
 from edgeau.runtime.files import write_json
+from edgeau.runtime.terminal import note, say
 
 from .harness import BenchOptions, measure
 

@@ -22,8 +22,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from edgeau.runtime.cli import emit_json
 from edgeau.runtime.files import write_json
+from edgeau.runtime.terminal import emit_json
 
 _SHORT, _LONG = 5, 35
 

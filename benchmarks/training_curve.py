@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgeau.runtime.cli import note, say
 from edgeau.runtime.errors import EdgeauError, InputError
 from edgeau.runtime.files import write_json, write_text
+from edgeau.runtime.terminal import note, say
 
 PHOTOS = "photos"
 

@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgeau.runtime.cli import note, say
 from edgeau.runtime.device import cpu_model
 from edgeau.runtime.errors import EdgeauError
 from edgeau.runtime.files import write_json
+from edgeau.runtime.terminal import note, say
 
 MODELS = ("cednn-s", "cednn-m", "fan-trans-s")
 PRECISIONS = ("fp32", "bf16")

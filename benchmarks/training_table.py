@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 
 from edgeau.optimize.variants import float_variant
-from edgeau.runtime.cli import note, say
 from edgeau.runtime.errors import EdgeauError, InputError
 from edgeau.runtime.files import write_json, write_text
 from edgeau.runtime.package import Package
+from edgeau.runtime.terminal import note, say
 
 from .macs import model_facts
 

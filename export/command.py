@@ -12,9 +12,9 @@ from __future__ import annotations
 import argparse
 
 from edgeau.runtime import arguments
-from edgeau.runtime.cli import emit_json, note, say
 from edgeau.runtime.manifest import Manifest
 from edgeau.runtime.package import Package
+from edgeau.runtime.terminal import emit_json, note, say
 
 from .graph import OPSETS
 from .package import VARIANT, ExportOptions, export_package

@@ -6,7 +6,7 @@ import dataclasses
 import threading
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Dict, List, Mapping, Optional, Type
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Type
 
 import numpy as np
 
@@ -86,22 +86,23 @@ class Analyzer:
             frame_bgr: uint8 [H, W, 3], BGR as cv2 gives it; grey, BGRA and 16-bit frames are converted.
 
         Returns:
-            One Face each, largest first; an empty list where there is none.
+            One Face per detected face, largest first; an empty list if there is none.
         """
         frame = as_bgr(frame_bgr)
         with self._lock:
-            found = self.detector.detect(frame)
-            numbers = self._tracker.update([face.box_xyxy for face in found])
+            detections = self.detector.detect(frame)
+            track_ids = self._tracker.update([detection.box_xyxy for detection in detections])
             self._references = {n: r for n, r in self._references.items() if n in self._tracker.alive}
-            references = [self._references.setdefault(n, self._new_reference()) for n in numbers]
-            return self._analyse(frame, found, numbers, references)
+            references = [self._references.setdefault(n, self._new_reference()) for n in track_ids]
+            return self._analyse(self._subjects(frame, detections, track_ids, references))
 
     def still(self, image_bgr: np.ndarray) -> List[Face]:
         """Analyse a picture on its own: nothing is remembered. Arguments and result as for a frame."""
         image = as_bgr(image_bgr)
         with self._lock:
-            found = self.detector.detect(image)
-            return self._analyse(image, found, list(range(len(found))), [self._new_reference() for _ in found])
+            detections = self.detector.detect(image)
+            references = [self._new_reference() for _ in detections]
+            return self._analyse(self._subjects(image, detections, range(len(detections)), references))
 
     def analyse_crops(self, faces: np.ndarray, neutrals: Optional[np.ndarray] = None) -> Dict[str, np.ndarray]:
         """Run the model alone.
@@ -139,53 +140,111 @@ class Analyzer:
     def _new_reference(self) -> NeutralReference:
         return NeutralReference(self._neutral_spec, self._given)
 
-    def _analyse(
-        self, image_bgr: np.ndarray, found: List[Detection], numbers: List[int], references: List[NeutralReference]
-    ) -> List[Face]:
-        if not found:
-            return []
+    def _subjects(
+        self,
+        image_bgr: np.ndarray,
+        detections: Sequence[Detection],
+        track_ids: Sequence[int],
+        references: Sequence[NeutralReference],
+    ) -> List[_Subject]:
+        """The faces of one image, cropped."""
         image_rgb = image_bgr[:, :, ::-1]
-        crops = [crop_face(image_rgb, face.points_xy, self.manifest.crop) for face in found]
-        ready = [not self.manifest.takes_neutral or r.image is not None for r in references]
-        outputs = self._infer(crops, references)
         return [
-            self._face(numbers[i], found[i], {k: v[i] for k, v in outputs.items()}, ready[i]) for i in range(len(found))
+            _Subject(detection, track_id, crop_face(image_rgb, detection.points_xy, self.manifest.crop), reference)
+            for detection, track_id, reference in zip(detections, track_ids, references)
         ]
 
-    def _infer(self, crops: List[np.ndarray], references: List[NeutralReference]) -> Dict[str, np.ndarray]:
-        """Probabilities of the crops, and the references brought up to date.
+    def _analyse(self, subjects: List[_Subject]) -> List[Face]:
+        """Results in the order of the subjects, whose references are updated."""
+        if not subjects:
+            return []
+        # Whether a neutral was known for this image: the image itself may complete it.
+        ready = [not self.manifest.takes_neutral or subject.reference.image is not None for subject in subjects]
+        outputs = self._infer(subjects)
+        return [
+            self._face(subject, {name: values[i] for name, values in outputs.items()}, ready[i])
+            for i, subject in enumerate(subjects)
+        ]
 
-        A crop judged against itself is the measure of how calm a frame is. Until a reference exists that is the result
-        anyway; afterwards it is an extra row in the batch.
-        """
+    def _infer(self, subjects: List[_Subject]) -> Dict[str, np.ndarray]:
+        """The model's outputs, one row per subject. References are updated on the way."""
         if not self.manifest.takes_neutral:
-            return self.analyse_crops(np.stack(crops))
-        count = len(crops)
-        probes = [i for i in range(count) if references[i].wants_probe]
-        extra = [i for i in probes if references[i].image is not None]
-        neutrals = [crop if r.image is None else r.image for crop, r in zip(crops, references)]
-        faces = np.stack([*crops, *(crops[i] for i in extra)])
-        outputs = self.analyse_crops(faces, np.stack([*neutrals, *(crops[i] for i in extra)]))
+            return self.analyse_crops(np.stack([subject.crop for subject in subjects]))
+        batch = _make_batch(subjects)
+        outputs = self.analyse_crops(batch.faces, batch.neutrals)
         activity = outputs["au"].mean(axis=1)
-        for i, reference in enumerate(references):
-            if i in probes:
-                row = count + extra.index(i) if i in extra else i
-                reference.add(crops[i], float(activity[row]))
+        for subject, row in zip(subjects, batch.probe_rows):
+            if row is None:
+                subject.reference.skip()
             else:
-                reference.skip()
-        return {name: values[:count] for name, values in outputs.items()}
+                subject.reference.add(subject.crop, float(activity[row]))
+        return {name: values[: len(subjects)] for name, values in outputs.items()}
 
-    def _face(self, number: int, found: Detection, outputs: Mapping[str, np.ndarray], ready: bool) -> Face:
-        manifest = self.manifest
+    def _face(self, subject: _Subject, outputs: Mapping[str, np.ndarray], ready: bool) -> Face:
+        manifest, detection = self.manifest, subject.detection
         au = {name: float(p) for name, p in zip(manifest.aus, outputs["au"])}
         present = {name: au[name] >= limit for name, limit in zip(manifest.aus, manifest.thresholds)}
         expression = dict(zip(manifest.expressions, (float(p) for p in outputs.get("expression", ()))))
-        left, top, right, bottom = (float(v) for v in found.box_xyxy)
+        left, top, right, bottom = (float(v) for v in detection.box_xyxy)
         box = (left, top, right, bottom)
-        return Face(number, box, found.points_xy, found.score, au, present, expression, ready)
+        return Face(subject.track_id, box, detection.points_xy, detection.score, au, present, expression, ready)
 
     def _only_crop(self, image_bgr: np.ndarray) -> np.ndarray:
-        found = self.detector.detect(image_bgr)
-        if not found:
+        detections = self.detector.detect(image_bgr)
+        if not detections:
             raise InputError("neutral image", got="no face in it", expected="one face, at rest")
-        return crop_face(image_bgr[:, :, ::-1], found[0].points_xy, self.manifest.crop)
+        return crop_face(image_bgr[:, :, ::-1], detections[0].points_xy, self.manifest.crop)
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """One face of the image in hand.
+
+    Attributes:
+        detection: where it is.
+        track_id: as in Face.
+        crop: uint8 [S, S, 3], RGB.
+        reference: its neutral, which learns from this crop.
+    """
+
+    detection: Detection
+    track_id: int
+    crop: np.ndarray
+    reference: NeutralReference
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """One call of a model on difference images.
+
+    Attributes:
+        faces, neutrals: uint8 [N + probes, S, S, 3], RGB; the first N rows are the subjects.
+        probe_rows: per subject, the row that compares its crop with itself, which measures how calm the face is; None
+            if its reference doesn't ask for that now.
+    """
+
+    faces: np.ndarray
+    neutrals: np.ndarray
+    probe_rows: Sequence[Optional[int]]
+
+
+def _make_batch(subjects: Sequence[_Subject]) -> _Batch:
+    """Pair every crop with its neutral, and with itself where the reference wants to know how calm it is.
+
+    Until a reference has an image, a crop is compared with itself anyway, so that its own row is the probe.
+    """
+    faces, neutrals = [], []
+    for subject in subjects:
+        faces.append(subject.crop)
+        neutrals.append(subject.crop if subject.reference.image is None else subject.reference.image)
+    probe_rows: List[Optional[int]] = []
+    for row, subject in enumerate(subjects):
+        if not subject.reference.wants_probe:
+            probe_rows.append(None)
+        elif subject.reference.image is None:
+            probe_rows.append(row)
+        else:
+            probe_rows.append(len(faces))
+            faces.append(subject.crop)
+            neutrals.append(subject.crop)
+    return _Batch(np.stack(faces), np.stack(neutrals), probe_rows)

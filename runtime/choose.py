@@ -11,7 +11,7 @@ from .analyzer import Analyzer
 from .backends import BACKEND_NAMES, Backend, BackendOptions, missing, open_backend
 from .detect import Detector, make_detector
 from .device import fingerprint
-from .errors import BackendError, EdgeauError, InputError
+from .errors import BackendError, InputError
 from .files import PathLike
 from .manifest import NEUTRAL_POLICIES, NeutralSpec, Variant
 from .package import Package, shipped_package
@@ -93,7 +93,7 @@ def _detector(package: Package, choice: Choice, name: Optional[str]) -> Detector
 
 def open_variant(package: Package, choice: Choice) -> Backend:
     """Verify a variant's file and load it on the chosen backend."""
-    file = package.file(package.variant(choice.variant))
+    file = package.read(package.variant(choice.variant))
     return open_backend(choice.backend, file, BackendOptions(threads=choice.threads))
 
 
@@ -150,11 +150,7 @@ def obstacle(package: Package, variant: Variant, backend: str) -> Optional[str]:
     why_not = missing(backend)
     if why_not is not None or backend != "tensorrt":
         return why_not
-    from .engine_file import preflight
+    from .engine_check import engine_obstacle
     from .machine import read_machine
 
-    try:
-        preflight(package.path / variant.file, read_machine())
-    except EdgeauError as error:
-        return str(error)
-    return None
+    return engine_obstacle(package.path / variant.file, read_machine())

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
-import json
 import os
 import platform
 import sys
@@ -23,6 +22,7 @@ from .arguments import Parser
 from .crash_log import describe_crash
 from .errors import EdgeauError, EdgeauWarning, InputError, MissingExtraError
 from .interrupts import exit_code, raise_on_signals
+from .terminal import EXIT_OK, EXIT_WRONG_INPUT, note
 from .version import __version__
 
 
@@ -58,8 +58,6 @@ RUNTIME_VERBS = (
     Verb("run", f"{_COMMANDS}.run", "cpu", "action units of an image, folder, video or camera", 90, ON_DEVICE),
     Verb("serve", f"{_COMMANDS}.serve", "cpu", "answer images over HTTP", 95, ON_DEVICE),
 )
-
-EXIT_OK, EXIT_FAILED, EXIT_WRONG_INPUT = 0, 1, 2
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -124,25 +122,6 @@ def _silence_if_full(stream: TextIO) -> None:
         stream.flush()
     except OSError:
         _silence(stream)
-
-
-def emit_json(value: Any) -> None:
-    """Print one JSON document to standard output, for ``--json``."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=True) + "\n")
-
-
-def say(text: str = "") -> None:
-    """Print a line of a verb's result to standard output, whatever the locale's encoding can show."""
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "replace").decode(encoding) + "\n")
-    sys.stdout.flush()
-
-
-def note(text: str) -> None:
-    """Print a line of progress or advice to standard error, so that standard output stays the result."""
-    encoding = sys.stderr.encoding or "utf-8"
-    sys.stderr.write(text.encode(encoding, "replace").decode(encoding) + "\n")
-    sys.stderr.flush()
 
 
 def load_verb(verb: Verb) -> Any:

@@ -1,55 +1,62 @@
-"""A TensorRT engine in words, from what ``describe_engine`` found."""
+"""A TensorRT engine described for a person."""
 
 from __future__ import annotations
 
-from typing import Any, Dict, List
+from typing import List, Optional
+
+from .engine_check import EngineFacts
+from .engine_file import EngineSidecar
+from .manifest import Parity
+
+_STATES = {True: "as it was built", False: "NOT as it was built", None: "unknown, there is no sidecar"}
 
 
-def engine_lines(found: Dict[str, Any]) -> List[str]:
-    """What ``describe_engine`` found, for a person."""
-    version = found["tensorrt"] or "unknown (TensorRT 8 writes none into its plans)"
-    state = {True: "as it was built", False: "NOT as it was built", None: "unknown, there is no sidecar"}[
-        found["intact"]
-    ]
+def engine_lines(facts: EngineFacts) -> List[str]:
+    """What ``describe_engine`` returned, one fact per line."""
+    version = facts.tensorrt or "unknown (TensorRT 8 writes none into its plans)"
     lines = [
-        f"engine    {found['file']} ({found['size_bytes'] / 1e6:.2f} MB)",
-        f"builder   {found['flavour']} {version}",
-        f"file      {state}",
+        f"engine    {facts.file} ({facts.size_bytes / 1e6:.2f} MB)",
+        f"builder   {facts.flavour} {version}",
+        f"file      {_STATES[facts.intact]}",
     ]
-    if found["sidecar"]:
-        lines += _sidecar_lines(found["sidecar"])
-    lines.append(f"here      {found['here'] or 'nothing speaks against running it here'}")
-    return lines + ([f"wrong     {found['wrong']}"] if found["wrong"] else [])
+    if facts.sidecar is not None:
+        lines += _sidecar_lines(facts.sidecar)
+    lines.append(f"here      {facts.here or 'nothing is known against running it here'}")
+    return lines + ([f"wrong     {facts.wrong}"] if facts.wrong else [])
 
 
-def _sidecar_lines(known: Dict[str, Any]) -> List[str]:
-    where = ", ".join(
-        f"{label} {known[key]}"
-        for key, label in (
-            ("compute_capability", "compute capability"),
-            ("cuda", "CUDA"),
-            ("driver", "driver"),
-            ("l4t", "L4T"),
-            ("jetpack", "JetPack"),
-        )
-        if known[key]
-    )
-    inputs = ", ".join(f"{name} uint8 [N, {', '.join(map(str, shape))}]" for name, shape in known["inputs"].items())
+def _sidecar_lines(sidecar: EngineSidecar) -> List[str]:
+    inputs = ", ".join(f"{name} uint8 [N, {', '.join(map(str, shape))}]" for name, shape in sidecar.inputs.items())
+    smallest, preferred, largest = sidecar.batch
     lines = [
-        f"built on  {known['device'] or 'a machine without a GPU'}{', ' + where if where else ''}, {known['built_at']}",
-        f"from      {known['onnx_file']} of {known['package']}, SHA-256 {known['onnx_sha256'][:16]}...",
-        f"precision {known['precision']} (asked for {known['asked_precision']})",
-        f"inputs    {inputs}, N {known['batch'][0]} to {known['batch'][2]}, tuned for {known['batch'][1]}",
-        f"settings  {', '.join(f'{name} {value}' for name, value in known['settings'].items())}",
+        f"built on  {', '.join([sidecar.device or 'a machine without a GPU', *_versions(sidecar), sidecar.built_at])}",
+        f"from      {sidecar.onnx_file} of {sidecar.package}, SHA-256 {sidecar.onnx_sha256[:16]}...",
+        f"precision {sidecar.precision} (asked for {sidecar.asked_precision})",
+        f"inputs    {inputs}, N {smallest} to {largest}, tuned for {preferred}",
+        f"settings  {', '.join(f'{name} {value}' for name, value in sidecar.settings.items())}",
     ]
-    lines += [f"ladder    {line}" for line in known["ladder"]]
-    if known["fell_back"]:
-        lines.append(
-            f"not DLA   {len(known['fell_back'])} of {known['layers']} layers: {', '.join(known['fell_back'])}"
-        )
-    parity = known["parity"]
+    lines += [f"ladder    {line}" for line in sidecar.ladder]
+    if sidecar.fell_back:
+        names = ", ".join(sidecar.fell_back)
+        lines.append(f"not DLA   {len(sidecar.fell_back)} of {sidecar.layers} layers: {names}")
+    return [*lines, f"parity    {_parity(sidecar.parity)}"]
+
+
+def _versions(sidecar: EngineSidecar) -> List[str]:
+    """Of the machine that built it, those that are known."""
+    versions = {
+        "compute capability": sidecar.compute_capability,
+        "CUDA": sidecar.cuda,
+        "driver": sidecar.driver,
+        "L4T": sidecar.l4t,
+        "JetPack": sidecar.jetpack,
+    }
+    return [f"{label} {version}" for label, version in versions.items() if version]
+
+
+def _parity(parity: Optional[Parity]) -> str:
     if parity is None:
-        return [*lines, "parity    was not measured"]
-    ratio = "exact" if parity["sqnr_db"] is None else f"{parity['sqnr_db']:.1f} dB"
-    flipped = f"{parity['decisions_flipped']} of {parity['decisions']} decisions flipped"
-    return [*lines, f"parity    mean error {parity['mean_abs_error']:.2g}, SQNR {ratio}, {flipped}"]
+        return "was not measured"
+    ratio = "exact" if parity.sqnr_db is None else f"{parity.sqnr_db:.1f} dB"
+    flipped = f"{parity.decisions_flipped} of {parity.decisions} decisions flipped"
+    return f"mean error {parity.mean_abs_error:.2g}, SQNR {ratio}, {flipped}"

@@ -21,6 +21,7 @@ from .files import PathLike, sha256_file, sync, write_json
 from .folders import Contents, FolderKind, atomic_folder, check_folder, recover
 from .leftovers import temporary_folder
 from .manifest import Manifest, Variant
+from .model_file import ModelFile, onnx_problem, read_model_file
 
 MANIFEST = "manifest.json"
 PARITY_FILE = "parity.npz"  # optional: see parity_crops
@@ -100,16 +101,27 @@ class Package:
         return self.manifest.variant(name)
 
     def file(self, variant: Variant, *, verify: bool = True) -> Path:
-        """Path of a variant's file, whose hash is compared with the manifest's. Raises PackageError."""
+        """Path of a variant's file, whose hash is compared with the manifest's. Raises PackageError.
+
+        What is to be loaded on a backend is read with ``read``, so that it can't change after it was verified.
+        """
         path = self.path / variant.file
         if not path.is_file():
             raise PackageError(f"{path} is named in the manifest but missing; export or quantize the package again")
-        if verify and sha256_file(path) != variant.sha256:
-            raise PackageError(
-                f"{path} differs from the SHA-256 in its manifest (altered or truncated); "
-                "fetch the package again, or remake this variant"
-            )
+        if verify:
+            self._verified(path, variant)
         return path
+
+    def read(self, variant: Variant) -> ModelFile:
+        """A variant's bytes, verified: what was checked is what is loaded. Raises PackageError."""
+        return self._verified(self.file(variant, verify=False), variant)
+
+    def _verified(self, path: Path, variant: Variant) -> ModelFile:
+        file = read_model_file(path, variant.sha256)
+        problem = onnx_problem(file, partial=True) if path.suffix == ".onnx" else None
+        if problem is not None:
+            raise PackageError(f"{path} {problem}")
+        return file
 
     def verify(self) -> None:
         """Compare every file with the manifest. Raises PackageError for the first that differs."""

@@ -26,7 +26,6 @@ from typing import Any, Dict, Mapping, Optional, Sequence
 import numpy as np
 
 from .backends import missing, open_backend
-from .cli import say
 from .crop_set import CropSet, read_arrays, write_crop_file
 from .crop_source import SHIPPED_PARITY, read_crops
 from .errors import InputError
@@ -34,6 +33,7 @@ from .evaluate import predict_aus
 from .files import atomic_path
 from .manifest import Variant
 from .package import PARITY_FILE, Package, shipped_package
+from .terminal import say
 
 REFERENCE = "reference"
 _BACKENDS = ("onnxruntime", "openvino")
@@ -97,7 +97,7 @@ def compute_reference(package: Package, fp32: Variant, crops: CropSet) -> np.nda
     """Probabilities float32 [N, A] of the FP32 file. Raises InputError if no backend here can run it."""
     for name in _BACKENDS:
         if name in fp32.backends and missing(name) is None:
-            with open_backend(name, package.file(fp32)) as backend:
+            with open_backend(name, package.read(fp32)) as backend:
                 # One at a time, which a file of a fixed batch can do as well.
                 return predict_aus(backend, crops.inputs(package.manifest.takes_neutral), batch=1)
     raise InputError(

@@ -10,22 +10,24 @@ There is no authentication: it is meant for this machine, or for a network behin
 from __future__ import annotations
 
 import json
+import logging
 import socketserver
+import sys
 import threading
 import time
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 
 from .analyzer import Analyzer, Face
-from .cli import note
 from .errors import EdgeauError, InputError
 from .images import as_bgr
 
 Body = Tuple[HTTPStatus, str, bytes]
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class ServerOptions:
         max_bytes: of one picture as it is sent.
         timeout_s: how long a client may keep silent in the middle of a request.
         video: requests are successive frames of one camera, so that faces keep their numbers and their neutral;
-            otherwise each picture stands alone.
+            otherwise each picture is analysed on its own.
     """
 
     max_bytes: int = 10 * 1024 * 1024
@@ -45,29 +47,40 @@ class ServerOptions:
 
 
 class AnalysisServer(ThreadingHTTPServer):
-    """One thread a request; the analyzer takes them in turn. ``server_close`` waits for requests under way."""
+    """One thread per request; the analyzer takes them in turn. ``server_close`` waits for requests under way.
+
+    Args:
+        address: host and port; port 0 takes a free one.
+        analyzer: answers the requests.
+        options: limits.
+        report: gets one line per failure; by default the log ``edgeau.runtime.server``.
+    """
 
     daemon_threads = False
     block_on_close = True
     request_queue_size = 32
 
-    def __init__(self, address: Tuple[str, int], analyzer: Analyzer, options: ServerOptions = ServerOptions()) -> None:
-        self.analyzer, self.options = analyzer, options
+    def __init__(
+        self,
+        address: Tuple[str, int],
+        analyzer: Analyzer,
+        options: ServerOptions = ServerOptions(),
+        report: Report = logging.getLogger(__name__).warning,
+    ) -> None:
+        self.analyzer, self.options, self.report = analyzer, options, report
         self.counters = Counters()
         self.failure: Optional[str] = None
         super().__init__(address, _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - the base class's signature
-        """A client that went away, or a defect: one line, and the server goes on."""
-        import sys
-
+        """A client that went away, or a defect: report one line and go on serving."""
         error = sys.exc_info()[1]
         if not isinstance(error, (ConnectionError, TimeoutError)):
-            note(f"edgeau: request from {client_address[0]} failed: {type(error).__name__}: {error}")
+            self.report(f"edgeau: request from {client_address[0]} failed: {type(error).__name__}: {error}")
 
 
 class Counters:
-    """What was served so far."""
+    """Numbers of answers, faces and seconds since the server started."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -139,7 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
         return super().handle_expect_100()
 
     def _refusal(self) -> Any:
-        """Why the body is not even read; None where it may be sent."""
+        """Why the body is refused before it is read; None if it may be sent."""
         length = self.headers.get("Content-Length")
         largest = self.server.options.max_bytes
         if length is None:
@@ -147,7 +160,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not length.isdigit() or int(length) == 0:
             return _error(HTTPStatus.BAD_REQUEST, f"Content-Length is {length}: send the bytes of a picture")
         if int(length) > largest:
-            text = f"{length} bytes: more than {largest} are not taken; edgeau serve --max-mb raises that"
+            text = f"{length} bytes: the limit is {largest}; edgeau serve --max-mb raises it"
             return _error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, text)
         return None
 
@@ -160,7 +173,7 @@ class _Handler(BaseHTTPRequestHandler):
         except InputError as error:
             return _error(HTTPStatus.BAD_REQUEST, str(error))
         except EdgeauError as error:
-            note(f"edgeau: {error}")
+            self.server.report(f"edgeau: {error}")
             self.server.failure = str(error)
             return _error(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
         seconds = time.perf_counter() - start
@@ -171,7 +184,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, body: Body) -> None:
         status, kind, data = body
         self.server.counters.count(int(status))
-        # One request a connection, so that closing the server waits for no idle client.
+        # One request per connection, so that closing the server waits for no idle client.
         self.close_connection = True
         self.send_response(status)
         self.send_header("Content-Type", kind)

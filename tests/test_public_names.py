@@ -20,7 +20,9 @@ PUBLIC_NAMES = {
         Analyzer BackendError Choice EdgeauError EngineError Face InputError Manifest MissingExtraError Package
         PackageError __version__ load""",
     "edgeau.runtime.backends": "BACKEND_NAMES Backend BackendOptions FakeBackend missing open_backend",
-    "edgeau.optimize.engine": "BuildOptions MakeOptions build_on_host make_bundle make_engine",
+    "edgeau.runtime.detect": """
+        Detection Detector HaarDetector OpenCvYuNet YuNetDetector default_detector make_detector""",
+    "edgeau.optimize.engine": "BuilderSettings MakeOptions build_on_host make_bundle make_engine",
     "edgeau.optimize.finish": "FinishError FinishResult Note PassReport finish passes_for",
     "edgeau.optimize.importing": "ImportOptions Wrapping import_model",
     "edgeau.optimize.lint": """

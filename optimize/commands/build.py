@@ -19,20 +19,22 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from edgeau.optimize.engine.builder import BuildOptions
+from edgeau.optimize.engine.builder import BuilderSettings
 from edgeau.optimize.engine.bundle import bundle_name, make_bundle
+from edgeau.optimize.engine.job import MakeOptions
 from edgeau.optimize.engine.ladder import LADDER
-from edgeau.optimize.engine.make import Made, MakeOptions, make_engine, parity_line
+from edgeau.optimize.engine.make import make_engine
 from edgeau.optimize.engine.remote import build_on_host
+from edgeau.optimize.engine.store import StoredEngine, parity_line
 from edgeau.optimize.engine.triton import write_repository
 from edgeau.optimize.half.for_engines import add_fp16_for_engine, with_fp16
 from edgeau.runtime import arguments
-from edgeau.runtime.cli import EXIT_OK, emit_json, note, say
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.package import Package
 from edgeau.runtime.targets import BOARDS, parse_target
+from edgeau.runtime.terminal import EXIT_OK, emit_json, note, say
 
-_DEFAULTS = BuildOptions()
+_DEFAULTS = BuilderSettings()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,19 +51,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--level", type=arguments.whole(0, 5), metavar="0..5", help="builder optimisation level (TensorRT's own)")
     add("--tactics", metavar="A,B", help="tactic sources, such as CUDNN,JIT_CONVOLUTIONS (TensorRT's own)")
-    add(
-        "--dla",
-        type=arguments.whole(0, 15),
-        metavar="CORE",
-        help="build for this DLA core, with the GPU for what it can't take",
-    )
-    add(
-        "--dla-fallback",
-        type=arguments.share,
-        default=_DEFAULTS.dla_fallback,
-        metavar="SHARE",
-        help="largest share of layers that may fall back from DLA to the GPU (%(default)s)",
-    )
+    dla = "build FP16 for this DLA core, with the GPU for layers it can't run"
+    add("--dla", type=arguments.whole(0, 15), metavar="CORE", help=dla)
+    share = "largest share of layers that may fall back from DLA to the GPU (%(default)s)"
+    add("--dla-fallback", type=arguments.share, default=_DEFAULTS.dla_fallback, metavar="SHARE", help=share)
     add("--exactly", action="store_true", help="fail rather than go down to a lower precision")
     add("--crops", metavar="DATA", help="crops for parity (the package's own, or those that ship with edgeau)")
     add("--skip-parity", action="store_true", help="keep the engine without comparing it with FP32")
@@ -76,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Build, print what was made."""
+    """Build, and print what was built."""
     options = read_options(args)
     if sum(map(bool, (args.target, args.host, args.triton))) > 1:
         raise InputError("--target, --host and --triton", got="more than one of them", expected="one at a time")
@@ -87,11 +80,11 @@ def run(args: argparse.Namespace) -> int:
     if args.target:
         return _bundle(args, options)
     add_fp16_for_engine(args.package, options.precision, options.crops, note)
-    made = make_engine(args.package, options, report=note)
+    engine = make_engine(args.package, options, report=note)
     if args.json:
-        emit_json(_as_json(made))
+        emit_json(_as_json(engine))
     else:
-        _print(made)
+        _print(engine)
     return EXIT_OK
 
 
@@ -101,14 +94,14 @@ def _bundle(args: argparse.Namespace, options: MakeOptions) -> int:
     out = Path(args.out or bundle_name(package, target))
     with tempfile.TemporaryDirectory(prefix="edgeau-build-") as work:
         source = with_fp16(package, options.precision, options.crops, Path(work), note)
-        made = make_bundle(source, target, options, out, wheel=args.wheel)
+        bundle = make_bundle(source, target, options, out, wheel=args.wheel)
     if args.json:
-        emit_json({**dataclasses.asdict(made), "path": str(made.path)})
+        emit_json({**dataclasses.asdict(bundle), "path": str(bundle.path)})
         return EXIT_OK
-    say(f"{made.path}: {made.size_bytes / 1e6:.2f} MB for {target}, with {made.samples} crops for parity:")
-    for name in made.contents:
+    say(f"{bundle.path}: {bundle.size_bytes / 1e6:.2f} MB for {target}, with {bundle.samples} crops for parity:")
+    for name in bundle.contents:
         say(f"  {name}")
-    say(f"copy it to the device and type: sh {made.path.name}")
+    say(f"copy it to the device and type: sh {shlex.quote(bundle.path.name)}")
     return EXIT_OK
 
 
@@ -117,33 +110,34 @@ def _on_host(args: argparse.Namespace, options: MakeOptions) -> int:
     with tempfile.TemporaryDirectory(prefix="edgeau-build-") as work:
         source = with_fp16(package, options.precision, options.crops, Path(work), note)
         ssh = shlex.split(args.ssh)
-        made = build_on_host(package, args.host, options, source=source, wheel=args.wheel, ssh=ssh, report=note)
+        fetched = build_on_host(package, args.host, options, source=source, wheel=args.wheel, ssh=ssh, report=note)
     if args.json:
-        emit_json(made.report)
+        emit_json(fetched.report.to_json())
         return EXIT_OK
-    _print(Made(made.package, made.variant, made.sidecar, tuple(made.report["skipped"])))
-    latency = made.report["latency"]
-    if latency:
-        say(f"  on {args.host}: p50 {latency['p50_ms']:.3f} ms, p99 {latency['p99_ms']:.3f} ms")
+    _print(fetched.engine)
+    latency = fetched.report.latency
+    if latency is not None:
+        say(f"  on {args.host}: p50 {latency.p50_ms:.3f} ms, p99 {latency.p99_ms:.3f} ms")
     return EXIT_OK
 
 
 def _triton(args: argparse.Namespace) -> int:
-    made = write_repository(Package.open(args.package), args.triton)
+    repository = write_repository(Package.open(args.package), args.triton)
     if args.json:
-        emit_json({"path": str(made.path), "models": list(made.models), "left_out": list(made.left_out)})
+        value = {"path": str(repository.path), "models": repository.models, "left_out": repository.left_out}
+        emit_json(value)
         return EXIT_OK
-    for line in made.left_out:
+    for line in repository.left_out:
         note(f"left out {line}")
-    for name in made.models:
-        say(str(made.path / name))
-    say(f"serve them with: tritonserver --model-repository={shlex.quote(str(made.path.resolve()))}")
+    for name in repository.models:
+        say(str(repository.path / name))
+    say(f"serve them with: tritonserver --model-repository={shlex.quote(str(repository.path.resolve()))}")
     return EXIT_OK
 
 
 def read_options(args: argparse.Namespace) -> MakeOptions:
-    """The options as given. Raises InputError."""
-    build = BuildOptions(
+    """The options of the command line. Raises InputError."""
+    builder = BuilderSettings(
         batch=read_batch(args.batch),
         workspace_mib=_positive("--workspace-mib", args.workspace_mib),
         optimization_level=args.level,
@@ -153,7 +147,7 @@ def read_options(args: argparse.Namespace) -> MakeOptions:
     )
     return MakeOptions(
         precision=args.precision,
-        build=build,
+        builder=builder,
         crops=args.crops,
         parity=not args.skip_parity,
         fall_back=not args.exactly,
@@ -179,21 +173,21 @@ def _positive(name: str, value: int | None) -> int | None:
     return value
 
 
-def _as_json(made: Made) -> dict[str, Any]:
+def _as_json(engine: StoredEngine) -> dict[str, Any]:
     return {
-        "package": str(made.package.path),
-        "engine": str(made.package.path / made.variant.file),
-        "variant": dataclasses.asdict(made.variant),
-        "sidecar": made.sidecar.to_json(),
-        "skipped": list(made.skipped),
+        "package": str(engine.package.path),
+        "engine": str(engine.path),
+        "variant": dataclasses.asdict(engine.variant),
+        "sidecar": engine.sidecar.to_json(),
+        "skipped": list(engine.skipped),
     }
 
 
-def _print(made: Made) -> None:
-    sidecar = made.sidecar
+def _print(engine: StoredEngine) -> None:
+    sidecar = engine.sidecar
     for line in sidecar.ladder:
         say(f"could not build {line}")
-    say(f"{Path(made.package.path) / made.variant.file}: {made.variant.size_bytes / 1e6:.2f} MB")
+    say(f"{engine.path}: {engine.variant.size_bytes / 1e6:.2f} MB")
     say(
         f"  {sidecar.precision} from {sidecar.onnx_file}, TensorRT {sidecar.tensorrt}, built in "
         f"{sidecar.notes['build_s']:.1f} s, {sidecar.layers} layers"

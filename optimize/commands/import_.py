@@ -16,9 +16,9 @@ from edgeau.optimize.importing.importer import ImportOptions, import_model
 from edgeau.optimize.importing.wrap import ACTIVATIONS, COLOURS, LAYOUTS, Wrapping
 from edgeau.runtime import arguments
 from edgeau.runtime.action_units import parse_aus
-from edgeau.runtime.cli import EXIT_OK, emit_json, note, say
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.manifest import CropSpec
+from edgeau.runtime.terminal import EXIT_OK, emit_json, note, say
 
 _DEFAULTS = Wrapping()
 

@@ -17,8 +17,8 @@ from edgeau.optimize.search.options import OBJECTIVES, SearchOptions
 from edgeau.optimize.search.search import SearchResult
 from edgeau.optimize.search.tune import tune_package
 from edgeau.runtime import arguments
-from edgeau.runtime.cli import EXIT_OK, emit_json, note, say
 from edgeau.runtime.selection import Selection
+from edgeau.runtime.terminal import EXIT_OK, emit_json, note, say
 
 _DEFAULTS = SearchOptions()
 _DATA = "crop set, folder of images, .npz, or synthetic:subjects=8,frames=16"

@@ -17,7 +17,7 @@ from typing import Any
 from edgeau.optimize.quantization.flavours import FLAVOURS
 from edgeau.optimize.quantization.quantize import QuantizedVariant, QuantizeOptions, quantize_package
 from edgeau.runtime import arguments
-from edgeau.runtime.cli import EXIT_FAILED, EXIT_OK, emit_json, note, say
+from edgeau.runtime.terminal import EXIT_FAILED, EXIT_OK, emit_json, note, say
 
 _DEFAULTS = QuantizeOptions()
 _MANY_FLIPS = 0.02

@@ -2,10 +2,10 @@
 
     requires  an ONNX file whose graph holds all the arithmetic; INT8 as Q/DQ pairs in it (there is no calibrator)
     does      parse, set the profile, precision, memory, timing cache and DLA, build
-    ensures   a plan whose header says which TensorRT wrote it, and a record of every setting
+    ensures   a plan, and a record of every setting
 
-Precision is a flag where the network is weakly typed (8.5 to 10), and stands in the graph where it is strongly typed
-(10 and 11). What the library offers is asked of its names (``capabilities``), never of its version.
+Precision is a flag where the network is weakly typed (8.5 to 10), and is in the graph where it is strongly typed (10
+and 11). What the library can do is read off its names (``capabilities``), never off its version.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 from edgeau.runtime.errors import EngineError, InputError
 from edgeau.runtime.files import PathLike
+from edgeau.runtime.model_file import ModelFile, read_model_file
 
 from . import timing_cache
 from .capabilities import capabilities
-from .dla import DlaUse, count_fallback, use_dla
+from .dla import DLA_PRECISION, WHY_NO_INT8, DlaUse, count_fallback, use_dla
 from .inner import expose
-from .library import HOW_ON_DEVICE, bit, flavour, load_tensorrt, member, tactic_word, version
+from .library import HOW_ON_DEVICE, BuildFailedError, bit, flavour, load_tensorrt, member, tactic_word, version
 from .log import make_logger, parser_errors
 from .mixed import leave_grouped_in_float
 from .progress import Report, make_monitor, run_interruptibly, silent
@@ -31,40 +32,25 @@ from .progress import Report, make_monitor, run_interruptibly, silent
 MIB = 1 << 20
 
 
-class BuildFailedError(EngineError):
-    """TensorRT can't parse or build this graph at this precision here; another precision may do."""
-
-
 @dataclass(frozen=True)
-class BuildOptions:
-    """How to build.
+class BuilderSettings:
+    """What a user may set of the builder, whatever the precision.
 
     Attributes:
-        precision: ``int8`` and ``mixed`` need Q/DQ in the graph; ``fp16`` is a flag, or the graph's where strongly
-            typed; ``fp32`` switches TF32 off, so that it is what it says.
-        strongly_typed: take precision from the graph.
         batch: smallest, preferred and largest batch.
-        workspace_mib: scratch memory that tactics may use, in MiB; None leaves TensorRT's own limit.
-        optimization_level: 0 (fast build) to 5 (thorough); None leaves TensorRT's own.
-        tactic_sources: names of TacticSource members; None leaves TensorRT's own choice.
-        timing_cache: file to read and write back; None for none.
+        workspace_mib: scratch memory that tactics may use, in MiB; None keeps TensorRT's own limit.
+        optimization_level: 0 (fast build) to 5 (thorough); None keeps TensorRT's own.
+        tactic_sources: names of TacticSource members; None keeps TensorRT's own choice.
         dla_core: build for this DLA core; None for the GPU.
         dla_fallback: largest share of layers, 0..1, that may fall back from DLA to the GPU.
-        float_grouped: leave grouped convolutions in float (the ``mixed`` rung of the ladder).
-        expose: names of inner tensors that become outputs as well, to find where an engine goes wrong.
     """
 
-    precision: str = "fp32"
-    strongly_typed: bool = False
     batch: Tuple[int, int, int] = (1, 1, 1)
     workspace_mib: Optional[int] = None
     optimization_level: Optional[int] = None
     tactic_sources: Optional[Tuple[str, ...]] = None
-    timing_cache: Optional[Path] = None
     dla_core: Optional[int] = None
     dla_fallback: float = 0.5
-    float_grouped: bool = False
-    expose: Tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         smallest, preferred, largest = self.batch
@@ -76,16 +62,38 @@ class BuildOptions:
 
 
 @dataclass(frozen=True)
+class BuildOptions:
+    """How to build one ONNX file.
+
+    Attributes:
+        precision: ``int8`` and ``mixed`` need Q/DQ in the graph; ``fp16`` is a flag, or the graph's if strongly typed;
+            ``fp32`` switches TF32 off, so that it is what it says.
+        strongly_typed: take precision from the graph.
+        float_grouped: leave grouped convolutions in float (the ``mixed`` rung of the ladder).
+        expose: names of inner tensors that become outputs as well, to find where an engine goes wrong.
+        timing_cache: file to read and write back; None for none.
+        settings: what the user set.
+    """
+
+    precision: str = "fp32"
+    strongly_typed: bool = False
+    float_grouped: bool = False
+    expose: Tuple[str, ...] = ()
+    timing_cache: Optional[Path] = None
+    settings: BuilderSettings = BuilderSettings()
+
+
+@dataclass(frozen=True)
 class BuiltEngine:
-    """A plan and how it came about.
+    """A plan and how it was built.
 
     Attributes:
         plan: the plan's bytes.
-        tensorrt, flavour: who wrote it.
+        tensorrt, flavour: version and family of the library that wrote it.
         inputs: [H, W, 3] by input name.
-        layers: in the parsed network.
+        layers: number of layers in the parsed network.
         fell_back: names of layers that run on the GPU although DLA was asked for.
-        settings: of the builder, as far as they were set.
+        settings: of the builder, those that were set.
         warnings: TensorRT's, one line each.
         build_s: seconds that the build took.
     """
@@ -111,31 +119,34 @@ class Parsed:
 
 
 def build_engine(
-    onnx_path: PathLike, options: BuildOptions = BuildOptions(), *, trt: Any = None, report: Report = silent
+    onnx: Union[PathLike, ModelFile],
+    options: BuildOptions = BuildOptions(),
+    *,
+    trt: Any = None,
+    report: Report = silent,
 ) -> BuiltEngine:
     """Build a plan from an ONNX file on this machine.
 
     Ctrl-C stops the build (at once from TensorRT 10 on) and raises KeyboardInterrupt; nothing was written by then.
 
     Args:
-        onnx_path: the file.
+        onnx: the file's path, or its verified bytes (``Package.read``).
         options: how to build.
         trt: TensorRT's module; by default the installed one.
         report: gets lines of progress.
 
     Raises:
-        InputError: no such file, or an option that this TensorRT does not know.
-        BuildFailedError: TensorRT can't parse the graph or build it; one line with its own reason.
-        EngineError: no TensorRT, no GPU, or too many layers off the DLA.
+        InputError: no such file, or an option that this TensorRT doesn't have.
+        BuildFailedError: TensorRT can't parse the graph or build it, or too many layers can't run on DLA; one line
+            with the reason.
+        EngineError: no TensorRT, or no GPU.
     """
-    path = Path(onnx_path)
-    if not path.is_file():
-        raise InputError(f"ONNX {path}", got="no such file", expected="a variant of a package")
+    file = onnx if isinstance(onnx, ModelFile) else read_model_file(onnx)
     trt = load_tensorrt() if trt is None else trt
     log = make_logger(trt)
     builder = make_builder(trt, log)
     network = builder.create_network(_network_flags(trt, options))
-    parse(trt, network, path, log)
+    parse(trt, network, file, log)
     settings: Dict[str, Any] = {"strongly_typed": options.strongly_typed, "precision": options.precision}
     if options.float_grouped:
         settings["left_in_float"] = leave_grouped_in_float(trt, network)
@@ -143,8 +154,8 @@ def build_engine(
         expose(network, options.expose)
     config = builder.create_builder_config()
     _set_precision(trt, config, options, settings)
-    _set_limits(trt, config, options, settings)
-    inputs = _set_profile(builder, config, network, options.batch)
+    _set_limits(trt, config, options.settings, settings)
+    inputs = _set_profile(builder, config, network, options.settings.batch)
     use = _set_dla(trt, builder, config, network, options, settings)
     settings["timing_cache_note"] = timing_cache.attach(trt, config, options.timing_cache)
     plan, build_s = _build(trt, builder, network, config, log, report)
@@ -179,17 +190,17 @@ def make_builder(trt: Any, log: Any) -> Any:
     return builder
 
 
-def parse(trt: Any, network: Any, path: Path, log: Any) -> None:
-    """Parse an ONNX file into the network. Raises EngineError with each of the parser's errors and its node."""
+def parse(trt: Any, network: Any, file: ModelFile, log: Any) -> None:
+    """Parse an ONNX file into the network. Raises BuildFailedError with each of the parser's errors and its node."""
     parser = trt.OnnxParser(network, log)
-    if parser.parse_from_file(str(path)):
+    if parser.parse(file.data):
         return
     errors = parser_errors(parser) or log.errors or ["no reason given"]
-    raise BuildFailedError(f"TensorRT {version(trt)} can't parse {path}: " + "; ".join(errors))
+    raise BuildFailedError(f"TensorRT {version(trt)} can't parse {file.path}: " + "; ".join(errors))
 
 
 def _network_flags(trt: Any, options: BuildOptions) -> int:
-    """Explicit batch where it has a flag of its own; strong typing where it is asked for and has one."""
+    """Explicit batch and, if asked for, strong typing: each where it has a flag."""
     kinds = getattr(trt, "NetworkDefinitionCreationFlag", None)
     names = ["EXPLICIT_BATCH"] + (["STRONGLY_TYPED"] if options.strongly_typed else [])
     flags = [member(kinds, name) for name in names]
@@ -197,24 +208,24 @@ def _network_flags(trt: Any, options: BuildOptions) -> int:
 
 
 def _set_precision(trt: Any, config: Any, options: BuildOptions, settings: Dict[str, Any]) -> None:
-    """Flags where the network is weakly typed; a strongly typed one must have none."""
+    """Set flags for a weakly typed network; a strongly typed one must have none."""
     if options.precision == "fp32":
         config.clear_flag(trt.BuilderFlag.TF32)
     if options.strongly_typed:
         return
-    wanted = {"int8": ("INT8", "FP16"), "mixed": ("INT8", "FP16"), "fp16": ("FP16",)}.get(options.precision, ())
-    missing = set(wanted) - capabilities(trt).precision_flags
+    names = {"int8": ("INT8", "FP16"), "mixed": ("INT8", "FP16"), "fp16": ("FP16",)}.get(options.precision, ())
+    missing = set(names) - capabilities(trt).precision_flags
     if missing:
         raise EngineError(
-            f"TensorRT {version(trt)} has no flag {min(missing)}: precision must stand in the graph, "
+            f"TensorRT {version(trt)} has no flag {min(missing)}: precision must be in the graph, "
             "so build strongly typed from a file that has it"
         )
-    for name in wanted:
+    for name in names:
         config.set_flag(getattr(trt.BuilderFlag, name))
-    settings["flags"] = list(wanted)
+    settings["flags"] = list(names)
 
 
-def _set_limits(trt: Any, config: Any, options: BuildOptions, settings: Dict[str, Any]) -> None:
+def _set_limits(trt: Any, config: Any, options: BuilderSettings, settings: Dict[str, Any]) -> None:
     if options.workspace_mib is not None:
         size = options.workspace_mib * MIB
         if hasattr(config, "set_memory_pool_limit"):
@@ -265,13 +276,14 @@ def _set_profile(builder: Any, config: Any, network: Any, batch: Tuple[int, int,
 def _set_dla(
     trt: Any, builder: Any, config: Any, network: Any, options: BuildOptions, settings: Dict[str, Any]
 ) -> Optional[DlaUse]:
-    if options.dla_core is None:
+    wish = options.settings
+    if wish.dla_core is None:
         return None
-    if options.precision == "fp32":
-        raise InputError("precision for DLA", got="fp32", expected="int8 or fp16")
-    use_dla(trt, builder, config, options.dla_core, options.batch)
-    use = count_fallback(trt, network, config, options.dla_fallback)
-    settings.update(dla_core=options.dla_core, dla_layers=use.layers, dla_gpu_share=round(use.gpu_share, 4))
+    if options.precision != DLA_PRECISION:
+        raise InputError("precision for DLA", got=options.precision, expected=DLA_PRECISION, hint=WHY_NO_INT8)
+    use_dla(trt, builder, config, wish.dla_core, wish.batch)
+    use = count_fallback(trt, network, config, wish.dla_fallback)
+    settings.update(dla_core=wish.dla_core, dla_layers=use.layers, dla_gpu_share=round(use.gpu_share, 4))
     return use
 
 
@@ -290,10 +302,10 @@ def _build(trt: Any, builder: Any, network: Any, config: Any, log: Any, report: 
     return bytes(serialized), time.monotonic() - started
 
 
-def parsed(onnx_path: PathLike, trt: Any, *, strongly_typed: bool) -> Parsed:
+def parsed(onnx: Union[PathLike, ModelFile], trt: Any, *, strongly_typed: bool) -> Parsed:
     """The network that TensorRT reads from an ONNX file, to look at. Raises EngineError."""
     log = make_logger(trt)
     builder = make_builder(trt, log)
     network = builder.create_network(_network_flags(trt, BuildOptions(strongly_typed=strongly_typed)))
-    parse(trt, network, Path(onnx_path), log)
+    parse(trt, network, onnx if isinstance(onnx, ModelFile) else read_model_file(onnx), log)
     return Parsed(network, builder, log)

@@ -5,6 +5,9 @@
     ensures   one file that needs no network, says what it will do before it does it, and refuses to run when damaged
 
 Engines are built on their device because they run on no other: TensorRT times its kernels there.
+
+Scripts are the same for every package: what a package, a manifest or a user names goes into files that are only read
+(``plan.txt``, ``recipe.json``), never into a script's text.
 """
 
 from __future__ import annotations
@@ -17,18 +20,21 @@ import shutil
 import tarfile
 import tempfile
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import List, Optional, Tuple
 
 from edgeau.runtime.errors import InputError
-from edgeau.runtime.files import PathLike, atomic_path, sha256_file
+from edgeau.runtime.files import PathLike, atomic_path, sha256_file, write_text
 from edgeau.runtime.manifest import Manifest, Variant
 from edgeau.runtime.package import Package
 from edgeau.runtime.parity_crops import gather, write_evidence
+from edgeau.runtime.terminal import printable
 from edgeau.runtime.version import __version__
 
+from .job import ENGINES, MakeOptions
 from .ladder import LADDER
-from .make import ENGINES, MakeOptions
-from .recipe import CROPS, make_recipe, write_recipe
+from .names import slug
+from .recipe import CROPS, Recipe, write_recipe
+from .verify import fp32_variant
 from .wheel import check_wheel, write_wheel
 
 _HERE = Path(__file__).parent
@@ -70,7 +76,7 @@ def make_bundle(
     """
     with tempfile.TemporaryDirectory(prefix="edgeau-bundle-") as work:
         folder = Path(work)
-        name = package.path.name
+        name = f"{package_slug(package)}.edgeau"
         trimmed = _trimmed(package, options.precision)
         _copy_package(package, trimmed, folder / name)
         samples = _write_crops(package, options, folder / CROPS)
@@ -78,34 +84,36 @@ def make_bundle(
         if wheel is not None:
             shutil.copyfile(made, folder / made.name)
         files = {file: sha256_file(folder / file) for file in (CROPS, made.name)}
-        recipe = make_recipe(target, name, __version__, options, files)
-        write_recipe(folder, recipe)
-        script = _install_script(target, name, options, made.name, samples)
-        (folder / "install.sh").write_text(script, encoding="utf-8")
+        write_recipe(folder, Recipe(target, name, __version__, options, files))
+        write_text(folder / "plan.txt", _plan(target, package, options, samples))
+        shutil.copyfile(_HERE / "install.sh", folder / "install.sh")
         contents = _write(folder, Path(out))
     return Bundle(Path(out), Path(out).stat().st_size, target, contents, samples)
 
 
 def bundle_name(package: Package, target: str) -> str:
     """Default file name of a bundle, such as ``cednn-orin-nano-6.2.sh``."""
-    return f"{package.path.name.split('.')[0]}-{target.replace(':', '-')}.sh"
+    return f"{package_slug(package)}-{target.replace(':', '-')}.sh"
+
+
+def package_slug(package: Package) -> str:
+    """A package's folder name without its suffix, as a slug: ``cednn`` for ``cednn.edgeau``, also for ``.`` in it."""
+    return slug(package.path.resolve().name.split(".")[0])
 
 
 def _trimmed(package: Package, precision: str) -> Manifest:
     """The manifest with the ONNX variants that the ladder may need, and FP32, which parity needs."""
-    wanted = {*LADDER[LADDER.index(precision) :], "fp32"} | ({"int8"} if precision == "mixed" else set())
+    precisions = {*LADDER[LADDER.index(precision) :], "fp32"} | ({"int8"} if precision == "mixed" else set())
 
     def travels(variant: Variant) -> bool:
         quantized = variant.precision in ("int8", "mixed")
-        fits = variant.precision in wanted and variant.file.endswith(".onnx")
+        fits = variant.precision in precisions and variant.file.endswith(".onnx")
         return fits and (not quantized or "tensorrt" in variant.backends)
 
     variants = tuple(variant for variant in package.manifest.variants if travels(variant))
-    found = {variant.precision for variant in variants}
-    if "fp32" not in found:
-        raise InputError(f"package {package.path}", got="no fp32 ONNX", expected="one", hint="export it again")
-    if precision == "int8" and "int8" not in found:
-        hint = f"type: edgeau quantize {package.path} --calib DATA --targets tensorrt"
+    fp32_variant(package)
+    if precision == "int8" and all(variant.precision != "int8" for variant in variants):
+        hint = f"type: edgeau quantize {shlex.quote(str(package.path))} --calib DATA --targets tensorrt"
         raise InputError(f"package {package.path}", got="no int8 ONNX finished for TensorRT", hint=hint)
     return dataclasses.replace(package.manifest, variants=variants, selection={})
 
@@ -114,8 +122,8 @@ def _copy_package(package: Package, manifest: Manifest, target: Path) -> None:
     def files(folder: Path) -> Manifest:
         for variant in manifest.variants:
             (folder / variant.file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(package.file(variant), folder / variant.file)
-        # Timings of an earlier build on the same device make the next one short; other devices take no notice.
+            (folder / variant.file).write_bytes(package.read(variant).data)
+        # Timings of an earlier build on the same device make the next one short; other devices ignore them.
         for cache in sorted((package.path / ENGINES).glob("*.timing")):
             (folder / ENGINES).mkdir(exist_ok=True)
             shutil.copyfile(cache, folder / ENGINES / cache.name)
@@ -126,29 +134,33 @@ def _copy_package(package: Package, manifest: Manifest, target: Path) -> None:
 
 def _write_crops(package: Package, options: MakeOptions, path: Path) -> int:
     """Crops and what FP32 says of them, so that the device needs no other backend to compare with."""
-    fp32 = package.manifest.fp32_onnx
-    assert fp32 is not None, "_trimmed has refused such a package"
-    evidence = gather(package, fp32, options.crops)
+    evidence = gather(package, fp32_variant(package), options.crops)
     write_evidence(path, evidence)
     return len(evidence.reference)
 
 
-def _install_script(target: str, package: str, options: MakeOptions, wheel: str, samples: int) -> str:
+def _plan(target: str, package: Package, options: MakeOptions, samples: int) -> str:
+    """What the bundle will do, for the person who is asked whether to go on."""
     lower = LADDER[LADDER.index(options.precision) + 1 :]
     falls = f"; if that fails {', then '.join(lower)}" if options.fall_back and lower else ""
+    batch = ",".join(map(str, options.builder.batch))
     parity = f"compare it with FP32 on {samples} crops, and keep it only if it says the same"
-    words = {
-        "EDGEAU": __version__,
-        "PACKAGE": package,
-        "TARGET": "any machine with TensorRT" if target == ANY else target,
-        "PRECISION": options.precision,
-        "BATCH": ",".join(map(str, options.build.batch)),
-        "LADDER": falls,
-        "PARITY": parity if options.parity else "keep it without comparing it with FP32, as was asked",
-        "MEASURE": "measure its latency, and " if options.parity else "",
-        "WHEEL": wheel,
-    }
-    return _filled("install.sh", words)
+    steps = (
+        "unpack edgeau's wheel into lib/ (no pip, no network)",
+        f"build an engine with this machine's TensorRT: {options.precision}, batch {batch}{falls}",
+        parity if options.parity else "keep it without comparing it with FP32, as was asked",
+        f"{'measure its latency, and ' if options.parity else ''}write engine, sidecar and report.json",
+    )
+    board = "any machine with TensorRT" if target == ANY else target
+    lines = [
+        printable(f"edgeau {__version__}: {package.manifest.name} for {board}"),
+        "",
+        "This will:",
+        *(f"  {number}. {step}" for number, step in enumerate(steps, 1)),
+        "It needs python3 (3.8 or later) with numpy and tensorrt, which come with JetPack. A build takes minutes.",
+        "",
+    ]
+    return "\n".join(lines)
 
 
 def _write(folder: Path, out: Path) -> Tuple[str, ...]:
@@ -161,9 +173,10 @@ def _write(folder: Path, out: Path) -> Tuple[str, ...]:
                 archive.add(path, name, filter=_plain)
                 contents.append(name)
     payload = buffer.getvalue()
-    words = {"NAME": shlex.quote(out.stem), "SHA256": hashlib.sha256(payload).hexdigest()}
-    lines = str(len((_HERE / "stub.sh").read_text(encoding="utf-8").splitlines()) + 1)
-    stub = _filled("stub.sh", {**words, "LINES": lines})
+    stub = (_HERE / "stub.sh").read_text(encoding="utf-8")
+    # Two numbers of our own are all that is filled in.
+    stub = stub.replace("@LINES@", str(len(stub.splitlines()) + 1))
+    stub = stub.replace("@SHA256@", hashlib.sha256(payload).hexdigest())
     with atomic_path(out) as temporary:
         temporary.write_bytes(stub.encode("utf-8") + payload)
     out.chmod(out.stat().st_mode | 0o111)
@@ -176,10 +189,3 @@ def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
     entry.uname = entry.gname = ""
     entry.mode = 0o755 if entry.name.endswith(".sh") else 0o644
     return entry
-
-
-def _filled(template: str, words: Dict[str, str]) -> str:
-    text = (_HERE / template).read_text(encoding="utf-8")
-    for word, value in words.items():
-        text = text.replace(f"@{word}@", value)
-    return text

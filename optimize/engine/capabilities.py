@@ -18,7 +18,7 @@ class Capabilities:
         version: of the library, for messages.
         precision_flags: those of FP16 and INT8 that the builder still takes. TensorRT 11 takes none.
         strong_typing: whether precision can be read from the graph.
-        prefers_strong: whether it should be, where both ways exist.
+        prefers_strong: whether it should be read from there if there are flags as well.
         monitor: whether the builder reports progress and can be stopped.
     """
 
@@ -34,7 +34,7 @@ def capabilities(trt: Any) -> Capabilities:
     flags = frozenset(name for name in PRECISION_FLAGS if member(trt.BuilderFlag, name) is not None)
     strong = member(getattr(trt, "NetworkDefinitionCreationFlag", None), "STRONGLY_TYPED") is not None
     # Weak typing is deprecated from 10.12 on. Nothing in the names says so; the parser that reads a model from memory
-    # piece by piece is absent in 10.7 and present in 10.13, and stands for that generation.
+    # piece by piece is absent in 10.7 and present in 10.13, and marks that generation.
     late = hasattr(trt.OnnxParser, "load_model_proto")
     return Capabilities(
         version=version(trt),

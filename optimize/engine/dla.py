@@ -1,4 +1,9 @@
-"""The deep learning accelerator (DLA) of some Jetson boards: which layers it takes."""
+"""The deep learning accelerator (DLA) of some Jetson boards: which layers and precisions it takes.
+
+DLA runs FP16 and INT8, but INT8 only by implicit quantization, which needs a calibrator and is gone in TensorRT 11; a
+graph with Q/DQ nodes is explicit quantization, which it doesn't take (NVIDIA's developer guide, "Working with DLA";
+NVIDIA/TensorRT issue 2222; NVIDIA/Model-Optimizer pull request 1661, June 2026). So an engine for DLA is FP16.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +12,18 @@ from typing import Any, Tuple
 
 from edgeau.runtime.errors import EngineError, InputError
 
-from .library import member
+from .library import BuildFailedError, member
+
+DLA_PRECISION = "fp16"
+WHY_NO_INT8 = "DLA takes no Q/DQ nodes, and no FP32"
 
 
 @dataclass(frozen=True)
 class DlaUse:
-    """What became of the layers.
+    """How many layers run on DLA.
 
     Attributes:
-        layers: layers that count (constants don't).
+        layers: number of layers, without constants.
         fell_back: names of those that run on the GPU instead.
     """
 
@@ -55,7 +63,7 @@ def count_fallback(trt: Any, network: Any, config: Any, allowed_share: float) ->
     """Count the layers that can't run on DLA.
 
     Raises:
-        EngineError: more than ``allowed_share`` (0..1) of them; such an engine is mostly a GPU engine.
+        BuildFailedError: more than ``allowed_share`` (0..1) of them; such an engine is mostly a GPU engine.
     """
     constant = member(trt.LayerType, "CONSTANT")
     layers = [network.get_layer(index) for index in range(network.num_layers)]
@@ -63,7 +71,7 @@ def count_fallback(trt: Any, network: Any, config: Any, allowed_share: float) ->
     use = DlaUse(len(counted), tuple(layer.name for layer in counted if not config.can_run_on_DLA(layer)))
     if use.gpu_share > allowed_share:
         first = ", ".join(use.fell_back[:3])
-        raise EngineError(
+        raise BuildFailedError(
             f"{len(use.fell_back)} of {use.layers} layers can't run on DLA ({first}, ...): a share of "
             f"{use.gpu_share:.2f}, more than the {allowed_share:.2f} allowed; build without --dla, "
             "or allow more with --dla-fallback"

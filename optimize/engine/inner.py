@@ -1,4 +1,4 @@
-"""The inner tensors of a parsed network: which there are, and making them outputs."""
+"""The inner tensors of a parsed network: listing them, and making them outputs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ WEIGHTED = ("CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY", "FULLY_CONNECTED"
 
 
 def weighted_outputs(trt: Any, network: Any) -> List[str]:
-    """Names of the tensors that convolutions and matrix products give, in the order of the network."""
+    """Names of the outputs of convolutions and matrix products, in the order of the network."""
     kinds = {getattr(trt.LayerType, name) for name in WEIGHTED if hasattr(trt.LayerType, name)}
     layers = [network.get_layer(index) for index in range(network.num_layers)]
     return [str(layer.get_output(0).name) for layer in layers if layer.type in kinds]
@@ -18,12 +18,12 @@ def weighted_outputs(trt: Any, network: Any) -> List[str]:
 
 def expose(network: Any, names: Sequence[str]) -> None:
     """Make these tensors outputs of the network. Layers around them are not fused; their values stay the same."""
-    wanted = set(names)
+    chosen = set(names)
     for index in range(network.num_layers):
         layer = network.get_layer(index)
         for port in range(layer.num_outputs):
             tensor = layer.get_output(port)
-            if tensor.name in wanted and not tensor.is_network_output:
+            if tensor.name in chosen and not tensor.is_network_output:
                 network.mark_output(tensor)
 
 

@@ -8,19 +8,20 @@ from __future__ import annotations
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence
+from typing import Optional, Sequence
 
 from edgeau.runtime.backends import open_backend
-from edgeau.runtime.cli import note, say
 from edgeau.runtime.engine_file import write_sidecar
 from edgeau.runtime.errors import EdgeauError
-from edgeau.runtime.files import write_json
 from edgeau.runtime.machine import Machine, read_machine
 from edgeau.runtime.targets import board_of
+from edgeau.runtime.terminal import note, say
 
-from .make import Made, make_engine, parity_line
+from .device_report import REPORT, DeviceReport, MeasuredLatency, write_report
+from .make import make_engine
 from .measure import measure_latency
-from .recipe import REPORT, Recipe, read_recipe
+from .recipe import Recipe, read_recipe
+from .store import StoredEngine, parity_line
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
@@ -37,15 +38,15 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     except KeyboardInterrupt:
         note("edgeau: interrupted; nothing half-written was left behind")
         return 2
-    say(f"engine    {report['engine']}")
-    say(f"parity    {report['parity_line']}")
-    if report["latency"]:
-        latency = report["latency"]
-        say(f"latency   p50 {latency['p50_ms']:.3f} ms, p99 {latency['p99_ms']:.3f} ms, batch {latency['batch']}")
+    say(f"engine    {report.engine}")
+    say(f"parity    {report.parity_line}")
+    if report.latency is not None:
+        latency = report.latency
+        say(f"latency   p50 {latency.p50_ms:.3f} ms, p99 {latency.p99_ms:.3f} ms, batch {latency.batch}")
     return 0
 
 
-def install(folder: Path) -> Dict[str, Any]:
+def install(folder: Path) -> DeviceReport:
     """Build the recipe's engine into the bundle's package, measure it and write ``report.json``.
 
     Raises:
@@ -55,36 +56,36 @@ def install(folder: Path) -> Dict[str, Any]:
     recipe = read_recipe(folder)
     machine = read_machine()
     _compare_board(recipe, machine)
-    made = make_engine(folder / recipe.package, recipe.options(folder), machine=machine, report=note)
-    latency = _measured(made) if recipe.parity else None
-    report = {
-        "target": recipe.target,
-        "machine": machine.to_json(),
-        "engine": f"{recipe.package}/{made.variant.file}",
-        "variant": dataclasses.asdict(made.variant),
-        "sidecar": made.sidecar.to_json(),
-        "parity_line": parity_line(made.sidecar.parity),
-        "latency": latency,
-        "skipped": list(made.skipped),
-    }
-    write_json(folder / REPORT, report)
+    engine = make_engine(folder / recipe.package, recipe.options_in(folder), machine=machine, report=note)
+    report = DeviceReport(
+        target=recipe.target,
+        machine=machine.to_json(),
+        engine=f"{recipe.package}/{engine.variant.file}",
+        variant=dataclasses.asdict(engine.variant),
+        sidecar=engine.sidecar.to_json(),
+        parity_line=parity_line(engine.sidecar.parity),
+        # An engine that can't be run here for parity can't be run to be measured either.
+        latency=_measure(engine) if recipe.options.parity else None,
+        skipped=engine.skipped,
+    )
+    write_report(folder / REPORT, report)
     return report
 
 
 def _compare_board(recipe: Recipe, machine: Machine) -> None:
     board = board_of(machine.model)
-    wanted = recipe.target.split(":")[0]
-    if wanted != "any" and (board is None or board.name != wanted):
-        note(f"edgeau: this bundle was made for {wanted}; this machine is {machine.model or 'no Jetson'}: going on")
+    target = recipe.target.split(":")[0]
+    if target != "any" and (board is None or board.name != target):
+        note(f"edgeau: this bundle was made for {target}; this machine is {machine.model or 'no Jetson'}: going on")
 
 
-def _measured(made: Made) -> Dict[str, Any]:
-    """Latency of the engine, which its sidecar then knows as well."""
-    engine = made.package.path / made.variant.file
+def _measure(engine: StoredEngine) -> MeasuredLatency:
+    """Latency of the engine, which is kept in its sidecar as well."""
     note("measuring")
-    with open_backend("tensorrt", engine) as backend:
-        latency = measure_latency(backend, made.sidecar.batch[1])
-    write_sidecar(engine, dataclasses.replace(made.sidecar, notes={**made.sidecar.notes, "latency": latency}))
+    with open_backend("tensorrt", engine.path) as backend:
+        latency = measure_latency(backend, engine.sidecar.batch[1])
+    notes = {**engine.sidecar.notes, "latency": dataclasses.asdict(latency)}
+    write_sidecar(engine.path, dataclasses.replace(engine.sidecar, notes=notes))
     return latency
 
 

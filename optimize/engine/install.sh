@@ -1,27 +1,20 @@
 #!/bin/sh
 # Builds, verifies and measures the engine of this folder. Changes nothing outside it, needs no network.
 set -eu
-here=$(cd "$(dirname "$0")" && pwd)
+here=$(cd "$(dirname -- "$0")" && pwd)
 yes=no
+
+fail() { printf 'install.sh: %s\n' "$1" >&2; exit 2; }
+
 for word in "$@"; do
     case $word in
         --yes) yes=yes ;;
-        *) echo "install.sh: unknown option $word; it takes --yes" >&2; exit 2 ;;
+        *) fail "unknown option $word; it takes --yes" ;;
     esac
 done
 
-fail() { echo "install.sh: $1" >&2; exit 2; }
-
-cat <<PLAN
-edgeau @EDGEAU@: @PACKAGE@ for @TARGET@
-
-This will, inside $here and nowhere else:
-  1. unpack edgeau's wheel into lib/ (no pip, no network)
-  2. build an engine with this machine's TensorRT: @PRECISION@, batch @BATCH@@LADDER@
-  3. @PARITY@
-  4. @MEASURE@write engine, sidecar and report.json
-It needs python3 (3.8 or later) with numpy and tensorrt, which come with JetPack. A build takes minutes.
-PLAN
+printf 'In %s and nowhere else:\n\n' "$here"
+cat "$here/plan.txt"
 
 if [ "$yes" = no ]; then
     printf 'Go on? [y/N] '
@@ -42,6 +35,8 @@ command -v "$python" >/dev/null 2>&1 || fail "no $python here; type: sudo apt-ge
     fail "$python has no tensorrt; on a Jetson type: sudo apt-get install python3-libnvinfer (or nvidia-jetpack), and use the system's python3"
 
 rm -rf "$here/lib"
-"$python" -m zipfile -e "$here/@WHEEL@" "$here/lib" || fail "could not unpack the wheel (is the disk full?)"
+for wheel in "$here"/*.whl; do
+    "$python" -m zipfile -e "$wheel" "$here/lib" || fail "could not unpack the wheel (is the disk full?)"
+done
 PYTHONPATH="$here/lib${PYTHONPATH:+:$PYTHONPATH}" PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
     exec "$python" -m edgeau.optimize.engine.install "$here"

@@ -1,23 +1,24 @@
-"""Which file is built at which precision, and what comes next when TensorRT can't build it.
+"""Which ONNX file is built at which precision, and what is tried next if TensorRT can't build it.
 
-INT8, then mixed, then FP16, then FP32: each rung is a file of the package and a way to type the network. A rung fails
-on a device for reasons that another device does not have (a missing INT8 kernel, a compiler's error), so the reason is
-kept and the next rung is tried.
+INT8, then mixed, then FP16, then FP32: each rung is a variant of the package and a way to type the network. A rung
+fails on a device for reasons that another device doesn't have (a missing INT8 kernel, a compiler's error), so the
+reason is recorded and the next rung is tried. DLA has one rung, FP16 (``dla``).
 """
 
 from __future__ import annotations
 
-import dataclasses
+import shlex
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Callable, List, Optional, Tuple
+from typing import Callable, List, Optional, Tuple, Union
 
 from edgeau.runtime.errors import EngineError, InputError
 from edgeau.runtime.manifest import Variant
 from edgeau.runtime.package import Package
 
-from .builder import BuildFailedError, BuildOptions, BuiltEngine
+from .builder import BuiltEngine
 from .capabilities import Capabilities
+from .dla import DLA_PRECISION, WHY_NO_INT8
+from .library import BuildFailedError
 from .progress import Report
 
 LADDER = ("int8", "mixed", "fp16", "fp32")
@@ -30,15 +31,13 @@ class Rung:
 
     Attributes:
         precision: of the engine.
-        variant: name of the package's variant that is built.
-        file: its ONNX file.
+        variant: of the package, whose ONNX file is built.
         strongly_typed: whether the graph says the precision.
         float_grouped: whether grouped convolutions are left in float on the device.
     """
 
     precision: str
-    variant: str
-    file: Path
+    variant: Variant
     strongly_typed: bool
     float_grouped: bool = False
 
@@ -52,104 +51,123 @@ class Missing:
     hint: str
 
 
-def find_rung(package: Package, precision: str, able: Capabilities) -> Rung | Missing:
-    """How an engine of this precision is built from a package by a TensorRT that can do this."""
+@dataclass(frozen=True)
+class Climb:
+    """What could be built.
+
+    Attributes:
+        rung: the first that TensorRT could build.
+        built: its engine.
+        failures: one line per rung that failed before it.
+    """
+
+    rung: Rung
+    built: BuiltEngine
+    failures: Tuple[str, ...]
+
+
+def find_rung(package: Package, precision: str, able: Capabilities) -> Union[Rung, Missing]:
+    """How a TensorRT with these capabilities builds an engine of this precision from a package."""
     if precision == "int8":
         return _quantized(package, "int8", able, float_grouped=False)
     if precision == "mixed":
-        found = _quantized(package, "mixed", able, float_grouped=False)
-        return found if isinstance(found, Rung) else _quantized(package, "int8", able, float_grouped=True)
+        mixed = _quantized(package, "mixed", able, float_grouped=False)
+        return mixed if isinstance(mixed, Rung) else _quantized(package, "int8", able, float_grouped=True)
     if precision == "fp16":
         return _half(package, able)
     variant = _onnx_variant(package, "fp32")
     if variant is None:
         return Missing("fp32", "the package has no fp32 ONNX", "edgeau export CHECKPOINT -o PACKAGE")
-    return Rung("fp32", variant.name, package.file(variant), strongly_typed=not able.precision_flags)
+    return Rung("fp32", variant, strongly_typed=not able.precision_flags)
 
 
-def rungs_from(package: Package, precision: str, able: Capabilities) -> Tuple[List[Rung], List[str]]:
-    """The rungs from a precision downwards, and one line for each lower one that the package has no file for.
+def rungs_from(
+    package: Package, precision: str, able: Capabilities, *, fall_back: bool = True, dla: bool = False
+) -> Tuple[List[Rung], List[str]]:
+    """The rungs from a precision downwards, and one line per precision that can't be tried.
+
+    Args:
+        package: with the ONNX variants.
+        precision: where the ladder starts.
+        able: what TensorRT can do here.
+        fall_back: whether lower precisions may be built instead.
+        dla: whether the engine is for DLA.
 
     Raises:
-        InputError: no such precision, or the package lacks the file for the precision that was asked for.
+        InputError: no such precision, the package lacks the file for it, or DLA can't run it and nothing else may be
+            built.
     """
     if precision not in LADDER:
         raise InputError("precision", got=precision, expected=", ".join(LADDER))
-    first = find_rung(package, precision, able)
+    precisions = LADDER[LADDER.index(precision) :]
+    skipped: List[str] = []
+    if dla:
+        if DLA_PRECISION not in precisions or (precision != DLA_PRECISION and not fall_back):
+            raise InputError("precision for DLA", got=precision, expected=DLA_PRECISION, hint=WHY_NO_INT8)
+        skipped = [f"{higher} was not tried: {WHY_NO_INT8}" for higher in precisions if higher in ("int8", "mixed")]
+        precisions = (DLA_PRECISION,)
+    first = find_rung(package, precisions[0], able)
     if isinstance(first, Missing):
-        raise InputError(f"{precision} engine of {package.path}: {first.reason}", hint=f"type: {first.hint}")
-    rungs, skipped = [first], []
-    for lower in LADDER[LADDER.index(precision) + 1 :]:
-        found = find_rung(package, lower, able)
-        if isinstance(found, Missing):
-            skipped.append(f"{lower} was not tried: {found.reason}; {found.hint}")
+        raise InputError(f"{precisions[0]} engine of {package.path}: {first.reason}", hint=f"type: {first.hint}")
+    rungs = [first]
+    for lower in precisions[1:] if fall_back else ():
+        rung = find_rung(package, lower, able)
+        if isinstance(rung, Missing):
+            skipped.append(f"{lower} was not tried: {rung.reason}; {rung.hint}")
         else:
-            rungs.append(found)
+            rungs.append(rung)
     return rungs, skipped
 
 
-def climb_down(
-    rungs: List[Rung], build: Callable[[Rung], BuiltEngine], report: Report
-) -> Tuple[Rung, BuiltEngine, Tuple[str, ...]]:
-    """Build the first rung that TensorRT can build.
-
-    Returns:
-        The rung, its engine, and one line for each rung that failed before it.
-
-    Raises:
-        EngineError: none could be built; the text has every rung's reason.
-    """
+def climb_down(rungs: List[Rung], build: Callable[[Rung], BuiltEngine], report: Report) -> Climb:
+    """Build the first rung that TensorRT can build. Raises EngineError with every rung's reason if there is none."""
     failures: List[str] = []
     for rung in rungs:
-        report(f"building {rung.precision} from {rung.file.name}")
+        report(f"building {rung.precision} from {rung.variant.file}")
         try:
-            built: Optional[BuiltEngine] = build(rung)
+            built = build(rung)
         except BuildFailedError as error:
             failures.append(f"{rung.precision}: {error}")
             report(f"{failures[-1]}; trying the next precision")
             continue
-        assert built is not None
         if rung.float_grouped and not built.settings.get("left_in_float"):
             failures.append("mixed: the graph has no quantized grouped convolution to leave in float")
             continue
-        return rung, built, tuple(failures)
+        return Climb(rung, built, tuple(failures))
     raise EngineError("no precision could be built: " + "; ".join(failures))
 
 
-def options_for(rung: Rung, settings: BuildOptions) -> BuildOptions:
-    """These settings, with the rung's precision and typing."""
-    return dataclasses.replace(
-        settings, precision=rung.precision, strongly_typed=rung.strongly_typed, float_grouped=rung.float_grouped
-    )
-
-
-def _quantized(package: Package, precision: str, able: Capabilities, *, float_grouped: bool) -> Rung | Missing:
+def _quantized(package: Package, precision: str, able: Capabilities, *, float_grouped: bool) -> Union[Rung, Missing]:
     variant = _finished_variant(package, precision, able)
     if variant is None:
         reason = f"the package has no {precision} ONNX finished for TensorRT"
         best = _targets(able)[0]
-        return Missing(precision, reason, f"edgeau quantize {package.path} --calib DATA --targets {best}")
+        return Missing(
+            precision, reason, f"edgeau quantize {shlex.quote(str(package.path))} --calib DATA --targets {best}"
+        )
     name = "mixed" if float_grouped else precision
-    return Rung(name, variant.name, package.file(variant), able.prefers_strong, float_grouped)
+    return Rung(name, variant, able.prefers_strong, float_grouped)
 
 
-def _half(package: Package, able: Capabilities) -> Rung | Missing:
-    """FP16 stands in the graph where TensorRT reads it from there, and is a flag on the FP32 file where it is one."""
+def _half(package: Package, able: Capabilities) -> Union[Rung, Missing]:
+    """FP16 is in the graph if TensorRT prefers to read it there, else a flag on the FP32 file."""
     half, single = _onnx_variant(package, "fp16"), _onnx_variant(package, "fp32")
     if able.prefers_strong and half is not None:
-        return Rung("fp16", half.name, package.file(half), strongly_typed=True)
+        return Rung("fp16", half, strongly_typed=True)
     if "FP16" in able.precision_flags and single is not None:
-        return Rung("fp16", single.name, package.file(single), strongly_typed=False)
+        return Rung("fp16", single, strongly_typed=False)
     reason = f"TensorRT {able.version} takes FP16 from the graph, and the package has no fp16 ONNX"
-    return Missing("fp16", reason, f"make it on a PC, `edgeau build {package.path} --target BOARD` does")
+    return Missing(
+        "fp16", reason, f"make it on a PC, `edgeau build {shlex.quote(str(package.path))} --target BOARD` does"
+    )
 
 
 def _targets(able: Capabilities) -> Tuple[str, ...]:
     """The targets whose quantized files this TensorRT reads, the best first.
 
     A strongly typed network computes what is not INT8 in the types of its file, so that the one with FP16 inside is
-    the fast one; a weakly typed one can't read it, and chooses FP16 itself. Before TensorRT 10, weights stand in FP32
-    in front of their Q.
+    the fast one; a weakly typed one can't read it, and chooses FP16 itself. Before TensorRT 10, weights must be FP32 in
+    front of their Q.
     """
     if able.prefers_strong:
         return ("tensorrt-fp16", "tensorrt", "tensorrt-8")
@@ -159,10 +177,10 @@ def _targets(able: Capabilities) -> Tuple[str, ...]:
 
 def _finished_variant(package: Package, precision: str, able: Capabilities) -> Optional[Variant]:
     """The quantized file that this TensorRT reads best."""
-    wanted = _targets(able)
+    order = _targets(able)
     finished = [v for v in _onnx_variants(package, precision) if "tensorrt" in v.backends]
-    fitting = [v for v in finished if v.notes.get("target", "tensorrt") in wanted]
-    return min(fitting, key=lambda v: wanted.index(v.notes.get("target", "tensorrt")), default=None)
+    fitting = [v for v in finished if v.notes.get("target", "tensorrt") in order]
+    return min(fitting, key=lambda v: order.index(v.notes.get("target", "tensorrt")), default=None)
 
 
 def _onnx_variant(package: Package, precision: str) -> Optional[Variant]:

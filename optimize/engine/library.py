@@ -1,4 +1,4 @@
-"""TensorRT as a Python module, found where it is and asked what it has.
+"""TensorRT as a Python module: importing it, and reading off what it has.
 
 Nothing here compares versions: from 8.5 to 11 names came and went, and a name that is there may be used.
 """
@@ -17,6 +17,10 @@ HOW_ON_DEVICE = (
     "on the device type `edgeau build PACKAGE`, or send it there: `edgeau build PACKAGE --host user@jetson`, "
     "or `--target BOARD` for a bundle to carry over"
 )
+
+
+class BuildFailedError(EngineError):
+    """TensorRT can't parse or build this graph at this precision here; another precision may work."""
 
 
 def load_tensorrt(name: Optional[str] = None) -> Any:
@@ -50,7 +54,7 @@ def version(trt: Any) -> str:
 
 
 def member(enum: Any, name: str) -> Optional[Any]:
-    """A member of an enumeration, None where this TensorRT lacks the enumeration or the member."""
+    """A member of an enumeration; None if this TensorRT lacks the enumeration or the member."""
     return None if enum is None else getattr(enum, name, None)
 
 

@@ -1,38 +1,33 @@
-"""How fast a fresh engine is on its device: wall time of whole calls, warmed up."""
+"""How fast a new engine is on its device: wall time of whole calls, after warm-up."""
 
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Dict, List
 
 import numpy as np
 
 from edgeau.runtime.backends import Backend
+from edgeau.runtime.timing import Clock, latency, time_calls, warm_up
 
-WARM_UP_S, MEASURE_S, LEAST, MOST = 2.0, 5.0, 50, 20000
-Clock = Callable[[], float]
+from .device_report import MeasuredLatency
+
+WARM_UP_S, MEASURE_S, MIN_SAMPLES, MAX_SAMPLES = 2.0, 5.0, 50, 20000
 
 
-def measure_latency(backend: Backend, batch: int, clock: Clock = time.perf_counter) -> Dict[str, Any]:
+def measure_latency(backend: Backend, batch: int, clock: Clock = time.perf_counter) -> MeasuredLatency:
     """Time ``infer`` on one batch of random crops, transfers and checks included.
 
-    Returns:
-        ``batch``, ``runs``, and ``p50_ms``, ``p90_ms``, ``p99_ms`` and ``mean_ms`` of the wall time of a call.
+    Args:
+        backend: with the engine.
+        batch: faces per call.
+        clock: current time in seconds.
     """
     draw = np.random.default_rng(0)
     inputs = {
         name: draw.integers(0, 256, (batch, *shape), np.uint8, endpoint=False)
         for name, shape in backend.input_shapes.items()
     }
-    until = clock() + WARM_UP_S
-    while clock() < until:
-        backend.infer(inputs)
-    times_ms: List[float] = []
-    until = clock() + MEASURE_S
-    while len(times_ms) < LEAST or (clock() < until and len(times_ms) < MOST):
-        started = clock()
-        backend.infer(inputs)
-        times_ms.append(1e3 * (clock() - started))
-    found: Dict[str, Any] = {"batch": batch, "runs": len(times_ms)}
-    found.update({f"p{q}_ms": round(float(np.percentile(times_ms, q)), 4) for q in (50, 90, 99)})
-    return {**found, "mean_ms": round(float(np.mean(times_ms)), 4)}
+    warm_up(lambda: backend.infer(inputs), WARM_UP_S, clock)
+    summary = latency(time_calls(lambda: backend.infer(inputs), MEASURE_S, MIN_SAMPLES, MAX_SAMPLES, clock))
+    times = {name: round(getattr(summary, name), 4) for name in ("p50_ms", "p90_ms", "p99_ms", "mean_ms")}
+    return MeasuredLatency(batch=batch, runs=summary.samples, **times)

@@ -1,7 +1,7 @@
 """Progress of a build, and stopping it.
 
-From TensorRT 10 on the builder reports phases and steps and can be told to stop; before that, only the time that has
-passed is known, and a build runs to its end in its thread while the caller goes on.
+From TensorRT 10 on, the builder reports phases and steps and can be told to stop; before that, only the elapsed time is
+known, and an interrupted build runs to its end in its thread while the caller goes on.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def silent(_: str) -> None:
 
 
 def make_monitor(trt: Any, report: Report, cancelled: threading.Event) -> Optional[Any]:
-    """A progress monitor that reports each tenth of a top-level phase; None where this TensorRT has none."""
+    """A progress monitor that reports each tenth of a top-level phase; None if this TensorRT has no monitors."""
     base: Any = getattr(trt, "IProgressMonitor", None)
     if base is None:
         return None
@@ -53,29 +53,33 @@ def run_interruptibly(work: Callable[[], T], report: Report, cancelled: threadin
     """Run ``work`` in a thread, so that Ctrl-C is answered while TensorRT computes.
 
     An exception must not travel through TensorRT's C++ frames, so the interruption is passed on as ``cancelled``, and
-    only then raised here.
+    raised here once the builder has stopped. It must have: a thread that is inside TensorRT when Python ends takes the
+    process down.
 
     Args:
         work: what to run; its exception is raised here.
-        report: gets the time passed every TICK_S where ``ticks`` is set.
+        report: gets the elapsed time every TICK_S if ``ticks`` is set.
         cancelled: set on KeyboardInterrupt; the builder's monitor watches it.
         ticks: whether to report elapsed time, for builders without a monitor.
     """
     results: Dict[str, Any] = {}
+    finished = threading.Event()
 
     def target() -> None:
         try:
             results["value"] = work()
         except BaseException as error:  # noqa: BLE001 - handed over to the caller's thread
             results["error"] = error
+        finally:
+            finished.set()
 
     thread = threading.Thread(target=target, name="edgeau-build", daemon=True)
     started = time.monotonic()
-    thread.start()
     try:
+        # The interruption may come before start() returns.
+        thread.start()
         next_tick = TICK_S
-        while thread.is_alive():
-            thread.join(0.1)
+        while not finished.wait(0.1):
             elapsed = time.monotonic() - started
             if ticks and elapsed >= next_tick:
                 report(f"building: {elapsed:.0f} s passed")
@@ -83,7 +87,8 @@ def run_interruptibly(work: Callable[[], T], report: Report, cancelled: threadin
     except KeyboardInterrupt:
         cancelled.set()
         report("interrupted: waiting for TensorRT to stop")
-        thread.join(PATIENCE_S if not ticks else 0)
+        if thread.ident is not None and not ticks:
+            finished.wait(PATIENCE_S)
         raise
     if "error" in results:
         raise results["error"]

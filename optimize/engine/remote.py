@@ -1,13 +1,16 @@
 """Building on a device over ssh: the bundle goes there, progress, engine, sidecar and report come back.
 
 One ssh session does all of it, with the system's ``ssh`` and therefore its keys, agent and configuration. The far side
-works in a folder of its own and removes it whatever happens: at the end, on an error, and when this side goes away.
+works in a folder of its own and removes it in any case: at the end, on an error, and when this side goes away.
+
+What comes back is the answer of another machine: only files with plain names are taken, and each is decoded and
+compared with its hash before it enters the package.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
+import dataclasses
 import shlex
 import subprocess
 import tarfile
@@ -17,16 +20,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Dict, List, Optional, Sequence, Tuple
 
-from edgeau.runtime.engine_file import EngineSidecar, read_sidecar, sidecar_path
-from edgeau.runtime.errors import EngineError, InputError
-from edgeau.runtime.files import PathLike, sha256_file, write_bytes, write_json
-from edgeau.runtime.manifest import Variant
+from edgeau.runtime.engine_file import read_sidecar, sidecar_path
+from edgeau.runtime.errors import EdgeauError, EngineError, InputError
+from edgeau.runtime.files import PathLike, sha256_file, write_bytes
+from edgeau.runtime.manifest import PRECISIONS
 from edgeau.runtime.package import Package
+from edgeau.runtime.terminal import printable
 
 from .bundle import ANY, make_bundle
-from .make import ENGINES, MakeOptions, store_engine
+from .device_report import REPORT, DeviceReport, read_report, write_report
+from .job import ENGINES, MakeOptions
+from .names import is_safe_file_name
 from .progress import Report, silent
-from .recipe import REPORT
+from .store import StoredEngine, store_engine
 
 READY = "edgeau-remote-ready"
 _SSH_FAILED = 255
@@ -35,19 +41,16 @@ _OPTIONS = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=15", "-o", "ServerAlive
 
 
 @dataclass(frozen=True)
-class Fetched:
-    """What came back.
+class FetchedEngine:
+    """An engine that was built on a device.
 
     Attributes:
-        package: the package here, which now has the engine.
-        variant, sidecar: of the engine.
-        report: the device's report, also beside the engine as ``NAME.report.json``.
+        engine: in the package here.
+        report: the device's, also beside the engine as ``NAME.report.json``.
     """
 
-    package: Package
-    variant: Variant
-    sidecar: EngineSidecar
-    report: Dict[str, Any]
+    engine: StoredEngine
+    report: DeviceReport
 
 
 def build_on_host(
@@ -59,7 +62,7 @@ def build_on_host(
     wheel: Optional[PathLike] = None,
     ssh: Sequence[str] = ("ssh",),
     report: Report = silent,
-) -> Fetched:
+) -> FetchedEngine:
     """Build an engine on another machine and fetch it into the package.
 
     Args:
@@ -72,7 +75,7 @@ def build_on_host(
         report: gets lines of progress, the device's included.
 
     Raises:
-        InputError: a host name that is none.
+        InputError: the host is no host name.
         EngineError: no connection, a connection that was lost, a full disk there, or a build that failed there; one
             line that says which. Nothing is left on the device.
     """
@@ -82,7 +85,7 @@ def build_on_host(
         folder = Path(work)
         bundle = make_bundle(source or package, ANY, options, folder / "bundle.sh", wheel=wheel)
         report(f"sending {bundle.size_bytes / 1e6:.1f} MB to {host}")
-        archive = folder / "made.tar"
+        archive = folder / "answer.tar"
         _converse(host, ssh, bundle.path, archive, report)
         return _take(package, host, archive, folder)
 
@@ -125,7 +128,7 @@ def _listen(pipe: IO[bytes], report: Report) -> Tuple[bool, List[str]]:
     """Pass lines on until the session ends. Returns whether the far side's script began, and the lines."""
     ready, lines = False, []
     for raw in pipe:
-        line = raw.decode("utf-8", "replace").rstrip()
+        line = printable(raw.decode("utf-8", "replace")).rstrip()
         if line == READY:
             ready = True
         elif line:
@@ -150,7 +153,8 @@ def _why(host: str, code: int, ready: bool, lines: List[str]) -> str:
     """What went wrong, in one line."""
     last = lines[-1] if lines else "no reason given"
     if code == _SSH_FAILED and not ready:
-        return f"no connection to {host}: {last}; `ssh {host}` must work without a password (ssh-copy-id {host})"
+        hint = f"`ssh {shlex.quote(host)}` must work without a password (ssh-copy-id {shlex.quote(host)})"
+        return f"no connection to {host}: {last}; {hint}"
     if code == _SSH_FAILED or code < 0:
         return f"the connection to {host} was lost ({last}); the device removes what it was sent; run the command again"
     reasons = [line for line in lines if line.startswith(("edgeau:", "install.sh:", "bundle.sh:"))]
@@ -158,36 +162,38 @@ def _why(host: str, code: int, ready: bool, lines: List[str]) -> str:
     return f"no engine was built on {host}: {reason}"
 
 
-def _take(package: Package, host: str, archive: Path, folder: Path) -> Fetched:
+def _take(package: Package, host: str, archive: Path, folder: Path) -> FetchedEngine:
     """Put what came back into the package, once it is whole. Raises EngineError."""
-    files = _unpack(host, archive, folder / "made")
+    files = _unpack(host, archive, folder / "answer")
     try:
-        made: Dict[str, Any] = json.loads(files[REPORT].read_bytes().decode("utf-8"))
-        name = Path(made["engine"]).name
-        plan = files[name]
-    except (KeyError, TypeError, ValueError) as error:
+        report = read_report(files[REPORT])
+        plan = files[Path(report.engine).name]
+        sidecar = read_sidecar(plan)
+    except (KeyError, EdgeauError) as error:
         raise EngineError(f"what came back from {host} is not complete ({error}); run the command again") from error
-    sidecar = read_sidecar(plan)
     if sha256_file(plan) != sidecar.engine_sha256:
         raise EngineError(f"the engine from {host} was altered on its way; run the command again")
+    if sidecar.precision not in PRECISIONS or plan.suffix != ".engine":
+        raise EngineError(f"{host} sent {plan.name} of precision {sidecar.precision!r}, which edgeau doesn't build")
     for file in files.values():
         if file.suffix == ".timing":
             write_bytes(package.path / ENGINES / file.name, file.read_bytes())
-    stored, variant = store_engine(package, sidecar, plan)
-    write_json(package.path / ENGINES / f"{variant.name}.report.json", made)
-    return Fetched(stored, variant, sidecar, made)
+    stored = store_engine(package, sidecar, plan)
+    write_report(package.path / ENGINES / f"{stored.variant.name}.report.json", report)
+    return FetchedEngine(dataclasses.replace(stored, skipped=report.skipped), report)
 
 
 def _unpack(host: str, archive: Path, target: Path) -> Dict[str, Path]:
-    """Write the archive's plain files side by side, by their last names only, and return them by name."""
+    """Write the archive's plain files side by side, by the last part of their names only, and return them by name."""
     target.mkdir()
     files: Dict[str, Path] = {}
     try:
-        with tarfile.open(archive) as tar:
+        with tarfile.open(archive, "r:") as tar:
             for member in tar:
-                data = tar.extractfile(member) if member.isfile() else None
+                name = Path(member.name).name
+                data = tar.extractfile(member) if member.isfile() and is_safe_file_name(name) else None
                 if data is not None:
-                    path = target / Path(member.name).name
+                    path = target / name
                     path.write_bytes(data.read())
                     files[path.name] = path
     except tarfile.TarError as error:

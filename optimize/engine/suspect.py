@@ -1,11 +1,11 @@
-"""Which layers of an engine to suspect when it does not say the same as FP32."""
+"""Which layers of an engine to suspect if it doesn't give what FP32 gave."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 from pathlib import Path
-from typing import Any, Dict, Mapping, Sequence, Tuple
+from typing import Dict, Mapping, Sequence, Tuple
 
 import numpy as np
 
@@ -13,58 +13,58 @@ from edgeau.runtime.backends import open_backend
 from edgeau.runtime.engine_file import EngineSidecar, write_sidecar
 from edgeau.runtime.errors import EdgeauError, EngineError
 from edgeau.runtime.evaluate import predict
-from edgeau.runtime.package import Package
 from edgeau.runtime.parity import sqnr_db
 from edgeau.runtime.parity_crops import Evidence
 
 from .builder import BuildOptions, build_engine, parsed
 from .capabilities import capabilities
 from .inner import quantizer_ranges, weighted_outputs
-from .ladder import Missing, Rung, find_rung, options_for
+from .job import Job
+from .ladder import Missing, Rung, find_rung
 
 _EQUAL_DB = 120.0  # about float32's own precision: what is better differs by rounding only
 
 
-def find_suspect(
-    package: Package,
-    rung: Rung,
-    sidecar: EngineSidecar,
-    folder: Path,
-    evidence: Evidence,
-    settings: BuildOptions,
-    trt: Any,
-) -> str:
-    """Which layers to suspect: by comparing inner tensors with an FP32 engine's; where that fails, by their ranges."""
-    network = parsed(rung.file, trt, strongly_typed=rung.strongly_typed).network
-    names = tuple(weighted_outputs(trt, network))
+def find_suspect(job: Job, rung: Rung, sidecar: EngineSidecar, folder: Path, evidence: Evidence) -> str:
+    """Which layers to suspect: found by comparing inner tensors with an FP32 engine's, else by their ranges.
+
+    Args:
+        job: what is built with what.
+        rung: of the engine that differs.
+        sidecar: of that engine.
+        folder: for the engines with inner tensors as outputs.
+        evidence: crops to run them on; a batch of them is enough.
+    """
+    network = parsed(job.package.read(rung.variant), job.trt, strongly_typed=rung.strongly_typed).network
+    names = tuple(weighted_outputs(job.trt, network))
     reason = ""
-    fp32 = find_rung(package, "fp32", capabilities(trt))
+    fp32 = find_rung(job.package, "fp32", capabilities(job.trt))
     if not isinstance(fp32, Missing):
         try:
             few = {name: array[: sidecar.batch[1]] for name, array in evidence.inputs.items()}
-            runs = [_run_exposed(each, names, sidecar, folder, few, settings, trt) for each in (fp32, rung)]
-            return suspect_range(names, *runs)
+            reference, outputs = (_run_exposed(job, each, names, sidecar, folder, few) for each in (fp32, rung))
+            return suspect_range(names, reference, outputs)
         except EdgeauError as error:
             reason = f" (inner tensors could not be compared: {error})"
-    ranges = quantizer_ranges(trt, network)
+    ranges = quantizer_ranges(job.trt, network)
     return (f"the layers of widest range: {widest_quantizers(ranges)}" if ranges else "any layer") + reason
 
 
 def _run_exposed(
-    rung: Rung,
-    names: Tuple[str, ...],
-    sidecar: EngineSidecar,
-    folder: Path,
-    inputs: Dict[str, Any],
-    settings: BuildOptions,
-    trt: Any,
-) -> Dict[str, Any]:
-    options = dataclasses.replace(options_for(rung, settings), expose=names, dla_core=None)
-    built = build_engine(rung.file, options, trt=trt)
+    job: Job, rung: Rung, names: Tuple[str, ...], sidecar: EngineSidecar, folder: Path, inputs: Dict[str, np.ndarray]
+) -> Dict[str, np.ndarray]:
+    """Outputs of the rung's engine, built again with these inner tensors as outputs, on the GPU."""
+    settings = dataclasses.replace(job.options.builder, dla_core=None)
+    options = BuildOptions(rung.precision, rung.strongly_typed, rung.float_grouped, names, job.timing_cache, settings)
+    built = build_engine(job.package.read(rung.variant), options, trt=job.trt)
     plan = folder / f"exposed-{rung.precision}.engine"
     plan.write_bytes(built.plan)
     digest = hashlib.sha256(built.plan).hexdigest()
-    write_sidecar(plan, dataclasses.replace(sidecar, engine_sha256=digest, engine_size_bytes=len(built.plan)))
+    on_gpu = {key: value for key, value in sidecar.settings.items() if key != "dla_core"}
+    write_sidecar(
+        plan,
+        dataclasses.replace(sidecar, engine_sha256=digest, engine_size_bytes=len(built.plan), settings=on_gpu),
+    )
     with open_backend("tensorrt", plan) as backend:
         return predict(backend.infer, inputs, sidecar.batch[1], sidecar.batch[0])
 
@@ -74,7 +74,7 @@ def suspect_range(names: Sequence[str], reference: Mapping[str, np.ndarray], out
 
     Args:
         names: inner tensors in the order of the graph; those that one of the runs lacks are left out.
-        reference, outputs: float arrays by tensor name, of FP32 and of the engine.
+        reference, outputs: float arrays by tensor name, of FP32 and of the engine that differs.
 
     Raises:
         EngineError: the runs share no inner tensor.

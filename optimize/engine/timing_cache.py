@@ -19,7 +19,7 @@ def attach(trt: Any, config: Any, path: Optional[Path]) -> Optional[str]:
     """Give the builder the cache at ``path``, or an empty one to fill.
 
     Returns:
-        Why the file was not used (it is of another TensorRT or device, or damaged); None where all is well.
+        Why the file was not used (it is of another TensorRT or device, or damaged); None if it was, or there is none.
     """
     if path is None or flavour(trt) == "tensorrt_rtx":
         # TensorRT for RTX keeps no timings: its calls do nothing, with a warning.

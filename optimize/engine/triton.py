@@ -1,7 +1,7 @@
-"""A model repository for NVIDIA Triton, for those who outgrow one machine: the package's FP32 ONNX and its engines.
+"""A model repository for NVIDIA Triton, for when one machine is not enough: the package's FP32 ONNX and its engines.
 
     MODEL/config.pbtxt     what Triton's ModelConfig asks for: inputs, outputs, batching, warm-up
-    MODEL/aus.txt          labels of the output ``au``, one AU a line
+    MODEL/aus.txt          labels of the output ``au``, one AU per line
     MODEL/1/model.onnx     or model.plan, a copy of the variant's file
 
 Fields are those of Triton's model_config.proto. A plan runs only in a Triton with the same TensorRT on the same GPU.
@@ -14,12 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import List, Optional, Sequence, Tuple
 
-from edgeau.runtime.engine_file import EngineSidecar, describe_engine, read_sidecar
+from edgeau.runtime.engine_check import describe_engine
+from edgeau.runtime.engine_file import EngineSidecar, read_sidecar
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import PathLike
 from edgeau.runtime.folders import Contents, FolderKind, atomic_folder
 from edgeau.runtime.manifest import Manifest, Variant
 from edgeau.runtime.package import Package
+
+from .names import slug
 
 LABELS = "aus.txt"
 EXPRESSION_LABELS = "expressions.txt"
@@ -54,7 +57,7 @@ class Serving:
 
 @dataclass(frozen=True)
 class Repository:
-    """What was written: the folder, the names of its models, and one line for each variant that was left out."""
+    """What was written: the folder, the names of its models, and one line per variant that was left out."""
 
     path: Path
     models: Tuple[str, ...]
@@ -77,7 +80,7 @@ def write_repository(package: Package, folder: PathLike, serving: Serving = Serv
         if why_not is not None:
             left_out.append(f"{variant.name}: {why_not}")
             continue
-        name = f"{_slug(package.manifest.name)}_{_slug(variant.name)}"
+        name = f"{slug(package.manifest.name)}_{slug(variant.name)}"
         _write_model(Path(folder) / name, name, package.manifest, file, sidecar, serving)
         models.append(name)
     if not models:
@@ -157,20 +160,15 @@ def _write_model(
 
 
 def _why_not(variant: Variant, file: Path, sidecar: Optional[EngineSidecar]) -> Optional[str]:
-    """Why a variant is not served; None where it is."""
+    """Why a variant is not served; None if it is."""
     if sidecar is None:
         if variant.precision == "fp32" and variant.file.endswith(".onnx"):
             return None
         return "an ONNX for another backend; Triton serves its engine, or the FP32 ONNX"
     if sidecar.flavour != "tensorrt":
         return "a plan of TensorRT for RTX, which Triton can't load"
-    wrong = describe_engine(file)["wrong"]
-    return None if wrong is None else str(wrong)
+    return describe_engine(file).wrong
 
 
 def _numbers(values: Sequence[int]) -> str:
     return "[" + ", ".join(map(str, values)) + "]"
-
-
-def _slug(name: str) -> str:
-    return "".join(letter if letter.isalnum() or letter in "-_." else "-" for letter in name)

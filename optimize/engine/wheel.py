@@ -23,7 +23,7 @@ def write_wheel(folder: PathLike) -> Path:
     """Write ``edgeau-VERSION-py3-none-any.whl`` into a folder and return its path.
 
     Raises:
-        EngineError: this edgeau is run from files without an installation, so nothing tells its version and metadata.
+        EngineError: this edgeau runs from files without an installation, so that its version is not known.
     """
     distribution = _installed()
     stem = f"edgeau-{distribution.version}"
@@ -43,7 +43,7 @@ def write_wheel(folder: PathLike) -> Path:
 
 
 def check_wheel(path: PathLike) -> Path:
-    """A wheel that was given. Raises InputError where it is no wheel of an edgeau that can install a bundle."""
+    """The path of a wheel. Raises InputError if it is no wheel of an edgeau that can install a bundle."""
     wheel = Path(path)
     try:
         with zipfile.ZipFile(wheel) as archive:

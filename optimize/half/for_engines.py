@@ -40,7 +40,7 @@ def with_fp16(
     has_fp16 = any(v.precision == "fp16" and v.file.endswith(".onnx") for v in package.manifest.variants)
     if has_fp16 or precision == "fp32" or find_spec("onnx") is None:
         return package
-    return _add(package.copy_to(folder / package.path.name), data, progress)
+    return _add(package.copy_to(folder / package.path.resolve().name), data, progress)
 
 
 def _add(package: Package, data: str | None, progress: Callable[[str], None]) -> Package:

@@ -1,12 +1,13 @@
-"""Inference backends, one file each. ``open_backend`` is the only place that knows them all by name."""
+"""Inference backends. ``open_backend`` is the only place that knows them all by name."""
 
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
-from typing import Dict, Optional, Tuple
+from typing import Dict, Optional, Tuple, Union
 
 from edgeau.runtime.errors import BackendError, InputError, MissingExtraError
+from edgeau.runtime.files import PathLike
+from edgeau.runtime.model_file import ModelFile, read_model_file
 
 from .base import Backend, BackendOptions, FakeBackend
 
@@ -22,16 +23,16 @@ BACKEND_NAMES = tuple(_TABLE)
 """Backends that `open_backend` and ``--backend`` know, by name."""
 
 
-def open_backend(name: str, file: Path, options: BackendOptions = BackendOptions()) -> Backend:
+def open_backend(name: str, file: Union[PathLike, ModelFile], options: BackendOptions = BackendOptions()) -> Backend:
     """Load a model file on a backend.
 
     Args:
         name: one of BACKEND_NAMES.
-        file: an ONNX file, or a plan for ``tensorrt``.
-        options: threads and the like; a backend ignores what it has no use for.
+        file: an ONNX file, or a plan for ``tensorrt``: a path, or bytes that were verified (``Package.read``).
+        options: threads and the like; a backend ignores those that don't concern it.
 
     Raises:
-        InputError: unknown backend.
+        InputError: unknown backend, or no such file.
         MissingExtraError: its library is not installed.
         BackendError: it can't load the file.
     """
@@ -44,12 +45,12 @@ def open_backend(name: str, file: Path, options: BackendOptions = BackendOptions
         if isinstance(error, ModuleNotFoundError) and error.name:
             raise MissingExtraError(error.name, extra, f"the {name} backend") from error
         raise BackendError(f"the {name} backend can't be imported: {error}") from error
-    backend: Backend = opener(file, options)
+    backend: Backend = opener(file if isinstance(file, ModelFile) else read_model_file(file), options)
     return backend
 
 
 def missing(name: str) -> Optional[str]:
-    """Why a backend can't run here, in one line; None where its library imports."""
+    """Why a backend can't run here, in one line; None if its library can be imported."""
     module, extra = _TABLE[name]
     try:
         importlib.import_module(module, __name__)

@@ -13,13 +13,13 @@ from edgeau.runtime.errors import InputError
 
 @dataclass(frozen=True)
 class BackendOptions:
-    """Settings that decide a backend's speed.
+    """Settings that affect a backend's speed.
 
     Attributes:
         threads: CPU threads of ONNX Runtime and OpenVINO; None lets the library choose.
         provider: ONNX Runtime's execution provider, such as ``CPUExecutionProvider``.
-        inference_precision: OpenVINO's INFERENCE_PRECISION_HINT. ``f32`` unless asked, because OpenVINO runs FP32
-            files in bfloat16 by itself where the CPU can.
+        inference_precision: OpenVINO's INFERENCE_PRECISION_HINT. ``f32`` by default, because OpenVINO otherwise runs
+            FP32 files in bfloat16 on CPUs that can.
         cuda_graph: TensorRT: capture the enqueue in a CUDA graph where shapes are fixed.
         mapped_memory: TensorRT on a GPU that shares the CPU's memory: map it (True) or copy (False); None
             measures both.
@@ -39,7 +39,7 @@ class Backend:
         name: ``onnxruntime``, ``openvino`` or ``tensorrt``.
         input_shapes: [H, W, 3] by input name; inputs are uint8 [N, H, W, 3].
         output_names: outputs of the graph, ``au`` first.
-        settings: threads, precision hint, provider and whatever else decides speed: recorded with every measurement.
+        settings: threads, precision hint, provider and whatever else affects speed; recorded with every measurement.
     """
 
     name: str = ""
@@ -77,13 +77,14 @@ class Backend:
         self.close()
 
     def check(self, inputs: Mapping[str, np.ndarray]) -> None:
-        """Raise InputError where the inputs don't fit the graph."""
+        """Raise InputError if the inputs don't fit the graph."""
         batch = None
         for name, shape in self.input_shapes.items():
             array = inputs.get(name)
             if array is None:
-                given, wanted = sorted(inputs), sorted(self.input_shapes)
-                raise InputError(f"input {name!r}", got=f"only {given}", expected=str(wanted))
+                raise InputError(
+                    f"input {name!r}", got=f"only {sorted(inputs)}", expected=str(sorted(self.input_shapes))
+                )
             if array.dtype != np.uint8 or array.ndim != 4 or array.shape[1:] != tuple(shape) or len(array) == 0:
                 got = f"{array.dtype} {list(array.shape)}"
                 raise InputError(f"input {name!r}", got=got, expected=f"uint8 [N, {shape[0]}, {shape[1]}, 3]")

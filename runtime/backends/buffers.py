@@ -2,40 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, Sequence
 
 import numpy as np
 
-from .cuda import Cuda, CudaError, HostBuffer
-
-
-@dataclass(frozen=True)
-class Tensor:
-    """An input or output of an engine.
-
-    Attributes:
-        name, is_input, dtype: of the tensor.
-        shape: with the profile's largest batch first.
-        smallest: the profile's smallest batch.
-    """
-
-    name: str
-    is_input: bool
-    dtype: Any
-    shape: Tuple[int, ...]
-    smallest: int
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes at the largest batch."""
-        return int(np.prod(self.shape)) * int(np.dtype(self.dtype).itemsize)
+from .cuda_base import Cuda, CudaError, HostBuffer
+from .engine_tensors import Tensor
 
 
 class Buffers:
-    """Memory of all tensors, allocated once: page-locked on the host, and mapped or copied to the device."""
+    """Memory of all tensors at the largest batch, allocated once: page-locked on the host, and mapped into the GPU's
+    address space or paired with memory of the device.
 
-    def __init__(self, cuda: Cuda, tensors: List[Tensor], mapped: bool) -> None:
+    Args:
+        cuda: active while the buffers are made and freed.
+        tensors: what to allocate for.
+        mapped: share the host's memory with the GPU instead of copying.
+
+    Raises:
+        CudaError: out of memory; nothing stays allocated.
+    """
+
+    def __init__(self, cuda: Cuda, tensors: Sequence[Tensor], mapped: bool) -> None:
         self.mapped = mapped
         self._cuda = cuda
         self._host: Dict[str, HostBuffer] = {}
@@ -50,13 +38,13 @@ class Buffers:
             raise
 
     def address(self, tensor: Tensor) -> int:
-        """What the engine reads or writes."""
+        """The address that the engine reads or writes."""
         mapped = self._host[tensor.name].device
         return int(self._device[tensor.name]) if mapped is None else mapped
 
     def view(self, tensor: Tensor, batch: int) -> np.ndarray:
-        """The host's side of a tensor: [batch, ...]."""
-        shape = (batch, *tensor.shape[1:])
+        """A tensor on the host, in its shape at this batch."""
+        shape = tensor.shape_at(batch)
         size = int(np.prod(shape)) * int(np.dtype(tensor.dtype).itemsize)
         return self._host[tensor.name].array[:size].view(tensor.dtype).reshape(shape)
 

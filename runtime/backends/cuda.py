@@ -1,11 +1,8 @@
-"""The one seam over cuda-python and pycuda: memory, streams, events and graphs of the first GPU.
+"""Which CUDA binding is used: libcudart through ctypes, cuda-python or pycuda, whichever works here.
 
-Either binding does; cuda-python is preferred, because pycuda has no CUDA graphs. Both work in the device's primary
-context, which torch and ONNX Runtime share, so none of them pulls the GPU from under the other. Nothing happens at
-import: ``open_cuda`` looks for a binding and for a GPU.
-
-What each binding does stands in ``cuda_python`` and ``cuda_pycuda``, which get the binding's module handed in: it is
-imported here alone.
+A Jetson has libcudart from JetPack, and it fits the driver there, which pip's cuda-python may not: it is tried first.
+Elsewhere cuda-python comes first. A binding that is installed and can't use the driver (its CUDA is newer) is passed
+over. Nothing happens at import.
 """
 
 from __future__ import annotations
@@ -13,207 +10,78 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-from dataclasses import dataclass
-from typing import Any, Optional, Tuple
+import platform
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
-import numpy as np
+from edgeau.runtime.errors import InputError, MissingExtraError
 
-from edgeau.runtime.errors import BackendError, MissingExtraError
-
+from .cuda_base import Cuda, CudaError
+from .cuda_pycuda import PyCuda
+from .cuda_python import CudaPython
 from .cudart import load_cudart
 
 BINDING_VARIABLE = "EDGEAU_CUDA"
 
 
-class CudaError(BackendError):
-    """A CUDA call failed.
-
-    Attributes:
-        sticky: whether the GPU is lost to this process, so that only a new process can use it.
-    """
-
-    def __init__(self, text: str, sticky: bool) -> None:
-        super().__init__(text)
-        self.sticky = sticky
-
-
-@dataclass(frozen=True)
-class HostBuffer:
-    """Page-locked host memory.
-
-    Attributes:
-        array: uint8 [bytes], the memory.
-        device: the GPU's address of the same memory where it is mapped, else None.
-        owner: what the binding frees.
-    """
-
-    array: np.ndarray
-    device: Optional[int]
-    owner: Any
-
-
-@dataclass(frozen=True)
-class Stream:
-    """A CUDA stream: its ``handle`` as an integer, and the binding's object."""
-
-    handle: int
-    owner: Any
-
-
-class Cuda:
-    """What the TensorRT backend needs of CUDA. Every call but ``activate`` belongs inside ``with activate()``.
-
-    Attributes:
-        binding: name and version of the Python package.
-        has_graphs: whether the binding can capture CUDA graphs.
-    """
-
-    binding: str
-    has_graphs: bool
-
-    def activate(self) -> contextlib.AbstractContextManager[None]:
-        """Make the primary context current in this thread, for as long as the block runs."""
-        raise NotImplementedError
-
-    def release(self) -> None:
-        """Let go of the primary context."""
-        raise NotImplementedError
-
-    def integrated(self) -> bool:
-        """Whether the GPU shares its memory with the CPU, as on a Jetson, and can map host memory."""
-        raise NotImplementedError
-
-    def compute_capability(self) -> str:
-        """Such as ``8.7``."""
-        raise NotImplementedError
-
-    def memory_info(self) -> Tuple[int, int]:
-        """Free bytes and all bytes of the GPU's memory."""
-        raise NotImplementedError
-
-    def malloc(self, size: int) -> Any:
-        """Device memory; ``int()`` of it is its address."""
-        raise NotImplementedError
-
-    def free(self, memory: Any) -> None:
-        """Free device memory."""
-        raise NotImplementedError
-
-    def host_alloc(self, size: int, mapped: bool) -> HostBuffer:
-        """Page-locked host memory, ``mapped`` into the GPU's address space or not."""
-        raise NotImplementedError
-
-    def host_free(self, buffer: HostBuffer) -> None:
-        """Free page-locked memory; its array must not be touched afterwards."""
-        raise NotImplementedError
-
-    def stream(self) -> Stream:
-        """A stream that doesn't wait for the default stream."""
-        raise NotImplementedError
-
-    def destroy_stream(self, stream: Stream) -> None:
-        """End a stream."""
-        raise NotImplementedError
-
-    def copy_in(self, device: int, host: np.ndarray, stream: Stream) -> None:
-        """Queue a copy of a contiguous page-locked array to the device."""
-        raise NotImplementedError
-
-    def copy_out(self, host: np.ndarray, device: int, stream: Stream) -> None:
-        """Queue a copy from the device to a contiguous page-locked array."""
-        raise NotImplementedError
-
-    def synchronize(self, stream: Stream) -> None:
-        """Wait for everything queued on the stream. Errors of queued work surface here."""
-        raise NotImplementedError
-
-    def record_event(self, stream: Stream) -> Any:
-        """An event that marks this point of the stream."""
-        raise NotImplementedError
-
-    def elapsed_ms(self, start: Any, end: Any) -> float:
-        """Time between two events, waiting for the second."""
-        raise NotImplementedError
-
-    def destroy_event(self, event: Any) -> None:
-        """Free an event."""
-        raise NotImplementedError
-
-    def begin_capture(self, stream: Stream) -> None:
-        """From now on, record what is queued on the stream and don't run it."""
-        raise NotImplementedError
-
-    def end_capture(self, stream: Stream) -> Any:
-        """Stop recording; returns the graph, ready to launch. Raises CudaError where the recording was refused."""
-        raise NotImplementedError
-
-    def launch(self, graph: Any, stream: Stream) -> None:
-        """Queue a graph."""
-        raise NotImplementedError
-
-    def destroy_graph(self, graph: Any) -> None:
-        """Free a graph."""
-        raise NotImplementedError
-
-
 def open_cuda(binding: Optional[str] = None) -> Cuda:
-    """Open the first GPU through the binding that is installed.
+    """Open the first GPU through the first binding that works.
 
     Args:
         binding: ``cuda-python``, ``pycuda`` or ``cudart`` (the library itself, through ctypes) to insist on one, as the
             environment variable EDGEAU_CUDA does.
 
     Raises:
+        InputError: no binding has that name.
         MissingExtraError: no binding is installed.
-        CudaError: there is no GPU, or its driver doesn't fit.
+        CudaError: none of those installed can use a GPU; the text has each one's reason.
     """
-    # Kernels are loaded when they are first used: less memory and a quicker start. CUDA reads this once, at its own.
+    # Kernels are loaded when they are first used: less memory and a quicker start. CUDA reads this once, as it starts.
     os.environ.setdefault("CUDA_MODULE_LOADING", "LAZY")
-    binding = binding or os.environ.get(BINDING_VARIABLE) or None
-    if binding in (None, "cuda-python"):
-        runtime = _import("cuda.bindings.runtime", "cuda.cudart")
-        if runtime is not None:
-            from .cuda_python import CudaPython
-
-            return CudaPython(runtime)
-    if binding in (None, "pycuda"):
-        driver = _import("pycuda.driver")
-        if driver is not None:
-            from .cuda_pycuda import PyCuda
-
-            return PyCuda(driver)
-    if binding in (None, "cudart"):
-        library = load_cudart()
-        if library is not None:
-            from .cuda_python import CudaPython
-
-            return CudaPython(library)
-    raise MissingExtraError(binding or "cuda-python (or pycuda)", "jetson", "the tensorrt backend")
+    reasons: List[str] = []
+    insisted = binding or os.environ.get(BINDING_VARIABLE) or None
+    for name in _order(insisted):
+        libraries, make = _BINDINGS[name]
+        for library in libraries():
+            try:
+                return make(library)
+            except CudaError as error:
+                reasons.append(f"{name}: {error}")
+    if not reasons:
+        raise MissingExtraError(insisted or "libcudart, cuda-python or pycuda", "jetson", "the tensorrt backend")
+    raise CudaError(f"CUDA can't be used here: {'; '.join(reasons)}", sticky=False)
 
 
 def installed_binding() -> Optional[str]:
-    """Name of the binding that ``open_cuda`` would take, without asking the GPU; None where there is none."""
-    if _import("cuda.bindings.runtime", "cuda.cudart") is not None:
-        return "cuda-python"
-    if _import("pycuda.driver") is not None:
-        return "pycuda"
-    return "cudart" if load_cudart() is not None else None
+    """Name of the binding that ``open_cuda`` tries first, without asking the GPU; None if none is installed."""
+    return next((name for name in _order(None) if any(True for _ in _BINDINGS[name][0]())), None)
 
 
-def _import(*names: str) -> Any:
-    for name in names:
-        try:
-            return importlib.import_module(name)
-        except ImportError:
-            continue
-    return None
+def _order(insisted: Optional[str]) -> Tuple[str, ...]:
+    if insisted is not None and insisted not in _BINDINGS:
+        raise InputError(f"CUDA binding ({BINDING_VARIABLE})", got=insisted, expected=", ".join(_BINDINGS))
+    if insisted is not None:
+        return (insisted,)
+    # Every Jetson is an aarch64 machine.
+    first = ("cudart",) if platform.machine() == "aarch64" else ()
+    return (*first, *(name for name in _BINDINGS if name not in first))
 
 
-def version_of(distribution: str) -> str:
-    """Version of an installed distribution, for the name of a binding."""
-    from importlib import metadata
+def _cuda_python() -> Iterator[Any]:
+    # ``cuda.cudart`` is its name before 12.8.
+    for name in ("cuda.bindings.runtime", "cuda.cudart"):
+        with contextlib.suppress(ImportError):
+            yield importlib.import_module(name)
+            return
 
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return "of an unknown version"
+
+def _pycuda() -> Iterator[Any]:
+    with contextlib.suppress(ImportError):
+        yield importlib.import_module("pycuda.driver")
+
+
+# Name -> its libraries that can be loaded here, the preferred one first, and the seam over one.
+_BINDINGS: Dict[str, Tuple[Callable[[], Iterator[Any]], Callable[[Any], Cuda]]] = {
+    "cuda-python": (_cuda_python, CudaPython),
+    "pycuda": (_pycuda, PyCuda),
+    "cudart": (lambda: load_cudart(), CudaPython),
+}

@@ -7,7 +7,7 @@ from typing import Any, Iterator, Tuple
 
 import numpy as np
 
-from .cuda import Cuda, CudaError, HostBuffer, Stream, version_of
+from .cuda_base import Cuda, CudaError, HostBuffer, Stream, version_of
 
 # Errors after which every further call in the process fails, as cuGetErrorString words them: pycuda keeps no number.
 _STICKY_TEXTS = (
@@ -68,8 +68,8 @@ class PyCuda(Cuda):
     def integrated(self) -> bool:
         names = self._drv.device_attribute
         with self._errors("cuDeviceGetAttribute"):
-            wanted = (names.INTEGRATED, names.CAN_MAP_HOST_MEMORY)
-            return all(self._device.get_attribute(attribute) for attribute in wanted)
+            needed = (names.INTEGRATED, names.CAN_MAP_HOST_MEMORY)
+            return all(self._device.get_attribute(attribute) for attribute in needed)
 
     def compute_capability(self) -> str:
         with self._errors("cuDeviceGetAttribute"):
@@ -106,7 +106,8 @@ class PyCuda(Cuda):
         return Stream(int(owner.handle), owner)
 
     def destroy_stream(self, stream: Stream) -> None:
-        """Nothing to do: pycuda destroys it with its last reference."""
+        # pycuda destroys it with its last reference, for which the context must be current, as it is here.
+        stream.owner = None
 
     def copy_in(self, device: int, host: np.ndarray, stream: Stream) -> None:
         with self._errors("cuMemcpyHtoDAsync"):

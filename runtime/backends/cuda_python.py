@@ -8,7 +8,7 @@ from typing import Any, Iterator, Tuple
 
 import numpy as np
 
-from .cuda import Cuda, CudaError, HostBuffer, Stream, version_of
+from .cuda_base import Cuda, CudaError, HostBuffer, Stream, version_of
 
 # Errors after which every further call in the process fails, until it ends (cudaError_t in the reference).
 _STICKY_CODES = frozenset((214, 220, 226, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 999))
@@ -51,13 +51,13 @@ class CudaPython(Cuda):
 
     def integrated(self) -> bool:
         attributes = self._rt.cudaDeviceAttr
-        wanted = (attributes.cudaDevAttrIntegrated, attributes.cudaDevAttrCanMapHostMemory)
-        return all(self._call("cudaDeviceGetAttribute", attribute, 0) for attribute in wanted)
+        asked = (attributes.cudaDevAttrIntegrated, attributes.cudaDevAttrCanMapHostMemory)
+        return all(self._call("cudaDeviceGetAttribute", attribute, 0) for attribute in asked)
 
     def compute_capability(self) -> str:
         attributes = self._rt.cudaDeviceAttr
-        wanted = (attributes.cudaDevAttrComputeCapabilityMajor, attributes.cudaDevAttrComputeCapabilityMinor)
-        return ".".join(str(self._call("cudaDeviceGetAttribute", attribute, 0)) for attribute in wanted)
+        asked = (attributes.cudaDevAttrComputeCapabilityMajor, attributes.cudaDevAttrComputeCapabilityMinor)
+        return ".".join(str(self._call("cudaDeviceGetAttribute", attribute, 0)) for attribute in asked)
 
     def memory_info(self) -> Tuple[int, int]:
         free, total = self._call("cudaMemGetInfo")

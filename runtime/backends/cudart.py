@@ -1,7 +1,7 @@
 """CUDA's runtime library through ctypes, with the shape of cuda-python's runtime module.
 
 A Jetson has this library from JetPack, so that an engine runs there with nothing installed by pip and without a
-network. Only what the seam calls is here. Source of signatures and numbers: CUDA runtime API reference (11.4 to 13).
+network. It has only what the seam calls. Source of signatures and numbers: CUDA runtime API reference (11.4 to 13).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 from ctypes import POINTER, c_char_p, c_float, c_int, c_size_t, c_uint, c_ulonglong, c_void_p
 from types import SimpleNamespace
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, Sequence, Tuple
 
 LIBRARIES = (
     "libcudart.so.13",
@@ -81,14 +81,14 @@ class CudaRuntime:
         return 0, self._error_string(code) or b"unknown error"
 
 
-def load_cudart(names: Sequence[str] = LIBRARIES) -> Optional[CudaRuntime]:
-    """The first of these libraries that can be loaded and has every function; None where there is none."""
+def load_cudart(names: Sequence[str] = LIBRARIES) -> Iterator[CudaRuntime]:
+    """Those of these libraries that can be loaded and have every function, in this order."""
     for name in names:
         try:
-            return CudaRuntime(ctypes.CDLL(name))
+            library = CudaRuntime(ctypes.CDLL(name))
         except (OSError, AttributeError):
             continue
-    return None
+        yield library
 
 
 def _wrapped(function: Any, signature: _Signature, *, results_last: bool) -> Any:
@@ -97,10 +97,10 @@ def _wrapped(function: Any, signature: _Signature, *, results_last: bool) -> Any
     function.restype = c_int
     function.argtypes = (*arguments, *pointers) if results_last else (*pointers, *arguments)
 
-    def call(*given: Any) -> Tuple[Any, ...]:
+    def call(*values: Any) -> Tuple[Any, ...]:
         places = [kind() for kind in results]
         addresses = [ctypes.byref(place) for place in places]
-        code = function(*given, *addresses) if results_last else function(*addresses, *given)
+        code = function(*values, *addresses) if results_last else function(*addresses, *values)
         # A null pointer comes back as None; every address here is a number.
         return (code, *(place.value or 0 for place in places))
 

@@ -1,9 +1,9 @@
 """ONNX Runtime: runs every ONNX variant, on the CPU unless another provider is asked for.
 
 With ``TensorrtExecutionProvider`` ONNX Runtime builds an engine itself, which takes minutes on a small board: engine
-and timing caches are kept in edgeau's cache folder (EDGEAU_CACHE, else ~/.cache/edgeau), one folder a file, and a first
-build is announced. The engine grows with the largest batch seen, so another batch may build again. Option names: ONNX
-Runtime's TensorRT execution provider page.
+and timing caches are kept in edgeau's cache folder (EDGEAU_CACHE, else ~/.cache/edgeau), one folder per model file, and
+a first build is announced. The engine grows with the largest batch seen, so another batch may build again. Source of
+option names: ONNX Runtime's documentation of the TensorRT execution provider.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Dict, List, Mapping, Tuple
 
 import numpy as np
 import onnxruntime as ort  # noqa: TID251 - its one file
 
 from edgeau.runtime.detect import cache_folder
 from edgeau.runtime.errors import BackendError, EdgeauWarning, InputError
-from edgeau.runtime.files import sha256_file
+from edgeau.runtime.model_file import ModelFile, onnx_problem
 
 from .base import Backend, BackendOptions
 
@@ -31,16 +31,19 @@ class OnnxRuntimeBackend(Backend):
 
     name = "onnxruntime"
 
-    def __init__(self, file: Path, options: BackendOptions) -> None:
+    def __init__(self, file: ModelFile, options: BackendOptions) -> None:
+        problem = onnx_problem(file)
+        if problem is not None:
+            raise BackendError(f"{file.path} {problem}")
         providers = _providers(file, options.provider)
         session_options = ort.SessionOptions()
         session_options.log_severity_level = 3
         if options.threads is not None:
             session_options.intra_op_num_threads = options.threads
         try:
-            self._session = ort.InferenceSession(str(file), session_options, providers=providers)
+            self._session = ort.InferenceSession(file.data, session_options, providers=providers)
         except Exception as error:
-            raise BackendError(f"ONNX Runtime can't load {file}: {_first_line(error)}") from error
+            raise BackendError(f"ONNX Runtime can't load {file.path}: {_one_line(error)}") from error
         got = self._session.get_providers()
         if got[0] != options.provider:
             raise BackendError(f"ONNX Runtime was asked for {options.provider} and fell back to {got[0]}")
@@ -58,32 +61,32 @@ class OnnxRuntimeBackend(Backend):
         try:
             outputs = self._session.run(None, {name: inputs[name] for name in self.input_shapes})
         except Exception as error:
-            raise BackendError(f"ONNX Runtime failed: {_first_line(error)}") from error
+            raise BackendError(f"ONNX Runtime failed: {_one_line(error)}") from error
         return dict(zip(self.output_names, outputs))
 
 
-def open(file: Path, options: BackendOptions) -> OnnxRuntimeBackend:
+def open(file: ModelFile, options: BackendOptions) -> OnnxRuntimeBackend:
     """Load an ONNX file. Raises BackendError."""
     return OnnxRuntimeBackend(file, options)
 
 
-def _providers(file: Path, wanted: str) -> List[Provider]:
-    """The provider asked for with its options, then what takes the nodes that it can't run."""
+def _providers(file: ModelFile, asked: str) -> List[Provider]:
+    """The provider that was asked for with its options, then those that run the nodes that it can't."""
     available = ort.get_available_providers()
-    if wanted not in available:
-        hint = "pip install 'edgeau[gpu]' for those of NVIDIA GPUs" if wanted in (CUDA, TENSORRT) else None
-        raise InputError("ONNX Runtime provider", got=wanted, expected=f"one of {', '.join(available)}", hint=hint)
-    options = _tensorrt_options(file) if wanted == TENSORRT else {}
-    rest = {TENSORRT: [CUDA, CPU], CPU: []}.get(wanted, [CPU])
-    return [(wanted, options), *((name, {}) for name in rest if name in available)]
+    if asked not in available:
+        hint = "pip install 'edgeau[gpu]' for those of NVIDIA GPUs" if asked in (CUDA, TENSORRT) else None
+        raise InputError("ONNX Runtime provider", got=asked, expected=f"one of {', '.join(available)}", hint=hint)
+    options = _tensorrt_options(file) if asked == TENSORRT else {}
+    rest = {TENSORRT: [CUDA, CPU], CPU: []}.get(asked, [CPU])
+    return [(asked, options), *((name, {}) for name in rest if name in available)]
 
 
-def _tensorrt_options(file: Path) -> Dict[str, str]:
-    folder = cache_folder() / "onnxruntime-tensorrt" / sha256_file(file)[:16]
+def _tensorrt_options(file: ModelFile) -> Dict[str, str]:
+    folder = cache_folder() / "onnxruntime-tensorrt" / file.sha256[:16]
     _make_writable(folder)
     if not any(folder.glob("*.engine")):
         warnings.warn(
-            f"ONNX Runtime first builds an engine of {file.name}, which can take minutes; it is kept in {folder}",
+            f"ONNX Runtime first builds an engine of {file.path.name}, which can take minutes; it is kept in {folder}",
             EdgeauWarning,
             stacklevel=2,
         )
@@ -93,12 +96,12 @@ def _tensorrt_options(file: Path) -> Dict[str, str]:
         "trt_timing_cache_enable": "True",
         "trt_timing_cache_path": str(folder),
         # A file with Q/DQ nodes needs the flag; one without would ask for a calibration table.
-        "trt_int8_enable": str(b"QuantizeLinear" in file.read_bytes()),
+        "trt_int8_enable": str(b"QuantizeLinear" in file.data),
     }
 
 
 def _make_writable(folder: Path) -> None:
-    """Make a folder, or say before a build of minutes that its result could not be kept."""
+    """Make a folder, or raise InputError before a build of minutes whose result could not be kept."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         writable = os.access(folder, os.W_OK)
@@ -108,5 +111,5 @@ def _make_writable(folder: Path) -> None:
         raise InputError(f"cache folder {folder}", got="not writable", hint="set EDGEAU_CACHE to a folder that is")
 
 
-def _first_line(error: Any) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

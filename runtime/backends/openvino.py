@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 from typing import Any, Dict, Mapping
 
 import numpy as np
 
 from edgeau.runtime.errors import BackendError
+from edgeau.runtime.model_file import ModelFile, onnx_problem
 from edgeau.runtime.privacy import send_no_telemetry
 
 from .base import Backend, BackendOptions
@@ -22,7 +22,10 @@ class OpenVinoBackend(Backend):
 
     name = "openvino"
 
-    def __init__(self, file: Path, options: BackendOptions) -> None:
+    def __init__(self, file: ModelFile, options: BackendOptions) -> None:
+        problem = onnx_problem(file)
+        if problem is not None:
+            raise BackendError(f"{file.path} {problem}")
         config: Dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": options.inference_precision,
             "PERFORMANCE_HINT": "LATENCY",
@@ -31,12 +34,12 @@ class OpenVinoBackend(Backend):
             config["INFERENCE_NUM_THREADS"] = options.threads
         try:
             core = ov.Core()
-            model = core.read_model(str(file))
+            model = core.read_model(model=file.data, weights=b"")
             # Compiling may give an output further names, so the file's own are taken before.
             self.output_names = tuple(port.get_any_name() for port in model.outputs)
             compiled = core.compile_model(model, "CPU", config)
         except Exception as error:
-            raise BackendError(f"OpenVINO can't load {file}: {_first_line(error)}") from error
+            raise BackendError(f"OpenVINO can't load {file.path}: {_first_line(error)}") from error
         self._request = compiled.create_infer_request()
         self._lock = threading.Lock()
         self.input_shapes = {
@@ -60,7 +63,7 @@ class OpenVinoBackend(Backend):
             return {name: np.array(results[name]) for name in self.output_names}
 
 
-def open(file: Path, options: BackendOptions) -> OpenVinoBackend:
+def open(file: ModelFile, options: BackendOptions) -> OpenVinoBackend:
     """Load an ONNX file. Raises BackendError."""
     return OpenVinoBackend(file, options)
 

@@ -20,12 +20,12 @@ from typing import Any, Dict, List, Optional, Set
 from edgeau.runtime.backends import BACKEND_NAMES, missing
 from edgeau.runtime.backends.cuda import installed_binding
 from edgeau.runtime.choose import choose
-from edgeau.runtime.cli import EXIT_FAILED, EXIT_OK, emit_json, note, say
 from edgeau.runtime.detect import examine_detector, fetch_yunet
 from edgeau.runtime.errors import EdgeauError, InputError
 from edgeau.runtime.machine import BOARD_VARIABLE, Machine, read_machine
 from edgeau.runtime.machine_state import MachineState, read_state
 from edgeau.runtime.package import Package, shipped_package
+from edgeau.runtime.terminal import EXIT_FAILED, EXIT_OK, emit_json, note, say
 
 OLDEST_PYTHON = (3, 8)
 _LIBRARIES = {"onnxruntime": ("onnxruntime", "onnxruntime-gpu"), "openvino": ("openvino",), "tensorrt": ("tensorrt",)}

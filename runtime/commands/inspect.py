@@ -14,9 +14,9 @@ from typing import Any, Dict, List, Optional
 from edgeau.runtime import plugins
 from edgeau.runtime.backends import missing
 from edgeau.runtime.choose import choose
-from edgeau.runtime.cli import emit_json, say
 from edgeau.runtime.errors import EdgeauError, InputError, MissingExtraError
 from edgeau.runtime.package import MANIFEST, Package, shipped_package
+from edgeau.runtime.terminal import emit_json, say
 
 GROUP = "edgeau.inspectors"
 ENGINE_SUFFIXES = (".engine", ".plan", ".trt")
@@ -128,11 +128,11 @@ def _as_json(value: Any) -> Dict[str, Any]:
 
 
 def _engine(path: Path) -> tuple[Dict[str, Any], List[str]]:
-    from edgeau.runtime.engine_file import describe_engine
+    from edgeau.runtime.engine_check import describe_engine
     from edgeau.runtime.engine_text import engine_lines
 
-    report = describe_engine(path)
-    return report, engine_lines(report)
+    facts = describe_engine(path)
+    return facts.to_json(), engine_lines(facts)
 
 
 def _onnx(path: Path, target: Optional[str], fix_to: Optional[Path]) -> tuple[Dict[str, Any], List[str]]:

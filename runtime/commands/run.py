@@ -26,13 +26,13 @@ from edgeau.runtime.action_units import require_aus
 from edgeau.runtime.analyzer import Analyzer, Face
 from edgeau.runtime.annotations import Draw, open_annotations
 from edgeau.runtime.choose import load
-from edgeau.runtime.cli import note
 from edgeau.runtime.errors import EdgeauWarning, InputError
 from edgeau.runtime.files import STANDARD_OUTPUT, is_replaceable, refuse_same
 from edgeau.runtime.images import read_image
 from edgeau.runtime.records import rows_of
 from edgeau.runtime.row_file import FORMATS, RESUMABLE, Layout, RowFile
 from edgeau.runtime.sources import Frame, Source, open_source
+from edgeau.runtime.terminal import note
 
 _SUFFIXES = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".txt": "table"}
 _PROGRESS_S = 5

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from edgeau.runtime import arguments
-from edgeau.runtime.cli import EXIT_OK, note
 from edgeau.runtime.errors import InputError
+from edgeau.runtime.terminal import EXIT_OK, note
 
 MAX_PIXELS = 64 * 1024 * 1024
 
@@ -73,7 +73,7 @@ def _listen(host: str, port: int, analyzer: Any, options: Any) -> Any:
     from edgeau.runtime.server import AnalysisServer
 
     try:
-        return AnalysisServer((host, port), analyzer, options)
+        return AnalysisServer((host, port), analyzer, options, note)
     except OverflowError as error:
         raise InputError("--port", got=str(port), expected="0 to 65535") from error
     except OSError as error:

@@ -97,8 +97,8 @@ def test_what_goes_wrong_is_one_line_and_exit_code_2(
 
 
 def test_output_survives_a_locale_that_cannot_show_it() -> None:
-    code = "from edgeau.runtime.cli import say; say('AU12 \\u2713')"
-    environment = {"PYTHONIOENCODING": "ascii", "PATH": ""}
+    code = "from edgeau.runtime.terminal import say; say('AU12 \\u2713')"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, check=False)
     assert (done.returncode, done.stdout) == (0, b"AU12 ?\n")
 

@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgeau.runtime.engine_check import describe_engine, preflight
 from edgeau.runtime.engine_file import (
     EngineSidecar,
-    describe_engine,
-    preflight,
     read_header,
     read_sidecar,
     sidecar_path,
@@ -23,9 +22,15 @@ from edgeau.runtime.machine import Machine
 from edgeau.runtime.manifest import Parity
 
 ORIN = Machine(
-    model="NVIDIA Jetson Orin Nano Developer Kit", soc="tegra234", compute_capability="8.7", tensorrt="10.3.0",
-    driver="540.4.0", cuda="12.6", l4t="36.4.3", jetpack="6.2",
-)  # fmt: skip
+    model="NVIDIA Jetson Orin Nano Developer Kit",
+    soc="tegra234",
+    compute_capability="8.7",
+    tensorrt="10.3.0",
+    driver="540.4.0",
+    cuda="12.6",
+    l4t="36.4.3",
+    jetpack="6.2",
+)
 
 
 def plan_bytes(tag=b"ftrt", version=(10, 3, 0, 30), size=4096):
@@ -47,12 +52,28 @@ def engine(tmp_path):
 def sidecar_of(path, **changes):
     data = path.read_bytes()
     sidecar = EngineSidecar(
-        engine_sha256=hashlib.sha256(data).hexdigest(), engine_size_bytes=len(data), onnx_file="int8-tensorrt.onnx",
-        onnx_sha256="0" * 64, made_from="int8-tensorrt", package="toy", flavour="tensorrt", tensorrt="10.3.0.30",
-        precision="int8", asked_precision="int8", batch=(1, 1, 8), inputs={"face": [112, 112, 3]}, device=ORIN.model,
-        compute_capability="8.7", cuda="12.6", driver="540.4.0", l4t="36.4.3", jetpack="6.2", fell_back=("head",),
-        parity=Parity("fp32", "crops", 64, 0.02, 0.004, 41.0, 768, 3), settings={"workspace_mib": 256},
-    )  # fmt: skip
+        engine_sha256=hashlib.sha256(data).hexdigest(),
+        engine_size_bytes=len(data),
+        onnx_file="int8-tensorrt.onnx",
+        onnx_sha256="0" * 64,
+        made_from="int8-tensorrt",
+        package="toy",
+        flavour="tensorrt",
+        tensorrt="10.3.0.30",
+        precision="int8",
+        asked_precision="int8",
+        batch=(1, 1, 8),
+        inputs={"face": [112, 112, 3]},
+        device=ORIN.model,
+        compute_capability="8.7",
+        cuda="12.6",
+        driver="540.4.0",
+        l4t="36.4.3",
+        jetpack="6.2",
+        fell_back=("head",),
+        parity=Parity("fp32", "crops", 64, 0.02, 0.004, 41.0, 768, 3),
+        settings={"workspace_mib": 256},
+    )
     return dataclasses.replace(sidecar, **changes)
 
 
@@ -62,11 +83,11 @@ def test_a_sidecar_comes_back_as_it_was_written(engine):
 
 
 def test_an_engine_that_fits_passes(engine):
-    assert preflight(engine, ORIN).tensorrt == "10.3.0.30"
+    assert preflight(engine, ORIN).sidecar.tensorrt == "10.3.0.30"
 
 
 def test_facts_that_a_machine_does_not_know_are_not_held_against_the_engine(engine):
-    assert preflight(engine, Machine()).precision == "int8"
+    assert preflight(engine, Machine()).sidecar.precision == "int8"
 
 
 @pytest.mark.parametrize(
@@ -126,6 +147,14 @@ def test_the_header_tells_the_version(tmp_path):
     assert (read_header(path).flavour, read_header(path).version) == ("tensorrt_rtx", "1.7.1.116")
 
 
+def test_a_plan_of_tensorrt_8_5_is_recognised_though_its_header_has_no_version(engine):
+    """Plans before 8.6 begin with ``ptrt``, then a serialization number (232 in 8.5.3: NVIDIA/TensorRT issue 3073)."""
+    engine.write_bytes(b"ptrt" + bytes(4) + (232).to_bytes(4, "little") + bytes(4096))
+    write_sidecar(engine, sidecar_of(engine, tensorrt="8.5.2.2"))
+    assert (read_header(engine).flavour, read_header(engine).version) == ("tensorrt", None)
+    assert preflight(engine, dataclasses.replace(ORIN, tensorrt="8.5.2.2")).sidecar.tensorrt == "8.5.2.2"
+
+
 @pytest.mark.parametrize("header", [bytes((8, 6, 2, 0)), bytes((0, 0, 0, 0))])
 def test_a_header_whose_layout_is_not_known_tells_nothing(tmp_path, header):
     path = tmp_path / "x.engine"
@@ -165,22 +194,22 @@ def test_a_plan_of_tensorrt_for_rtx_runs_on_no_jetson(engine):
 
 
 def test_an_engine_is_described_anywhere(engine):
-    found = describe_engine(engine, ORIN)
-    assert (found["tensorrt"], found["intact"], found["wrong"], found["here"]) == ("10.3.0.30", True, None, None)
-    assert found["sidecar"]["device"] == ORIN.model
-    assert "needs an NVIDIA GPU" in describe_engine(engine, Machine())["here"]
-    assert "this machine has 8.6.2" in describe_engine(engine, dataclasses.replace(ORIN, tensorrt="8.6.2"))["here"]
-    text = "\n".join(engine_lines(found))
+    facts = describe_engine(engine, ORIN)
+    assert (facts.tensorrt, facts.intact, facts.wrong, facts.here) == ("10.3.0.30", True, None, None)
+    assert facts.sidecar.device == ORIN.model
+    assert "needs an NVIDIA GPU" in describe_engine(engine, Machine()).here
+    assert "this machine has 8.6.2" in describe_engine(engine, dataclasses.replace(ORIN, tensorrt="8.6.2")).here
+    text = "\n".join(engine_lines(facts))
     assert "builder   tensorrt 10.3.0.30" in text
     assert "parity    mean error 0.004, SQNR 41.0 dB, 3 of 768 decisions flipped" in text
-    assert "here      nothing speaks against running it here" in text
+    assert "here      nothing is known against running it here" in text
     engine.write_bytes(engine.read_bytes()[:-1])
-    found = describe_engine(engine, ORIN)
-    assert found["intact"] is found["ok"] is False
-    assert "truncated" in found["wrong"]
+    facts = describe_engine(engine, ORIN)
+    assert facts.intact is facts.to_json()["ok"] is False
+    assert "truncated" in facts.wrong
     sidecar_path(engine).unlink()
-    found = describe_engine(engine, ORIN)
-    assert (found["intact"], found["tensorrt"], found["sidecar"]) == (None, "10.3.0.30", None)
+    facts = describe_engine(engine, ORIN)
+    assert (facts.intact, facts.tensorrt, facts.sidecar) == (None, "10.3.0.30", None)
 
 
 def test_same_versions_raise_no_warning(engine):

@@ -39,8 +39,8 @@ def serve():
     """A function that starts a server on a free port, and stops it after the test."""
     started = []
 
-    def start(analyzer=None, **options):
-        server = AnalysisServer(("127.0.0.1", 0), analyzer or make_analyzer(), ServerOptions(**options))
+    def start(analyzer=None, report=print, **options):
+        server = AnalysisServer(("127.0.0.1", 0), analyzer or make_analyzer(), ServerOptions(**options), report)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         started.append((server, thread))
@@ -174,8 +174,10 @@ def test_a_backend_that_fails_is_500_with_one_line(serve, photo):
         raise BackendError("the GPU is lost to this process; start a new process")
 
     infer, analyzer.backend.infer = analyzer.backend.infer, fail
-    port = serve(analyzer)
+    reported = []
+    port = serve(analyzer, report=reported.append)
     status, answer = ask(port, "POST", "/analyze", photo)
+    assert reported == ["edgeau: the GPU is lost to this process; start a new process"]
     assert (status, answer["error"]) == (500, "the GPU is lost to this process; start a new process")
     # Whoever watches over the process sees it, until the backend works again.
     assert ask(port, "GET", "/health")[0] == 503

@@ -19,12 +19,12 @@ import numpy as np
 from edgeau.runtime import arguments
 from edgeau.runtime.backends import BACKEND_NAMES, Backend
 from edgeau.runtime.choose import choose, open_variant
-from edgeau.runtime.cli import emit_json, note, say
 from edgeau.runtime.crop_set import spread
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.evaluate import Metrics
 from edgeau.runtime.manifest import CropSpec, Manifest
 from edgeau.runtime.package import Package
+from edgeau.runtime.terminal import emit_json, note, say
 from edgeau.train.batches import Batch
 from edgeau.train.checkpoint import load_checkpoint, model_from_checkpoint
 from edgeau.train.data import FaceData, open_data

@@ -10,9 +10,9 @@ from typing import Any
 
 from edgeau.runtime import arguments
 from edgeau.runtime.action_units import parse_aus
-from edgeau.runtime.cli import emit_json, note, say
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import write_json
+from edgeau.runtime.terminal import emit_json, note, say
 from edgeau.train.augment import LEVELS
 from edgeau.train.batches import default_workers
 from edgeau.train.landmarks import weights_file

@@ -22,9 +22,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgeau.runtime import arguments
-from edgeau.runtime.cli import emit_json, note, say
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.manifest import CropSpec
+from edgeau.runtime.terminal import emit_json, note, say
 from edgeau.train.faces.base import DOMAINS
 from edgeau.train.faces.plan.prototypes import RATES
 from edgeau.train.faces.report import together, write_contact_sheet, write_cooccurrence, write_csv

@@ -1,7 +1,5 @@
-"""Small ONNX graphs with the contract of a package's variants, and fakes of TensorRT made from its real names."""
+"""Small ONNX graphs with the contract of a package's variants, fakes of TensorRT, and a bare device."""
 
-import importlib.util
-import json
 import os
 import shlex
 import subprocess
@@ -10,11 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes.tensorrt import VERSIONS, Behaviour, make_tensorrt
 
-_spec = importlib.util.spec_from_file_location("engine_fakes", Path(__file__).parent / "fakes.py")
-fakes = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(fakes)
-SIDE, AUS = fakes.SIDE, 4
+SIDE, AUS = Behaviour().side, Behaviour().aus
 
 
 def _graph(nodes, weights, inputs=("face",)):
@@ -99,25 +95,16 @@ def rtx():
     return pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed (x86-64 Linux only)")
 
 
-API_VERSIONS = ("8.5", "8.6", "10.3", "10.16", "11.1")
-
-
-@pytest.fixture(scope="session")
-def api_names():
-    """Names of TensorRT's Python API: version -> class -> members."""
-    return json.loads((Path(__file__).parent / "tensorrt_api_names.json").read_text())
-
-
-@pytest.fixture(params=API_VERSIONS)
-def any_fake(request, fake_tensorrt):
+@pytest.fixture(params=VERSIONS)
+def any_fake(request):
     """A fake of each version in turn."""
-    return fake_tensorrt(request.param)
+    return make_tensorrt(request.param)
 
 
 @pytest.fixture
-def fake_tensorrt(api_names):
+def fake_tensorrt():
     """A function: version -> a fake module that has that version's names and no others."""
-    return lambda version, **behaviour: fakes.make_fake(version, api_names[version], fakes.Behaviour(**behaviour))
+    return make_tensorrt
 
 
 @pytest.fixture
@@ -205,19 +192,22 @@ class Device:
 
     def install_tensorrt(self, version="10.3"):
         """Put a fake TensorRT of this version where the interpreter finds it."""
-        here = Path(__file__).parent
+        tests = Path(__file__).parents[2]
         (self._deps / "tensorrt.py").write_text(
-            "import json, runpy, sys\n"
-            f"fakes = runpy.run_path({str(here / 'fakes.py')!r})\n"
-            f"names = json.load(open({str(here / 'tensorrt_api_names.json')!r}))[{version!r}]\n"
-            f"trt = fakes['make_fake']({version!r}, names, fakes['Behaviour']())\n"
-            "globals().update(vars(trt))\n"
+            f"import sys\nsys.path.append({str(tests)!r})\n"
+            f"from fakes.tensorrt import make_tensorrt\nglobals().update(vars(make_tensorrt({version!r})))\n"
         )
 
     def run(self, *command, check=False, **more):
         """Run a command there; its interpreter is the one that scripts find."""
         env = {"PATH": os.environ["PATH"], "HOME": str(self.home), "PYTHON": str(self.python), "LC_ALL": "C"}
         return subprocess.run(
-            [str(part) for part in command], cwd=self.home, env=env, capture_output=True, text=True, timeout=180,
-            check=check, **more,
-        )  # fmt: skip
+            [str(part) for part in command],
+            cwd=self.home,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=check,
+            **more,
+        )

@@ -1,5 +1,6 @@
 """A bundle: one file that says what it will do, builds on a bare device, and refuses to run when damaged."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -8,20 +9,23 @@ import zipfile
 import numpy as np
 import pytest
 
-from edgeau.optimize.engine.builder import BuildOptions
+from edgeau.optimize.engine.builder import BuilderSettings
 from edgeau.optimize.engine.bundle import make_bundle
-from edgeau.optimize.engine.make import MakeOptions
+from edgeau.optimize.engine.job import MakeOptions
 from edgeau.optimize.engine.recipe import read_recipe
 from edgeau.optimize.engine.wheel import check_wheel, write_wheel
 from edgeau.runtime.cli import main
-from edgeau.runtime.engine_file import describe_engine
+from edgeau.runtime.engine_check import describe_engine
 from edgeau.runtime.errors import InputError
+from edgeau.runtime.package import Package
 
 
 @pytest.fixture
 def bundle(package, crops_file, tmp_path, wheel):
     """A bundle for an Orin Nano whose engine is kept without parity, which a device without a GPU can't measure."""
-    options = MakeOptions(crops=str(crops_file), parity=False, build=BuildOptions(batch=(1, 1, 8), workspace_mib=64))
+    options = MakeOptions(
+        crops=str(crops_file), parity=False, builder=BuilderSettings(batch=(1, 1, 8), workspace_mib=64)
+    )
     return make_bundle(package, "orin-nano:6.2", options, tmp_path / "toy-orin-nano.sh", wheel=wheel).path
 
 
@@ -56,7 +60,7 @@ def test_with_tensorrt_it_builds_and_reports(bundle, device, version):
     assert "this bundle was made for orin-nano" in done.stderr
     report = json.loads((device.home / "here" / "report.json").read_text())
     engine = device.home / "here" / report["engine"]
-    assert describe_engine(engine)["intact"] is True
+    assert describe_engine(engine).intact is True
     assert report["sidecar"]["settings"]["workspace_mib"] == 64
     assert report["sidecar"]["batch"] == [1, 1, 8]
 
@@ -105,7 +109,12 @@ def test_the_crops_carry_what_fp32_says_of_them(package, crops_file, bundle, dev
         assert arrays["faces"].shape == (12, 32, 32, 3)
         assert arrays["reference"].shape == (12, 4)
     recipe = read_recipe(device.home / "here")
-    assert (recipe.target, recipe.precision, recipe.batch) == ("orin-nano:6.2", "int8", (1, 1, 8))
+    assert (recipe.target, recipe.options.precision, recipe.options.builder.batch) == (
+        "orin-nano:6.2",
+        "int8",
+        (1, 1, 8),
+    )
+    assert recipe.options_in(device.home).crops == str(device.home / "parity.npz")
 
 
 def test_the_wheel_installs_and_runs_where_nothing_else_is(tmp_path, device, wheel):
@@ -113,7 +122,7 @@ def test_the_wheel_installs_and_runs_where_nothing_else_is(tmp_path, device, whe
     subprocess.run(
         [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", tmp_path / "lib", wheel],
         check=True,
-    )  # fmt: skip
+    )
     code = "import sys; sys.path.insert(0, sys.argv[1]); from edgeau.runtime.cli import main; main(['--version'])"
     done = device.run(device.python, "-c", code, tmp_path / "lib")
     assert done.stdout.startswith("edgeau ")
@@ -164,3 +173,74 @@ def test_a_package_without_int8_says_how_to_make_it(package, crops_file, tmp_pat
         make_bundle(bare, "any", MakeOptions(crops=str(crops_file)), tmp_path / "x.sh")
     assert not (tmp_path / "x.sh").exists()
     assert make_bundle(bare, "any", MakeOptions("fp32", crops=str(crops_file)), tmp_path / "x.sh").samples == 12
+
+
+# A folder name that is a command to whatever shell evaluates it.
+HOSTILE = "x$(touch HACKED)`touch HACKED`;touch HACKED;'\"touch HACKED\"' &.edgeau"
+
+
+def renamed(package, name):
+    """The package under another folder name, and with that name and an escape sequence in its manifest."""
+    path = package.path.with_name(name)
+    package.path.rename(path)
+    moved = Package.open(path)
+    return moved.with_manifest(dataclasses.replace(moved.manifest, name=f"\x1b[31m{name}"))
+
+
+def test_no_name_becomes_text_of_a_script(package, crops_file, tmp_path, wheel, device):
+    hostile = renamed(package, HOSTILE)
+    options = MakeOptions(crops=str(crops_file), parity=False)
+    bundle = make_bundle(hostile, "any", options, tmp_path / "run $(touch HACKED).sh", wheel=wheel).path
+    device.install_tensorrt()
+    outputs = [
+        device.run("sh", bundle, "--help", check=True).stdout,
+        device.run("sh", bundle, "--list", check=True).stdout,
+        device.run("sh", bundle, input="n\n").stdout,
+    ]
+    built = device.run("sh", bundle, "--yes", "--again")
+    assert built.returncode == 0, built.stderr
+    assert list(device.home.rglob("HACKED")) == []
+    assert not any("\x1b" in text for text in (*outputs, built.stdout, built.stderr))
+    assert (device.home / "run $(touch HACKED)" / "report.json").is_file()
+
+
+@pytest.mark.parametrize(("out", "folder"), [("bundle", "bundle.engine"), ("-o.sh", "-o"), ("a b.run", "a b")])
+def test_without_a_folder_a_bundle_unpacks_beside_itself(package, crops_file, device, wheel, out, folder):
+    options = MakeOptions(crops=str(crops_file), parity=False)
+    make_bundle(package, "any", options, device.home / out, wheel=wheel)
+    device.run("sh", f"./{out}", input="n\n")
+    assert (device.home / folder / "recipe.json").is_file()
+
+
+def test_scripts_are_the_same_for_every_package(package, crops_file, tmp_path, wheel, bundle, device):
+    other = make_bundle(
+        renamed(package, HOSTILE), "any", MakeOptions("fp32", crops=str(crops_file)), tmp_path / "other.sh", wheel=wheel
+    )
+    stubs = [path.read_bytes().split(b"\nexec sh")[0].splitlines() for path in (bundle, other.path)]
+    differing = [pair for pair in zip(*stubs) if pair[0] != pair[1]]
+    assert [b"sha256sum" in line for line, _ in differing] == [True]
+    device.run("sh", bundle, "--into", "one", input="n\n")
+    device.run("sh", other.path, "--into", "two", input="n\n")
+    assert (device.home / "one" / "install.sh").read_bytes() == (device.home / "two" / "install.sh").read_bytes()
+
+
+def test_a_recipe_of_another_version_says_what_to_do(bundle, device):
+    device.install_tensorrt()
+    device.run("sh", bundle, "--into", "here", input="n\n")
+    recipe = device.home / "here" / "recipe.json"
+    recipe.write_text(recipe.read_text().replace('"version": 2', '"version": 1'))
+    done = device.run("sh", bundle, "--into", "here", "--yes", "--again")
+    assert done.returncode == 2
+    assert "got version 1, expected 2; make the bundle again with the edgeau that installs it" in done.stderr
+
+
+def test_a_recipe_is_decoded_strictly(bundle, device):
+    device.run("sh", bundle, "--into", "here", input="n\n")
+    recipe = device.home / "here" / "recipe.json"
+    value = json.loads(recipe.read_text())
+    assert read_recipe(recipe.parent).options.builder.workspace_mib == 64
+    for change in ({"batch": [1, 1]}, {"workspace_mib": "64"}, {"dla_fallback": 7.0}, {"colour": "red"}):
+        builder = {**value["options"]["builder"], **change}
+        recipe.write_text(json.dumps({**value, "options": {**value["options"], "builder": builder}}))
+        with pytest.raises(InputError):
+            read_recipe(recipe.parent)

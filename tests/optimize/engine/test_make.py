@@ -1,6 +1,7 @@
 """An engine of a package: the ladder, parity on the device, and what is left where something fails."""
 
 import dataclasses
+import importlib
 import json
 import os
 import subprocess
@@ -8,26 +9,36 @@ import sys
 
 import numpy as np
 import pytest
+from fakes.cuda import FakeGpu, install_binding
+from fakes.tensorrt import make_tensorrt
 
-from edgeau.optimize.engine import make, suspect
-from edgeau.optimize.engine.builder import BuildOptions
+from edgeau.optimize.engine import store, suspect, verify
+from edgeau.optimize.engine.builder import BuilderSettings
 from edgeau.optimize.engine.capabilities import capabilities
+from edgeau.optimize.engine.job import MakeOptions
 from edgeau.optimize.engine.ladder import Missing, find_rung
-from edgeau.optimize.engine.make import MakeOptions, make_engine
+from edgeau.optimize.engine.make import make_engine
 from edgeau.runtime.backends import FakeBackend, open_backend
-from edgeau.runtime.engine_file import preflight, read_sidecar
-from edgeau.runtime.errors import EngineError, InputError, MissingExtraError
+from edgeau.runtime.engine_check import preflight
+from edgeau.runtime.engine_file import read_sidecar
+from edgeau.runtime.errors import EngineError, InputError, MissingExtraError, PackageError
 from edgeau.runtime.machine import Machine
 from edgeau.runtime.package import Package
 
 ORIN = Machine(
-    model="NVIDIA Jetson Orin Nano Developer Kit", soc="tegra234", l4t="36.4.3", jetpack="6.2", cuda="12.6",
-    compute_capability="8.7", tensorrt="10.3.0.1", driver="540.4.0",
-)  # fmt: skip
+    model="NVIDIA Jetson Orin Nano Developer Kit",
+    soc="tegra234",
+    l4t="36.4.3",
+    jetpack="6.2",
+    cuda="12.6",
+    compute_capability="8.7",
+    tensorrt="10.3.0.1",
+    driver="540.4.0",
+)
 
 
 class RunsTheOnnx(FakeBackend):
-    """Stands in for the TensorRT backend: runs the package's FP32 ONNX and adds ``error`` to the probabilities."""
+    """In place of the TensorRT backend: runs the package's FP32 ONNX and adds ``error`` to the probabilities."""
 
     def __init__(self, file, error=0.0):
         super().__init__({"face": (32, 32, 3)}, 4)
@@ -39,7 +50,7 @@ class RunsTheOnnx(FakeBackend):
 
 
 class InnerTensors(FakeBackend):
-    """Stands in for an engine whose inner tensor ``conv_out`` is an output: ``error`` off."""
+    """In place of an engine whose inner tensor ``conv_out`` is an output: ``error`` off."""
 
     def __init__(self, error):
         super().__init__({"face": (32, 32, 3)}, 4)
@@ -59,9 +70,9 @@ def engine_says(monkeypatch, package):
                 return InnerTensors(error if "int8" in file.name else 0.0)
             return RunsTheOnnx(package.path / "fp32.onnx", error)
 
-        monkeypatch.setattr(make, "open_backend", opened)
+        monkeypatch.setattr(verify, "open_backend", opened)
         monkeypatch.setattr(suspect, "open_backend", opened)
-        monkeypatch.setattr(make, "installed_binding", lambda: "cuda-python")
+        monkeypatch.setattr(verify, "installed_binding", lambda: "cuda-python")
 
     return replace
 
@@ -74,7 +85,7 @@ def files_of(package):
 def test_an_int8_engine_with_sidecar_and_parity(fake_tensorrt, package, crops_file, engine_says, version, typing):
     engine_says(1e-3)
     trt = fake_tensorrt(version)
-    options = MakeOptions(build=BuildOptions(batch=(1, 4, 8)), crops=str(crops_file))
+    options = MakeOptions(builder=BuilderSettings(batch=(1, 4, 8)), crops=str(crops_file))
     made = make_engine(package.path, options, trt=trt, machine=ORIN)
     name = f"orin-nano.trt{version}.0.int8"
     assert made.variant.name == name
@@ -86,7 +97,7 @@ def test_an_int8_engine_with_sidecar_and_parity(fake_tensorrt, package, crops_fi
     assert 0.99 < sidecar.notes["cosine"] <= 1
     assert Package.open(package.path).manifest.variant(name).backends == ("tensorrt",)
     machine = Machine(**{**ORIN.to_json(), "tensorrt": trt.__version__, "power_modes": ()})
-    assert preflight(package.path / made.variant.file, machine) == sidecar
+    assert preflight(package.path / made.variant.file, machine).sidecar == sidecar
     engines = [f for f in files_of(package) if f.startswith("engines/")]
     cache = f"engines/orin-nano.trt{version}.0.1.timing"
     assert engines == sorted([f"engines/{name}.engine", f"engines/{name}.engine.json", cache])
@@ -105,9 +116,11 @@ def test_the_ladder_goes_down_with_the_reason(fake_tensorrt, package, crops_file
     assert all("no INT8 implementation for conv" in line for line in made.sidecar.ladder)
     with pytest.raises(EngineError, match=r"int8: .*no INT8 implementation"):
         make_engine(
-            package.path, MakeOptions(crops=str(crops_file), fall_back=False), trt=fake_tensorrt("8.6", fail=fail),
+            package.path,
+            MakeOptions(crops=str(crops_file), fall_back=False),
+            trt=fake_tensorrt("8.6", fail=fail),
             machine=ORIN,
-        )  # fmt: skip
+        )
 
 
 def test_mixed_builds_where_only_the_grouped_convolution_fails(fake_tensorrt, package, crops_file, engine_says):
@@ -143,7 +156,7 @@ def test_interruption_while_writing_leaves_the_package_as_it_was(fake_tensorrt, 
     def interrupted(path, sidecar):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(make, "write_sidecar", interrupted)
+    monkeypatch.setattr(store, "write_sidecar", interrupted)
     with pytest.raises(KeyboardInterrupt):
         make_engine(package.path, MakeOptions(parity=False), trt=fake_tensorrt("10.3"), machine=ORIN)
     left = [f for f in files_of(package) if not f.endswith(".timing")]
@@ -154,15 +167,18 @@ def test_no_gpu_is_said_once_and_not_tried_at_every_precision(fake_tensorrt, pac
     said = []
     with pytest.raises(EngineError, match="no usable CUDA device"):
         make_engine(
-            package.path, MakeOptions(parity=False), trt=fake_tensorrt("8.6", gpu=False), machine=ORIN,
+            package.path,
+            MakeOptions(parity=False),
+            trt=fake_tensorrt("8.6", has_gpu=False),
+            machine=ORIN,
             report=said.append,
-        )  # fmt: skip
+        )
     assert len(said) == 1
     assert not (package.path / "engines").exists()
 
 
 def test_without_a_way_to_run_the_engine_it_says_so_before_the_long_build(fake_tensorrt, package, monkeypatch):
-    monkeypatch.setattr(make, "installed_binding", lambda: None)
+    monkeypatch.setattr(verify, "installed_binding", lambda: None)
     said = []
     with pytest.raises(MissingExtraError, match="needs libcudart, cuda-python or pycuda"):
         make_engine(package.path, MakeOptions(), trt=fake_tensorrt("10.3"), machine=ORIN, report=said.append)
@@ -194,7 +210,7 @@ def test_a_missing_file_is_named_with_the_command_that_makes_it(fake_tensorrt, p
 )
 def test_each_precision_is_built_from_its_file(fake_tensorrt, package, version, precision, file, strong):
     rung = find_rung(package, precision, capabilities(fake_tensorrt(version)))
-    assert (rung.file.name, rung.strongly_typed, rung.precision) == (file, strong, precision)
+    assert (rung.variant.file, rung.strongly_typed, rung.precision) == (file, strong, precision)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +228,7 @@ def test_of_several_int8_files_each_tensorrt_gets_its_own(fake_tensorrt, package
         variant = dataclasses.replace(int8, name=f"int8-{target}", file=f"int8-{target}.onnx", notes={"target": target})
         data = package.file(int8).read_bytes()
         package = package.add_variant(variant, lambda path, data=data: path.write_bytes(data))
-    assert find_rung(package, "int8", capabilities(fake_tensorrt(version))).file.name == file
+    assert find_rung(package, "int8", capabilities(fake_tensorrt(version))).variant.file == file
 
 
 def test_a_weakly_typed_network_is_never_built_from_fp16_inside_int8(fake_tensorrt, package):
@@ -290,3 +306,102 @@ def test_without_crops_an_engine_is_checked_on_the_shipped_ones_and_no_renderer_
     monkeypatch.setitem(sys.modules, "edgeau.train", None)
     made = make_engine(package.path, MakeOptions(), trt=fake_tensorrt("8.5"), machine=ORIN)
     assert (made.sidecar.parity.data, made.sidecar.parity.samples) == ("shipped:parity", 32)
+
+
+@pytest.mark.parametrize("precision", ["int8", "mixed", "fp16"])
+def test_an_engine_for_dla_is_fp16(fake_tensorrt, package, precision):
+    """DLA takes no Q/DQ nodes (NVIDIA/TensorRT issue 2222, NVIDIA/Model-Optimizer pull request 1661)."""
+    options = MakeOptions(precision, BuilderSettings(dla_core=1), parity=False)
+    engine = make_engine(package.path, options, trt=fake_tensorrt("8.6", dla_cores=2), machine=ORIN)
+    assert (engine.sidecar.precision, engine.sidecar.settings["dla_core"]) == ("fp16", 1)
+    higher = {"int8": ["int8", "mixed"], "mixed": ["mixed"], "fp16": []}[precision]
+    assert list(engine.skipped) == [f"{name} was not tried: DLA takes no Q/DQ nodes, and no FP32" for name in higher]
+
+
+def test_a_precision_that_dla_has_not_is_refused_where_nothing_else_may_be_built(fake_tensorrt, package):
+    trt = fake_tensorrt("8.6", dla_cores=2)
+    for precision, fall_back in (("int8", False), ("fp32", True)):
+        options = MakeOptions(precision, BuilderSettings(dla_core=0), parity=False, fall_back=fall_back)
+        with pytest.raises(InputError, match=f"precision for DLA: got {precision}, expected fp16; DLA takes no Q/DQ"):
+            make_engine(package.path, options, trt=trt, machine=ORIN)
+
+
+def test_too_many_layers_off_dla_is_the_reason_why_nothing_was_built(fake_tensorrt, package):
+    trt = fake_tensorrt("8.6", dla_cores=2, off_dla=("cast", "q", "w_q", "conv"))
+    options = MakeOptions("int8", BuilderSettings(dla_core=0), parity=False)
+    with pytest.raises(EngineError, match=r"no precision could be built: fp16: 4 of 6 layers can't run on DLA"):
+        make_engine(package.path, options, trt=trt, machine=ORIN)
+
+
+@pytest.fixture
+def gpu_machine(monkeypatch):
+    """A function: version, behaviour -> a fake TensorRT on a fake GPU, under the real backend of the runtime."""
+
+    def make(version, **behaviour):
+        gpu = FakeGpu()
+        trt = make_tensorrt(version, gpu, **behaviour)
+        monkeypatch.setitem(sys.modules, "tensorrt", trt)
+        install_binding(monkeypatch, "cuda-python", gpu)
+        monkeypatch.delitem(sys.modules, "edgeau.runtime.backends.tensorrt", raising=False)
+        backend = importlib.import_module("edgeau.runtime.backends.tensorrt")
+        monkeypatch.setattr(backend, "read_machine", lambda: ORIN)
+        return trt, gpu
+
+    yield make
+    sys.modules.pop("edgeau.runtime.backends.tensorrt", None)
+
+
+@pytest.fixture
+def means_file(crops_file, tmp_path):
+    """A function: error -> crops with what the fake engine gives for them as reference, so far off."""
+    with np.load(crops_file) as arrays:
+        faces = arrays["faces"]
+
+    def make(error=0.0):
+        reference = np.repeat(faces.mean((1, 2, 3))[:, None] / 255 + error, 4, 1).astype(np.float32)
+        np.savez(tmp_path / "means.npz", faces=faces, reference=reference)
+        return str(tmp_path / "means.npz")
+
+    return make
+
+
+@pytest.mark.parametrize("version", ["8.5", "10.3", "11.1"])
+@pytest.mark.parametrize("dla_core", [None, 1])
+def test_from_the_onnx_to_a_running_engine(gpu_machine, package, means_file, version, dla_core):
+    """Built, verified through the runtime's own backend, stored, and loaded again."""
+    trt, gpu = gpu_machine(version, dla_cores=2)
+    batch = (4, 4, 4) if dla_core is not None else (1, 4, 8)
+    options = MakeOptions(builder=BuilderSettings(batch=batch, dla_core=dla_core), crops=means_file())
+    machine = dataclasses.replace(ORIN, tensorrt=trt.__version__)
+    engine = make_engine(package.path, options, trt=trt, machine=machine)
+    assert engine.sidecar.parity.mean_abs_error < 1e-6
+    package = Package.open(package.path)
+    with open_backend("tensorrt", package.read(package.variant(engine.variant.name))) as backend:
+        outputs = backend.infer({"face": np.full((3, 32, 32, 3), 51, np.uint8)})
+        np.testing.assert_allclose(outputs["au"], np.full((3, 4), 0.2), atol=1e-6)
+    assert gpu.left() == {"memory": 0, "streams": 0, "graphs": 0, "events": 0, "contexts": 0}
+
+
+def test_suspects_are_found_in_tensors_whose_batch_is_merged_with_another_dimension(gpu_machine, package, means_file):
+    trt, gpu = gpu_machine("10.3", rows={"conv_out": 49})
+    options = MakeOptions(builder=BuilderSettings(batch=(1, 4, 8)), crops=means_file(error=0.2))
+    with pytest.raises(EngineError, match=r"mean error 0\.2 exceeds 0\.03; suspect between the input .* and conv_out"):
+        make_engine(package.path, options, trt=trt, machine=ORIN)
+    assert gpu.left() == {"memory": 0, "streams": 0, "graphs": 0, "events": 0, "contexts": 0}
+
+
+def test_what_is_built_is_what_the_manifest_says(fake_tensorrt, package):
+    """The file is read once: another that takes its place after the check is not parsed."""
+    file = package.path / package.variant("int8-tensorrt").file
+    good, parsed = file.read_bytes(), []
+
+    def parse(data):
+        parsed.append(data)
+        file.write_bytes(b"something else")
+
+    trt = fake_tensorrt("10.3", on_parse=parse)
+    engine = make_engine(package.path, MakeOptions(parity=False), trt=trt, machine=ORIN)
+    assert parsed == [good]
+    assert engine.sidecar.onnx_sha256 == package.variant("int8-tensorrt").sha256
+    with pytest.raises(PackageError, match="differs from the SHA-256"):
+        make_engine(package.path, MakeOptions(parity=False), trt=fake_tensorrt("10.3"), machine=ORIN)

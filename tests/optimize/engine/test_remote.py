@@ -1,21 +1,27 @@
 """Building over ssh, against a real sshd on this machine."""
 
+import io
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
 import subprocess
+import tarfile
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from edgeau.optimize.engine.make import MakeOptions
+from edgeau.optimize.engine.job import MakeOptions
 from edgeau.optimize.engine.remote import build_on_host
-from edgeau.runtime.engine_file import describe_engine
+from edgeau.runtime.cli import main
+from edgeau.runtime.engine_check import describe_engine
+from edgeau.runtime.engine_file import sidecar_path
 from edgeau.runtime.errors import EngineError, InputError
+from edgeau.runtime.package import Package
 
 
 class Server:
@@ -42,18 +48,34 @@ class Server:
 
     def _write_config(self):
         lines = (
-            f"Port {self.port}", "ListenAddress 127.0.0.1", f"HostKey {self.folder}/host", "UsePAM no",
-            f"AuthorizedKeysFile {self.folder}/authorized", "StrictModes no", "PasswordAuthentication no",
-            f"PidFile {self.folder}/pid", f"SetEnv HOME={self.device.home} PYTHON={self.device.python}",
-            "PermitRootLogin yes", "KbdInteractiveAuthentication no",
-        )  # fmt: skip
+            f"Port {self.port}",
+            "ListenAddress 127.0.0.1",
+            f"HostKey {self.folder}/host",
+            "UsePAM no",
+            f"AuthorizedKeysFile {self.folder}/authorized",
+            "StrictModes no",
+            "PasswordAuthentication no",
+            f"PidFile {self.folder}/pid",
+            f"SetEnv HOME={self.device.home} PYTHON={self.device.python}",
+            "PermitRootLogin yes",
+            "KbdInteractiveAuthentication no",
+        )
         (self.folder / "config").write_text("\n".join(lines) + "\n")
 
     def command_with(self, key):
         return (
-            "ssh", "-F", "none", "-p", str(self.port), "-i", str(self.folder / key), "-o", "IdentitiesOnly=yes",
-            "-o", f"UserKnownHostsFile={self.folder}/known",
-        )  # fmt: skip
+            "ssh",
+            "-F",
+            "none",
+            "-p",
+            str(self.port),
+            "-i",
+            str(self.folder / key),
+            "-o",
+            "IdentitiesOnly=yes",
+            "-o",
+            f"UserKnownHostsFile={self.folder}/known",
+        )
 
     def start(self):
         if os.geteuid() == 0:
@@ -102,13 +124,12 @@ def options(crops_file):
 def test_engine_sidecar_and_report_come_back_and_nothing_stays(server, device, package, options):
     device.install_tensorrt("10.3")
     said = []
-    made = build_on_host(package, "127.0.0.1", options, ssh=server.ssh, report=said.append)
-    engine = made.package.path / made.variant.file
-    assert describe_engine(engine)["intact"] is True
-    assert made.sidecar.tensorrt == "10.3.0.1"
-    assert made.package.manifest.variant(made.variant.name).backends == ("tensorrt",)
-    report = json.loads((engine.parent / f"{made.variant.name}.report.json").read_text())
-    assert report["sidecar"]["engine_sha256"] == made.sidecar.engine_sha256
+    engine = build_on_host(package, "127.0.0.1", options, ssh=server.ssh, report=said.append).engine
+    assert describe_engine(engine.path).intact is True
+    assert engine.sidecar.tensorrt == "10.3.0.1"
+    assert engine.package.manifest.variant(engine.variant.name).backends == ("tensorrt",)
+    report = json.loads((engine.path.parent / f"{engine.variant.name}.report.json").read_text())
+    assert report["sidecar"]["engine_sha256"] == engine.sidecar.engine_sha256
     assert any("building int8 from int8-tensorrt.onnx" in line for line in said)
     assert server.left_behind() == []
 
@@ -178,9 +199,17 @@ def test_ctrl_c_here_cleans_up_there(server, device, package, options, tmp_path,
     started = tmp_path / "started"
     slow_tensorrt(device, started)
     command = [
-        *interruptible_edgeau, "build", package.path, "--host", "127.0.0.1", "--ssh", " ".join(server.ssh),
-        "--crops", options.crops, "--skip-parity",
-    ]  # fmt: skip
+        *interruptible_edgeau,
+        "build",
+        package.path,
+        "--host",
+        "127.0.0.1",
+        "--ssh",
+        " ".join(server.ssh),
+        "--crops",
+        options.crops,
+        "--skip-parity",
+    ]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 90
     while not started.exists() and time.monotonic() < until:
@@ -205,3 +234,102 @@ def test_a_full_disk_there_is_told(server, device, package, options):
     with pytest.raises(EngineError, match=r"did not arrive whole .*is the disk full\? \d+ KiB are free"):
         build_on_host(package, "127.0.0.1", options, ssh=server.ssh)
     assert server.left_behind() == []
+
+
+@pytest.mark.parametrize(
+    "name", ["plain", "two words.edgeau", 'it\'s "quoted".edgeau', "x$(touch HACKED).edgeau", "-o"]
+)
+def test_the_engine_comes_back_whatever_the_package_folder_is_called(server, device, package, options, name, tmp_path):
+    device.install_tensorrt()
+    package.path.rename(tmp_path / name)
+    engine = build_on_host(Package.open(tmp_path / name), "127.0.0.1", options, ssh=server.ssh).engine
+    assert describe_engine(engine.path).intact is True
+    assert list(device.home.rglob("HACKED")) == []
+    assert server.left_behind() == []
+
+
+def test_the_command_line_builds_the_package_of_this_folder(server, device, package, options, monkeypatch, capsys):
+    device.install_tensorrt()
+    monkeypatch.chdir(package.path)
+    ssh = shlex.join(server.ssh)
+    command = ["build", ".", "--host", "127.0.0.1", "--ssh", ssh, "--crops", options.crops, "--skip-parity", "--json"]
+    assert main(command) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert describe_engine(package.path / "engines" / Path(report["engine"]).name).intact is True
+
+
+def test_escapes_of_the_device_do_not_reach_the_terminal(server, device, package, options):
+    device.install_tensorrt()
+    module = device.home / "deps" / "tensorrt.py"
+    module.write_text("import sys\nprint('\\x1b[31mred\\x07', file=sys.stderr)\n" + module.read_text())
+    said = []
+    build_on_host(package, "127.0.0.1", options, ssh=server.ssh, report=said.append)
+    assert not any("\x1b" in line or "\x07" in line for line in said)
+
+
+@pytest.fixture
+def answer(tmp_path):
+    """A function: name -> bytes of the files that a device answers with -> the ssh command of that device."""
+
+    def make(files):
+        archive = tmp_path / "answer.tar"
+        with tarfile.open(archive, "w") as tar:
+            for name, data in files.items():
+                entry = tarfile.TarInfo(name)
+                entry.size = len(data)
+                tar.addfile(entry, io.BytesIO(data))
+        script = tmp_path / "ssh.sh"
+        script.write_text(f"echo edgeau-remote-ready >&2\ncat {shlex.quote(str(archive))}\n")
+        return ("sh", str(script))
+
+    return make
+
+
+@pytest.fixture
+def good_answer(server, device, package, options):
+    """What a device really answered."""
+    device.install_tensorrt()
+    engine = build_on_host(package, "127.0.0.1", options, ssh=server.ssh).engine
+    folder = engine.path.parent
+    files = {
+        "report.json": (folder / f"{engine.variant.name}.report.json").read_bytes(),
+        f"toy.edgeau/engines/{engine.path.name}": engine.path.read_bytes(),
+        f"toy.edgeau/engines/{engine.path.name}.json": sidecar_path(engine.path).read_bytes(),
+    }
+    shutil.rmtree(folder)
+    package.with_manifest(package.manifest)
+    return engine.path.name, files
+
+
+def test_an_answer_that_is_not_what_edgeau_sends_changes_nothing(answer, good_answer, package, options):
+    name, files = good_answer
+    report, plan, sidecar = files
+    known = json.loads(files[sidecar])
+    hostile = {
+        "no report": {key: data for key, data in files.items() if key != report},
+        "report of another shape": {**files, report: b'{"engine": "x.engine"}'},
+        "latency that is no number": {
+            **files,
+            report: json.dumps({**json.loads(files[report]), "latency": {"p50_ms": "\x1b"}}).encode(),
+        },
+        "deep JSON": {**files, report: b"[" * 100_000},
+        "altered plan": {**files, plan: files[plan] + b"!"},
+        "unknown precision": {**files, sidecar: json.dumps({**known, "precision": "int4"}).encode()},
+        "sidecar of another shape": {**files, sidecar: b"{}"},
+        "engine with a name of its own": {
+            report: files[report].replace(name.encode(), b"$(x).engine"),
+            "$(x).engine": files[plan],
+            "$(x).engine.json": files[sidecar],
+        },
+        "no archive": None,
+    }
+    before = (package.path / "manifest.json").read_bytes()
+    for what, sent in hostile.items():
+        ssh = answer(sent) if sent is not None else ("sh", "-c", "echo hello")
+        with pytest.raises(EngineError) as caught:
+            build_on_host(package, "device", options, ssh=ssh)
+        assert "\n" not in str(caught.value), what
+        assert (package.path / "manifest.json").read_bytes() == before, what
+        assert not list(package.path.rglob("*.engine*")), what
+    # The same answer untouched is taken, so that each refusal above has its own reason.
+    assert build_on_host(package, "device", options, ssh=answer(files)).engine.path.name == name

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from edgeau.optimize.engine.builder import BuildOptions
-from edgeau.optimize.engine.make import MakeOptions, make_engine
+from edgeau.optimize.engine.builder import BuilderSettings
+from edgeau.optimize.engine.job import MakeOptions
+from edgeau.optimize.engine.make import make_engine
 from edgeau.optimize.engine.triton import Serving, model_config, write_repository
 from edgeau.runtime.cli import main
 from edgeau.runtime.engine_file import read_sidecar
@@ -52,7 +53,7 @@ def test_a_field_that_triton_does_not_know_is_an_error(read_config):
 
 def with_engine(package, trt, batch):
     machine = Machine(model="NVIDIA Jetson AGX Orin", compute_capability="8.7", tensorrt=trt.__version__)
-    options = MakeOptions(build=BuildOptions(batch=batch), parity=False)
+    options = MakeOptions(builder=BuilderSettings(batch=batch), parity=False)
     return make_engine(package.path, options, trt=trt, machine=machine).package
 
 

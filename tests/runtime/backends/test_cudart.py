@@ -6,7 +6,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from edgeau.runtime.backends.cuda import CudaError
+from edgeau.runtime.backends.cuda_base import CudaError
 from edgeau.runtime.backends.cuda_python import CudaPython
 from edgeau.runtime.backends.cudart import load_cudart
 
@@ -54,7 +54,7 @@ def cuda(tmp_path_factory):
     (folder / "cudart.c").write_text(SOURCE)
     command = ["gcc", "-shared", "-fPIC", "-o", folder / "libcudart.so", folder / "cudart.c"]
     subprocess.run(command, check=True)
-    runtime = load_cudart([str(folder / "none.so"), str(folder / "libcudart.so")])
+    (runtime,) = load_cudart([str(folder / "none.so"), str(folder / "libcudart.so")])
     return CudaPython(runtime)
 
 
@@ -99,4 +99,4 @@ def test_events_graphs_and_errors(cuda):
 
 
 def test_a_library_without_the_functions_is_not_taken(tmp_path):
-    assert load_cudart(["libc.so.6", str(tmp_path / "none.so")]) is None
+    assert list(load_cudart(["libc.so.6", str(tmp_path / "none.so")])) == []

@@ -1,13 +1,18 @@
+import sys
 import threading
+import types
+from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes.cuda import INSUFFICIENT_DRIVER, fake_cudart, install_binding
+from fakes.tensorrt import VERSIONS
 
 from edgeau.runtime.backends import BackendOptions, open_backend
-from edgeau.runtime.backends.cuda import CudaError, installed_binding, open_cuda
+from edgeau.runtime.backends.cuda import installed_binding, open_cuda
+from edgeau.runtime.backends.cuda_base import CudaError
 from edgeau.runtime.errors import BackendError, EngineError, InputError, MissingExtraError
 
-VERSIONS = ("8.5", "8.6", "10.3", "10.16", "11.1")
 NOTHING_LEFT = {"memory": 0, "streams": 0, "graphs": 0, "events": 0, "contexts": 0}
 
 
@@ -44,8 +49,16 @@ def test_things_are_freed_in_order(install, gpu, engine, faces):
         backend.infer(faces(1))
     gpu.log.clear()
     backend.close()
-    order = ["cudaStreamSynchronize", "cudaGraphExecDestroy", "~context", "~engine", "~runtime", "cudaFree",
-             "cudaFreeHost", "cudaStreamDestroy"]  # fmt: skip
+    order = [
+        "cudaStreamSynchronize",
+        "cudaGraphExecDestroy",
+        "~context",
+        "~engine",
+        "~runtime",
+        "cudaFree",
+        "cudaFreeHost",
+        "cudaStreamDestroy",
+    ]
     assert sorted(order, key=gpu.log.index) == order
     backend.close()
     with pytest.raises(BackendError, match="was closed"):
@@ -93,7 +106,7 @@ def test_an_enqueue_that_is_refused_during_capture_does_not_replay_old_outputs(i
     module = install(gpu)
     with open_backend("tensorrt", engine) as backend:
         backend.infer(faces(2))
-        module.fake.behaviour.refuse_enqueue = 1
+        module.trt.behaviour.refuse_enqueue = 1
         for first in (30, 60, 90):
             inputs = faces(2, first)
             assert close_to(backend.infer(inputs), inputs)
@@ -194,14 +207,14 @@ def test_an_error_that_passes_leaves_the_backend_usable(install, gpu, engine, fa
 def test_a_refused_enqueue_is_an_error_and_not_old_outputs(install, gpu, engine, faces):
     module = install(gpu)
     with open_backend("tensorrt", engine) as backend:
-        module.fake.behaviour.refuse_enqueue = 1
+        module.trt.behaviour.refuse_enqueue = 1
         with pytest.raises(BackendError, match="refused to run"):
             backend.infer(faces(1))
 
 
 def test_a_plan_that_tensorrt_refuses_names_its_reason_and_the_mend(install, gpu, engine):
     module = install(gpu)
-    module.fake.behaviour.refuse_plan = True
+    module.trt.behaviour.refuse_plan = True
     with pytest.raises(EngineError, match=r"version tag does not match.*edgeau build"):
         open_backend("tensorrt", engine)
     assert gpu.left() == NOTHING_LEFT
@@ -225,7 +238,7 @@ def test_an_altered_plan_is_never_deserialized(install, gpu, engine):
 
 def test_without_a_device_tensorrts_null_pointer_is_explained(install, gpu, engine):
     module = install(gpu)
-    module.fake.behaviour.no_device = True
+    module.trt.behaviour.has_gpu = False
     with pytest.raises(BackendError, match="CUDA initialization failure with error: 35"):
         open_backend("tensorrt", engine)
     assert gpu.left() == NOTHING_LEFT
@@ -248,7 +261,7 @@ def test_memory_that_runs_out_while_opening_leaks_nothing(install, gpu, engine):
 
 def test_without_a_binding_the_command_is_named(install, gpu, engine, monkeypatch):
     install(gpu, binding=None)
-    monkeypatch.setattr("edgeau.runtime.backends.cuda.load_cudart", lambda: None)
+    monkeypatch.setattr("edgeau.runtime.backends.cuda.load_cudart", lambda: iter(()))
     with pytest.raises(MissingExtraError, match=r"edgeau\[jetson\]"):
         open_backend("tensorrt", engine)
 
@@ -266,9 +279,9 @@ def test_a_binding_may_be_insisted_on(install, gpu, monkeypatch):
 
 @pytest.mark.parametrize("profile", [(1, 1, 1), (1, 1, 4), (2, 2, 2), (3, 4, 4)])
 @pytest.mark.parametrize("batch", [1, 2, 5, 9])
-def test_any_number_of_faces_fits_any_profile(install, gpu, engine, faces, profile, batch):
-    install(gpu, batch=profile)
-    with open_backend("tensorrt", engine) as backend:
+def test_any_number_of_faces_fits_any_profile(install, gpu, make_engine, faces, profile, batch):
+    install(gpu)
+    with open_backend("tensorrt", make_engine(batch=profile)) as backend:
         for first in (10, 90):
             inputs = faces(batch, first)
             assert close_to(backend.infer(inputs), inputs)
@@ -281,10 +294,10 @@ def test_gpu_time_of_a_batch_outside_the_profile_names_the_hint(install, gpu, en
         backend.gpu_ms(batch=5)
 
 
-def test_a_static_engine_runs_at_its_batch(install, gpu, engine, faces):
+def test_a_static_engine_runs_at_its_batch(install, gpu, make_engine, faces):
     gpu.integrated = True
-    install(gpu, batch=(2, 2, 2))
-    with open_backend("tensorrt", engine) as backend:
+    install(gpu)
+    with open_backend("tensorrt", make_engine(batch=(2, 2, 2))) as backend:
         inputs = faces(2)
         assert close_to(backend.infer(inputs), inputs)
 
@@ -321,7 +334,6 @@ def test_gpu_time_comes_from_events_that_are_freed(install, gpu, engine, binding
 def test_the_fakes_have_no_name_that_cuda_python_lacks(install, gpu):
     real = pytest.importorskip("cuda.bindings.runtime", reason="cuda-python is not installed")
     install(gpu)
-    import sys
 
     fake = sys.modules["cuda.bindings.runtime"]
     names = [name for name in vars(fake) if name.startswith("cuda")]
@@ -329,3 +341,91 @@ def test_the_fakes_have_no_name_that_cuda_python_lacks(install, gpu):
     for kind in ("cudaError_t", "cudaMemcpyKind", "cudaStreamCaptureMode", "cudaDeviceAttr"):
         for member in getattr(fake, kind):
             assert int(getattr(getattr(real, kind), member.name)) == int(member)
+
+
+def test_a_plan_is_read_once_and_what_was_verified_is_deserialized(install, gpu, engine, faces, monkeypatch):
+    """Whoever swaps the file between check and load gets nothing in."""
+    install(gpu)
+    reads, read_bytes = [], Path.read_bytes
+
+    def read_then_swap(path):
+        data = read_bytes(path)
+        if path == engine:
+            reads.append(path)
+            path.write_bytes(b"something else")
+        return data
+
+    monkeypatch.setattr(Path, "read_bytes", read_then_swap)
+    with open_backend("tensorrt", engine) as backend:
+        inputs = faces(2)
+        assert close_to(backend.infer(inputs), inputs)
+    assert len(reads) == 1
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_plan_for_a_dla_core_is_deserialized_for_it(install, gpu, make_engine, version):
+    """trtexec sets the runtime's core before it deserializes (samples/common/sampleEngines.cpp)."""
+    install(gpu, version)
+    engine = make_engine(version, settings={"dla_core": 1})
+    with open_backend("tensorrt", engine) as backend:
+        assert backend.output_names == ("au",)
+
+
+@pytest.mark.parametrize("core", ["1", -1, 1.5, True])
+def test_a_dla_core_that_is_no_number_is_refused(install, gpu, make_engine, core):
+    install(gpu)
+    with pytest.raises(EngineError, match="dla_core"):
+        open_backend("tensorrt", make_engine(settings={"dla_core": core}))
+
+
+@pytest.mark.parametrize("profile", [(1, 2, 4), (4, 4, 4)])
+def test_an_inner_tensor_whose_batch_is_merged_with_another_dimension_has_room(
+    install, gpu, make_engine, faces, profile
+):
+    """As behind a Reshape to [-1, C] in front of a MatMul: 49 rows per image. The fake checks every address."""
+    install(gpu)
+    engine = make_engine(batch=profile, outputs={"merged": [49, 5]})
+    with open_backend("tensorrt", engine) as backend:
+        for batch in (2, 4):
+            inputs = faces(batch)
+            outputs = backend.infer(inputs)
+            assert outputs["merged"].shape == (49 * batch, 5)
+            assert close_to(outputs, inputs)
+            assert np.allclose(outputs["merged"][:, 0], np.repeat(outputs["au"][:, 0], 49))
+
+
+def test_a_binding_that_the_driver_is_too_old_for_is_passed_over(install, gpu, engine, faces, monkeypatch):
+    """cuda-python 13 on a driver of CUDA 12 gives cudaErrorInsufficientDriver (35) with its first call."""
+    install(gpu)
+    install_binding(monkeypatch, "pycuda", gpu)
+    gpu.fail["cudaSetDevice"] = INSUFFICIENT_DRIVER
+    with open_backend("tensorrt", engine) as backend:
+        assert backend.settings["binding"].startswith("pycuda")
+        inputs = faces(1)
+        assert close_to(backend.infer(inputs), inputs)
+    assert gpu.left() == NOTHING_LEFT
+
+
+def test_where_no_binding_works_every_reason_is_given(install, gpu, engine, monkeypatch):
+    install(gpu)
+    install_binding(monkeypatch, "pycuda", gpu)
+    gpu.fail.update(cudaSetDevice=INSUFFICIENT_DRIVER, cuInit=INSUFFICIENT_DRIVER)
+    with pytest.raises(CudaError, match=r"cuda-python: cudaSetDevice failed.*pycuda: .*driver version is insufficient"):
+        open_backend("tensorrt", engine)
+
+
+def test_on_a_jetson_the_library_of_jetpack_comes_first(install, gpu, monkeypatch):
+    install(gpu)
+    library = types.ModuleType("cudart")
+    library.__dict__.update({k: v for k, v in vars(fake_cudart(gpu)).items() if k.startswith("cuda")})
+    monkeypatch.setattr("edgeau.runtime.backends.cuda.load_cudart", lambda: iter([library]))
+    assert open_cuda().binding.startswith("cuda-python")
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    assert installed_binding() == "cudart"
+    assert open_cuda().binding == "cudart"
+
+
+def test_a_binding_that_nobody_knows_is_refused(install, gpu, monkeypatch):
+    install(gpu)
+    with pytest.raises(InputError, match="cupy, expected cuda-python, pycuda, cudart"):
+        open_cuda("cupy")

@@ -1,0 +1,145 @@
+"""A model's file as the bytes that were verified.
+
+What is checked must be what is loaded: a file is read once, hashed in memory, and every backend loads these bytes. An
+ONNX file that keeps its weights in another file (external data) is refused, because its hash says nothing of them, and
+because ONNX Runtime and OpenVINO, given bytes, look for that file in the current folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Dict, Iterator, Optional, Tuple, Union
+
+from .errors import InputError, PackageError
+from .files import PathLike
+
+# Fields that lead to tensors, from onnx.proto: message -> field number -> message.
+_FIELDS: Dict[str, Dict[int, str]] = {
+    "Model": {7: "Graph", 20: "Training", 25: "Function"},
+    "Training": {1: "Graph", 2: "Graph"},
+    "Graph": {1: "Node", 5: "Tensor", 15: "SparseTensor"},
+    "Function": {7: "Node", 11: "Attribute"},
+    "Node": {5: "Attribute"},
+    "Attribute": {5: "Tensor", 6: "Graph", 10: "Tensor", 11: "Graph", 22: "SparseTensor", 23: "SparseTensor"},
+    "SparseTensor": {1: "Tensor", 2: "Tensor"},
+}
+_EXTERNAL_DATA, _DATA_LOCATION, _EXTERNAL = 13, 14, 1
+_MOST_LEVELS = 100  # as protobuf's own default
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model file in memory.
+
+    Attributes:
+        path: where it was read, for messages, caches and sidecars.
+        data: its bytes.
+        sha256: of the bytes, hexadecimal.
+    """
+
+    path: Path
+    data: bytes = field(repr=False)
+    sha256: str
+
+
+def read_model_file(path: PathLike, sha256: Optional[str] = None) -> ModelFile:
+    """Read a model file once.
+
+    Args:
+        path: an ONNX file, or a TensorRT plan.
+        sha256: what its bytes must have; None takes any.
+
+    Raises:
+        InputError: it can't be read.
+        PackageError: it has another SHA-256.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"model {path}", got=error.strerror, expected="an ONNX file or an engine") from error
+    digest = hashlib.sha256(data).hexdigest()
+    if sha256 is not None and digest != sha256:
+        raise PackageError(
+            f"{path} differs from the SHA-256 in its manifest (altered or truncated); "
+            "fetch the package again, or make this variant again"
+        )
+    return ModelFile(path, data, digest)
+
+
+def onnx_problem(file: ModelFile, *, partial: bool = False) -> Optional[str]:
+    """Why an ONNX file must not be loaded, as a clause that follows its path; None if it may.
+
+    Args:
+        file: the file.
+        partial: say nothing of what is no ONNX at all; a backend does when it loads it.
+    """
+    try:
+        external = has_external_data(file.data)
+    except ValueError as error:
+        return None if partial else f"is not a whole ONNX file: {error}"
+    if not external:
+        return None
+    return (
+        "keeps weights in another file (external data), which its SHA-256 does not cover; "
+        "save it as one file: onnx.save(onnx.load(PATH), PATH)"
+    )
+
+
+def has_external_data(onnx_bytes: bytes) -> bool:
+    """Whether an ONNX file refers to weights outside of itself. Raises ValueError if it is not a protobuf message."""
+    return _has_external(memoryview(onnx_bytes), "Model", 0)
+
+
+def _has_external(message: memoryview, kind: str, level: int) -> bool:
+    if level > _MOST_LEVELS:
+        raise ValueError(f"more than {_MOST_LEVELS} messages inside each other")
+    children = _FIELDS.get(kind, {})
+    for number, value in _fields(message):
+        if kind == "Tensor" and (number == _EXTERNAL_DATA or (number == _DATA_LOCATION and value == _EXTERNAL)):
+            return True
+        child = children.get(number)
+        if child is not None and isinstance(value, memoryview) and _has_external(value, child, level + 1):
+            return True
+    return False
+
+
+def _fields(message: memoryview) -> Iterator[Tuple[int, Union[int, memoryview]]]:
+    """Number and value of every field of a protobuf message: an integer, or the bytes of a string or message.
+
+    Source: Protocol Buffers documentation, "Encoding".
+    """
+    at = 0
+    while at < len(message):
+        key, at = _varint(message, at)
+        number, wire = key >> 3, key & 7
+        if wire == 0:
+            value, at = _varint(message, at)
+            yield number, value
+            continue
+        if wire == 2:
+            size, at = _varint(message, at)
+        elif wire in (1, 5):
+            size = 8 if wire == 1 else 4
+        else:
+            raise ValueError(f"wire type {wire} at byte {at}")
+        if at + size > len(message):
+            raise ValueError(f"a field of {size} bytes is cut off")
+        yield number, message[at : at + size]
+        at += size
+
+
+def _varint(message: memoryview, at: int) -> Tuple[int, int]:
+    """An integer in base 128, and where the next byte is."""
+    value = 0
+    for shift in range(0, 70, 7):
+        if at >= len(message):
+            raise ValueError("a number is cut off")
+        byte = message[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    raise ValueError("a number of more than 10 bytes")

@@ -1,0 +1,154 @@
+"""Model files are read once, and what was verified is what is loaded."""
+
+import builtins
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgeau.runtime.backends import open_backend
+from edgeau.runtime.choose import load
+from edgeau.runtime.errors import BackendError, InputError, PackageError
+from edgeau.runtime.model_file import has_external_data, read_model_file
+from edgeau.runtime.package import Package, shipped_package
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Names of the files that were opened for reading through pathlib or ``open``, in order."""
+    names = []
+    path_open, builtin_open = Path.open, builtins.open
+
+    def counted_path(self, *arguments, **options):
+        names.append(self.name)
+        return path_open(self, *arguments, **options)
+
+    def counted(file, *arguments, **options):
+        names.append(Path(file).name if isinstance(file, (str, os.PathLike)) else "")
+        return builtin_open(file, *arguments, **options)
+
+    def read_bytes(self):
+        names.append(self.name)
+        with builtin_open(self, "rb") as stream:
+            return stream.read()
+
+    monkeypatch.setattr(Path, "open", counted_path)
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    monkeypatch.setattr(builtins, "open", counted)
+    return names
+
+
+@pytest.fixture
+def package(tmp_path):
+    return Package.open(shipped_package()).copy_to(tmp_path / "copy.edgeau")
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_loading_a_package_reads_its_model_once(package, reads, backend):
+    pytest.importorskip(backend, reason=f"{backend} is not installed")
+    load(package.path, variant="fp32", backend=backend, detector="haar").close()
+    assert reads.count(package.variant("fp32").file) == 1
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_a_model_swapped_after_it_was_verified_does_not_get_in(package, backend):
+    pytest.importorskip(backend, reason=f"{backend} is not installed")
+    file = package.read(package.variant("fp32"))
+    file.path.write_bytes(b"something else")
+    with open_backend(backend, file) as opened:
+        assert opened.output_names[0] == "au"
+
+
+def test_an_altered_file_is_refused(package):
+    file = package.path / package.variant("fp32").file
+    file.write_bytes(file.read_bytes() + b"\0")
+    with pytest.raises(PackageError, match="differs from the SHA-256"):
+        package.read(package.variant("fp32"))
+    with pytest.raises(InputError, match="No such file"):
+        read_model_file(package.path / "none.onnx")
+
+
+@pytest.fixture
+def external(tmp_path, onnx_model):
+    """A function: folder -> a real ONNX file in it, whose weights are in a file beside it, as onnx saves them."""
+
+    def save(folder):
+        import onnx
+
+        path = folder / "external.onnx"
+        onnx.save_model(
+            onnx_model, path, save_as_external_data=True, location="weights.bin", size_threshold=0,
+            convert_attribute=True,
+        )  # fmt: skip
+        return path
+
+    return save
+
+
+@pytest.fixture
+def onnx_model():
+    onnx = pytest.importorskip("onnx", reason="onnx is not installed, and makes the test graph")
+    helper, kinds = onnx.helper, onnx.TensorProto
+    weights = onnx.numpy_helper.from_array(np.full((8, 3), 1 / 255, np.float32), "w")
+    nodes = [
+        helper.make_node("Cast", ["face"], ["real"], to=kinds.FLOAT),
+        helper.make_node("ReduceMean", ["real"], ["mean"], axes=[1, 3], keepdims=0),
+        helper.make_node("MatMul", ["mean", "w"], ["au"]),
+    ]
+    inputs = [helper.make_tensor_value_info("face", kinds.UINT8, ["N", 8, 8, 3])]
+    outputs = [helper.make_tensor_value_info("au", kinds.FLOAT, ["N", 3])]
+    graph = helper.make_graph(nodes, "mean", inputs, outputs, [weights])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+@pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
+def test_external_data_is_refused_by_every_backend(external, tmp_path, monkeypatch, backend):
+    """Given bytes, both libraries would take weights.bin from the current folder (seen in 1.23 and 2025.3)."""
+    pytest.importorskip(backend, reason=f"{backend} is not installed")
+    path = external(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BackendError, match=r"external\.onnx keeps weights in another file.*onnx\.save"):
+        open_backend(backend, path)
+
+
+def test_external_data_in_a_package_is_refused(external, package):
+    import dataclasses
+    import hashlib
+
+    path = external(package.path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    variant = dataclasses.replace(package.variant("fp32"), file=path.name, sha256=digest)
+    package = package.with_manifest(package.manifest.with_variant(variant))
+    for refused in (package.verify, lambda: package.read(variant), lambda: load(package.path, detector="haar")):
+        with pytest.raises(PackageError, match="keeps weights in another file"):
+            refused()
+
+
+def test_external_data_is_found_wherever_onnx_allows_a_tensor(onnx_model):
+    import onnx
+
+    assert not has_external_data(onnx_model.SerializeToString())
+    outside = onnx.TensorProto(name="t", data_type=1, dims=[1], data_location=onnx.TensorProto.EXTERNAL)
+    outside.external_data.add(key="location", value="weights.bin")
+    constant = onnx.helper.make_node("Constant", [], ["c"], value=outside)
+    inner = onnx.helper.make_graph([constant], "inner", [], [])
+    places = {
+        "attribute": lambda m: m.graph.node.append(constant),
+        "subgraph": lambda m: m.graph.node.append(onnx.helper.make_node("If", ["x"], ["y"], then_branch=inner)),
+        "sparse": lambda m: m.graph.sparse_initializer.add().values.CopyFrom(outside),
+        "function": lambda m: m.functions.add().node.append(constant),
+        "training": lambda m: m.training_info.add().algorithm.CopyFrom(inner),
+    }
+    for place, put in places.items():
+        model = onnx.ModelProto()
+        model.CopyFrom(onnx_model)
+        put(model)
+        assert has_external_data(model.SerializeToString()), place
+
+
+def test_what_is_no_protobuf_is_a_value_error(onnx_model):
+    data = onnx_model.SerializeToString()
+    for broken in (data[:-3], b"\xff" * 20, b"\x0b"):
+        with pytest.raises(ValueError, match=r"cut off|wire type|10 bytes"):
+            has_external_data(broken)
