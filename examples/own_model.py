@@ -30,7 +30,7 @@ def main() -> None:
     aus = tuple(f"AU{int(number):02d}" for number in args.aus.split(","))
 
     package = import_model(args.model, args.out, ImportOptions(aus, Wrapping(activation="sigmoid")))
-    options = QuantizeOptions(targets=("onnxruntime", "tensorrt"), max_drop=0.01)
+    options = QuantizeOptions(flavours=("onnxruntime", "tensorrt"), max_drop=0.01)
     package, _ = quantize_package(package.path, args.crops, options, evaluation=args.crops)
     for variant in package.manifest.variants:
         print(f"{variant.name:<18} {variant.size_bytes / 1024:8.1f} KiB")

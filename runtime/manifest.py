@@ -136,6 +136,7 @@ class Manifest:
         provenance: data, folds, commit, versions, seed, metrics, command.
         selection: by device fingerprint, what `edgeau optimize` chose there.
         notes: limits and intended use, as text.
+        schema_version: of the manifest's form; an older edgeau refuses a newer one.
     """
 
     name: str

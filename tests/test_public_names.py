@@ -25,8 +25,7 @@ PUBLIC_NAMES = {
     "edgeau.optimize.engine": "BuilderSettings MakeOptions build_on_host make_bundle make_engine",
     "edgeau.optimize.finish": "FinishError FinishResult Note PassReport finish passes_for",
     "edgeau.optimize.importing": "ImportOptions Wrapping import_model",
-    "edgeau.optimize.lint": """
-        RULES Finding FixResult Rule Target describe fix lint parse_target read_onnx render report""",
+    "edgeau.optimize.lint": "RULES Finding FixResult Rule describe fix lint read_onnx render report",
     "edgeau.optimize.quantization.quantize": "QuantizeOptions quantize_package",
     "edgeau.export.package": "ExportOptions export_package",
     "edgeau.train.models": "FAMILIES PRESETS AuModel ModelConfig ModelOutput build_model resolve_model",

@@ -21,7 +21,7 @@ MAX_ROUNDS = 8
 
 @dataclass(frozen=True)
 class Note:
-    """One change, or one thing that could not be changed: the node, and what or why."""
+    """One change, or one thing that could not be changed: the node, and a text that says what or why."""
 
     node: str
     text: str

@@ -26,7 +26,7 @@ class Finding:
         node: name of the node, tensor or operator set that it is about.
         message: what is wrong there.
         why: why it matters to this reader.
-        hint: what to do; begins with ``--fix`` if `fix` does it.
+        hint: what to do; begins with ``--fix`` if that does it.
     """
 
     code: str

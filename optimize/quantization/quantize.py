@@ -96,7 +96,7 @@ def quantize_package(
 
     Args:
         path: the package, which must have an FP32 variant.
-        calibration: data specification, as `read_crops` takes it.
+        calibration: data specification, as ``--calib`` takes it.
         options: flavours, number of samples, seed, accuracy budget.
         evaluation: data for the accuracy budget and parity; without it, parity is measured on the calibration data.
         out: write to this package instead and leave ``path`` as it is.
