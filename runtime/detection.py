@@ -24,7 +24,7 @@ class Detection:
 
 
 class Detector(Protocol):
-    """Anything that finds faces."""
+    """Anything that finds faces; ``name`` is what measurements record of it."""
 
     name: str
 
