@@ -1,4 +1,4 @@
-"""What one measurement is in a table, on the terminal and on a page: one line of text a column."""
+"""The columns of the table of measurements, the same on the terminal and on the page."""
 
 from __future__ import annotations
 
@@ -9,17 +9,35 @@ Record = Mapping[str, Any]
 
 
 def _part(record: Record, group: str, key: str, scale: float, layout: str) -> str:
-    """A figure of the record's group; what was not measured is a dash, never a zero."""
+    """A figure of the record's group; a dash if it was not measured."""
     value = (record.get(group) or {}).get(key)
     return "-" if value is None else format(value * scale, layout)
 
 
-def _speedup(record: Record) -> str:
-    return f"{record['speedup']:.2f}x" if record.get("speedup") else "-"
+def _uncertainty(record: Record) -> str:
+    """Half the 95% interval of p50 as a share of p50."""
+    low, high = record["latency"]["p50_interval_ms"]
+    return "-" if high is None else f"{(high - low) / 2 / record['latency']['p50_ms']:.1%}"
 
 
-def _scatter(record: Record) -> str:
-    return _part(record, "latency", "cv", 1, ".0%") + ("!" if record["latency"].get("unstable") else "")
+def _tail(record: Record, percentile: str) -> str:
+    """A percentile; a dash if there are too few calls for the upper end of its interval."""
+    known = record["latency"][f"{percentile}_interval_ms"][1] is not None
+    return _part(record, "latency", f"{percentile}_ms", 1, ".3f") if known else "-"
+
+
+def _speed(record: Record) -> str:
+    """How many times as fast as FP32; ``same`` or a span where that is all that can be said."""
+    ratio = record.get("versus_fp32")
+    if ratio is None:
+        return "-"
+    if record["variant"] == "fp32" or ratio["verdict"] in ("faster", "slower"):
+        return f"{1 / ratio['value']:.2f}x"
+    if ratio["verdict"] == "no difference":
+        return "same"
+    if ratio["high"] is None or not ratio["low"]:
+        return "?"
+    return f"{1 / ratio['high']:.2f}-{1 / ratio['low']:.2f}x"
 
 
 _CELLS: dict[str, Callable[[Record], str]] = {
@@ -28,11 +46,12 @@ _CELLS: dict[str, Callable[[Record], str]] = {
     "threads": lambda r: str(r["threads"] or "auto"),
     "batch": lambda r: str(r["batch"]),
     "p50 ms": lambda r: _part(r, "latency", "p50_ms", 1, ".3f"),
-    "p90 ms": lambda r: _part(r, "latency", "p90_ms", 1, ".3f"),
-    "p99 ms": lambda r: _part(r, "latency", "p99_ms", 1, ".3f"),
-    "CV": _scatter,
+    "±": _uncertainty,
+    "p90 ms": lambda r: _tail(r, "p90"),
+    "p99 ms": lambda r: _tail(r, "p99"),
+    "p99.9 ms": lambda r: _tail(r, "p999"),
     "faces/s": lambda r: f"{r['throughput_per_s']:.0f}",
-    "vs fp32": _speedup,
+    "vs fp32": _speed,
     "MB": lambda r: _part(r, "facts", "size_bytes", 1e-6, ".2f"),
     "params": lambda r: _part(r, "facts", "parameters", 1, ",.0f"),
     "MMACs": lambda r: _part(r, "facts", "macs", 1e-6, ".1f"),
@@ -42,19 +61,17 @@ _CELLS: dict[str, Callable[[Record], str]] = {
     "F1": lambda r: _part(r, "accuracy", "mean_f1", 1, ".3f"),
 }
 COLUMNS = tuple(_CELLS)
+# `interval_row` has these with their intervals.
+TAIL_COLUMNS = ("p90 ms", "p99 ms", "p99.9 ms")
 
 
-def with_speedups(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """Records with ``speedup``: p50 of the package's FP32 on the same backend, threads and batch, over theirs."""
-
-    def key(record: Record) -> tuple[Any, ...]:
-        return record["package"], record["backend"], record["threads"], record["batch"]
-
-    base = {key(r): r["latency"]["p50_ms"] for r in records if r["variant"] == "fp32"}
-    return [
-        {**r, "speedup": base[key(r)] / r["latency"]["p50_ms"] if key(r) in base else None}
-        for r in records
-    ]  # fmt: skip
+def rows_of(records: Sequence[Record], cells: Callable[[Record], dict[str, str]]) -> list[dict[str, str]]:
+    """``cells`` of each record; variants carry the package's name if there are several packages."""
+    several = len({record["package"] for record in records}) > 1
+    rows = [cells(record) for record in records]
+    if several:
+        rows = [{**r, "variant": f"{v['package']}/{r['variant']}"} for r, v in zip(rows, records, strict=True)]
+    return rows
 
 
 def row(record: Record) -> dict[str, str]:
@@ -62,18 +79,33 @@ def row(record: Record) -> dict[str, str]:
     return {name: cell(record) for name, cell in _CELLS.items()}
 
 
+def interval_row(record: Record) -> dict[str, str]:
+    """Percentiles of one record, each with its 95% interval, and the fastest call."""
+    times = record["latency"]
+    cells = {"variant": str(record["variant"]), "backend": str(record["backend"]), "calls": f"{times['samples']:,}"}
+    cells["fastest ms"] = f"{times['min_ms']:.3f}"
+    for key, name in (("p50", "p50 ms"), ("p90", "p90 ms"), ("p99", "p99 ms"), ("p999", "p99.9 ms")):
+        low, high = times[f"{key}_interval_ms"]
+        end = "unknown" if high is None else f"{high:.3f}"
+        cells[name] = f"{times[f'{key}_ms']:.3f} ({low:.3f} to {end})"
+    return cells
+
+
 def lines(records: Sequence[Record]) -> list[str]:
-    """A table for the terminal: a head, a rule, and one record a line, columns aligned."""
-    many = len({record["package"] for record in records}) > 1
-    rows = [row(record) for record in records]
-    if many:
-        rows = [{**r, "variant": f"{v['package']}/{r['variant']}"} for r, v in zip(rows, records, strict=True)]
-    widths = {name: max(len(r[name]) for r in [dict.fromkeys(COLUMNS, name), *rows]) for name in COLUMNS}
-    head = {name: name for name in COLUMNS}
-    rule = "  ".join("-" * width for width in widths.values())
-    return [_aligned(head, widths), rule, *(_aligned(r, widths) for r in rows)]
+    """A table for the terminal: a head, a rule, and one line per record, columns aligned."""
+    return aligned(rows_of(records, row), left=("variant", "backend"))
 
 
-def _aligned(cells: Mapping[str, str], widths: Mapping[str, int]) -> str:
-    text = (cells[n].ljust(w) if n in ("variant", "backend") else cells[n].rjust(w) for n, w in widths.items())
-    return "  ".join(text).rstrip()
+def aligned(rows: Sequence[Mapping[str, str]], left: Sequence[str] = ()) -> list[str]:
+    """Rows with the same keys as lines: a head, a rule, and the rows; columns in ``left`` are aligned to the left."""
+    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in rows[0]}
+
+    def line(cells: Mapping[str, str]) -> str:
+        text = (cells[n].ljust(w) if n in left else cells[n].rjust(w) for n, w in widths.items())
+        return "  ".join(text).rstrip()
+
+    return [
+        line({name: name for name in widths}),
+        "  ".join("-" * width for width in widths.values()),
+        *map(line, rows),
+    ]

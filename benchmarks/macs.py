@@ -1,12 +1,12 @@
 """Size, parameters and multiply-accumulates of an ONNX file, counted from its graph.
 
-A multiply-accumulate (MAC) is one product added to a sum. Counted are convolutions and matrix products, float or
-integer; what is left out (additions, activations, pooling) is small beside them. For a convolution the count is
+A multiply-accumulate (MAC) is one product added to a sum. Convolutions and matrix products, float or integer, are
+counted; the rest (additions, activations, pooling) is small beside them. For a convolution the count is
 ``output elements x kernel area x input channels / groups``, for a product of [.., M, K] with [.., K, N] it is
 ``M x K x N`` times the batch.
 
 Parameters are the values of weights and biases, in whatever type they are stored; scales and zero points of
-quantization, shapes and indices are none.
+quantization, shapes and indices are not counted.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ _QUANTIZERS = {
     "MatMulInteger": (2, 3),
 }
 _NOT_WEIGHTS = {TensorProto.INT64, TensorProto.BOOL, TensorProto.STRING}
-# Operators that multiply matrices and are not counted: a graph that has them is counted too low, and says so.
+# Operators that multiply matrices but are not counted. The count of a graph that has them is too low, and says so.
 _UNCOUNTED = {"Einsum", "LSTM", "GRU", "RNN", "Attention", "MultiHeadAttention", "DeformConv", "If", "Loop", "Scan"}
 
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What a file costs before it runs.
+    """The size and arithmetic of a model file.
 
     Attributes:
         size_bytes: of the file.
         parameters: weights and biases.
-        macs: multiply-accumulates of one face (batch 1); None where the graph's shapes can't be inferred.
+        macs: multiply-accumulates of one face (batch 1); None if the graph's shapes can't be inferred.
         macs_by_operator: the same, by operator type.
         uncounted: operator types in the graph that multiply matrices but are not counted here.
     """
@@ -55,7 +55,7 @@ class ModelFacts:
 
 
 def model_facts(file: Path) -> ModelFacts:
-    """Count an ONNX file. Raises InputError where it can't be read."""
+    """Count parameters and MACs of an ONNX file. Raises InputError if it can't be read."""
     try:
         model = onnx.load(str(file))
     except Exception as error:
@@ -96,17 +96,17 @@ def _constants(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
 
 
 def _macs(model: onnx.ModelProto) -> dict[str, int] | None:
-    """MACs by operator type at batch 1, or None where a shape that they need is unknown."""
+    """MACs by operator type at batch 1, or None if a shape that is needed is unknown."""
     shapes = _shapes(_at_batch_one(model))
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for node in model.graph.node:
         try:
             count = _node_macs(node, shapes)
         except KeyError:
             return None
         if count:
-            found[node.op_type] = found.get(node.op_type, 0) + count
-    return found
+            counts[node.op_type] = counts.get(node.op_type, 0) + count
+    return counts
 
 
 def _node_macs(node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]]) -> int:
@@ -115,7 +115,8 @@ def _node_macs(node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]]) -> int:
     if node.op_type == "QLinearConv":
         return _convolution(shapes[node.output[0]], shapes[node.input[3]])
     if node.op_type == "ConvTranspose":
-        # Weight [input channels, output channels / groups, kernel]: each input element meets that much of it.
+        # Weight [input channels, output channels / groups, kernel]: one product per input element,
+        # output channel of the group and kernel position.
         return math.prod(shapes[node.input[0]]) * math.prod(shapes[node.input[1]][1:])
     if node.op_type in ("MatMul", "MatMulInteger", "QLinearMatMul"):
         return math.prod(shapes[node.output[0]]) * shapes[node.input[0]][-1]
@@ -138,7 +139,7 @@ def _at_batch_one(model: onnx.ModelProto) -> onnx.ModelProto:
         dimensions = value.type.tensor_type.shape.dim
         if value.name not in constants and dimensions and not dimensions[0].HasField("dim_value"):
             dimensions[0].dim_value = 1
-    # Shapes written by an exporter name the batch; inferred again they follow from the inputs.
+    # An exporter writes shapes with a symbolic batch; inferred again, they follow from the inputs.
     del fixed.graph.value_info[:]
     for value in fixed.graph.output:
         value.type.tensor_type.ClearField("shape")

@@ -1,8 +1,8 @@
-"""Peak memory of one variant, measured in a process of its own.
+"""Peak memory of one variant, measured in a separate process.
 
-A fresh interpreter loads the backend and the model and runs it, and reports its resident set at each step, so that
-what Python and the library cost stands apart from what the model costs. In the process that measures, earlier models
-would be counted along.
+A fresh interpreter loads the backend and the model, runs it, and reports its resident set at each step, so that the
+cost of Python and the library is separate from the cost of the model. In the measuring process, earlier models would
+be counted too.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class Memory:
         python_mib: the interpreter with numpy and edgeau.
         imports_mib: after the backend's library was imported.
         loaded_mib: after the model was loaded.
-        peak_mib: the highest the process ever had.
+        peak_mib: the highest value during the life of the process.
         model_mib: ``peak_mib - imports_mib``, what the model adds.
-        gpu_mib: what the GPU had less free at the end than before, for TensorRT; on a GPU that shares the CPU's memory
-            other processes count along. None elsewhere.
+        gpu_mib: decrease of the free GPU memory, for TensorRT; on a GPU that shares the CPU's memory this includes
+            other processes. None for other backends.
     """
 
     python_mib: float
@@ -49,7 +49,7 @@ class Memory:
 
 
 def measure_memory(backend: str, file: Path, options: BackendOptions, inputs: Mapping[str, np.ndarray]) -> Memory:
-    """Run a variant in a fresh process. Raises BackendError where it fails there."""
+    """Run a variant in a fresh process. Raises BackendError if it fails there."""
     with tempfile.TemporaryDirectory() as folder:
         arrays = Path(folder) / "inputs.npz"
         np.savez(arrays, **dict(inputs))  # type: ignore[arg-type]
@@ -86,8 +86,8 @@ def run_and_weigh(backend: str, file: Path, options: BackendOptions, inputs: Map
 
 
 def _gpu_free(backend: str) -> float | None:
-    """Free memory of the GPU in MiB, for the backend that has it to itself. The first call makes the CUDA context,
-    which is the price of any GPU program and not counted as the model's."""
+    """Free memory of the GPU in MiB, for TensorRT only. The first call creates the CUDA context, which every GPU
+    program needs and which is not counted as the model's."""
     if backend != "tensorrt":
         return None
     cuda = open_cuda()
@@ -99,8 +99,8 @@ def _gpu_free(backend: str) -> float | None:
 
 
 def _status(key: str) -> float:
-    """A line of /proc/self/status in MiB. VmHWM starts anew with each program, unlike getrusage's ru_maxrss, which
-    a child inherits from the process that started it."""
+    """A line of /proc/self/status in MiB. VmHWM is reset when a program starts, unlike getrusage's ru_maxrss, which a
+    child inherits from its parent."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(f"{key}:"):
             return round(int(line.split()[1]) / 1024, 2)
@@ -108,10 +108,10 @@ def _status(key: str) -> float:
 
 
 def _main(task: str) -> None:
-    wanted = json.loads(task)
-    with np.load(wanted["inputs"]) as arrays:
+    settings = json.loads(task)
+    with np.load(settings["inputs"]) as arrays:
         inputs = {name: arrays[name] for name in arrays.files}
-    memory = run_and_weigh(wanted["backend"], Path(wanted["file"]), BackendOptions(**wanted["options"]), inputs)
+    memory = run_and_weigh(settings["backend"], Path(settings["file"]), BackendOptions(**settings["options"]), inputs)
     sys.stdout.write(json.dumps(dataclasses.asdict(memory)) + "\n")
 
 

@@ -1,4 +1,4 @@
-"""Where a figure comes from: versions, commit, date."""
+"""Where a measurement comes from: versions, commit, date."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ LIBRARIES = (
 
 @dataclass(frozen=True)
 class Provenance:
-    """What made a figure, and when.
+    """The software that made a measurement, and when.
 
     Attributes:
         python: version of Python.
-        versions: of the libraries that are installed and could matter, by name.
-        commit: of the source tree, with ``-dirty`` where files differ from it; None for an installed wheel.
+        versions: of the installed libraries that can affect a measurement, by name.
+        commit: of the source tree, with ``-dirty`` if files differ from it; None for an installed wheel.
         date: UTC, ISO 8601.
     """
 
@@ -42,7 +42,7 @@ class Provenance:
 
 
 def provenance() -> Provenance:
-    """Of this moment and this process."""
+    """The provenance of a measurement made now in this process."""
     return Provenance(
         python=platform.python_version(),
         versions=installed_versions(),
@@ -52,18 +52,18 @@ def provenance() -> Provenance:
 
 
 def installed_versions() -> dict[str, str]:
-    """Versions of LIBRARIES that are installed."""
-    found = {}
+    """Versions of the installed LIBRARIES."""
+    versions = {}
     for name in LIBRARIES:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def source_commit() -> str | None:
-    """The commit of the checkout that this code runs from, None where it is none of ours."""
+    """The commit of the checkout that this code runs from; None if it is not in one of edgeau."""
     folder = Path(__file__).resolve().parent
     top = _git(folder, "rev-parse", "--show-toplevel")
     if top is None or Path(top) != folder.parent:

@@ -1,4 +1,4 @@
-"""A report as one HTML file: the table, the plots and the conditions, from the same records as the JSON."""
+"""A report as one HTML file: tables, plots and conditions, from the same records as the JSON."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgeau.runtime.errors import MissingExtraError
 from edgeau.runtime.files import write_text
 
-from .columns import COLUMNS, row
-from .plots import label, latency_bars, latency_curves
+from .columns import COLUMNS, TAIL_COLUMNS, interval_row, row, rows_of
+from .plots import labels, latency_bars, latency_curves
 
 
 @dataclass(frozen=True)
 class Extras:
-    """What a report may show besides measurements.
+    """What a report may contain besides measurements.
 
     Attributes:
         title: of the page.
-        parity: one JSON object a variant: ``name``, ``made_from`` and the fields of Parity.
+        parity: one JSON object per variant: ``name``, ``made_from`` and the fields of Parity.
         notes: sentences above the tables, such as what was skipped and why.
-        photo: a PNG file to show.
-        photo_caption: what it shows.
+        photo: a PNG file.
+        photo_caption: its description.
     """
 
     title: str = "edgeau benchmark"
@@ -39,28 +40,47 @@ def write_html(records: Sequence[Mapping[str, Any]], path: Path, extras: Extras 
     """Write the report.
 
     Args:
-        records: ``Measurement.to_json()`` of each.
-        path: the HTML file; it holds everything it shows.
+        records: of one run, as `with_fp32_ratios` returns them.
+        path: the HTML file, which needs no other file.
         extras: what else to show.
-    """
-    from jinja2 import Environment
 
+    Raises:
+        MissingExtraError: jinja2 or matplotlib is not installed.
+    """
     plots = []
     if records:
         plots = [latency_bars(records), latency_curves(records)]
-    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    page = environment.from_string(_TEMPLATE).render(
-        extras=extras,
-        rows=[row(record) for record in records],
-        columns=COLUMNS,
-        sources=sorted({f"{entry['name']} on {entry['data']}" for entry in extras.parity}),
-        parity=[_parity_row(entry) for entry in extras.parity],
-        plots=[{"svg": _data_uri(plot.svg, "svg+xml"), "alt": plot.caption} for plot in plots],
-        photo=_data_uri(extras.photo.read_bytes(), "png") if extras.photo else None,
-        conditions=_conditions(records),
-        warnings=[f"{label(record)}: {'; '.join(record['warnings'])}" for record in records if record["warnings"]],
+    page = (
+        environment()
+        .from_string(_TEMPLATE)
+        .render(
+            style=STYLE,
+            extras=extras,
+            rows=rows_of(records, row),
+            columns=[name for name in COLUMNS if name not in TAIL_COLUMNS],
+            intervals=rows_of(records, interval_row),
+            sources=sorted({f"{entry['name']} on {entry['data']}" for entry in extras.parity}),
+            parity=[_parity_row(entry) for entry in extras.parity],
+            plots=[{"svg": _data_uri(plot.svg, "svg+xml"), "alt": plot.caption} for plot in plots],
+            photo=_data_uri(extras.photo.read_bytes(), "png") if extras.photo else None,
+            conditions=conditions(records),
+            warnings=[
+                f"{name}: {'; '.join(record['warnings'])}"
+                for name, record in zip(labels(records), records, strict=True)
+                if record["warnings"]
+            ],
+        )
     )
     write_text(path, page)
+
+
+def environment() -> Any:
+    """jinja2's, which escapes what it shows. Raises MissingExtraError if it is not installed."""
+    try:
+        from jinja2 import Environment
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("jinja2", "bench", "a report") from error
+    return Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
 
 
 def _parity_row(entry: Mapping[str, Any]) -> dict[str, str]:
@@ -76,8 +96,8 @@ def _parity_row(entry: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _conditions(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """What the figures depend on, from the first record: all of a run share them."""
+def conditions(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """What the figures depend on, from the first record; it is the same for all records of a run."""
     if not records:
         return []
     first = records[0]
@@ -102,24 +122,28 @@ def _data_uri(data: bytes, kind: str) -> str:
     return html.escape(f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}")
 
 
+STYLE = """\
+  :root { color-scheme: light; --line: #d8dbe0; --soft: #f5f6f8; --ink: #1c2430; --muted: #5c6675; }
+  body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); max-width: 1200px; margin: 2rem auto;
+         padding: 0 1rem; }
+  h1 { font-size: 1.6rem; margin: 0 0 .5rem; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
+  .wide { overflow-x: auto; }
+  table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
+  th, td { padding: .35rem .45rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
+  th { font-weight: 600; background: var(--soft); }
+  th:first-child, td:first-child, th:nth-child(2), td:nth-child(2) { text-align: left; }
+  td.long { white-space: normal; text-align: left; }
+  figure { margin: 1rem 0; } img { max-width: 100%; height: auto; } figcaption, .muted { color: var(--muted); }
+  .warning { background: #fff5dc; border-left: 4px solid #e0a800; padding: .4rem .8rem; margin: .4rem 0; }
+"""
+
 _TEMPLATE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{ extras.title }}</title>
 <style>
-  :root { color-scheme: light; --line: #d8dbe0; --soft: #f5f6f8; --ink: #1c2430; --muted: #5c6675; }
-  body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); max-width: 1080px; margin: 2rem auto;
-         padding: 0 1rem; }
-  h1 { font-size: 1.6rem; margin: 0 0 .5rem; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
-  .wide { overflow-x: auto; }
-  table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-  th, td { padding: .35rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
-  th { font-weight: 600; background: var(--soft); }
-  th:first-child, td:first-child, th:nth-child(2), td:nth-child(2) { text-align: left; }
-  td.long { white-space: normal; text-align: left; }
-  figure { margin: 1rem 0; } img { max-width: 100%; height: auto; } figcaption, .muted { color: var(--muted); }
-  .warning { background: #fff5dc; border-left: 4px solid #e0a800; padding: .4rem .8rem; margin: .4rem 0; }
+{{ style|safe }}
 </style>
 <h1>{{ extras.title }}</h1>
 {% for note in extras.notes %}
@@ -141,7 +165,20 @@ _TEMPLATE = """<!doctype html>
 {% endfor %}
 </table></div>
 <p class="muted">Wall time of one call of the backend, with preprocessing inside the graph; face detection is not in it.
-&ldquo;vs fp32&rdquo; compares p50 with FP32 on the same backend, threads and batch: above 1 is faster.</p>
+&plusmn; is half of p50's 95% interval. &ldquo;vs fp32&rdquo; compares with FP32 on the same backend, threads and batch,
+round by round: above 1 is faster, &ldquo;same&rdquo; means no difference, a span that
+the measurement was too short to tell.</p>
+{% endif %}
+{% if intervals %}
+<h2>Percentiles</h2>
+<div class="wide"><table>
+<tr>{% for column in intervals[0] %}<th>{{ column }}</th>{% endfor %}</tr>
+{% for row in intervals %}
+<tr>{% for cell in row.values() %}<td>{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}
+</table></div>
+<p class="muted">In brackets the interval that holds the true value with a probability of 95%, without assumptions
+on the distribution: for p50 over rounds, for the others over calls as if they were independent.</p>
 {% endif %}
 {% for plot in plots %}
 <figure><img src="{{ plot.svg|safe }}" alt="{{ plot.alt }}"><figcaption>{{ plot.alt }}</figcaption></figure>

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from edgeau.runtime.cli import Verb
 
+_COMMANDS = "edgeau.benchmarks.commands"
+
 VERBS = (
-    Verb("demo", "edgeau.benchmarks.demo", "bench", "the whole chain on what ships with edgeau", 5),
-    Verb("bench", "edgeau.benchmarks.command", "bench", "measure latency, size, memory, energy and accuracy", 80),
+    Verb("demo", f"{_COMMANDS}.demo", "bench", "the whole chain on what ships with edgeau", 5),
+    Verb("bench", f"{_COMMANDS}.bench", "bench", "measure latency, size, memory, energy and accuracy", 80),
+    Verb("bench claims", f"{_COMMANDS}.claims", "bench", "test the papers' efficiency claims", 81),
+    Verb("bench compare", f"{_COMMANDS}.compare", "bench", "whether a new package or run is slower", 82),
 )

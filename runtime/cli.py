@@ -31,7 +31,7 @@ class Verb:
     """A subcommand.
 
     Attributes:
-        name: as it is typed.
+        name: as it is typed: one word, or two such as ``bench compare``.
         module: the name of its module.
         extra: the extra that brings what the module imports.
         help: its line in ``edgeau --help``.
@@ -90,6 +90,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 def _run(arguments: List[str]) -> int:
     verb = _find_verb(arguments)
+    if verb is not None:
+        arguments = [verb.name, *arguments[len(verb.name.split()) :]]
     parser = _parser(verb)
     args = parser.parse_args(arguments)
     if verb is None:
@@ -162,7 +164,7 @@ def _registered_verbs() -> Tuple[List[Verb], List[str]]:
 
 
 def _find_verb(arguments: List[str]) -> Optional[Verb]:
-    """The verb that is asked for, None where the arguments start with an option. Raises InputError if it is unknown."""
+    """The verb of the first two words or the first; None if they start with an option. Raises InputError if unknown."""
     if not arguments or arguments[0].startswith("-"):
         return None
     by_name = {verb.name: verb for verb in RUNTIME_VERBS}
@@ -170,7 +172,7 @@ def _find_verb(arguments: List[str]) -> Optional[Verb]:
         by_name = {verb.name: verb for verb in all_verbs()}
     if arguments[0] not in by_name:
         raise InputError("verb", got=arguments[0], expected=", ".join(by_name), hint=_install_hint())
-    return by_name[arguments[0]]
+    return by_name.get(" ".join(arguments[:2]), by_name[arguments[0]])
 
 
 def _install_hint() -> Optional[str]:

@@ -28,7 +28,7 @@ YUNET_FILE = "face_detection_yunet_2023mar.onnx"
 YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 YUNET_URL = "https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/" + YUNET_FILE
 YUNET_VARIABLE = "EDGEAU_YUNET"
-# In the order of their speed with YuNet: benchmarks/detector_speed.py.
+# In the order of their speed with YuNet: benchmarks/studies/detector_speed.py.
 _YUNET_BACKENDS = ("onnxruntime", "openvino")
 
 

@@ -1,64 +1,85 @@
-"""Wall time per call: warm-up by time, every sample kept, percentiles over all of them.
+"""Wall time per call: warm-up until steady, every sample kept, percentiles with distribution-free intervals.
 
-No sample is dropped: users of the device will see the slow calls too. A coefficient of variation above UNSTABLE_CV
-means that the machine was busy or its clock frequency changed, and that the measurement should be repeated.
+No sample is dropped: users of the device will see the slow calls too. Calls are timed in rounds, which is what makes
+statistics robust on a shared machine: a disturbance falls on some rounds, and medians over rounds ignore it.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
-from typing import Callable, List, Optional, Sequence, Union
+from typing import Callable, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-UNSTABLE_CV = 0.15
+from .statistics import median_interval, quantile_interval
+
+# Warm-up ends when the last two slices were not faster than the best one before by more than this.
+STEADY_WITHIN = 0.02
+_STEADY_SLICES = 2
 
 Clock = Callable[[], float]
+IntervalMs = Tuple[float, Optional[float]]
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Wall time per call, in milliseconds.
+    """Wall time per call, in milliseconds. Intervals hold the true value with a probability of 95%.
 
     Attributes:
-        p50_ms, p90_ms, p99_ms: percentiles, interpolated linearly between samples.
-        mean_ms, min_ms, max_ms: over all samples.
-        cv: coefficient of variation, standard deviation over mean.
-        samples: how many calls were timed; p99 means little below 100 of them.
+        p50_ms: median of the medians by round. Among all calls a slow round would count less, since it has fewer.
+        p50_interval_ms: over rounds; the upper end is None if there are fewer than 6 rounds.
+        p90_ms, p99_ms, p999_ms: percentiles of all calls, interpolated linearly.
+        p90_interval_ms, p99_interval_ms, p999_interval_ms: over calls, as if they were independent; slow calls come in
+            bursts, so the truth is less certain. The upper end is None if there are too few calls to know it.
+        mean_ms, max_ms: over all calls.
+        min_ms: the fastest call: what the device can do when nothing disturbs it.
+        samples, rounds: how many.
     """
 
     p50_ms: float
     p90_ms: float
     p99_ms: float
+    p999_ms: float
+    p50_interval_ms: IntervalMs
+    p90_interval_ms: IntervalMs
+    p99_interval_ms: IntervalMs
+    p999_interval_ms: IntervalMs
     mean_ms: float
     min_ms: float
     max_ms: float
-    cv: float
     samples: int
+    rounds: int
 
     @property
-    def unstable(self) -> bool:
-        """Whether the samples scatter too much for a comparison with another measurement."""
-        return self.cv > UNSTABLE_CV
+    def p50_uncertainty(self) -> float:
+        """Half the width of p50's interval as a share of p50; infinity if there are too few rounds."""
+        low, high = self.p50_interval_ms
+        return math.inf if high is None else (high - low) / 2 / self.p50_ms
 
 
-def latency(samples_ms: Union[Sequence[float], np.ndarray]) -> Latency:
-    """Summarise raw samples. Raises ValueError where there are none."""
-    values = np.asarray(samples_ms, np.float64)
+def latency(rounds_ms: Sequence[np.ndarray]) -> Latency:
+    """Summarise the calls of each round. Raises ValueError if there are none."""
+    values = np.concatenate([np.asarray(each, np.float64) for each in rounds_ms]) if len(rounds_ms) else np.zeros(0)
     if values.size == 0:
         raise ValueError("no samples: at least one call must be timed")
-    p50, p90, p99 = np.percentile(values, (50, 90, 99))
-    mean = float(values.mean())
+    medians = [float(np.median(each)) for each in rounds_ms if len(each)]
+    p90, p99, p999 = np.percentile(values, (90, 99, 99.9))
     return Latency(
-        p50_ms=float(p50),
+        p50_ms=float(np.median(medians)),
         p90_ms=float(p90),
         p99_ms=float(p99),
-        mean_ms=mean,
+        p999_ms=float(p999),
+        p50_interval_ms=_finite(median_interval(medians)),
+        p90_interval_ms=_finite(quantile_interval(values, 0.9)),
+        p99_interval_ms=_finite(quantile_interval(values, 0.99)),
+        p999_interval_ms=_finite(quantile_interval(values, 0.999)),
+        mean_ms=float(values.mean()),
         min_ms=float(values.min()),
         max_ms=float(values.max()),
-        cv=float(values.std() / mean) if mean > 0 else 0.0,
         samples=int(values.size),
+        rounds=len(medians),
     )
 
 
@@ -70,6 +91,26 @@ def warm_up(call: Callable[[], object], seconds: float, clock: Clock = time.perf
     while clock() - start < seconds:
         call()
     return first_ms
+
+
+def warm_up_until_steady(
+    call: Callable[[], object], limit_s: float, slice_s: float = 0.05, clock: Clock = time.perf_counter
+) -> float:
+    """Call until further calls are no faster, or ``limit_s`` have passed; at least once.
+
+    Slices of ``slice_s`` are compared by their fastest call, which a disturbance elsewhere on the machine does not
+    change.
+
+    Returns:
+        Seconds that it took.
+    """
+    start = clock()
+    best, steady = math.inf, 0
+    while (steady < _STEADY_SLICES and clock() - start < limit_s) or best == math.inf:
+        fastest = float(time_calls(call, slice_s, clock=clock, min_samples=1).min())
+        steady = 0 if fastest < best * (1 - STEADY_WITHIN) else steady + 1
+        best = min(best, fastest)
+    return clock() - start
 
 
 def time_calls(
@@ -100,3 +141,9 @@ def time_calls(
         samples.append(after - now)
         now = after
     return np.asarray(samples, np.float64) * 1e3
+
+
+def _finite(interval: Tuple[float, float]) -> IntervalMs:
+    """JSON has no infinity."""
+    low, high = interval
+    return low, None if math.isinf(high) else high

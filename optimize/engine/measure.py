@@ -28,6 +28,7 @@ def measure_latency(backend: Backend, batch: int, clock: Clock = time.perf_count
         for name, shape in backend.input_shapes.items()
     }
     warm_up(lambda: backend.infer(inputs), WARM_UP_S, clock)
-    summary = latency(time_calls(lambda: backend.infer(inputs), MEASURE_S, MIN_SAMPLES, MAX_SAMPLES, clock))
+    calls_ms = time_calls(lambda: backend.infer(inputs), MEASURE_S, MIN_SAMPLES, MAX_SAMPLES, clock)
+    summary = latency([calls_ms])
     times = {name: round(getattr(summary, name), 4) for name in ("p50_ms", "p90_ms", "p99_ms", "mean_ms")}
     return MeasuredLatency(batch=batch, runs=summary.samples, **times)

@@ -9,8 +9,9 @@ import numpy as np
 
 from edgeau.runtime.manifest import Variant
 from edgeau.runtime.selection import Measurement, Selection
+from edgeau.runtime.statistics import ratio
 
-from .race import RaceResult, ratio
+from .race import RaceResult
 from .runner import Runner
 
 

@@ -9,12 +9,13 @@ a tie by one of 90% within SAME_WITHIN (two one-sided tests at 5%).
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+
+from edgeau.runtime.statistics import ratio, ratio_interval
 
 MIN_ROUNDS, MAX_ROUNDS = 12, 80
 SAME_WITHIN = 0.02
@@ -75,25 +76,6 @@ def race(
         if result.settled:
             break
     return result
-
-
-def ratio(cost: Sequence[float], other: Sequence[float]) -> float:
-    """Median over rounds of one cost divided by another's in the same round."""
-    common = min(len(cost), len(other))
-    return float(np.median(np.divide(cost[:common], other[:common])))
-
-
-def ratio_interval(cost: Sequence[float], other: Sequence[float], coverage: float) -> tuple[float, float]:
-    """Confidence interval of `ratio` with at least this coverage, (0, infinity) where there are too few rounds."""
-    common = min(len(cost), len(other))
-    ratios = np.sort(np.divide(cost[:common], other[:common]))
-    tail, rank = 0.0, 0
-    while rank < common // 2:
-        tail += math.comb(common, rank) / 2**common
-        if 2 * tail > 1 - coverage:
-            break
-        rank += 1
-    return (float(ratios[rank - 1]), float(ratios[common - rank])) if rank else (0.0, math.inf)
 
 
 def _rank(result: RaceResult, live: Sequence[str]) -> None:

@@ -3,23 +3,24 @@ import json
 import numpy as np
 import pytest
 
-from edgeau.benchmarks.command import candidates_of
-from edgeau.benchmarks.harness import BenchOptions, Candidate, measure, measure_all
+from edgeau.benchmarks.candidates import Candidate, candidates_of
+from edgeau.benchmarks.harness import measure, measure_all
+from edgeau.benchmarks.measurement import BenchOptions
 from edgeau.runtime.backends import BackendOptions, FakeBackend
 
-QUICK = BenchOptions(warmup_s=0, seconds=0, rounds=2, min_samples=6, memory=False)
+QUICK = BenchOptions(warmup_s=0, seconds=1e-9, rounds=2, memory=False)
 
 
 def test_one_backend_gives_a_record_with_every_sample():
     backend = FakeBackend({"face": (8, 8, 3)}, au_count=2)
     record = measure(backend, {"face": np.zeros((4, 8, 8, 3), np.uint8)}, QUICK)
-    assert record.latency.samples == len(record.samples_ms) == 6
+    assert record.latency.samples == len(record.samples_ms) == 2
     assert record.batch == 4
     assert record.throughput_per_s == pytest.approx(4e3 / record.latency.mean_ms)
     assert record.machine.cpu in record.device
     assert record.machine.cores
     assert record.provenance.versions["numpy"] == np.__version__
-    assert json.loads(json.dumps(record.to_json(), allow_nan=False))["protocol"] == "edgeau-bench-1"
+    assert json.loads(json.dumps(record.to_json(), allow_nan=False))["protocol"] == "edgeau-bench-2"
 
 
 def test_a_backend_with_a_gpu_clock_has_its_time_in_the_record():
@@ -45,15 +46,6 @@ def test_every_backend_of_a_variant_is_measured(package):
         assert record.settings["version"]
         assert record.threads == 1
         assert record.load_ms > 0
-
-
-def test_rounds_are_interleaved(package):
-    lines = []
-    candidates, _ = candidates_of(package)
-    measure_all(candidates, QUICK, lines.append)
-    assert [line for line in lines if line.startswith("round")] == [
-        f"round {number} of 2: fp32 on {name}" for number in (1, 2) for name in ("onnxruntime", "openvino")
-    ]
 
 
 def test_a_candidate_that_fails_does_not_stop_the_others(package, tmp_path):

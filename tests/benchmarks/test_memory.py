@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from edgeau.benchmarks import memory
-from edgeau.benchmarks.command import candidates_of
+from edgeau.benchmarks.candidates import candidates_of
 from edgeau.benchmarks.memory import measure_memory, run_and_weigh
 from edgeau.runtime.backends import BackendOptions, FakeBackend
 from edgeau.runtime.errors import BackendError
 
 
-def test_memory_comes_from_a_process_of_its_own(package):
+def test_memory_is_measured_in_a_separate_process(package):
     candidate = candidates_of(package, backends=["onnxruntime"])[0][0]
     found = measure_memory("onnxruntime", candidate.file, candidate.options, candidate.inputs)
     assert 5 < found.python_mib <= found.imports_mib <= found.loaded_mib <= found.peak_mib < 1000

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from edgeau.benchmarks.report import Extras, write_html
+from edgeau.runtime.timing import latency
 
 
 def record(variant: str, p50_ms: float, **changes: Any) -> dict[str, Any]:
     samples = np.linspace(p50_ms * 0.9, p50_ms * 1.1, 50).tolist()
     value = {
         "package": "tiny", "variant": variant, "precision": "fp32", "backend": "onnxruntime", "threads": 1, "batch": 1,
-        "latency": {"p50_ms": p50_ms, "p90_ms": p50_ms * 1.08, "p99_ms": p50_ms * 1.1, "mean_ms": p50_ms, "cv": 0.05},
+        "latency": vars(latency([np.array(samples)] * 6)), "versus_fp32": None,
         "throughput_per_s": 1e3 / p50_ms, "samples_ms": samples, "facts": {"size_bytes": 700_000, "parameters": 172_000,
         "macs": 30_000_000}, "memory": None, "energy": None, "machine": {"cpu": "test <b>CPU</b>"}, "state_before": {},
         "provenance": {"date": "2026-01-01"}, "options": {"seconds": 1}, "protocol": "p", "warnings": ["busy & noisy"],
@@ -31,6 +32,7 @@ def test_the_page_holds_everything_and_escapes_what_it_shows(tmp_path: Path) -> 
     page = (tmp_path / "report.html").read_text("utf-8")
     for text in ("a note", "a caption", "1 of 10", "exact", "busy &amp; noisy", "test &lt;b&gt;CPU", "2.00"):
         assert text in page
+    assert "(2.000 to 2.000)" in page
     assert page.count("data:image/svg+xml;base64,") == 2
     assert "http" not in page.replace("http-equiv", "")
 

@@ -12,7 +12,7 @@ from edgeau.runtime.errors import InputError, MissingExtraError
 
 VERBS = [
     "demo", "doctor", "synth", "train", "distill", "eval", "export", "import", "quantize", "build", "optimize",
-    "inspect", "bench", "run", "serve",
+    "inspect", "bench", "bench claims", "bench compare", "run", "serve",
 ]  # fmt: skip
 
 
@@ -27,7 +27,7 @@ def test_every_verb_has_help_with_an_example(name: str, capsys: pytest.CaptureFi
     except (MissingExtraError, InputError) as reason:
         pytest.skip(str(reason))
     with pytest.raises(SystemExit) as caught:
-        cli.main([name, "--help"])
+        cli.main([*name.split(), "--help"])
     assert caught.value.code == 0
     assert f"edgeau {name}" in capsys.readouterr().out.split("\n\n", 1)[1]
 

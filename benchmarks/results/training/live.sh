@@ -25,7 +25,7 @@ judge() {
     [ -f "${1%.pt}.$set.json" ] || mv "${1%.pt}.part" "${1%.pt}.$set.json"
   done
   [ -z "$photos" ] || [ -f "${1%.pt}.photos.json" ] ||
-    nice -n "${NICE:-19}" python -m edgeau.benchmarks.real_photos "$photos" "$1" -o "${1%.pt}.photos.json"
+    nice -n "${NICE:-19}" python -m edgeau.benchmarks.studies.real_photos "$photos" "$1" -o "${1%.pt}.photos.json"
 }
 
 # best_step HISTORY: the step of the best validation, five digits.
@@ -55,4 +55,4 @@ stage fan --model fan-s --data render:faces=ict+builtin,seed=11 "${val[@]}" --ba
 stage teacher --model fan-trans-s --fan "$runs/fan" --data render:faces=ict+builtin,seed=12 "${val[@]}" \
   --batch 64 --steps 6400 --lr 0.0015 --warmup 200 --eval-every 100 --seed 12
 for checkpoint in "$runs"/teacher/snapshots/*.pt; do judge "$checkpoint"; done
-python -m edgeau.benchmarks.training_curve "$runs/teacher/snapshots" --batch 64 -o "$runs/teacher/curve"
+python -m edgeau.benchmarks.studies.training_curve "$runs/teacher/snapshots" --batch 64 -o "$runs/teacher/curve"

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgeau.optimize.search.race import MAX_ROUNDS, MIN_ROUNDS, race, ratio, ratio_interval
+from edgeau.optimize.search.race import MAX_ROUNDS, MIN_ROUNDS, race
 
 
 class Clock:
@@ -100,21 +100,3 @@ def test_two_that_are_the_same_are_hardly_ever_told_apart(seed):
     runners = {"a": Runner(1.0, clock, seed=2 * seed), "b": Runner(1.0, clock, seed=2 * seed + 1)}
     losers = race(runners, deadline=1e9, clock=clock, max_rounds=30, seed=seed).losers
     assert not losers
-
-
-def test_ratios_compare_round_by_round():
-    assert ratio([2.0, 4.0, 8.0, 1.0], [1.0, 2.0, 4.0]) == 2.0
-
-
-@pytest.mark.parametrize(("rounds", "coverage"), [(8, 0.9), (12, 0.9995), (25, 0.99)])
-def test_intervals_cover_as_often_as_they_say(rounds, coverage):
-    random = np.random.default_rng(0)
-    hits = 0
-    for _ in range(400):
-        low, high = ratio_interval(np.exp(random.normal(0, 0.1, rounds)), np.ones(rounds), coverage)
-        hits += low <= 1 <= high
-    assert hits / 400 >= coverage - 0.02
-
-
-def test_too_few_rounds_for_an_interval_tell_nothing():
-    assert ratio_interval([2.0, 2.0], [1.0, 1.0], 0.9995) == (0.0, float("inf"))

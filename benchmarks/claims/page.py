@@ -1,0 +1,177 @@
+"""The claims as a table for the terminal, as JSON, and as one HTML page."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgeau.benchmarks.measurement import Measurement
+from edgeau.benchmarks.report import STYLE, conditions, environment
+from edgeau.runtime.files import write_text
+
+from .claims import Paper
+from .evaluate import FAILS, HOLDS, Outcome, Versus
+from .networks import NETWORKS
+
+_UNITS = {"parameters": (1e-6, ".2f", "M"), "macs": (1e-6, ".0f", "MMAC"), "p50_ms": (1, ".2f", "ms"),
+          "model_mib": (1, ".0f", "MiB")}  # fmt: skip
+_MARKS = {HOLDS: "✓", FAILS: "✗"}
+
+
+def to_json(
+    papers: Mapping[str, Paper], outcomes: Sequence[Outcome], records: Mapping[str, Measurement]
+) -> dict[str, Any]:
+    """Everything as plain values; measurements without their samples."""
+    return {
+        "papers": {family: dataclasses.asdict(paper) for family, paper in papers.items()},
+        "outcomes": [_outcome(outcome) for outcome in outcomes],
+        "networks": {name: {**record.to_json(), "samples_ms": []} for name, record in records.items()},
+    }
+
+
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    value = dataclasses.asdict(outcome)
+    value["versus"] = [{**dataclasses.asdict(each), "ratio": each.ratio.to_json()} for each in outcome.versus]
+    return value
+
+
+def rows(papers: Mapping[str, Paper], outcomes: Sequence[Outcome]) -> list[dict[str, str]]:
+    """One row per claim and package."""
+    return [
+        {
+            "paper": papers[outcome.claim.family].name,
+            "claim": f"“{outcome.claim.quote}”" if outcome.claim.quote else "none on efficiency",
+            "as a test": outcome.claim.meaning,
+            "ours": _ours(outcome),
+            "compared with": "; ".join(_versus(outcome.claim.metric, each) for each in outcome.versus)
+            or outcome.claim.published
+            or "-",
+            "verdict": f"{_MARKS.get(outcome.verdict, '–')} {outcome.verdict}"
+            + (f": {outcome.reason}" if outcome.reason else ""),
+        }
+        for outcome in outcomes
+    ]
+
+
+def lines(papers: Mapping[str, Paper], outcomes: Sequence[Outcome]) -> list[str]:
+    """The claims for a terminal, a paragraph each."""
+    text = []
+    for row in rows(papers, outcomes):
+        text += [f"{row['paper']}: {row['claim']}", f"    test: {row['as a test']}"]
+        text += [f"    ours: {row['ours']}; {row['compared with']}", f"    {row['verdict']}", ""]
+    return text
+
+
+def network_rows(records: Mapping[str, Measurement]) -> list[dict[str, str]]:
+    """What each network costs."""
+    return [
+        {
+            "network": _title(name),
+            "parameters": _cell(record, "parameters"),
+            "multiply-adds": _cell(record, "macs"),
+            "p50": _cell(record, "p50_ms"),
+            "95% interval": _interval(record),
+            "memory": _cell(record, "model_mib"),
+            "from": _source(name),
+        }
+        for name, record in records.items()
+    ]
+
+
+def write_page(
+    path: Path, papers: Mapping[str, Paper], outcomes: Sequence[Outcome], records: Mapping[str, Measurement]
+) -> None:
+    """One HTML file that needs no other. Raises MissingExtraError if jinja2 is not installed."""
+    values = [record.to_json() for record in records.values()]
+    page = environment().from_string(_TEMPLATE).render(
+        style=STYLE,
+        claims=rows(papers, outcomes),
+        networks=network_rows(records),
+        papers=list(papers.values()),
+        conditions=conditions(values),
+    )  # fmt: skip
+    write_text(path, page)
+
+
+def _title(name: str) -> str:
+    network, _, side = name.partition("@")
+    return f"{NETWORKS[network].title} at {side} px" if network in NETWORKS else name
+
+
+def _source(name: str) -> str:
+    network = NETWORKS.get(name.partition("@")[0])
+    return network.source if network else "edgeau"
+
+
+def _ours(outcome: Outcome) -> str:
+    if not outcome.versus:
+        return "-"
+    return f"{outcome.package}: {_amount(outcome.claim.metric, outcome.versus[0].ours)}"
+
+
+def _versus(metric: str, versus: Versus) -> str:
+    ratio = versus.ratio
+    span = "" if ratio.low == ratio.high else f" ({ratio.low:.3g} to {ratio.high:.3g})"
+    return f"{versus.title} {_amount(metric, versus.theirs)}, ratio {ratio.value:.3g}{span}"
+
+
+def _amount(metric: str, value: float) -> str:
+    scale, layout, unit = _UNITS[metric]
+    return f"{value * scale:{layout}} {unit}"
+
+
+def _cell(record: Measurement, metric: str) -> str:
+    group = {"p50_ms": record.latency, "model_mib": record.memory}.get(metric, record.facts)
+    value = getattr(group, metric, None)
+    return "-" if value is None else _amount(metric, value)
+
+
+def _interval(record: Measurement) -> str:
+    low, high = record.latency.p50_interval_ms
+    return f"{low:.2f} to {'unknown' if high is None else f'{high:.2f}'} ms"
+
+
+_TEMPLATE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>The papers' efficiency claims</title>
+<style>{{ style|safe }}
+  td { white-space: normal; text-align: left; vertical-align: top; } th { text-align: left; }
+</style>
+<h1>The papers' efficiency claims</h1>
+<p>Quotes are from the papers' abstracts; their bodies were not available, and they claim efficiency in words. What a
+claim means as a test is our reading. The models measured are our designs after the abstracts: no figure under
+“ours” is a paper's. F1 that others published is given with its data and never mixed with ours.</p>
+<table>
+<tr>{% for name in claims[0] %}<th>{{ name }}</th>{% endfor %}</tr>
+{% for row in claims %}
+<tr>{% for cell in row.values() %}<td>{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}
+</table>
+<h2>What was measured</h2>
+<p>One face, float32, all in the same rounds in random order. Networks of the papers' day have random weights, which
+change no cost: a convolutional trunk, a global average and one linear layer to the AUs. Their usual input is larger
+than ours, which is part of the difference; claims on arithmetic, memory and speed are tested at equal input too.</p>
+<table>
+<tr>{% for name in networks[0] %}<th>{{ name }}</th>{% endfor %}</tr>
+{% for row in networks %}
+<tr>{% for cell in row.values() %}<td>{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}
+</table>
+<h2>Papers</h2>
+<ul>
+{% for paper in papers %}
+<li>{{ paper.name }}: {{ paper.title }}. {{ paper.source }}.</li>
+{% endfor %}
+</ul>
+<h2>Conditions</h2>
+<table>
+{% for key, value in conditions %}
+<tr><td>{{ key }}</td><td>{{ value }}</td></tr>
+{% endfor %}
+</table>
+</html>
+"""

@@ -1,0 +1,141 @@
+"""Measure packages on this machine: latency, throughput, size, memory, energy and accuracy.
+
+Every variant is measured on every backend that can run it here, in rounds of random order. Without a package, the one
+that ships with edgeau. Times are wall time of one call; no call is dropped. "±" is half of p50's 95% interval.
+
+example:
+  edgeau bench
+  edgeau bench cednn.edgeau --backends onnxruntime,openvino --threads 1,2 --json > records.json
+  edgeau bench a.edgeau b.edgeau --eval crops/ --html report.html
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from edgeau.benchmarks.candidates import Candidate, candidates_of
+from edgeau.benchmarks.columns import lines
+from edgeau.benchmarks.comparison import with_fp32_ratios
+from edgeau.benchmarks.harness import measure_all
+from edgeau.benchmarks.measurement import BenchOptions, Failure
+from edgeau.benchmarks.records import document, write_records
+from edgeau.benchmarks.report import write_html
+from edgeau.runtime import arguments
+from edgeau.runtime.backends import BACKEND_NAMES
+from edgeau.runtime.crop_source import read_crops
+from edgeau.runtime.errors import InputError
+from edgeau.runtime.package import Package, shipped_package
+from edgeau.runtime.terminal import EXIT_FAILED, EXIT_OK, emit_json, note, say
+
+_EVAL_LIMIT = 2000
+
+Arguments = argparse.ArgumentParser | argparse._ArgumentGroup
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("packages", nargs="*", metavar="PACKAGE", help="packages (default: the shipped one)")
+    add_candidate_arguments(parser)
+    add_time_arguments(parser)
+    parser.add_argument("--eval", metavar="DATA", help="labelled crops: adds F1, and is what is timed")
+    parser.add_argument("--no-memory", action="store_true", help="skip peak memory, which starts a process each")
+    parser.add_argument("-o", "--out", metavar="FILE", help="write the records here as well: .json or .json.gz")
+    parser.add_argument("--html", metavar="FILE", help="write a report")
+    parser.add_argument("--json", action="store_true", help="print the records as JSON instead of the table")
+
+
+def add_candidate_arguments(parser: Arguments) -> None:
+    """Options that select what is measured."""
+    parser.add_argument("--backends", help=f"comma-separated (default: {','.join(BACKEND_NAMES)})")
+    parser.add_argument("--variants", help="comma-separated names (default: all)")
+    parser.add_argument(
+        "--threads", type=arguments.values(arguments.threads), help="CPU threads, comma-separated (default: 1)"
+    )
+    parser.add_argument(
+        "--batch", type=arguments.values(arguments.positive_int), help="faces per call, comma-separated (default: 1)"
+    )
+    parser.add_argument("--provider", help="ONNX Runtime's (default: CPUExecutionProvider)")
+
+
+def add_time_arguments(parser: Arguments, plain: BenchOptions = BenchOptions()) -> None:
+    """Options that say how long to measure; ``plain`` has their defaults."""
+    parser.add_argument(
+        "--seconds", type=arguments.seconds, help=f"limit of timed seconds each (default: {plain.seconds:g})"
+    )
+    parser.add_argument(
+        "--precision",
+        type=arguments.share,
+        help=f"stop when every p50 is known to ± this share (default: {plain.precision:g})",
+    )
+    parser.add_argument(
+        "--warmup", type=arguments.number(0, 3600), help=f"limit of warm-up seconds each (default: {plain.warmup_s:g})"
+    )
+    parser.add_argument(
+        "--rounds", type=arguments.positive_int, help=f"at least so many rounds (default: {plain.rounds})"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    options = bench_options(args, BenchOptions(memory=not args.no_memory))
+    candidates: list[Candidate] = []
+    failures: list[Failure] = []
+    for path in args.packages or [shipped_package()]:
+        selected, refused = candidates_in(path, args, args.eval)
+        candidates += selected
+        failures += refused
+    measurements, failed = measure_all(candidates, options, note)
+    failures += failed
+    records = with_fp32_ratios([each.to_json() for each in measurements])
+    value = document(records, [vars(failure) for failure in failures])
+    if args.out:
+        write_records(Path(args.out), value)
+    if args.html:
+        write_html(records, Path(args.html))
+        note(f"report: {args.html}")
+    if args.json:
+        emit_json(value)
+    else:
+        _print_table(records, failures)
+    return EXIT_OK if records else EXIT_FAILED
+
+
+def bench_options(args: argparse.Namespace, plain: BenchOptions = BenchOptions()) -> BenchOptions:
+    """Options from the command line, else from ``plain``."""
+    values = {"warmup_s": args.warmup, "seconds": args.seconds, "precision": args.precision, "rounds": args.rounds}
+    return dataclasses.replace(plain, **{name: value for name, value in values.items() if value is not None})
+
+
+def candidates_in(
+    path: str | Path, args: argparse.Namespace, data: str | None = None
+) -> tuple[list[Candidate], list[Failure]]:
+    """Candidates of a package by the options of `add_candidate_arguments`. Raises InputError."""
+    backends = args.backends.split(",") if args.backends else list(BACKEND_NAMES)
+    for name in backends:
+        if name not in BACKEND_NAMES:
+            raise InputError("--backends", got=name, expected=", ".join(BACKEND_NAMES))
+    package = Package.open(path)
+    return candidates_of(
+        package,
+        backends=backends,
+        variants=args.variants.split(",") if args.variants else None,
+        threads=args.threads or (1,),
+        batches=args.batch or (1,),
+        provider=args.provider or "CPUExecutionProvider",
+        crops=read_crops(data, package.manifest.crop, limit=_EVAL_LIMIT) if data else None,
+    )
+
+
+def _print_table(records: Sequence[dict[str, Any]], failures: Sequence[Failure]) -> None:
+    for line in lines(records) if records else ():
+        say(line)
+    for record in records:
+        if record["warnings"]:
+            note(f"{record['variant']} on {record['backend']}: {'; '.join(record['warnings'])}")
+    reasons = {record["energy"]["reason"] for record in records if record["energy"]} - {""}
+    for reason in sorted(reasons):
+        note(f"energy unavailable: {reason}")
+    for failure in failures:
+        note(f"not measured: {failure.variant} on {failure.backend}: {failure.reason}")

@@ -1,0 +1,66 @@
+"""The page of the papers' claims with packages of all families; ``edgeau bench claims`` alone has only the shipped one.
+
+    python -m edgeau.benchmarks.studies.claims_page -o benchmarks/results/claims
+
+CEDNN is the shipped package. The other families are exported with fresh weights, which changes no cost: SMA-Net and EAU
+in the sizes that train on two CPU cores, and FAN-Trans on the public 2-stack FAN at 256 px.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from edgeau.benchmarks.claims.claims import read_claims
+from edgeau.benchmarks.claims.evaluate import evaluate
+from edgeau.benchmarks.claims.page import lines, to_json, write_page
+from edgeau.benchmarks.measurement import BenchOptions
+from edgeau.benchmarks.records import write_records
+from edgeau.export.package import ExportOptions, export_package
+from edgeau.runtime.manifest import CropSpec, NeutralSpec
+from edgeau.runtime.package import Package, shipped_package
+from edgeau.runtime.terminal import note, say
+from edgeau.train.checkpoint import Checkpoint, save_checkpoint
+from edgeau.train.models import build_model, resolve_model
+
+BP4D_AUS = ("AU01", "AU02", "AU04", "AU06", "AU07", "AU10", "AU12", "AU14", "AU15", "AU17", "AU23", "AU24")
+PRESETS = ("sma-net-s", "sma-net-full", "fan-trans-full", "eau-s")
+
+
+def main() -> None:
+    """Export, measure, write OUT.html and OUT.json, print the claims."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=BenchOptions.seconds, help="each (default: %(default)s)")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="path without suffix")
+    args = parser.parse_args()
+    papers, claims = read_claims()
+    with tempfile.TemporaryDirectory(prefix="edgeau-") as folder:
+        packages = [Package.open(shipped_package()), *(untrained(name, Path(folder)) for name in PRESETS)]
+        outcomes, records = evaluate(claims, packages, BenchOptions(seconds=args.seconds, energy=False), progress=note)
+    write_page(args.out.with_suffix(".html"), papers, outcomes, records)
+    write_records(args.out.with_suffix(".json.gz"), to_json(papers, outcomes, records))
+    for line in lines(papers, outcomes):
+        say(line)
+
+
+def untrained(preset: str, folder: Path) -> Package:
+    """A package of a preset with fresh weights, for BP4D's 12 AUs."""
+    family, config = resolve_model(preset, {"aus": list(BP4D_AUS)})
+    model = build_model(family, config)
+    checkpoint = Checkpoint(
+        family=family,
+        config=config,
+        state_dict=model.state_dict(),
+        crop=CropSpec(size_px=model.config.size_px),
+        neutral=NeutralSpec("first") if model.takes_neutral else NeutralSpec("none"),
+        thresholds=(0.5,) * len(BP4D_AUS),
+    )
+    file = folder / f"{preset}.pt"
+    save_checkpoint(file, checkpoint)
+    note(f"export {preset}")
+    return export_package(file, folder / f"{preset}.edgeau", ExportOptions(notes="untrained"))
+
+
+if __name__ == "__main__":
+    main()

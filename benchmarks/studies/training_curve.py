@@ -1,0 +1,77 @@
+"""F1 and photo figures of one run's snapshots against the samples that it had seen.
+
+    python -m edgeau.benchmarks.studies.training_curve RUN/snapshots --batch 64 -o OUT
+
+Beside each snapshot, named STEP.pt, lie STEP.SET.json of `edgeau eval --json` and STEP.photos.json of real_photos, as
+benchmarks/results/training/live.sh writes them. Writes OUT.json and OUT.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from edgeau.runtime.errors import EdgeauError, InputError
+from edgeau.runtime.files import write_json, write_text
+from edgeau.runtime.terminal import note, say
+
+PHOTOS = "photos"
+
+
+def points(folder: Path, batch: int) -> list[dict[str, Any]]:
+    """One entry per snapshot: step, samples seen, and a figure by set. Raises InputError where there is none."""
+    steps = sorted({int(file.name.split(".")[0]) for file in folder.glob("*.*.json")})
+    if not steps:
+        raise InputError(f"snapshots {folder}", got="no STEP.SET.json", expected="what live.sh writes")
+    return [{"step": step, "samples": step * batch, "figures": _figures(folder, step)} for step in steps]
+
+
+def _figures(folder: Path, step: int) -> dict[str, float | None]:
+    figures = {}
+    for file in sorted(folder.glob(f"*{step}.*.json")):
+        number, name, _ = file.name.split(".")
+        if int(number) == step:
+            value = json.loads(file.read_text("utf-8"))
+            figures[name] = value["models"][0]["mean"] if name == PHOTOS else value["mean_f1"]
+    return figures
+
+
+def table(curve: Sequence[Mapping[str, Any]]) -> str:
+    """A Markdown table, a line per snapshot."""
+    names = sorted({name for point in curve for name in point["figures"]})
+    heads = [f"mean AUC, {name}" if name == PHOTOS else f"F1, {name}" for name in names]
+    lines = ["| " + " | ".join(["samples seen", *heads]) + " |", "|" + "---:|" * (len(names) + 1)]
+    for point in curve:
+        cells = [f"{point['samples']:,}", *(_cell(point["figures"].get(name)) for name in names)]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Read snapshots' figures, print the table, write both files."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="folder of STEP.SET.json files")
+    parser.add_argument("--batch", type=int, required=True, help="samples per step of the run")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="file name without suffix")
+    args = parser.parse_args(arguments)
+    try:
+        curve = points(args.folder, args.batch)
+    except EdgeauError as error:
+        note(f"training_curve: {error}")
+        return 2
+    write_json(args.out.with_suffix(".json"), {"points": curve})
+    write_text(args.out.with_suffix(".md"), table(curve))
+    say(table(curve))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+import json
+
+import pytest
+
+from edgeau.runtime.cli import main
+
+QUICK = ["--seconds", "0.01", "--warmup", "0", "--rounds", "2", "--no-memory"]
+
+
+def bench(package, *more):
+    return main(["bench", str(package.path), *QUICK, *more])
+
+
+def test_json_has_a_record_for_each_backend_thread_count_and_batch(package, capsys):
+    assert bench(package, "--threads", "1,2", "--batch", "1,3", "--json") == 0
+    document = json.loads(capsys.readouterr().out)
+    assert {(r["backend"], r["threads"], r["batch"]) for r in document["records"]} == {
+        (backend, threads, batch) for backend in ("onnxruntime", "openvino") for threads in (1, 2) for batch in (1, 3)
+    }
+    assert document["failures"] == []
+
+
+def test_the_table_has_a_line_for_each_record(package, capsys):
+    assert bench(package) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[:3] == ["variant", "backend", "threads"]
+    assert [line.split()[:2] for line in lines[2:]] == [["fp32", "onnxruntime"], ["fp32", "openvino"]]
+
+
+def test_labelled_crops_add_f1(package, labelled, tmp_path, capsys):
+    out = tmp_path / "records.json"
+    assert bench(package, "--backends", "onnxruntime", "--eval", str(labelled), "-o", str(out)) == 0
+    (record,) = json.loads(out.read_text())["records"]
+    assert record["accuracy"]["samples"] == 10
+    assert record["accuracy"]["f1"]["AU01"] is None
+    assert 0 <= record["accuracy"]["f1"]["AU12"] <= 1
+    assert record["data"] == str(labelled)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("--backends", "caffe", "onnxruntime"),
+        ("--threads", "0", "a whole number from 1"),
+        ("--batch", "one", "a whole number from 1"),
+        ("--seconds", "0", "more than 0"),
+        ("--variants", "int8", "no variant 'int8'"),
+        ("--eval", "nowhere", "no such folder"),
+    ],
+)
+def test_wrong_options_are_one_line_and_exit_code_2(package, capsys, option, value, says):
+    assert main(["bench", str(package.path), option, value]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert says in line
+
+
+def test_an_altered_variant_is_reported_and_not_measured(package, capsys):
+    file = package.path / "fp32.onnx"
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    assert bench(package) == 1
+    assert "altered or truncated" in capsys.readouterr().err
