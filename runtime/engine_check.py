@@ -35,7 +35,8 @@ class VerifiedEngine:
 def preflight(engine: Union[PathLike, ModelFile], machine: Machine) -> VerifiedEngine:
     """Compare an engine with its sidecar and this machine, before anything is deserialized.
 
-    A newer driver than the one that it was built under gives an EdgeauWarning: such engines load.
+    A newer driver than the one that it was built under, or another Jetson with the same chip, gives an EdgeauWarning:
+    such engines load.
 
     Args:
         engine: the plan's path, or the plan as it was read; its sidecar is beside that path.
@@ -55,6 +56,13 @@ def preflight(engine: Union[PathLike, ModelFile], machine: Machine) -> VerifiedE
         warnings.warn(
             f"{file.path} was built under driver {sidecar.driver}, this machine has {machine.driver}: it loads, but "
             f"was tuned for the other; for full speed: {rebuild_command(file.path, sidecar)}",
+            EdgeauWarning,
+            stacklevel=2,
+        )
+    if _differs(sidecar, machine):
+        warnings.warn(
+            f"{file.path} was built on {sidecar.device}, this machine is {machine.model}, with the same chip: it "
+            f"loads, but may be tuned for other clocks; for full speed: {rebuild_command(file.path, sidecar)}",
             EdgeauWarning,
             stacklevel=2,
         )
@@ -162,16 +170,30 @@ def _misfit(sidecar: EngineSidecar, machine: Machine) -> Optional[str]:
     capability = machine.compute_capability
     if capability is not None and sidecar.compute_capability and sidecar.compute_capability != capability:
         return f"was built for compute capability {sidecar.compute_capability}, this machine has {capability}"
-    if machine.model is not None and sidecar.device and sidecar.device != machine.model:
+    if _differs(sidecar, machine) and not _same_chip(sidecar, machine):
         return f"was built on {sidecar.device}, this machine is {machine.model}"
     if _older(machine.driver, sidecar.driver):
         return f"was built under driver {sidecar.driver}, this machine has the older {machine.driver}"
     return None
 
 
+def _differs(sidecar: EngineSidecar, machine: Machine) -> bool:
+    """Whether the engine was built on a machine with another name."""
+    return machine.model is not None and bool(sidecar.device) and sidecar.device != machine.model
+
+
+def _same_chip(sidecar: EngineSidecar, machine: Machine) -> bool:
+    """Whether both are Jetsons with one system on chip: its compute capability is no other chip's.
+
+    The name in the device tree is the carrier's as well as the module's, and changes with a "Super" device tree.
+    """
+    return machine.is_jetson and sidecar.compute_capability == machine.compute_capability is not None
+
+
 def _absent(machine: Machine) -> Optional[str]:
     """Why no engine at all runs on this machine; None if it has what engines need."""
-    if machine.model is None:
+    # A container hides a Jetson's name.
+    if machine.model is None and not machine.is_jetson:
         return "needs an NVIDIA GPU, and this machine has none"
     return "needs TensorRT, which is not installed here" if machine.tensorrt is None else None
 

@@ -53,11 +53,13 @@ class MissingExtraError(EdgeauError):
         module: the import that failed, such as ``onnxruntime``.
         extra: the extra of edgeau that brings it, such as ``cpu``.
         purpose: what it was needed for.
+        command: what installs it, where that is not the extra.
     """
 
-    def __init__(self, module: str, extra: str, purpose: str) -> None:
+    def __init__(self, module: str, extra: str, purpose: str, command: Optional[str] = None) -> None:
         self.module, self.extra = module, extra
-        super().__init__(f"{purpose} needs {module}, which is not installed; type: pip install 'edgeau[{extra}]'")
+        install = command or f"pip install 'edgeau[{extra}]'"
+        super().__init__(f"{purpose} needs {module}, which is not installed; type: {install}")
 
 
 class EdgeauWarning(UserWarning):

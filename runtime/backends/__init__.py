@@ -19,6 +19,10 @@ _TABLE: Dict[str, Tuple[str, str]] = {
     "openvino": (".openvino", "cpu"),
     "tensorrt": (".tensorrt", "jetson"),
 }
+_COMMANDS = {
+    # TensorRT is in no extra: a Jetson has it from JetPack.
+    "tensorrt": "sudo apt-get install python3-libnvinfer (a Jetson), pip install tensorrt (elsewhere)"
+}
 BACKEND_NAMES = tuple(_TABLE)
 """Backends that `open_backend` and ``--backend`` know, by name."""
 
@@ -43,7 +47,7 @@ def open_backend(name: str, file: Union[PathLike, ModelFile], options: BackendOp
         opener = importlib.import_module(module, __name__).open
     except ImportError as error:
         if isinstance(error, ModuleNotFoundError) and error.name:
-            raise MissingExtraError(error.name, extra, f"the {name} backend") from error
+            raise MissingExtraError(error.name, extra, f"the {name} backend", _command(name)) from error
         raise BackendError(f"the {name} backend can't be imported: {error}") from error
     backend: Backend = opener(file if isinstance(file, ModelFile) else read_model_file(file), options)
     return backend
@@ -51,10 +55,15 @@ def open_backend(name: str, file: Union[PathLike, ModelFile], options: BackendOp
 
 def missing(name: str) -> Optional[str]:
     """Why a backend can't run here, in one line; None if its library can be imported."""
-    module, extra = _TABLE[name]
+    module, _ = _TABLE[name]
     try:
         importlib.import_module(module, __name__)
     except ImportError as error:
         library = getattr(error, "name", None) or str(error)
-        return f"{library} is not installed; type: pip install 'edgeau[{extra}]'"
+        return f"{library} is not installed; type: {_command(name)}"
     return None
+
+
+def _command(name: str) -> str:
+    """What installs a backend's library."""
+    return _COMMANDS.get(name) or f"pip install 'edgeau[{_TABLE[name][1]}]'"

@@ -104,3 +104,13 @@ def test_engines_of_the_detector_go_with_an_engine_of_the_model(
     assert opened == [("tensorrt", "yunet-640x384.engine")]
     assert module._detector(package, Choice("int8", "tensorrt", None, ""), "haar").name == "haar"
     assert module._detector(package, Choice("fp32", "onnxruntime", None, ""), None).name == "haar"
+
+
+def test_without_tensorrt_nobody_is_sent_to_an_extra_that_lacks_it() -> None:
+    from edgeau.runtime.backends import missing
+
+    reason = missing("tensorrt")
+    if reason is None:
+        pytest.skip("TensorRT is installed here")
+    assert "edgeau[" not in reason
+    assert "python3-libnvinfer" in reason

@@ -96,7 +96,10 @@ def test_facts_that_a_machine_does_not_know_are_not_held_against_the_engine(engi
         ({"tensorrt": "10.16.2.10"}, "was built with TensorRT 10.3.0.30, this machine has 10.16.2.10"),
         ({"tensorrt": "8.6.2"}, "was built with TensorRT 10.3.0.30, this machine has 8.6.2"),
         ({"compute_capability": "11.0"}, "was built for compute capability 8.7, this machine has 11.0"),
-        ({"model": "NVIDIA Jetson AGX Orin"}, "Orin Nano Developer Kit, this machine is NVIDIA Jetson AGX Orin"),
+        (
+            {"model": "NVIDIA GeForce RTX 3060", "soc": None, "l4t": None},
+            "was built on NVIDIA Jetson Orin Nano Developer Kit, this machine is NVIDIA GeForce RTX 3060",
+        ),
         ({"driver": "535.1"}, "was built under driver 540.4.0, this machine has the older 535.1"),
     ],
 )
@@ -107,6 +110,29 @@ def test_another_machine_is_told_in_one_sentence_with_the_command_that_fixes_it(
     assert sentence in text
     assert text.endswith(f"edgeau build {engine.parent.parent} --precision int8 --batch 1,1,8")
     assert "\n" not in text
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super",  # the same module, after a JetPack update
+        "Seeed reComputer J3011",  # the same module on another carrier
+        "NVIDIA Jetson AGX Orin Developer Kit",  # the same chip, with more of everything
+    ],
+)
+def test_a_jetson_of_another_name_with_the_same_chip_is_worth_a_warning(engine, model):
+    """Engines load across devices of one compute capability; TensorRT itself warns (dusty-nv/jetson-inference 883)."""
+    machine = dataclasses.replace(ORIN, model=model)
+    with pytest.warns(EdgeauWarning, match="with the same chip: it loads, but may be tuned"):
+        preflight(engine, machine)
+    assert describe_engine(engine, machine).here is None
+
+
+def test_a_container_without_the_board_s_name_may_run_the_engine(engine):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        preflight(engine, dataclasses.replace(ORIN, model=None))
+    assert describe_engine(engine, dataclasses.replace(ORIN, model=None)).here is None
 
 
 def test_a_newer_driver_is_worth_a_warning(engine):
