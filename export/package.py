@@ -21,6 +21,8 @@ from .proof import prove_parity
 
 __all__ = ["ExportOptions", "export_package"]
 
+__all__ = ["ExportOptions", "export_package"]
+
 VARIANT, FILE = "fp32", "fp32.onnx"
 RENDERED_ONLY = (
     "Trained on rendered (synthetic) faces only: it shows the chain working and is no measuring instrument. "
