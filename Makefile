@@ -3,17 +3,26 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# Without the restart of a worker that dies: pytest-xdist 3.8 then waits for ever instead of naming the test it died in.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --max-worker-restart 0
 
-.PHONY: demo test check lint types clean
+.PHONY: demo test quick test-oldest check lint types docs dist clean
 
 demo: $(VENV)/installed-bench
 	$(BIN)/edgeau demo --out demo
 
-# Without the restart of a worker that dies: pytest-xdist 3.8 then waits for ever instead of naming the test it died in.
 test: $(VENV)/installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --max-worker-restart 0
+	$(PYTEST)
 
-check: lint types test
+# Without the tests that take five seconds or more.
+quick: $(VENV)/installed-dev
+	$(PYTEST) -m "not slow"
+
+# What runs on a device, on Python 3.8 and the oldest libraries.
+test-oldest: dist
+	tests/oldest/run dist/*.whl build/oldest
+
+check: lint types docs test
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
@@ -24,6 +33,17 @@ types: $(VENV)/installed-dev
 	mkdir -p build/mypy/edgeau
 	for layer in train export optimize runtime benchmarks; do ln -sfn ../../../$$layer build/mypy/edgeau/$$layer; done
 	MYPYPATH=build/mypy $(BIN)/mypy --namespace-packages --explicit-package-bases -p edgeau
+
+# The API reference from the docstrings, in build/docs. What would leave a reader without an answer is an error.
+docs: $(VENV)/installed-dev
+	$(BIN)/python docs/build.py
+
+# The wheel is built from the unpacked sdist. The metadata that setuptools leaves here would hide the installed one.
+dist: $(VENV)/installed-dev
+	rm -rf dist && mkdir -p build
+	$(BIN)/python -m build --no-isolation --outdir dist > build/dist.log
+	rm -rf edgeau.egg-info
+	ls -l dist
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -37,4 +57,4 @@ $(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	touch $@ $(VENV)/installed-bench
 
 clean:
-	rm -rf $(VENV) build demo .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build dist demo .mypy_cache .ruff_cache .pytest_cache

@@ -70,6 +70,7 @@ def test_a_folder_becomes_one_row_per_face(photo_bgr: np.ndarray, tmp_path: Path
     assert all(float(row["AU12"]) > 0.5 for row in rows)
 
 
+@pytest.mark.slow
 def test_own_model_is_imported_quantized_and_built_or_says_why_not(photo_bgr: np.ndarray, tmp_path: Path) -> None:
     pytest.importorskip("nncf", reason="nncf is not installed, which quantizes")
     write_model(tmp_path / "model.onnx")

@@ -21,6 +21,7 @@ def dims(value):
     return [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_inputs_and_outputs_are_the_contract(graph_of, family):
     graph = graph_of(family).graph
@@ -47,6 +48,7 @@ def test_any_batch_gives_what_single_crops_give(graph_of, family):
             assert part[0] == pytest.approx(output[row], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_openvino_reads_sma_net_in_a_batch_larger_than_its_regions_as_single_crops():
     openvino = pytest.importorskip("openvino")
     torch.manual_seed(0)
@@ -137,6 +139,7 @@ def test_nothing_of_the_exporting_machine_is_in_the_file(graph_of, family):
     assert not any(initializer.external_data for initializer in graph_of(family).graph.initializer)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("opset", "family", "overrides", "outputs"),
     [

@@ -43,6 +43,7 @@ def test_the_shipped_package_needs_no_backend_to_compare_with() -> None:
     assert gather(package, package.variant("fp32")).reference.shape == (32, 15)
 
 
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="rendering faces needs Python 3.10")
 def test_the_shipped_crops_are_the_faces_that_the_renderer_draws() -> None:
     package = Package.open(shipped_package())
     shipped = read_crops(SHIPPED_PARITY, package.manifest.crop)

@@ -17,6 +17,7 @@ assert sys.modules["openvino_telemetry"] is None
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("library", "imports"),
     [

@@ -65,6 +65,7 @@ def probabilities(checkpoint, crop_set):
     return np.concatenate([predictor.probabilities(batch)[0] for batch in plain_batches(data, rows, options)])
 
 
+@pytest.mark.slow
 def test_a_student_without_labels_comes_to_agree_with_its_teacher(teacher, crop_set, tmp_path, tiny_config):
     out = tmp_path / "student"
     common = [

@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 import torch
 
 from edgeau.runtime.cli import main
@@ -29,6 +30,7 @@ def words(crop_set, out, config, *more):
     return [*plain, *pairs, *more]
 
 
+@pytest.mark.slow
 def test_a_fan_learns_points_and_a_fan_trans_takes_it_over(crop_set, tmp_path, capsys):
     fan = tmp_path / "fan"
     more = ["--model", "fan-s", "--steps", "160", "--lr", "0.01", "--augment", "none"]

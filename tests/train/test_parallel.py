@@ -48,6 +48,7 @@ def curve(out):
     return [line["loss"] for line in lines if line["kind"] == "train"], [x["step"] for x in lines if x["kind"] == "val"]
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_loss_curve_of_one_at_the_same_global_batch(crop_set, tmp_path, tiny_config):
     """With batch normalisation, whose statistics they share; without dropout, whose random numbers differ."""
     assert main(["train", *words(crop_set, tmp_path / "one", tiny_config)]) == 0

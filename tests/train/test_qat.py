@@ -146,6 +146,7 @@ def error_of_int8(checkpoint, teacher, crop_set, folder):
     return np.abs(outputs - reference).mean()
 
 
+@pytest.mark.slow
 def test_int8_of_a_brittle_model_is_restored_by_training_with_its_rounding(trained, brittle, crop_set, tmp_path):
     aware = fine_tuned(trained, brittle, crop_set, tmp_path / "aware", "--qat")
     before = error_of_int8(brittle, trained, crop_set, tmp_path / "untouched")

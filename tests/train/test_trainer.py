@@ -42,6 +42,7 @@ def history(out):
     return [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_model_learns_cartoon_faces_of_people_it_never_saw(make_crop_set, tmp_path, tiny_config, capsys):
     faces = make_crop_set(subjects=16, frames=16)
     out = tmp_path / "run"
@@ -72,6 +73,7 @@ def test_the_checkpoint_gives_the_reported_model(crop_set, tmp_path, tiny_config
     assert checkpoint.neutral.policy == "running"
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_says_how_to_go_on_and_resumes_to_the_same_numbers(crop_set, tmp_path, tiny_config):
     whole, halved = tmp_path / "whole", tmp_path / "halved"
     assert main(arguments(crop_set, whole, tiny_config)) == 0

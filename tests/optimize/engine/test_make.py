@@ -251,6 +251,7 @@ def test_a_stored_reference_is_used_and_must_fit(fake_tensorrt, package, crops_f
         make_engine(package.path, options, trt=fake_tensorrt("10.3"), machine=ORIN)
 
 
+@pytest.mark.slow
 def test_the_command_line_builds_with_the_real_builder(rtx, package):
     """In processes of their own: TensorRT keeps the first logger that a process gives it, and tests give several."""
     environment = {**os.environ, "EDGEAU_TENSORRT": "tensorrt_rtx"}

@@ -73,6 +73,7 @@ def test_a_rare_au_is_present_where_the_search_sees_it(package, calibration, mak
     assert left_out == {}
 
 
+@pytest.mark.slow
 def test_what_is_done_when_the_time_ends_is_kept(package, lacking, monkeypatch):
     lines = []
     monkeypatch.setattr(variants, "time", _Clock(lambda: "finishing for openvino" in lines))
@@ -82,6 +83,7 @@ def test_what_is_done_when_the_time_ends_is_kept(package, lacking, monkeypatch):
     made.verify()
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_ended_leaves_no_files(package, lacking, temporary, monkeypatch):
     monkeypatch.setattr(variants, "_POLL_S", 0.001)
     monkeypatch.setattr(variants, "time", _Clock(lambda: any(temporary.rglob("model.onnx"))))

@@ -34,6 +34,7 @@ def found(quantized, crops, tmp_path_factory):
     return search(package, crops, SearchOptions(minutes=0.1, max_drop=0.2))
 
 
+@pytest.mark.slow
 def test_what_is_written_is_what_was_measured_and_never_slower_than_fp32(found):
     chosen = found.selection
     measured = {entry.label for entry in chosen.measured}
@@ -176,6 +177,7 @@ def test_fp32_that_can_not_be_opened_is_said(quantized, crops, tmp_path, monkeyp
     assert package.manifest.selection == {}
 
 
+@pytest.mark.slow
 def test_size_takes_the_smallest_that_is_not_slower(quantized, crops, tmp_path):
     package = quantized.copy_to(tmp_path / "small.edgeau")
     chosen = search(package, crops, SearchOptions(objective="size", minutes=0.05, max_drop=0.5)).selection
@@ -186,6 +188,7 @@ def test_size_takes_the_smallest_that_is_not_slower(quantized, crops, tmp_path):
     assert sizes[chosen.variant] == min(sizes[e.variant] for e in chosen.measured if e.label not in chosen.losers)
 
 
+@pytest.mark.slow
 def test_a_selection_of_another_device_stays(quantized, crops, tmp_path):
     package = quantized.copy_to(tmp_path / "two.edgeau")
     package = package.with_manifest(
@@ -210,6 +213,7 @@ def _no_meter():
     return find_meter(Path("/nowhere"))
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_made_and_what_is_there_is_left(package, calibration, evaluation):
     lacking = missing_variants(package, str(calibration), str(evaluation), 24, 40, 0)
     made, left_out = add_variants(package, lacking, time.monotonic() + 300, lambda _: None)
@@ -220,6 +224,7 @@ def test_what_is_missing_is_made_and_what_is_there_is_left(package, calibration,
     assert (again.flavours, again.half) == ((), False)
 
 
+@pytest.mark.slow
 def test_the_command_writes_to_the_package_it_was_given_and_prints_the_choice(quantized, evaluation, tmp_path, capsys):
     out = tmp_path / "tuned.edgeau"
     arguments = ["optimize", str(quantized.path), "--eval", str(evaluation), "--max-drop", "0.2", "--minutes", "0.05"]

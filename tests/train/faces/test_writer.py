@@ -115,6 +115,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_shard(tmp_path, monkeypatch)
     assert files(folder) == before
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_leaves_only_whole_shards_and_can_go_on(tmp_path, interruptible_edgeau):
     folder = tmp_path / "faces"
     many = 4000  # minutes of work, so that the signal never comes too late
