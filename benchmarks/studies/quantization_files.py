@@ -65,7 +65,7 @@ def make_files(
 
 def reason(error: Exception) -> str:
     """What went wrong, in one line."""
-    text = (str(error).strip().splitlines() or [""])[0][:200]
+    text = (str(error).strip().splitlines() or [""])[0][:200].rstrip()
     return text if isinstance(error, EdgeauError) else f"{type(error).__name__}: {text}"
 
 
