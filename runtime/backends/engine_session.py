@@ -7,12 +7,12 @@ the backend sees to.
 from __future__ import annotations
 
 import contextlib
-import time
 from typing import Any, Callable, Dict, Mapping, Tuple
 
 import numpy as np
 
 from edgeau.runtime.errors import InputError
+from edgeau.runtime.timing import time_calls
 
 from .base import BackendOptions
 from .buffers import Buffers
@@ -149,16 +149,16 @@ def _trial_ms(cuda: Cuda, stream: Stream, engine: LoadedEngine, *, mapped: bool)
     batch = engine.tensors.smallest_batch
     arrays = {tensor.name: np.zeros(tensor.shape_at(batch), tensor.dtype) for tensor in engine.tensors.inputs}
     buffers = Buffers(cuda, engine.tensors.all, mapped)
-    samples = []
     try:
         call = EngineCall(cuda, stream, engine, buffers)
         call.set_batch(batch)
-        for _ in range(_TRIAL_WARM_UP + _TRIAL_CALLS):
-            start = time.perf_counter()
+
+        def infer_once() -> None:
             call.write(arrays, batch)
             call.submit()
             cuda.synchronize(stream)
-            samples.append(1e3 * (time.perf_counter() - start))
+
+        calls_ms = time_calls(infer_once, seconds=0.0, min_samples=_TRIAL_WARM_UP + _TRIAL_CALLS)
     finally:
         buffers.free()
-    return float(np.median(samples[_TRIAL_WARM_UP:]))
+    return float(np.median(calls_ms[_TRIAL_WARM_UP:]))
