@@ -1,4 +1,4 @@
-"""Input and output of a face renderer, whichever face model it draws."""
+"""Input and output of a face renderer, for any face model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from edgeau.runtime.manifest import CropSpec
 
-# What light, camera and skin are drawn from: the second keeps to settings that the first never shows.
+# Where light, camera and skin are drawn from: ``heldout`` uses only settings that ``train`` never shows.
 DOMAINS = ("train", "heldout")
 
 
@@ -19,14 +19,14 @@ class FrameSpec:
     """One image to render. Everything random is decided here, so that the same spec gives the same pixels.
 
     Attributes:
-        identity: float32 [K], shape coefficients ~N(0, 1); a face model uses as many as it has.
-        look_seed: the subject's skin, brows, hair, glasses, beard.
-        scene_seed: the session's light, camera, background, exposure.
-        frame_seed: noise, blur, JPEG and crop jitter of this image.
+        identity: float32 [K], shape coefficients ~N(0, 1); a face model with fewer uses the first ones.
+        look_seed: seed of the subject's skin, brows, hair, glasses and beard.
+        scene_seed: seed of the session's light, camera, background and exposure.
+        frame_seed: seed of this image's noise, blur, JPEG quality and crop jitter.
         au: FACS intensity 0..5 as (subject's right, subject's left) by AU name; AUs left out are 0.
         yaw_deg, pitch_deg, roll_deg: head pose; yaw to the subject's left, pitch up, roll to the subject's left.
-        gaze_deg: (right, up) of the eyes in the head.
-        blink: eyelid closure 0..1 beyond what AUs do.
+        gaze_deg: direction of gaze relative to the head, as (subject's right, up).
+        blink: eyelid closure 0..1, in addition to the AUs.
         domain: ``train``, or ``heldout`` for light, camera and skin settings that training never sees.
     """
 
@@ -62,7 +62,7 @@ class Renderer(Protocol):
     """Draws a face model. Not shared between processes."""
 
     def render(self, spec: FrameSpec, crop: CropSpec) -> Rendered:
-        """Draw one crop of ``crop.size_px`` squared."""
+        """Draw one square crop with sides of ``crop.size_px``."""
         ...
 
     def close(self) -> None:

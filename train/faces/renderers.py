@@ -1,4 +1,4 @@
-"""Renderers by the name of their face model."""
+"""Creates a renderer from the name of its face model."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ FACES = ("builtin", "ict")
 
 
 def make_renderer(face: str) -> Renderer:
-    """A renderer by the name of its face model. Needs no graphics driver for ``builtin``.
+    """Return a renderer for a face model. ``builtin`` needs no graphics driver.
 
     Args:
         face: ``builtin``; ``ict`` for an ICT-FaceKit model found by ``EDGEAU_ICT``; or the path of an
             ICT-FaceKit ``.npz`` or of a checkout of its OBJ files.
 
     Raises:
-        InputError: no such face model here.
+        InputError: no such face model.
         MissingExtraError: the face model needs a library that is not installed.
     """
     if face == "builtin":

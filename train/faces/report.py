@@ -1,4 +1,4 @@
-"""Overviews of a crop set for people: ``index.csv``, ``contact-sheet.png``, and how often units occur together."""
+"""Human-readable overviews of a crop set: ``index.csv``, ``contact-sheet.png`` and AU co-occurrence."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CAPTION_PX = 16
 
 
 def together(folder: Path, index: Index, present_from: float = 2.0) -> np.ndarray:
-    """How often each pair of units is present at once, as a part of all samples; the diagonal has the base rates.
+    """Fraction of samples in which each pair of AUs is present; the diagonal holds the base rates.
 
     Returns:
         float64 [A, A].
@@ -32,19 +32,19 @@ def together(folder: Path, index: Index, present_from: float = 2.0) -> np.ndarra
 
 
 def write_cooccurrence(folder: Path, index: Index, joint: np.ndarray) -> None:
-    """``cooccurrence.csv``: a row for each unit, with its base rate and how likely each other unit is beside it."""
+    """Write ``cooccurrence.csv``: one row per AU, with its base rate and the probability of each other AU given it."""
     buffer = io.StringIO()
     table = csv.writer(buffer, lineterminator="\n")
     table.writerow(["given", "rate", *index.aus])
     for row, au in enumerate(index.aus):
         rate = joint[row, row]
-        beside = joint[row] / rate if rate > 0 else np.zeros(len(joint))
-        table.writerow([au, f"{rate:.3f}", *(f"{value:.3f}" for value in beside)])
+        conditional = joint[row] / rate if rate > 0 else np.zeros(len(joint))
+        table.writerow([au, f"{rate:.3f}", *(f"{value:.3f}" for value in conditional)])
     write_text(folder / "cooccurrence.csv", buffer.getvalue())
 
 
 def write_csv(folder: Path, index: Index) -> None:
-    """``index.csv``: one line per picture, in the order of the shards."""
+    """Write ``index.csv``: one line per image, in shard order."""
     buffer = io.StringIO()
     table = csv.writer(buffer, lineterminator="\n")
     table.writerow(["shard", "row", "subject", "sequence", "frame", "neutral_row", "expression", *index.aus])
@@ -64,12 +64,12 @@ def write_csv(folder: Path, index: Index) -> None:
 
 
 def caption(intensity: np.ndarray, aus: Sequence[str]) -> str:
-    """``6+12+25`` for the units at intensity 2 or more; ``-`` for none."""
+    """List the AUs at intensity 2 or more, as in ``6+12+25``; ``-`` if there are none."""
     return "+".join(str(int(au[2:])) for au, value in zip(aus, intensity, strict=True) if value >= 2) or "-"
 
 
 def write_contact_sheet(folder: Path, index: Index, rows: int = 12, columns: int = 10) -> Path:
-    """``contact-sheet.png``: a row for each of some subjects, a neutral image first, captions with the units shown."""
+    """Write ``contact-sheet.png``: one row per sampled subject, neutral image first, captioned with the AUs shown."""
     lines = []
     shards = index.shards
     for at in spread(len(shards), rows):

@@ -1,4 +1,4 @@
-"""Rendered faces as a source of crops: ``synthetic:subjects=8,frames=16,seed=1,face=builtin``. Needs no torch."""
+"""Rendered faces as a crop source: ``synthetic:subjects=8,frames=16,seed=1,face=builtin``. Needs no torch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edgeau.train.faces.renderers import make_renderer
 
 @dataclass(frozen=True)
 class SyntheticOptions:
-    """What a specification asks for: how many subjects and pictures of each, drawn how."""
+    """Options of a ``synthetic:`` specification; ``frames`` is the number of images per subject."""
 
     subjects: int = 8
     frames: int = 16
@@ -30,33 +30,33 @@ class SyntheticOptions:
 
 
 def parse(text: str, seed: int = 0) -> SyntheticOptions:
-    """Options from ``subjects=8,frames=16,seed=1,face=builtin,labels=mix,domain=train``, any of them left out.
+    """Parse ``subjects=8,frames=16,seed=1,face=builtin,labels=mix,domain=train``; every option may be left out.
 
     Raises:
-        InputError: an unknown option, or a value that it can't have.
+        InputError: an unknown option or an invalid value.
     """
-    given: dict[str, str] = {}
+    values: dict[str, str] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         key, equals, value = part.partition("=")
         if not equals or key not in SyntheticOptions.__dataclass_fields__:
             expected = "subjects=8,frames=16,seed=1,face=builtin,labels=mix,domain=train"
             raise InputError(f"synthetic:{text}", got=part, expected=expected)
-        given[key] = value
-    numbers = {name: _number(name, given[name]) for name in ("subjects", "frames", "seed") if name in given}
+        values[key] = value
+    numbers = {name: _number(name, values[name]) for name in ("subjects", "frames", "seed") if name in values}
     return check(
         SyntheticOptions(
             subjects=numbers.get("subjects", 8),
             frames=numbers.get("frames", 16),
             seed=numbers.get("seed", seed),
-            face=given.get("face", "builtin"),
-            labels=given.get("labels", "mix"),
-            domain=given.get("domain", "train"),
+            face=values.get("face", "builtin"),
+            labels=values.get("labels", "mix"),
+            domain=values.get("domain", "train"),
         )
     )
 
 
 def check(options: SyntheticOptions) -> SyntheticOptions:
-    """The same options. Raises InputError where a value is out of range."""
+    """Return the options unchanged. Raises InputError if a value is out of range."""
     if options.subjects < 1 or options.frames < 2 or options.seed < 0:
         got = f"subjects={options.subjects}, frames={options.frames}, seed={options.seed}"
         raise InputError("synthetic faces", got=got, expected="at least 1 subject, 2 frames, and a seed from 0")
@@ -80,33 +80,33 @@ def crops(options: str, crop: CropSpec, *, limit: int | None, seed: int) -> Crop
     Args:
         options: as for ``parse``.
         crop: the crop rule and size.
-        limit: at most so many, spread evenly over all subjects; the rest is not drawn.
-        seed: where the options name none.
+        limit: maximum number of crops, spread evenly over all subjects; the rest are not drawn.
+        seed: used if the options do not set one.
 
     Returns:
-        A CropSet with each face's neutral and the intensities of the union of BP4D's and DISFA's units.
+        A CropSet with each face's neutral image and the intensities of the AUs that BP4D or DISFA codes.
 
     Raises:
-        InputError: wrong options, or a face model that is not here.
+        InputError: invalid options, or a face model that is not available.
     """
-    if sys.version_info < (3, 10):  # noqa: UP036 - this module is reached from the runtime, which runs on 3.8
+    if sys.version_info < (3, 10):  # noqa: UP036 - the runtime, which runs on 3.8, imports this module
         raise InputError(
             f"synthetic:{options}",
             got=f"Python {sys.version_info[0]}.{sys.version_info[1]}",
             expected="3.10 or newer to render faces",
-            hint="write them with `edgeau synth` on another machine, and give that folder",
+            hint="write them with `edgeau synth` on another machine and pass that folder",
         )
-    wanted = parse(options, seed)
+    parsed = parse(options, seed)
     plans = [
-        plan_subject(wanted.seed, subject, wanted.frames, wanted.labels, wanted.domain)
-        for subject in range(wanted.subjects)
+        plan_subject(parsed.seed, subject, parsed.frames, parsed.labels, parsed.domain)
+        for subject in range(parsed.subjects)
     ]
-    chosen = spread(wanted.subjects * wanted.frames, limit)
-    renderer = make_renderer(wanted.face)
+    chosen = spread(parsed.subjects * parsed.frames, limit)
+    renderer = make_renderer(parsed.face)
     faces, neutrals, samples = [], [], []
     try:
         for subject, plan in enumerate(plans):
-            rows = [int(row) - subject * wanted.frames for row in chosen if row // wanted.frames == subject]
+            rows = [int(row) - subject * parsed.frames for row in chosen if row // parsed.frames == subject]
             drawn = {
                 row: renderer.render(plan[row].spec, crop).face for row in {*rows, *(plan[r].neutral for r in rows)}
             }

@@ -1,7 +1,7 @@
-"""Endless rendered subjects, drawn in worker processes ahead of their use: ``render:faces=ict+builtin,seed=1``.
+"""An endless stream of rendered subjects, drawn ahead by worker processes: ``render:faces=ict+builtin,seed=1``.
 
-Subject ``n`` depends only on the options and ``n``, so that a resumed run sees the faces that an uninterrupted one
-would see, and none twice.
+Subject ``n`` depends only on the options and on ``n``, so a resumed run sees the same faces as an uninterrupted one,
+and none of them twice.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class StreamOptions:
     """What to draw.
 
     Attributes:
-        faces: face models as for ``make_renderer``; each subject has one of them at random.
-        frames: pictures per subject, of which some are neutral.
-        seed: another seed gives other people.
-        labels: base rates, a name in RATES.
-        domains: light, camera and skin; each subject has one of them at random.
-        workers: processes that draw.
+        faces: face models as for ``make_renderer``; one is chosen at random per subject.
+        frames: images per subject, some of them neutral.
+        seed: a different seed gives different people.
+        labels: name of the AU base rates, a key of RATES.
+        domains: domains of light, camera and skin; one is chosen at random per subject.
+        workers: number of processes that render.
     """
 
     faces: tuple[str, ...] = ("builtin",)
@@ -58,18 +58,18 @@ class StreamOptions:
 
 
 def is_stream(spec: str) -> bool:
-    """Whether a data specification asks for rendering while training."""
+    """Whether a data specification asks for faces rendered during training."""
     return spec.partition(":")[0] == WORD
 
 
 def parse_stream(spec: str, seed: int = 0) -> StreamOptions:
-    """Options from ``render:faces=ict+builtin,frames=16,seed=1,labels=mix,domains=train,workers=1``, any left out.
+    """Parse ``render:faces=ict+builtin,frames=16,seed=1,labels=mix,domains=train,workers=1``; any may be left out.
 
     Args:
-        seed: where the specification names none.
+        seed: used if the specification does not set one.
 
     Raises:
-        InputError: an unknown option, or a value that it can't have.
+        InputError: an unknown option or an invalid value.
     """
     values: dict[str, str] = {}
     for part in filter(None, (part.strip() for part in spec.partition(":")[2].split(","))):
@@ -97,11 +97,11 @@ def _number(spec: str, text: str) -> int:
 
 @dataclass(frozen=True)
 class DrawnSubject:
-    """One subject's F pictures and labels.
+    """One subject's F images and their labels.
 
     Attributes:
         faces: uint8 [F, S, S, 3], RGB.
-        samples: the plan behind each picture.
+        samples: the planned sample behind each image.
         landmarks: float32 [F, 68, 2], crop pixels, NaN where hidden.
     """
 
@@ -111,7 +111,7 @@ class DrawnSubject:
 
 
 def plan(options: StreamOptions, number: int) -> tuple[str, list[Sample]]:
-    """Face model and pictures of subject ``number``."""
+    """Face model and planned samples of subject ``number``."""
     rng = np.random.default_rng(np.random.SeedSequence(options.seed, spawn_key=(number, 1)))
     face = options.faces[int(rng.integers(len(options.faces)))]
     domain = options.domains[int(rng.integers(len(options.domains)))]
@@ -119,7 +119,7 @@ def plan(options: StreamOptions, number: int) -> tuple[str, list[Sample]]:
 
 
 def draw_subject(options: StreamOptions, number: int, crop: CropSpec, renderers: dict[str, Renderer]) -> DrawnSubject:
-    """Draw subject ``number``; ``renderers`` are made when first needed and kept."""
+    """Draw subject ``number``; ``renderers`` caches one renderer per face model, created on first use."""
     face, samples = plan(options, number)
     if face not in renderers:
         renderers[face] = make_renderer(face)
@@ -129,10 +129,10 @@ def draw_subject(options: StreamOptions, number: int, crop: CropSpec, renderers:
 
 
 class SubjectStream:
-    """Subjects by number, drawn by worker processes. Use as a context manager.
+    """Draws subjects by number in worker processes. Use as a context manager.
 
     Args:
-        options: what to draw, and in how many processes.
+        options: what to draw and in how many processes.
         crop: the crop rule and size.
     """
 
@@ -144,7 +144,7 @@ class SubjectStream:
         with _one_thread_each():
             self._pool = ProcessPoolExecutor(
                 self.options.workers,
-                multiprocessing.get_context("spawn"),  # a renderer may hold a graphics context, which no fork survives
+                multiprocessing.get_context("spawn"),  # a renderer's graphics context does not survive a fork
                 initializer=_start_worker,
                 initargs=(self.options, self.crop),
             )
@@ -157,25 +157,25 @@ class SubjectStream:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def request(self, numbers: Sequence[int]) -> list[Future[DrawnSubject]]:
-        """Have subjects drawn; returns at once."""
+        """Queue subjects for drawing; returns immediately."""
         assert self._pool is not None
-        with _one_thread_each():  # processes start with the first request
+        with _one_thread_each():  # the pool starts its processes at the first request
             return [self._pool.submit(_draw, number) for number in numbers]
 
 
 def drawn(futures: Sequence[Future[DrawnSubject]]) -> list[DrawnSubject]:
-    """Wait for requested subjects. Raises EdgeauError if a process that draws was killed."""
+    """Wait for requested subjects. Raises EdgeauError if a worker was killed."""
     from concurrent.futures.process import BrokenProcessPool
 
     try:
         return [future.result() for future in futures]
     except BrokenProcessPool as error:
-        raise EdgeauError("a process that renders faces was killed, perhaps for lack of memory") from error
+        raise EdgeauError("a process that renders faces was killed, perhaps because memory ran out") from error
 
 
 @contextlib.contextmanager
 def _one_thread_each() -> Iterator[None]:
-    """Let processes started here compute on one thread each."""
+    """Limit processes started in this context to one thread each."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, "1"))

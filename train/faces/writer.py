@@ -1,4 +1,4 @@
-"""Writes crop sets of rendered faces: one shard a subject, the same bytes at any worker count, resumable."""
+"""Writes crop sets of rendered faces: one shard per subject, resumable, identical bytes for any number of workers."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from edgeau.train.faces.plan.sequences import Sample, plan_subject
 from edgeau.train.faces.renderers import make_renderer
 from edgeau.train.faces.source import SyntheticOptions
 
-# Raised when the same options would give other pictures or labels than before.
+# Incremented when the same options would give different images or labels than before.
 GENERATION = 5
 RECORD = "generator.json"
 
 
 @dataclass(frozen=True)
 class Job:
-    """A set to write: what to draw and where."""
+    """A crop set to write: what to draw and where to put it."""
 
     folder: Path
     options: SyntheticOptions
@@ -43,7 +43,7 @@ class Job:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of all that decides a shard's bytes. The number of subjects does not: a set may grow."""
+        """A hash of everything that determines a shard's bytes. The number of subjects is excluded: a set can grow."""
         options = dataclasses.asdict(self.options)
         del options["subjects"]
         file = Path(self.options.face)
@@ -58,18 +58,18 @@ def shard_name(subject: int) -> str:
 
 
 def write_set(job: Job, workers: int, progress: Callable[[int, int], None] | None = None) -> Index:
-    """Write what is missing of a set, then its index.
+    """Write the missing shards of a set, then its index.
 
     Args:
-        job: what and where. A folder with part of the same set is completed; its shards are kept.
-        workers: processes that render; 1 renders in this one.
-        progress: called with the number of subjects drawn now and the number to draw.
+        job: what to draw and where. If the folder holds part of the same set, its shards are kept.
+        workers: number of processes that render; 1 renders in this process.
+        progress: called with the number of subjects drawn so far and the number to draw.
 
     Returns:
-        The index as written.
+        The index that was written.
 
     Raises:
-        InputError: the folder holds another set, or the face model is not here.
+        InputError: the folder holds another set, or the face model is not available.
     """
     _claim(job)
     (job.folder / SHARDS).mkdir(exist_ok=True)
@@ -84,7 +84,7 @@ def write_set(job: Job, workers: int, progress: Callable[[int, int], None] | Non
 
 
 def _tidy(job: Job) -> None:
-    """Remove what a stopped process left, and the claim on a folder in which nothing came about."""
+    """Remove leftovers of an interrupted process, and the claim if no shard was written."""
     shards = job.folder / SHARDS
     sweep(shards)
     if not any(shards.iterdir()):
@@ -93,22 +93,23 @@ def _tidy(job: Job) -> None:
 
 
 def _claim(job: Job) -> None:
-    """Note whose folder this is. Raises InputError where it is somebody else's."""
+    """Record which set this folder holds. Raises InputError if it already holds something else."""
     record = job.folder / RECORD
     if record.is_file():
         try:
-            found = json.loads(record.read_text("utf-8"))
+            existing = json.loads(record.read_text("utf-8"))
         except ValueError:
-            found = {}
-        if found.get("fingerprint") != job.fingerprint:
+            existing = {}
+        if existing.get("fingerprint") != job.fingerprint:
             raise InputError(
-                f"folder {job.folder}", got=f"a set made with {_told(found.get('options', {}))}",
-                expected=f"{_told(dataclasses.asdict(job.options))} by this version of edgeau",
-                hint="give another --out, or remove the folder",
-            )  # fmt: skip
+                f"folder {job.folder}",
+                got=f"a set made with {_describe(existing.get('options', {}))}",
+                expected=f"{_describe(dataclasses.asdict(job.options))} by this version of edgeau",
+                hint="choose another --out, or remove the folder",
+            )
     elif (job.folder / INDEX).exists() or any((job.folder / SHARDS).glob("s*")):
         raise InputError(
-            f"folder {job.folder}", got="crops of another origin", expected="a new folder", hint="give another --out"
+            f"folder {job.folder}", got="crops of another origin", expected="a new folder", hint="choose another --out"
         )
     else:
         claim_folder(job.folder, CROP_SET)
@@ -116,12 +117,12 @@ def _claim(job: Job) -> None:
         write_json(record, {**record_value, "size_px": job.crop.size_px})
 
 
-def _told(options: dict[str, Any]) -> str:
+def _describe(options: dict[str, Any]) -> str:
     return " ".join(f"{name}={value}" for name, value in options.items() if name != "subjects") or "unreadable options"
 
 
 def is_complete(job: Job, subject: int) -> bool:
-    """Whether a subject's shard is there with all its samples."""
+    """Whether a subject's shard exists and holds all of its samples."""
     side = job.crop.size_px
     try:
         pixels, labels = read_shard(job.folder, shard_name(subject))
@@ -139,7 +140,7 @@ def _render(job: Job, subjects: list[int], workers: int) -> Iterator[int]:
             for subject in subjects:
                 yield _write_shard(job, subject, renderer)
         return
-    # A renderer may hold a graphics context, which does not survive a fork.
+    # A renderer's graphics context does not survive a fork.
     context = multiprocessing.get_context("spawn")
     with _one_thread_each(), context.Pool(min(workers, len(subjects)), _start_worker, (job,)) as pool:
         yield from pool.imap_unordered(_work, subjects)
@@ -147,7 +148,7 @@ def _render(job: Job, subjects: list[int], workers: int) -> Iterator[int]:
 
 @contextlib.contextmanager
 def _one_thread_each() -> Iterator[None]:
-    """Let the processes started here compute on one thread each; they are as many as there are cores."""
+    """Limit processes started in this context to one thread each, since there may be one per core."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
     before = {name: os.environ.get(name) for name in names}
     os.environ.update(dict.fromkeys(names, "1"))
@@ -171,7 +172,7 @@ def _start_worker(job: Job) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops the workers
     cv2.setNumThreads(1)
-    # A failing initializer would be started again for ever, so the renderer is made with the first subject.
+    # The pool would restart a failing initializer forever, so the renderer is created with the first subject.
     _worker_job, _worker_renderer = job, None
 
 

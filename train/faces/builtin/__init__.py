@@ -1,1 +1,1 @@
-"""The built-in head: a mesh of our own, drawn with numpy and OpenCV alone."""
+"""The built-in head: our own mesh, drawn with only numpy and OpenCV."""

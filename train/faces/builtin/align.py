@@ -1,16 +1,16 @@
-"""From 68 landmarks to the five points that crops are aligned by, as a detector would place them."""
+"""Derives the five alignment points from 68 landmarks, as a face detector would place them."""
 
 from __future__ import annotations
 
 import numpy as np
 
 # How far above the landmarks YuNet (2023mar) places right eye, left eye, nose tip, right and left mouth corner, in
-# distances between the eyes: medians over 80 renders of the built-in head, all of which it finds.
+# distances between the eyes: medians over 80 renders of the built-in head, all of which it detects.
 DETECTOR_RISE = (0.01, 0.01, 0.09, 0.18, 0.18)
 
 
 def five_points(landmarks_xy: np.ndarray, rise: tuple[float, ...] = DETECTOR_RISE) -> np.ndarray:
-    """Right eye, left eye, nose tip, right and left mouth corner (the subject's right first).
+    """Return right eye, left eye, nose tip, right and left mouth corner (the subject's right and left).
 
     Args:
         landmarks_xy: float [68, 2], Multi-PIE order, y down.
@@ -27,7 +27,7 @@ def five_points(landmarks_xy: np.ndarray, rise: tuple[float, ...] = DETECTOR_RIS
 
 
 def jitter(points_xy: np.ndarray, rng: np.random.Generator, spread: float = 0.025) -> np.ndarray:
-    """Move the points as a detector's do from frame to frame: together by little, each by less.
+    """Jitter the points as a detector does from frame to frame: all together, and each on its own by slightly less.
 
     ``spread`` is a standard deviation in distances between the eyes.
     """

@@ -1,4 +1,4 @@
-"""Around the built-in head: its light and background, and the camera that turns light into a photo."""
+"""Light and background around the built-in head, and the camera that turns light into a photo."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ class Surroundings:
     """A session's light, camera and background.
 
     Attributes:
-        lights: float32 [L, 3], directions towards each light; light_rgb float32 [L, 3], their strength.
+        lights: float32 [L, 3], direction towards each light.
+        light_rgb: float32 [L, 3], intensity of each light.
         ambient_sky, ambient_ground: float32 [3], light from above and from below.
         background: uint8 [S, S, 3].
-        exposure: a factor; gamma: exponent of brightness; balance: float32 [3], white balance.
-        distance: from the camera, in distances between the pupils.
-        blur_px, noise, jpeg_quality: of the camera, at the crop's size; quality 0 means no compression.
+        exposure: factor on brightness.
+        gamma: exponent of brightness.
+        balance: float32 [3], white balance.
+        distance: from the camera, in interpupillary distances.
+        blur_px, noise, jpeg_quality: of the camera, at the crop's resolution; quality 0 means no compression.
     """
 
     lights: np.ndarray
@@ -36,7 +39,7 @@ class Surroundings:
 
 
 def surroundings(seed: int, size_px: int, heldout: bool) -> Surroundings:
-    """Draw a session's. ``heldout`` ones have harder side light, a closer camera and more noise."""
+    """Draw a session's surroundings. ``heldout`` has more light from the side, a closer camera and more noise."""
     rng = np.random.default_rng([seed, 23])
     key = rng.uniform(0.45, 0.8)
     side = rng.uniform(45, 75) * rng.choice([-1, 1]) if heldout else rng.normal(0, 30)
@@ -69,7 +72,7 @@ def _direction(side_deg: float, rise_deg: float) -> np.ndarray:
 
 
 def _background(rng: np.random.Generator, size_px: int, heldout: bool) -> np.ndarray:
-    """Blurred blocks and a slope of brightness: a room out of focus."""
+    """Blurred blocks with a brightness gradient: a room out of focus."""
     plain = not heldout and rng.random() < 0.4
     picture = np.full((size_px, size_px, 3), rng.uniform(30, 225), np.float32) + rng.normal(0, 10, 3).astype(np.float32)
     if not plain:
@@ -88,7 +91,7 @@ def _background(rng: np.random.Generator, size_px: int, heldout: bool) -> np.nda
 def expose(image: np.ndarray, around: Surroundings, rng: np.random.Generator) -> np.ndarray:
     """Turn light into a photo: float32 [S, S, 3] with white at 255 -> uint8 [S, S, 3].
 
-    Exposure with a soft shoulder, white balance, gamma, blur, noise and JPEG, in that order.
+    Applies exposure with a soft shoulder, white balance, gamma, blur, noise and JPEG, in that order.
     """
     value = image * (around.exposure * around.balance / 255).astype(np.float32)
     over = np.maximum(value - 0.8, 0)

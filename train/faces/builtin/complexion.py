@@ -10,7 +10,7 @@ import numpy as np
 from edgeau.train.faces.builtin.head import ATLAS_H, ATLAS_W, SKIN_H, TILE, head, skin_uv
 from edgeau.train.faces.builtin.head_layout import angle_of
 
-# Skin tones from light to dark, sRGB. Our choice, spread over the range that photos show.
+# Skin tones from light to dark, sRGB. Our choice, covering the range seen in photos.
 _TONES = np.array(
     [
         (244, 214, 196),
@@ -35,15 +35,15 @@ _EYES = np.array(
 
 @dataclass(frozen=True)
 class Complexion:
-    """What a subject of the built-in head looks like besides its shape.
+    """What a subject of the built-in head looks like, apart from its shape.
 
     Attributes:
-        atlas: uint8 [ATLAS_H, ATLAS_W, 3], RGB without light.
-        shine: strength of the skin's highlight, 0..1.
-        creases: how deep this skin folds, about 0.4 (young) to 1.4.
+        atlas: uint8 [ATLAS_H, ATLAS_W, 3], RGB, unlit.
+        shine: strength of the skin's specular highlight, 0..1.
+        creases: depth of the creases, about 0.4 (young) to 1.4.
         hair: ``none``, ``short``, ``fringe`` or ``long``.
-        hair_lift, hair_drop: its thickness, and how far its edge comes down.
-        glasses: RGB of a frame, or None.
+        hair_lift, hair_drop: thickness of the hair, and how far the hairline comes down.
+        glasses: RGB of the frame, or None for no glasses.
     """
 
     atlas: np.ndarray
@@ -56,11 +56,11 @@ class Complexion:
 
 
 def draw_complexion(seed: int, heldout: bool) -> Complexion:
-    """Draw a subject's complexion. ``heldout`` takes skin tones that training leaves out."""
+    """Draw a subject's complexion. ``heldout`` uses skin tones that training leaves out."""
     rng = np.random.default_rng([seed, 11])
     tone = (len(_TONES) - 1) * rng.beta(1.2, 1.6)
     if heldout:
-        tone = np.floor(tone) + 0.5  # between the tones, where training only comes near
+        tone = np.floor(tone) + 0.5  # midway between two tones, which training never hits exactly
     base = _blend(_TONES, tone) * rng.normal(1, 0.015, 3)
     dark_hair = tone > 3.5 or rng.random() < 0.45
     hair = _HAIR[rng.integers(0, 2)] if dark_hair else _HAIR[rng.integers(1, len(_HAIR))]
@@ -88,7 +88,7 @@ def _blend(table: np.ndarray, at: float) -> np.ndarray:
 
 
 def place(points_xy: np.ndarray) -> np.ndarray:
-    """Atlas pixels of points [N, 2] given as x and y of the head at rest."""
+    """Atlas pixels of points [N, 2], x and y of the head at rest."""
     points = np.asarray(points_xy, np.float64)
     return skin_uv(np.stack([angle_of(points[:, 0], points[:, 1]), points[:, 1]], -1)).astype(np.float32)
 
@@ -100,7 +100,7 @@ def _mask(polygon_xy: np.ndarray, blur: float) -> np.ndarray:
 
 
 def _dim(skin: np.ndarray, centre: tuple[float, float], size: tuple[float, float], amount: object) -> None:
-    """Darken a soft spot (centre and size in x and y of the head at rest) by a fraction, one or one a channel."""
+    """Darken a soft spot (centre and size in x and y of the head at rest) by a fraction, optionally one per channel."""
     at = place(np.array([centre]))[0]
     spread = (size[0] * 104, size[1] * 135)
     x0, y0 = (max(0, int(at[i] - 3 * spread[i])) for i in (0, 1))
@@ -151,7 +151,7 @@ def _freckles(skin: np.ndarray, rng: np.random.Generator) -> None:
 
 
 def _beard(skin: np.ndarray, rng: np.random.Generator, hair: np.ndarray) -> None:
-    """Stubble to a full beard on jaw, chin and upper lip."""
+    """Paint anything from stubble to a full beard on jaw, chin and upper lip."""
     outer = place(
         np.array(
             [
@@ -194,13 +194,19 @@ def _lips(skin: np.ndarray, rng: np.random.Generator, base: np.ndarray) -> None:
 def _eye_lines(skin: np.ndarray, rng: np.random.Generator, base: np.ndarray) -> None:
     groups, uv = head().groups, head().uv
     lash, crease = np.zeros((2, SKIN_H, ATLAS_W), np.float32)
-    made_up = rng.uniform(0.4, 1.0)
+    opacity = rng.uniform(0.4, 1.0)
     fold = rng.uniform(0.05, 0.5)
     for name in ("lid_r", "lid_l"):
         upper, lower = uv[groups[name][0]], uv[groups[name][1]]
-        cv2.polylines(lash, [np.round((upper - (0, 1.5)) * 16).astype(np.int32)], False, made_up, 4, cv2.LINE_AA, 4)
+        cv2.polylines(lash, [np.round((upper - (0, 1.5)) * 16).astype(np.int32)], False, opacity, 4, cv2.LINE_AA, 4)
         cv2.polylines(
-            lash, [np.round((lower + np.array((0, 1))) * 16).astype(np.int32)], False, made_up * 0.35, 2, cv2.LINE_AA, 4
+            lash,
+            [np.round((lower + np.array((0, 1))) * 16).astype(np.int32)],
+            False,
+            opacity * 0.35,
+            2,
+            cv2.LINE_AA,
+            4,
         )
         cv2.polylines(crease, [np.round((upper - (0, 9)) * 16).astype(np.int32)], False, fold, 3, cv2.LINE_AA, 4)
     skin *= 1 - cv2.GaussianBlur(crease, (0, 0), 2.0)[..., None] * np.array([0.7, 0.85, 0.9], np.float32)
@@ -209,7 +215,7 @@ def _eye_lines(skin: np.ndarray, rng: np.random.Generator, base: np.ndarray) -> 
 
 
 def _brows(skin: np.ndarray, rng: np.random.Generator, hair: np.ndarray) -> None:
-    """Strokes along the brow, so that it reads as hair."""
+    """Paint strokes along the brows, so that they look like hair."""
     mask = np.zeros((SKIN_H, ATLAS_W), np.float32)
     landmarks = head().landmarks
     thickness, density = rng.uniform(0.6, 1.35), rng.uniform(0.35, 0.95)
@@ -246,7 +252,7 @@ def _tiles(atlas: np.ndarray, rng: np.random.Generator, hair: np.ndarray) -> Non
 
 
 def _eye_tile(rng: np.random.Generator) -> np.ndarray:
-    """The eyeball seen from the front; its radius is half the tile, the angle from the axis grows evenly."""
+    """The eyeball from the front; distance from the centre is proportional to the angle from the optical axis."""
     y, x = np.mgrid[:TILE, :TILE].astype(np.float32) - TILE / 2
     angle = np.hypot(x, y) / (TILE / 2) * 1.25
     tile = np.broadcast_to(np.array([206, 198, 194], np.float32), (TILE, TILE, 3)).copy() * rng.uniform(0.85, 1.02)

@@ -1,4 +1,4 @@
-"""The creases that action units fold into the built-in head's skin."""
+"""Skin creases that action units form on the built-in head."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 from edgeau.train.faces.builtin.complexion import place
 from edgeau.train.faces.builtin.head import ATLAS_H, ATLAS_W, SKIN_H
 
-# Creases: lines in x and y of the head at rest for the subject's left side (mirrored for the right), the line's
-# width in atlas pixels, and how much light it takes at intensity 5.
+# Lines in x and y of the head at rest for the subject's left side (mirrored for the right), width in atlas pixels,
+# and how much each darkens the skin at intensity 5.
 _CREASES: dict[str, list[tuple[list[tuple[float, float]], int, float]]] = {
     "AU01": [
         ([(0.0, 0.62), (0.22, 0.63), (0.42, 0.60)], 4, 0.42),
@@ -76,7 +76,7 @@ _CREASES: dict[str, list[tuple[list[tuple[float, float]], int, float]]] = {
 
 @dataclass(frozen=True)
 class Crease:
-    """How one action unit darkens one side of the skin: float32 ``change`` at rows and columns of the atlas."""
+    """How one action unit darkens one side of the skin: float32 ``change`` at these atlas rows and columns."""
 
     rows: slice
     columns: slice
@@ -85,7 +85,7 @@ class Crease:
 
 @lru_cache(maxsize=1)
 def creases() -> dict[str, tuple[Crease, Crease]]:
-    """For each action unit that folds skin, its change of brightness (right, left) at intensity 5."""
+    """The creases (right, left) of each action unit that has any, at intensity 5."""
     return {au: (_crease(strokes, -1), _crease(strokes, 1)) for au, strokes in _CREASES.items()}
 
 
@@ -107,12 +107,12 @@ def _crease(strokes: list[tuple[list[tuple[float, float]], int, float]], side: i
 
 def _resample(knots: np.ndarray, count: int = 24) -> np.ndarray:
     """Points [count, 2] along a line through knots [K, 2]."""
-    at, given = np.linspace(0, 1, count), np.linspace(0, 1, len(knots))
-    return np.stack([np.interp(at, given, knots[:, axis]) for axis in (0, 1)], -1)
+    at, knot_at = np.linspace(0, 1, count), np.linspace(0, 1, len(knots))
+    return np.stack([np.interp(at, knot_at, knots[:, axis]) for axis in (0, 1)], -1)
 
 
 def crease_gain(au: dict[str, tuple[float, float]], depth: float) -> np.ndarray:
-    """What the creases of these intensities leave of the light: float32 [ATLAS_H, ATLAS_W], 1 on smooth skin."""
+    """Factor on the light from creases at these intensities: float32 [ATLAS_H, ATLAS_W], 1 on smooth skin."""
     gain = np.ones((ATLAS_H, ATLAS_W), np.float32)
     for name, sides in creases().items():
         for crease, intensity in zip(sides, au.get(name, (0.0, 0.0)), strict=True):

@@ -1,10 +1,10 @@
-"""The built-in head: a low-poly mesh of our own, its rest position, its identities and its 68 landmarks.
+"""The built-in head: our own low-poly mesh at rest, with its texture coordinates and 68 landmarks.
 
 Units: the distance between the pupils of the average head is 1. x points to the head's left (to the right in a
-frontal picture), y up, z out of the face; the pupils lie at (-0.5, 0) and (0.5, 0). Proportions follow common adult
+frontal image), y up, z out of the face; the pupils lie at (-0.5, 0) and (0.5, 0). Proportions follow common adult
 averages (palpebral fissure 30 mm, mouth 52 mm, eye to chin 115 mm at 63 mm between the pupils).
 
-The skin is laid out in the plane of (angle around the vertical axis, height); that plane is also its texture's.
+The skin is laid out in the plane of (angle around the vertical axis, height), which is also its texture space.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from edgeau.train.faces.builtin.head_layout import (
 LAYERS = ("back", "inside", "skin", "front")  # painted in this order
 IDENTITY_SIZE = 20
 
-# Texture atlas: the skin's plane on top, four tiles under it.
+# Texture atlas: the skin at the top, four tiles below it.
 ATLAS_W, SKIN_H, TILE = 512, 512, 128
 ATLAS_H = SKIN_H + TILE
 
@@ -46,14 +46,14 @@ class Mesh:
 
     Attributes:
         rest: float32 [V, 3].
-        layout: float32 [V, 2], angle and height on the skin's plane; mouth and eyes slightly open there.
-        uv: float32 [V, 2], pixels of the atlas.
-        triangles: int32 [T, 3], outside to the viewer when counterclockwise with y up.
+        layout: float32 [V, 2], angle and height in the skin's plane, where mouth and eyes are slightly open.
+        uv: float32 [V, 2], atlas pixels.
+        triangles: int32 [T, 3], front-facing if counterclockwise with y up.
         layer: int8 [T], index into LAYERS.
         groups: vertex indices by name: ``skin``, ``eye_r``, ``eye_l``, ``teeth_upper``, ``teeth_lower``, ``tongue``,
-            ``cavity``, ``hair``, ``curtain``, ``ear``, ``neck``, and the rims ``lid_r``, ``lid_l``, ``lip_inner`` and
+            ``cavity``, ``hair``, ``curtain``, ``ear``, ``neck``; and the rims ``lid_r``, ``lid_l``, ``lip_inner`` and
             ``lip_outer`` as [2, N], upper and lower.
-        landmarks: int64 [68], vertex indices, Multi-PIE order.
+        landmarks: int64 [68], vertex indices in Multi-PIE order.
     """
 
     rest: np.ndarray
@@ -78,7 +78,7 @@ def tile_uv(tile: int, across: np.ndarray, down: np.ndarray) -> np.ndarray:
 
 
 def _relief(points: np.ndarray) -> np.ndarray:
-    """Depth added to the egg by nose, brows, cheeks, lips and chin: float [...]."""
+    """Depth that nose, brows, cheeks, lips and chin add to the egg: float [...]."""
     x, y = np.abs(points[..., 0]), points[..., 1]
     mirrored = np.stack([x, y], axis=-1)
     along = np.clip((0.12 - y) / 0.74, 0, 1)
@@ -122,7 +122,7 @@ class _Builder:
 
 
 def _grid(rows: int, columns: int) -> np.ndarray:
-    """Triangles of a grid whose rows go down and whose columns go right, seen from outside."""
+    """Triangles of a grid whose rows run down and whose columns run right, as seen from outside."""
     index = np.arange(rows * columns).reshape(rows, columns)
     a, b, c, d = index[:-1, :-1], index[:-1, 1:], index[1:, :-1], index[1:, 1:]
     return np.stack([np.stack([a, c, b], -1), np.stack([b, c, d], -1)]).reshape(-1, 3)
@@ -156,7 +156,7 @@ def _add_skin(builder: _Builder) -> dict[str, np.ndarray]:
 
 
 def _wrap_lids(rest: np.ndarray, names: dict[str, np.ndarray], side: str, sign: int) -> None:
-    """Lay the lid margins onto the eyeball, and ease the rings around them."""
+    """Move the lid margins onto the eyeball, and the rings around them part of the way."""
     for ring, hold in ((0, 1.0), (1, 0.75), (2, 0.35)):
         rows = np.concatenate([names[f"lid{ring}_{side}_upper"], names[f"lid{ring}_{side}_lower"]])
         away = (rest[rows, 0] - sign * EYE_X) ** 2 + rest[rows, 1] ** 2
@@ -193,9 +193,13 @@ def _add_mouth(builder: _Builder) -> None:
     for name, heights, depths, tile, top in shapes:
         wide = {"teeth_lower": 0.78, "tongue": 0.72, "cavity": 1.35}.get(name, 0.92)
         rest = np.stack(
-            [np.broadcast_to(x * wide, (len(heights), 9)), np.broadcast_to(heights[:, None], (len(heights), 9)),
-             depths[:, None] + bend[None] * wide], -1,
-        ).reshape(-1, 3)  # fmt: skip
+            [
+                np.broadcast_to(x * wide, (len(heights), 9)),
+                np.broadcast_to(heights[:, None], (len(heights), 9)),
+                depths[:, None] + bend[None] * wide,
+            ],
+            -1,
+        ).reshape(-1, 3)
         down = np.repeat(np.linspace(top, min(top + 0.9, 1.0) if tile == 1 else top + 0.2, len(heights)), 9)
         uv = tile_uv(tile, np.tile(across * 0.5 + 0.5, len(heights)), np.clip(down, 0, 1))
         builder.add(name, rest, uv, _grid(len(heights), 9), "inside")
@@ -229,7 +233,7 @@ def _add_neck(builder: _Builder) -> None:
 
 
 def _add_hair(builder: _Builder) -> None:
-    """A cap over the scalp and two curtains beside the face; a subject's look moves and colours them."""
+    """A cap over the scalp and a curtain of hair behind the face; the complexion sets their shape and colour."""
     angles, depth = np.linspace(-ANGLE_LIMIT, ANGLE_LIMIT, 25), np.linspace(0, 1, 6)
     edge = hairline(angles, 0.0)
     heights = TOP - depth[:, None] * (TOP - edge)[None]
@@ -250,7 +254,7 @@ def _add_hair(builder: _Builder) -> None:
 
 
 def hairline(angle: np.ndarray, lower: float) -> np.ndarray:
-    """Height of the hair's edge around the head; ``lower`` brings the fringe down."""
+    """Height of the hairline around the head; ``lower`` brings the fringe down."""
     side = ramp(np.abs(angle), 0.75, 1.35)
     return (1.12 - lower) * (1 - side) + (0.15 - 0.4 * ramp(np.abs(angle), 1.35, 1.9)) * side
 
@@ -279,7 +283,7 @@ def _landmarks(names: dict[str, np.ndarray]) -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def head() -> Mesh:
-    """The one built-in head. Built once in a process, in about 0.1 s."""
+    """The built-in head, built once per process in about 0.1 s."""
     builder = _Builder()
     _add_neck(builder)
     offset = builder.count

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-# Heights, half widths, and depth of front and centre of the egg that everything is sculpted from.
+# The egg that the head is sculpted from: height, half width, depth of the front, depth of the centre.
 _EGG = np.array(
     [
         (1.85, 0.05, -1.10, -1.15),
@@ -32,14 +32,14 @@ MOUTH_Y, MOUTH_HALF, LIP_COLUMNS = -1.14, 0.41, 15
 
 
 def egg(angle: np.ndarray, height: np.ndarray) -> np.ndarray:
-    """Points [..., 3] of the smooth head without features."""
+    """Points [..., 3] on the smooth head without features."""
     knots = _EGG[::-1]
     half, front, centre = (np.interp(height, knots[:, 0], knots[:, i]) for i in (1, 2, 3))
     return np.stack([half * np.sin(angle), height, centre + (front - centre) * np.cos(angle)], axis=-1)
 
 
 def angle_of(x: np.ndarray, height: np.ndarray) -> np.ndarray:
-    """The angle at which the egg has this x, on its front half."""
+    """The angle at which the front half of the egg has this x."""
     half = np.interp(height, _EGG[::-1, 0], _EGG[::-1, 1])
     return np.arcsin(np.clip(x / half, -0.999, 0.999))
 
@@ -52,13 +52,13 @@ def blob(points: np.ndarray, centre: tuple[float, float], size: tuple[float, flo
 
 
 def ramp(value: np.ndarray, low: float, high: float) -> np.ndarray:
-    """0 below low, 1 above high, smooth between."""
+    """0 below low, 1 above high, smooth in between."""
     t = np.clip((value - low) / (high - low), 0, 1)
     return t * t * (3 - 2 * t)
 
 
 def _eye_rim(side: int, scale: float, lift: float) -> tuple[np.ndarray, np.ndarray]:
-    """Upper and lower lid curve of one eye, x and y, from the right of the head to its left."""
+    """Upper and lower lid curves of one eye, x and y, from the head's right to its left."""
     s = np.linspace(0, 1, LID_COLUMNS)  # inner to outer corner
     arch = np.sin(np.pi * s)
     x = EYE_X + (s - 0.5) * 0.49 * (1 + (scale - 1) * 0.55)
@@ -69,7 +69,7 @@ def _eye_rim(side: int, scale: float, lift: float) -> tuple[np.ndarray, np.ndarr
 
 
 def _lip_curves() -> dict[str, np.ndarray]:
-    """Curves of the mouth [LIP_COLUMNS, 2], right to left: inner, middle, outer and around, upper and lower."""
+    """Mouth curves [LIP_COLUMNS, 2], right to left: inner, middle, outer and around, each upper and lower."""
     s = np.sin(np.linspace(-1, 1, LIP_COLUMNS) * np.pi / 2)  # dense at the corners
     x = MOUTH_HALF * s
     bow = 0.155 * (1 - np.abs(s) ** 1.5) - 0.03 * np.exp(-((s / 0.14) ** 2))
@@ -93,7 +93,7 @@ def _lip_curves() -> dict[str, np.ndarray]:
 
 
 def _brow(side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Upper and lower edge of a brow [5, 2], from the right of the head to its left."""
+    """Upper and lower edge of a brow [5, 2], from the head's right to its left."""
     s = np.linspace(0, 1, 5)
     x = 0.16 + 0.78 * s
     lower = 0.235 + 0.13 * np.sin(np.pi * np.minimum(s / 0.68, 1 + (s - 0.68) * 1.2) / 2) - 0.05 * s**6
@@ -151,7 +151,7 @@ def _collect(parts: dict[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.nda
 
 
 def skin_layout() -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Layout points [N, 2] (angle, height): features, then a grid where there are none."""
+    """Layout points [N, 2] (angle, height): the features, then a grid that fills the gaps between them."""
     features, index = _feature_points()
     layout = np.stack([angle_of(features[:, 0], features[:, 1]), features[:, 1]], -1)
     angles = np.linspace(-ANGLE_LIMIT, ANGLE_LIMIT, 31)

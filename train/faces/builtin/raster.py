@@ -1,24 +1,24 @@
-"""Triangles to pixels on a CPU: a painter's triangle index, then attributes interpolated once a pixel."""
+"""Rasterizes triangles on the CPU: a triangle index by the painter's algorithm, then attributes per pixel."""
 
 from __future__ import annotations
 
 import cv2
 import numpy as np
 
-SHIFT = 4  # fractional bits of the coordinates that OpenCV fills
+SHIFT = 4  # fractional bits of the coordinates passed to OpenCV
 
 
 def paint_index(points_xy: np.ndarray, triangles: np.ndarray, order: np.ndarray, size_px: int) -> np.ndarray:
-    """Which triangle covers each pixel.
+    """Find the triangle that covers each pixel.
 
     Args:
-        points_xy: float [V, 2], pixels, pixel centres at whole numbers.
+        points_xy: float [V, 2], in pixels, with pixel centres at integers.
         triangles: int [T, 3].
-        order: the triangles to paint, farthest first; later ones cover earlier ones.
-        size_px: side of the square picture.
+        order: indices of the triangles to paint, farthest first; later ones cover earlier ones.
+        size_px: side of the square image.
 
     Returns:
-        int32 [size_px, size_px], index into ``triangles``, -1 where there is none.
+        int32 [size_px, size_px], index into ``triangles``, or -1 for none.
     """
     index = np.full((size_px, size_px), -1, np.int32)
     corners = np.round(points_xy * (1 << SHIFT)).astype(np.int32)[triangles[order]]
@@ -31,7 +31,7 @@ def paint_index(points_xy: np.ndarray, triangles: np.ndarray, order: np.ndarray,
 def interpolate(
     index: np.ndarray, points_xy: np.ndarray, triangles: np.ndarray, attributes: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Attributes of the covered pixels.
+    """Interpolate vertex attributes at the covered pixels.
 
     Args:
         index: int32 [S, S] from ``paint_index``.
@@ -40,7 +40,7 @@ def interpolate(
         attributes: float32 [V, C].
 
     Returns:
-        The covered pixels as flat indices [P], and float32 [P, C].
+        Flat indices [P] of the covered pixels, and their attributes float32 [P, C].
     """
     covered = np.flatnonzero(index >= 0)
     owner = index.reshape(-1)[covered]
@@ -66,12 +66,12 @@ def _compact(owner: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
 def _planes(
     points_xy: np.ndarray, triangles: np.ndarray, attributes: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Each attribute as a plane over the picture: float32 [T, C] slopes in x, slopes in y, values at (0, 0)."""
+    """Each attribute as a plane over the image: float32 [T, C] slopes in x, slopes in y, values at (0, 0)."""
     corner = points_xy.astype(np.float32)[triangles]
     value = attributes[triangles]
     edge_1, edge_2 = corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]
     area = edge_1[:, 0] * edge_2[:, 1] - edge_1[:, 1] * edge_2[:, 0]
-    # A sliver has no slope that is worth keeping.
+    # The slopes of a sliver are meaningless.
     inverse = np.where(np.abs(area) > 0.05, 1 / np.where(area == 0, 1, area), 0)[:, None]
     rise_1, rise_2 = value[:, 1] - value[:, 0], value[:, 2] - value[:, 0]
     slope_x = (rise_1 * edge_2[:, 1:] - rise_2 * edge_1[:, 1:]) * inverse
@@ -93,7 +93,7 @@ class VertexNormals:
         self._count = count
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
-        """Unit normals float32 [V, 3] of points [V, 3]; zero where no triangle touches a vertex."""
+        """Unit normals float32 [V, 3] of points [V, 3]; zero for vertices without a triangle."""
         a, b, c = (points[self._triangles[:, i]] for i in range(3))
         faces = np.cross(b - a, c - a)
         normals = np.zeros((self._count, 3), np.float32)

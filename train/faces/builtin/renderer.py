@@ -1,8 +1,8 @@
-"""The built-in renderer: our own low-poly head, drawn with numpy and OpenCV alone.
+"""The built-in renderer: our own low-poly head, drawn with only numpy and OpenCV.
 
-It needs no graphics driver and no torch, so that synthetic faces work wherever the runtime does. Triangles are painted
-into an index at one and a half times the crop's resolution; texture, light and creases are then looked up once a
-pixel, so that shading is smooth though the mesh is coarse.
+It needs no graphics driver and no torch, so synthetic faces work wherever the runtime does. Triangles are rasterized
+into an index buffer at 1.5 times the crop's resolution; texture, light and creases are then looked up per pixel, so
+shading is smooth although the mesh is coarse.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _PART_LIGHT = {
 
 @dataclass(frozen=True)
 class _View:
-    """A posed head in front of the camera: points float32 [V, 3] after rotation, and their pixels [V, 2]."""
+    """A posed head in front of the camera: rotated points and normals float32 [V, 3], and their pixels [V, 2]."""
 
     points: np.ndarray
     normals: np.ndarray
@@ -77,7 +77,7 @@ class BuiltinRenderer:
         return Rendered(camera.expose(small, scene, rng), landmarks, visible)
 
     def close(self) -> None:
-        """Nothing is held outside this process's memory."""
+        """Do nothing: the renderer holds no graphics resources."""
 
     def _complexion_of(self, seed: int, heldout: bool) -> Complexion:
         key = (seed, heldout)
@@ -149,23 +149,23 @@ class BuiltinRenderer:
         points[rows] = base * (wide, 1, 1) + outward * lift[:, None]
 
     def _visible(self, view: _View, complexion: Complexion, size_px: int) -> tuple[np.ndarray, np.ndarray]:
-        """The triangles worn by this subject, and which of them to paint in which order."""
+        """All triangles, and the indices of the visible ones in painting order."""
         triangles = self._mesh.triangles
         corners = view.pixels[triangles]
         edge_1, edge_2 = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-        chosen = edge_1[:, 0] * edge_2[:, 1] < edge_1[:, 1] * edge_2[:, 0]
+        is_visible = edge_1[:, 0] * edge_2[:, 1] < edge_1[:, 1] * edge_2[:, 0]
         low, high = corners.min(axis=1), corners.max(axis=1)
-        chosen &= (high > -1).all(axis=1) & (low < size_px).all(axis=1)
+        is_visible &= (high > -1).all(axis=1) & (low < size_px).all(axis=1)
         first = triangles[:, 0]
         for name in self._unworn(view, complexion):
             rows = self._mesh.groups[name]
-            chosen &= (first < rows[0]) | (first > rows[-1])
-        shown = np.flatnonzero(chosen)
+            is_visible &= (first < rows[0]) | (first > rows[-1])
+        shown = np.flatnonzero(is_visible)
         depth = view.points[:, 2][triangles[shown]].sum(axis=1)
         return triangles, shown[np.lexsort((depth, self._mesh.layer[shown]))]
 
     def _unworn(self, view: _View, complexion: Complexion) -> list[str]:
-        """Parts of the mesh that this picture does not show."""
+        """Parts of the mesh that this image does not show."""
         hidden = ["ear"] if complexion.hair == "long" else ["curtain"]
         if complexion.hair == "none":
             hidden.append("hair")
@@ -197,7 +197,7 @@ class BuiltinRenderer:
         return picture
 
     def _light(self, view: _View, complexion: Complexion, scene: camera.Surroundings) -> tuple[np.ndarray, np.ndarray]:
-        """Light on each vertex float32 [V, 3] as a factor of its colour, and its highlight [V] added on top."""
+        """Light per vertex, float32 [V, 3], that multiplies the colour, and the specular highlight [V] added to it."""
         normals = view.normals
         up = (0.5 + 0.5 * normals[:, 1:2]) * self._part_light[:, None]
         total = scene.ambient_sky * up + scene.ambient_ground * (self._part_light[:, None] - up)
@@ -257,7 +257,7 @@ class BuiltinRenderer:
 
 
 def rotation(yaw_deg: float, pitch_deg: float, roll_deg: float) -> np.ndarray:
-    """Head rotation float32 [3, 3]: yaw to the subject's left, pitch up, roll to the subject's left; roll last."""
+    """Head rotation float32 [3, 3]: yaw and roll to the subject's left, pitch up; roll is applied last."""
     yaw, pitch, roll = np.deg2rad([yaw_deg, pitch_deg, roll_deg])
     cy, sy, cp, sp, cr, sr = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll)
     about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
@@ -268,7 +268,7 @@ def rotation(yaw_deg: float, pitch_deg: float, roll_deg: float) -> np.ndarray:
 
 def _sample(image: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Bilinear samples of an image at float32 [1, P] pixels: [P] or [P, C]."""
-    width = 16384  # cv2.remap takes pictures of at most 32767 pixels a side
+    width = 16384  # cv2.remap takes images of at most 32767 pixels per side
     count = u.shape[1]
     rows = -(-count // width)
     grid = np.zeros((2, rows * width), np.float32)

@@ -1,8 +1,8 @@
-"""How the built-in head varies: its identities, and a shape for each action unit.
+"""How the built-in head varies: identity shapes, and one shape per action unit.
 
-Shapes are displacements at FACS intensity 5, in units of the distance between the pupils, made by hand after the
-descriptions in the FACS manual's tables (Ekman, Friesen and Hager, 2002): which skin moves, where to, and what it
-covers or uncovers. Each is split into the subject's right and left half.
+Shapes are displacements at FACS intensity 5, in interpupillary distances, modelled by hand after the descriptions in
+the FACS manual (Ekman, Friesen and Hager, 2002): which skin moves, where to, and what it covers or uncovers. Each is
+split into the subject's right and left half.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Push = tuple[tuple[float, float], tuple[float, float], tuple[float, float, float
 
 
 class _Canvas:
-    """Masks over the head's vertices, and Gaussian pushes on them. Pushes are mirrored: x is away from the middle."""
+    """Masks over the head's vertices, and Gaussian pushes, which are mirrored: x points away from the midline."""
 
     def __init__(self, mesh: Mesh) -> None:
         self.mesh = mesh
@@ -35,7 +35,7 @@ class _Canvas:
         self.above_eye = self.skin - self.below_eye
 
     def push(self, pushes: list[Push], mask: np.ndarray | None = None) -> np.ndarray:
-        """Sum of pushes (centre, size, displacement) under a mask (the skin): float64 [V, 3]."""
+        """Sum of pushes (centre, size, displacement) within a mask, by default the skin: float64 [V, 3]."""
         total = np.zeros_like(self.rest)
         for centre, size, move in pushes:
             weight = blob(self.plane, centre, size) * (self.skin if mask is None else mask)
@@ -44,7 +44,7 @@ class _Canvas:
         return total
 
     def lids(self, upper: float, lower: float) -> np.ndarray:
-        """Move the lid margins down by these fractions of the opening, with the skin near them."""
+        """Lower the lid margins, and the skin near them, by these fractions of the eye opening."""
         moved = np.zeros_like(self.rest)
         across = np.clip(1 - ((self.plane[:, 0] - EYE_X) / 0.26) ** 2, 0, 1) ** 0.6
         height = self.rest[:, 1]
@@ -55,7 +55,7 @@ class _Canvas:
         return moved
 
     def lip_body(self, upper: bool) -> np.ndarray:
-        """1 on the red of one lip and fading around it."""
+        """Mask of one lip: 1 on the red of the lip, fading out around it."""
         mask = self.above_mouth if upper else self.below_mouth
         across = np.clip(1 - (self.plane[:, 0] / (MOUTH_HALF * 1.03)) ** 2, 0, 1) ** 0.7
         away = np.abs(self.rest[:, 1] - MOUTH_Y)
@@ -63,7 +63,7 @@ class _Canvas:
 
 
 def _jaw(c: _Canvas, degrees: float) -> np.ndarray:
-    """Rotate the lower face about the jaw joints; lips part by what the upper one does not follow."""
+    """Rotate the lower face about the jaw joints; the upper lip stays, so the lips part."""
     pivot = np.array([0.0, -0.35, -0.95])
     angle = np.deg2rad(degrees)
     relative = c.rest - pivot
@@ -98,7 +98,7 @@ def _corner(x: float, y: float, z: float, size: tuple[float, float] = (0.17, 0.1
 
 
 def _lip_line(c: _Canvas, upper: float, lower: float) -> np.ndarray:
-    """Raise (or lower) each lip by so much, most in the middle."""
+    """Raise (or, if negative, lower) each lip, most in the middle."""
     moved = np.zeros_like(c.rest)
     moved[:, 1] = upper * c.lip_body(True) + lower * c.lip_body(False)
     return moved
@@ -205,7 +205,7 @@ SIDED = tuple(_SHAPES)
 
 @lru_cache(maxsize=1)
 def expression_basis() -> np.ndarray:
-    """Displacements float32 [2 * len(SIDED), V, 3]: the subject's right half of each shape, then the left one."""
+    """Displacements float32 [2 * len(SIDED), V, 3]: for each shape, the subject's right half, then the left half."""
     mesh = head()
     canvas = _Canvas(mesh)
     shapes = np.stack([make(canvas) for make in _SHAPES.values()])
@@ -256,7 +256,7 @@ def identity_basis() -> np.ndarray:
 
 
 def close_gaps(points: np.ndarray) -> None:
-    """Where a lid or lip has moved past its partner, put both on the line between them. In place, float [V, 3]."""
+    """Where a lid or lip has passed its counterpart, move both to the height midway between. In place, float [V, 3]."""
     groups = head().groups
     for name in ("lid_r", "lid_l", "lip_inner"):
         upper, lower = groups[name]
@@ -267,7 +267,7 @@ def close_gaps(points: np.ndarray) -> None:
 
 
 def weights(au: dict[str, tuple[float, float]], blink: float) -> np.ndarray:
-    """Coefficients of ``expression_basis`` for intensities 0..5 as (right, left) and a blink 0..1."""
+    """Coefficients of ``expression_basis`` for AU intensities 0..5 as (right, left) and a blink 0..1."""
     pairs = np.zeros((len(SIDED), 2), np.float32)
     for name, sides in au.items():
         if name in SIDED:

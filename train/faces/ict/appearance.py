@@ -1,9 +1,9 @@
-"""Everything about a picture that is not geometry, drawn from the seeds of a FrameSpec.
+"""Everything about an image that is not geometry, drawn from the seeds of a FrameSpec.
 
-``look_seed`` settles what a subject keeps, ``scene_seed`` what a session keeps, ``frame_seed`` what changes from image
-to image. The domain ``heldout`` draws from ranges that ``train`` leaves out: skin of a middle tone, dyed hair, light
-frames of glasses, striped backgrounds, light from far to the side or below, a camera closer than an arm's length,
-stronger compression.
+``look_seed`` determines what a subject keeps, ``scene_seed`` what a session keeps, and ``frame_seed`` what changes from
+image to image. The domain ``heldout`` uses ranges that ``train`` leaves out: medium skin tones, dyed hair, light
+spectacle frames, striped backgrounds, light from far to the side or from below, a camera closer than an arm's length,
+and stronger compression.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from edgeau.runtime.errors import InputError
 from edgeau.train.faces.base import DOMAINS
 
-# sRGB of human skin from light to dark, by eye along published tone scales.
+# sRGB of human skin from light to dark, picked by eye along published tone scales.
 SKIN_SRGB = np.array(
     [(243, 212, 196), (232, 192, 171), (219, 175, 152), (198, 152, 127), (159, 116, 95), (120, 85, 69), (86, 62, 52)]
 )  # fmt: skip
@@ -29,7 +29,7 @@ _HAND_CHANCE = 0.06
 
 @dataclass(frozen=True)
 class Look:
-    """A subject's appearance. Colours are linear RGB 0..1; amounts and the tone of skin, light to dark, are 0..1."""
+    """A subject's appearance. Colours are linear RGB 0..1; amounts and ``tone`` (light to dark) are 0..1."""
 
     seed: int
     tone: float
@@ -61,7 +61,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Scene:
-    """A session's light and camera. Directions point from the face to the light, in the camera's frame."""
+    """A session's light and camera. Directions point from the face to the light, in the camera frame."""
 
     seed: int
     key_direction: np.ndarray
@@ -85,7 +85,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Shot:
-    """What differs between two images of a session. Jitter is in eye distances, as a detector makes it."""
+    """What differs between two images of a session. Jitter imitates a detector's, in eye distances."""
 
     seed: int
     exposure: float
@@ -101,10 +101,10 @@ class Shot:
 
 
 def linear(srgb: np.ndarray) -> np.ndarray:
-    """Linear RGB 0..1 of sRGB 0..255 (IEC 61966-2-1)."""
+    """Convert sRGB 0..255 to linear RGB 0..1 (IEC 61966-2-1)."""
     value = np.asarray(srgb, np.float64) / 255
-    found: np.ndarray = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
-    return found
+    converted: np.ndarray = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+    return converted
 
 
 def _along(palette: np.ndarray, position: float) -> np.ndarray:
@@ -121,7 +121,7 @@ def _generator(kind: int, seed: int, domain: str) -> np.random.Generator:
 
 
 def draw_look(seed: int, domain: str) -> Look:
-    """A subject. Raises InputError for an unknown domain."""
+    """Draw a subject's appearance. Raises InputError for an unknown domain."""
     rng = _generator(1, seed, domain)
     low, high = _HELDOUT_TONE
     tone = rng.uniform(low, high) if domain == "heldout" else rng.uniform(0, 1 - (high - low))
@@ -137,7 +137,7 @@ def draw_look(seed: int, domain: str) -> Look:
     if domain == "heldout" and rng.random() < 0.5:
         hair = rng.uniform(30, 220, 3)  # dyed
     brow = hair * rng.uniform(0.6, 1.0)
-    brow = brow + rng.uniform(0.0, 0.5) * np.maximum(srgb - brow, 0)  # thin brows let the skin through
+    brow = brow + rng.uniform(0.0, 0.5) * np.maximum(srgb - brow, 0)  # skin shows through thin brows
     rims = rng.uniform(120, 230, 3) if domain == "heldout" else rng.uniform([10, 10, 10], [70, 55, 50])
     painted = (not masculine) and rng.random() < 0.35
     natural = _along(SKIN_SRGB, tone) * [0.86, 0.66, 0.66] + [4, 0, 2]
@@ -175,7 +175,7 @@ def draw_look(seed: int, domain: str) -> Look:
 
 
 def draw_scene(seed: int, domain: str) -> Scene:
-    """A session. Raises InputError for an unknown domain."""
+    """Draw a session's light and camera. Raises InputError for an unknown domain."""
     rng = _generator(2, seed, domain)
     heldout = domain == "heldout"
     azimuth = np.radians(rng.choice([-1, 1]) * (rng.uniform(58, 80) if heldout else abs(rng.normal(0, 30)) % 55))
@@ -183,7 +183,7 @@ def draw_scene(seed: int, domain: str) -> Scene:
     hardness = rng.uniform(0.15, 1.0) ** 1.2
     key = _tint(rng, 0.06) * (0.5 + 1.5 * hardness)
     fill_azimuth = -azimuth + rng.normal(0, 0.5)
-    # Cameras set their exposure by what they see: mostly right, sometimes off.
+    # Automatic exposure is mostly right and sometimes off.
     return Scene(
         seed=seed,
         key_direction=_direction(azimuth, elevation),
@@ -207,7 +207,7 @@ def draw_scene(seed: int, domain: str) -> Scene:
 
 
 def draw_shot(seed: int, scene: Scene, domain: str) -> Shot:
-    """One image of a session. Raises InputError for an unknown domain."""
+    """Draw what is specific to one image of a session. Raises InputError for an unknown domain."""
     rng = _generator(3, seed, domain)
     moving = rng.random() < 0.12
     angle = rng.uniform(0, np.pi)
@@ -234,6 +234,6 @@ def _direction(azimuth: float, elevation: float) -> np.ndarray:
 
 
 def _tint(rng: np.random.Generator, spread: float) -> np.ndarray:
-    """White made warmer or cooler along the daylight curve, with a trace of green or magenta."""
+    """White, slightly warmer or cooler, with a trace of green or magenta."""
     warm, green = rng.normal(0, spread), rng.normal(0, spread / 5)
     return np.array([1 + warm, 1 + green, 1 - 1.3 * warm])

@@ -1,33 +1,33 @@
-"""Fewer triangles for the same face: half-edge collapses by quadric error, so that every kept vertex is an old one.
+"""Mesh decimation by half-edge collapses in order of quadric error; the vertices kept are a subset of the original.
 
-Because no vertex moves, texture coordinates, identity components and expression shapes of the kept vertices stay
-valid as they are. The error is that of Garland and Heckbert (SIGGRAPH 1997), summed over several poses, so that a
-crease which only an expression makes is kept too.
+Because no vertex moves, texture coordinates, identity components and expression shapes of the remaining vertices stay
+valid. The error is that of Garland and Heckbert (SIGGRAPH 1997), summed over several poses, so that creases that appear
+only in an expression are kept too.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-# Share of the candidate collapses tried in one round, as long as some of it can be done; the rest is costed again.
+# Fraction of candidate collapses tried per round before costs are updated, cheapest first; doubled if none is possible.
 _CHEAPEST = 0.15
-_LARGEST_TURN = 0.2  # cosine: a triangle's normal may not turn further in one collapse
+_LARGEST_TURN = 0.2  # cosine; a triangle's normal may not turn further in one collapse
 
 
 def decimate(
     poses: np.ndarray, triangles: np.ndarray, target: int, importance: np.ndarray, locked: np.ndarray
 ) -> np.ndarray:
-    """Collapse edges until about ``target`` triangles are left.
+    """Collapse edges until about ``target`` triangles remain.
 
     Args:
-        poses: float [P, V, 3], the vertices in each pose; the first decides which triangles would turn over.
+        poses: float [P, V, 3], the vertices in each pose; the first is used to detect flipped triangles.
         triangles: int [T, 3].
-        target: triangles wanted.
-        importance: float [V], factor on the error of moving a vertex away.
-        locked: bool [V], vertices that must stay. Vertices on an open border stay too.
+        target: number of triangles to keep.
+        importance: float [V], factor on the error of removing a vertex.
+        locked: bool [V], vertices to keep. Vertices on an open border are kept too.
 
     Returns:
-        int32 [T', 3]: triangles over the same vertex numbers, with T' near ``target``.
+        int32 [T', 3]: triangles over the same vertex indices, with T' near ``target``.
     """
     triangles = np.asarray(triangles, np.int64)
     quadrics = _quadrics(poses, triangles) * importance[None, :, None, None]
@@ -52,10 +52,10 @@ def decimate(
 
 
 def _quadrics(poses: np.ndarray, triangles: np.ndarray) -> np.ndarray:
-    """[P, V, 4, 4]: sum over a vertex's triangles of area times the squared distance to their plane."""
+    """[P, V, 4, 4]: sum, over a vertex's triangles, of the area times the squared distance to the plane."""
     count = poses.shape[1]
-    found = np.zeros((len(poses), count, 4, 4))
-    for pose, total in zip(poses, found, strict=True):
+    quadrics = np.zeros((len(poses), count, 4, 4))
+    for pose, total in zip(poses, quadrics, strict=True):
         a, b, c = (pose[triangles[:, k]] for k in range(3))
         normal = np.cross(b - a, c - a)
         area = np.linalg.norm(normal, axis=1, keepdims=True)
@@ -64,11 +64,11 @@ def _quadrics(poses: np.ndarray, triangles: np.ndarray) -> np.ndarray:
         outer = plane[:, :, None] * plane[:, None, :] * area[:, :, None]
         for k in range(3):
             np.add.at(total, triangles[:, k], outer)
-    return found
+    return quadrics
 
 
 def _edges(triangles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Undirected edges [E, 2] and in how many triangles each is."""
+    """Undirected edges [E, 2], and the number of triangles that share each."""
     pairs = np.sort(np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), axis=1)
     edges, uses = np.unique(pairs, axis=0, return_counts=True)
     return edges, uses
@@ -89,7 +89,7 @@ def _candidates(
     importance: np.ndarray,
     share: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Both directions of edges whose source may go, in order of error: that share which has the smallest."""
+    """The cheapest ``share`` of half-edges whose source may be removed, in order of error."""
     edges, _ = _edges(triangles)
     source, goal = np.concatenate([edges, edges[:, ::-1]]).T
     free = ~fixed[source]
@@ -99,13 +99,13 @@ def _candidates(
         point = np.concatenate([pose[goal], np.ones((len(goal), 1))], axis=1)
         cost += np.einsum("ei,eij,ej->e", point, quadric[source] + quadric[goal], point)
     length = np.linalg.norm(poses[0][source] - poses[0][goal], axis=1)
-    cost += 1e-4 * importance[source] * length**3  # on flat skin: short edges first, so that triangles stay even
+    cost += 1e-4 * importance[source] * length**3  # on flat skin, short edges first, so that triangles stay even
     order = np.argsort(cost)[: max(64, int(share * len(cost)))]
     return source[order], goal[order]
 
 
 def _independent(source: np.ndarray, goal: np.ndarray, triangles: np.ndarray, limit: int) -> np.ndarray:
-    """Of candidates in order of cost, those that do not share a neighbourhood with one taken before."""
+    """Indices of candidates, in order of cost, whose neighbourhoods do not overlap."""
     neighbours: dict[int, set[int]] = {}
     for a, b, c in triangles.tolist():
         for vertex, others in ((a, (b, c)), (b, (a, c)), (c, (a, b))):
@@ -114,7 +114,7 @@ def _independent(source: np.ndarray, goal: np.ndarray, triangles: np.ndarray, li
     taken = []
     for index, (s, g) in enumerate(zip(source.tolist(), goal.tolist(), strict=True)):
         around = neighbours[s]
-        # More than two common neighbours: the collapse would pinch the surface.
+        # With more than two common neighbours, the collapse would pinch the surface.
         if touched[s] or touched[g] or len(around & neighbours[g]) != 2:
             continue
         taken.append(index)
@@ -125,7 +125,7 @@ def _independent(source: np.ndarray, goal: np.ndarray, triangles: np.ndarray, li
 
 
 def _turns_over(points: np.ndarray, triangles: np.ndarray, source: np.ndarray, goal: np.ndarray) -> np.ndarray:
-    """bool [C]: collapses after which one of the source's remaining triangles would face elsewhere."""
+    """bool [C]: collapses that would turn one of the source's remaining triangles too far."""
     which = np.full(len(points), -1)
     which[source] = np.arange(len(source))
     owner = which[triangles]

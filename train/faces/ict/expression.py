@@ -1,4 +1,4 @@
-"""How the head's points move: expression shapes added up, and lips kept together."""
+"""Moves the head's vertices: sums expression shapes and keeps the lips together."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from .mesh import SKIN, FaceMesh
 from .shapes import dense_weights, extra_shapes, shape_weights
 
 _LIPS_TOUCH_CM = 0.03
-_PARTS_LIPS = ("AU16", "AU22", "AU25", "AU27")  # without these, whatever else moves, lips stay together
-_UPPER_LIP, _LOWER_LIP = [61, 62, 63], [67, 66, 65]  # inner landmarks, the pairs that face each other
+_PARTS_LIPS = ("AU16", "AU22", "AU25", "AU27")  # without any of these, the lips stay together whatever else moves
+_UPPER_LIP, _LOWER_LIP = [61, 62, 63], [67, 66, 65]  # inner-lip landmarks in opposing pairs
 
 
 class Expressions:
-    """The shapes of ICT-FaceKit and our own additions, over all vertices of a mesh."""
+    """The expression shapes of ICT-FaceKit and our own, over all vertices of a mesh."""
 
     def __init__(self, mesh: FaceMesh) -> None:
         extra = extra_shapes(mesh.neutral)
@@ -30,14 +30,14 @@ class Expressions:
     def posed(
         self, neutral: np.ndarray, au: Mapping[str, tuple[float, float]], blink: float, gaze_deg: tuple[float, float]
     ) -> np.ndarray:
-        """A neutral float32 [V, 3] with an expression; see FrameSpec for the arguments."""
+        """Apply an expression to a neutral head, float32 [V, 3]; see FrameSpec for the arguments."""
         points = neutral + self.displacement(shape_weights(au, blink, gaze_deg))
         if not any(max(au.get(name, (0.0, 0.0))) > 0 for name in _PARTS_LIPS):
             points = self.lips_closed(points)
         return points
 
     def displacement(self, weights: Mapping[str, float]) -> np.ndarray:
-        """float32 [V, 3], centimetres: what shapes of these weights add to any identity."""
+        """float32 [V, 3], centimetres: the sum of the weighted shapes, which applies to any identity."""
         from scipy.linalg.blas import saxpy
 
         dense = dense_weights(weights, self._columns)
@@ -47,7 +47,7 @@ class Expressions:
         return total.reshape(-1, 3)
 
     def lips_closed(self, points: np.ndarray) -> np.ndarray:
-        """The lower lip raised until it touches. Some identities and AU10 part lips, which would be AU25 unlabelled."""
+        """Raise the lower lip until the lips touch. Some identities and AU10 part them: AU25 without its label."""
         gap = points[self._upper_lip, 1] - points[self._lower_lip, 1]
         rise = self._close_lips[self._lower_lip, 1] - self._close_lips[self._upper_lip, 1]
         weight = max(float(np.max((gap - _LIPS_TOUCH_CM) / rise)), 0.0)

@@ -1,7 +1,7 @@
-"""The graphics side: a context without a window, the two passes, and depth seen from a direction.
+"""OpenGL: a windowless context, the two render passes, and shadow maps.
 
-moderngl (MIT) on EGL was chosen because it is kept, needs neither a display nor a GPU (Mesa's llvmpipe draws on the
-CPU) and uses a GPU where the driver offers one. pyrender is no longer kept, and nvdiffrast needs CUDA and a
+moderngl (MIT) on EGL was chosen because it is maintained, needs neither a display nor a GPU (Mesa's llvmpipe renders on
+the CPU) and uses a GPU if the driver offers one. pyrender is no longer maintained, and nvdiffrast needs CUDA and has a
 non-commercial licence.
 """
 
@@ -18,20 +18,20 @@ from edgeau.runtime.errors import InputError, MissingExtraError
 from . import shaders
 
 INSTALL = "apt-get install libegl1 libgl1-mesa-dri"
-# One vertex as the surface pass reads it: camera frame (cm), normal times ambient light, visibility of the key light,
-# strength of furrows.
+# Vertex format of the surface pass: position in the camera frame (cm), normal times ambient light, visibility of the
+# key light, strength of furrows.
 VERTEX = np.dtype([("position", "f4", 3), ("normal", "f4", 3), ("key_light", "f4"), ("wrinkle", "f4")])
 _UNITS = ("surface_map", "where_map", "albedo_map", "detail_map", "wrinkle_map", "background_map")
 
 
 def open_context() -> Any:
-    """A moderngl context on EGL.
+    """Create a moderngl context on EGL.
 
     Raises:
         MissingExtraError: moderngl is not installed.
         InputError: no EGL or no driver on this machine; the message names the packages to install.
     """
-    # Draw in the calling thread: worker processes share the machine, and handing small pictures over costs a tenth.
+    # Render in the calling thread: worker processes share the machine, and threads cost a tenth on small images.
     os.environ.setdefault("LP_NUM_THREADS", "0")
     try:
         import moderngl
@@ -47,10 +47,10 @@ def open_context() -> Any:
 
 
 class Canvas:
-    """Draws one mesh in crops of one size.
+    """Draws one mesh at one image size.
 
     Args:
-        size_px: side of what is drawn; larger than the crop, which is averaged down from it.
+        size_px: side of the rendered image, which is larger than the crop and is averaged down to it.
         triangles: int32 [T, 3] of the surface.
         place: float32 [V, 2], texture coordinates with twice the part added to x.
     """
@@ -91,10 +91,10 @@ class Canvas:
     def texture(self, image: np.ndarray) -> Any:
         """uint8 [H, W, 3 or 4] as a texture with bilinear sampling; the first row is at coordinate 0."""
         height, width, channels = image.shape
-        made = self._context.texture((width, height), channels, np.ascontiguousarray(image).tobytes(), alignment=1)
-        made.filter = (self._gl.LINEAR, self._gl.LINEAR)
-        made.repeat_x = made.repeat_y = False
-        return made
+        texture = self._context.texture((width, height), channels, np.ascontiguousarray(image).tobytes(), alignment=1)
+        texture.filter = (self._gl.LINEAR, self._gl.LINEAR)
+        texture.repeat_x = texture.repeat_y = False
+        return texture
 
     def draw(
         self,
@@ -106,17 +106,18 @@ class Canvas:
         triangle_count: int,
         inner: Sequence[np.ndarray],
     ) -> np.ndarray:
-        """One picture.
+        """Draw one image.
 
         Args:
-            vertices: VERTEX [V], or fewer from the first.
+            vertices: VERTEX [V], or only the first ones.
             projection: float [4, 4], camera frame to clip coordinates.
-            textures: by the shader's names, except what the first pass makes.
-            uniforms: floats, vectors and matrices by the shader's names.
-            strands: float32 [N, 7] of position and display RGB with opacity, and int32 [M, 3] triangles over
-                them, drawn in that order over the lit picture.
-            triangle_count: how many of the surface's triangles to draw, from the first.
-            inner: sets of points float [N, 3] in the camera frame: other parts than skin show between them alone.
+            textures: by the shaders' names, except those that the first pass writes.
+            uniforms: floats, vectors and matrices by the shaders' names.
+            strands: float32 [N, 7] of position and display RGB with opacity, and their triangles int32 [M, 3], drawn in
+                that order over the lit image.
+            triangle_count: how many of the surface's triangles to draw, starting with the first.
+            inner: sets of points float [N, 3] in the camera frame; parts other than skin are drawn only in their
+                bounding boxes.
 
         Returns:
             uint8 [size_px, size_px, 3], RGB, top row first.
@@ -136,13 +137,13 @@ class Canvas:
         return pixels.reshape(self.size_px, self.size_px, 3)
 
     def draw_surface(self, triangle_count: int) -> None:
-        """The first pass, of the vertices written last."""
+        """Run the first pass on the vertices written last."""
         gl, context = self._gl, self._context
         self._first.use()
         self._first.clear(0.0, 0.0, 0.0, 0.0, depth=1.0)
         context.disable(gl.BLEND)
         context.enable(gl.DEPTH_TEST | gl.CULL_FACE)
-        context.front_face = "cw"  # the picture is drawn upside down, so that it is read top row first
+        context.front_face = "cw"  # the image is drawn upside down, so that it is read back top row first
         self._mesh.render(vertices=3 * triangle_count)
 
     def _light(self, inner_boxes: Sequence[tuple[int, int, int, int]]) -> None:
@@ -152,7 +153,7 @@ class Canvas:
         context.disable(gl.CULL_FACE)
         context.depth_func = "=="
         self._background.render(gl.TRIANGLES, vertices=3)
-        context.depth_func = ">"  # nearer than the screen's triangle: on the head
+        context.depth_func = ">"  # nearer than the full-screen triangle: on the head
         self._skin.render(gl.TRIANGLES, vertices=3)
         for box in inner_boxes:
             target.scissor = box
@@ -173,19 +174,19 @@ class Canvas:
         self._strand_array.render(vertices=triangles.size)
 
     def depth(self) -> np.ndarray:
-        """float32 [size_px, size_px], 0 near to 1 far, of the last picture; top row first."""
+        """float32 [size_px, size_px], 0 (near) to 1 (far), of the last image; top row first."""
         data = np.frombuffer(self._first.read(components=1, attachment=-1, dtype="f4"), np.float32)
         return data.reshape(self.size_px, self.size_px)
 
 
 class _Growing:
-    """A buffer that is made anew where what is to be written does not fit."""
+    """A buffer that is reallocated when the data does not fit."""
 
     def __init__(self, context: Any) -> None:
         self._context, self.buffer = context, context.buffer(reserve=4)
 
     def write(self, values: np.ndarray) -> bool:
-        """Whether the buffer is another one now."""
+        """Write the values; return whether the buffer was reallocated."""
         grows = values.nbytes > self.buffer.size
         if grows:
             self.buffer.release()
@@ -195,7 +196,7 @@ class _Growing:
 
 
 def _box(points: np.ndarray, projection: np.ndarray, size_px: int) -> tuple[int, int, int, int]:
-    """Left, bottom, width, height in pixels around points [N, 3], within the picture."""
+    """Bounding box (left, bottom, width, height) of points [N, 3] in pixels, clipped to the image."""
     clip = points @ projection[[0, 1, 3], :3].T + projection[[0, 1, 3], 3]
     places = np.clip((clip[:, :2] / clip[:, 2:] * 0.5 + 0.5) * size_px, 0, size_px)
     low, high = places.min(axis=0).astype(int), np.ceil(places.max(axis=0)).astype(int)
@@ -205,13 +206,16 @@ def _box(points: np.ndarray, projection: np.ndarray, size_px: int) -> tuple[int,
 def visibility(
     context: Any, points: np.ndarray, triangles: np.ndarray, directions: np.ndarray, *, size_px: int = 192
 ) -> np.ndarray:
-    """How much of each vertex light from each direction reaches.
+    """Compute how much light from each direction reaches each vertex, with one shadow map per direction.
 
     Args:
-        points: float [V, 3]; triangles: int [T, 3]; directions: float [D, 3], unit, towards the light.
+        points: float [V, 3].
+        triangles: int [T, 3].
+        directions: float [D, 3], unit vectors towards the light.
+        size_px: side of the shadow map.
 
     Returns:
-        float32 [D, V], 0 in shadow to 1 in light, softened over a few texels.
+        float32 [D, V], 0 (in shadow) to 1 (lit), softened over a few texels.
     """
     import cv2
     import moderngl
@@ -221,8 +225,8 @@ def visibility(
     mesh = context.vertex_array(program, [(buffer, "3f", "position")], context.buffer(triangles.astype("i4").tobytes()))
     target = context.framebuffer([], context.depth_renderbuffer((size_px, size_px)))
     centre, radius = points.mean(axis=0), float(np.linalg.norm(points - points.mean(axis=0), axis=1).max())
-    found = np.zeros((len(directions), len(points)), np.float32)
-    for row, direction in zip(found, directions, strict=True):
+    visible = np.zeros((len(directions), len(points)), np.float32)
+    for row, direction in zip(visible, directions, strict=True):
         frame = _frame(direction) / radius
         projection = np.eye(4)
         projection[:3, :3] = frame * [[1], [1], [-1]]
@@ -242,13 +246,13 @@ def visibility(
             for dy in (-1.2, 0.0, 1.2):
                 seen = cv2.remap(depth, pixel[:, :1] + dx, pixel[:, 1:] + dy, cv2.INTER_NEAREST)[:, 0]
                 row += (own < seen + 0.25 / radius) / 9
-    for made in (mesh, buffer, target, program):
-        made.release()
-    return found
+    for resource in (mesh, buffer, target, program):
+        resource.release()
+    return visible
 
 
 def _frame(direction: np.ndarray) -> np.ndarray:
-    """Rotation [3, 3] whose last row is the direction."""
+    """Rotation matrix [3, 3] whose last row is the direction."""
     side = np.cross([0.0, 1.0, 0.0] if abs(direction[1]) < 0.9 else [1.0, 0.0, 0.0], direction)
     side /= np.linalg.norm(side)
     return np.stack([side, np.cross(direction, side), direction])

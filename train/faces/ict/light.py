@@ -1,4 +1,4 @@
-"""Light on the head: what reaches each vertex, baked once per mesh, and how a session's light is exposed."""
+"""Light on the head: visibility per vertex, baked once per mesh, and exposure of the session's light."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _UPPER_LIDS = [[37, 38], [43, 44]]  # landmarks on the upper lid of each eye, th
 
 
 class BakedLight:
-    """Visibility of light from all around, for each vertex of a mesh at rest.
+    """Baked visibility of light from all directions, for each vertex of a mesh at rest.
 
     Args:
         eyes: the vertices of each eye, the subject's right first.
@@ -38,7 +38,7 @@ class BakedLight:
 
         Args:
             points: float32 [N, 3], the first N vertices in the head's frame.
-            folded: float32 [outside], how much more concave the skin is there than at rest, which darkens it.
+            folded: float32 [outside], how much more concave the skin is than at rest, which darkens it.
         """
         light = self._ambient[: len(points)].copy()
         light[: self._outside] *= np.exp(-np.clip(folded * 1.6, -0.2, 1.0))
@@ -47,7 +47,7 @@ class BakedLight:
         return np.clip(light, 0.05, 1.0)
 
     def directional(self, direction: np.ndarray, count: int) -> np.ndarray:
-        """float32 [count]: visibility of a light in a direction of the head's frame, between those baked."""
+        """float32 [count]: visibility of a light from a direction in the head's frame, interpolated."""
         weight = np.exp(25.0 * (self._directions @ direction - 1))
         near = np.argpartition(weight, -_NEAREST_DIRECTIONS)[-_NEAREST_DIRECTIONS:]
         share = (weight[near] / weight[near].sum()).astype(np.float32)
@@ -58,7 +58,7 @@ class BakedLight:
 
 
 def _light_on_eye(points: np.ndarray, lid_xy: np.ndarray) -> np.ndarray:
-    """The upper lid's shadow over an eye, which is darker towards its corners."""
+    """Light on an eye in the shadow of its upper lid, darker towards the corners."""
     x, y = lid_xy
     below, inner = y - points[:, 1], np.abs(points[:, 0] - x) / 1.5
     shaded: np.ndarray = np.clip(0.10 + 0.9 * below, 0.1, 0.8) * np.clip(1.1 - 0.4 * inner**2, 0.3, 1)
@@ -66,7 +66,7 @@ def _light_on_eye(points: np.ndarray, lid_xy: np.ndarray) -> np.ndarray:
 
 
 def _light_in_mouth(mesh: FaceMesh) -> np.ndarray:
-    """float32 [vertices from TEETH on]: gums near the teeth are lit like them, the tongue behind less."""
+    """float32 [vertices from TEETH on]: gums near the teeth are lit like the teeth, the tongue behind them less."""
     from scipy.spatial import cKDTree
 
     inside = mesh.neutral[mesh.part >= TEETH]
@@ -76,23 +76,23 @@ def _light_in_mouth(mesh: FaceMesh) -> np.ndarray:
 
 
 def exposure_gain(scene: Scene, shot: Shot, look: Look) -> np.ndarray:
-    """float64 [3]: what a camera's meter and white balance multiply linear RGB by."""
+    """float64 [3]: factors on linear RGB from automatic exposure and white balance."""
     brightness = float(
         np.mean(scene.key_colour * 0.6 + scene.fill_colour * 0.5 + scene.sky_colour * 0.7 + scene.ground_colour * 0.2)
     )
-    light = scene.key_colour * 0.6 + scene.sky_colour * 0.6  # what a white balance sees and mostly takes away
+    light = scene.key_colour * 0.6 + scene.sky_colour * 0.6  # the tint that white balance sees and mostly removes
     light = light / light.mean()
-    # A camera's meter looks at skin and background alike, so dark skin stays darker, but not by its full ratio.
+    # A light meter sees both skin and background, so dark skin stays darker, but by less than its full ratio.
     metered = 0.36 / (brightness * float(look.skin.mean()) ** 0.55 * 0.38**0.45)
     gain: np.ndarray = metered * scene.exposure * shot.exposure * scene.white_balance / light**0.7
     return gain
 
 
 def shader_values(scene: Scene, look: Look, gain: np.ndarray, rotation: np.ndarray, open_cm: float) -> dict[str, Any]:
-    """The shaders' uniforms by name; ``open_cm`` is how far the lips are apart."""
+    """The shaders' uniforms by name; ``open_cm`` is the distance between the lips."""
     halfway = scene.key_direction + np.array([0.0, 0.0, 1.0])
     return {
-        "head": rotation.T,  # GLSL stores matrices by column
+        "head": rotation.T,  # GLSL stores matrices in column order
         "key_direction": scene.key_direction, "key_colour": scene.key_colour,
         "fill_direction": scene.fill_direction, "fill_colour": scene.fill_colour,
         "sky_colour": scene.sky_colour, "ground_colour": scene.ground_colour,

@@ -1,8 +1,8 @@
-"""Reading ICT-FaceKit: the repacked arrays, or a checkout of its OBJ files.
+"""Reads ICT-FaceKit, from repacked arrays or from a checkout of its OBJ files.
 
 git clone https://github.com/ICT-VGL/ICT-FaceKit     # MIT licence, USC Institute for Creative Technologies
 edgeau synth --face ict --out DIR                    # with EDGEAU_ICT=ICT-FaceKit
-edgeau synth --face ICT-FaceKit --out DIR            # or by its path
+edgeau synth --face ICT-FaceKit --out DIR            # or with its path
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ _NPZ_KEYS = (
     "vertices", "quads", "uv", "uv_quads", "quad_material", "material_names",
     "identity_deltas", "expression_names", "expression_deltas", "landmarks68",
 )  # fmt: skip
-_MEND = "git clone https://github.com/ICT-VGL/ICT-FaceKit and give its path, or set EDGEAU_ICT to it"
+_HINT = "git clone https://github.com/ICT-VGL/ICT-FaceKit and pass its path, or set EDGEAU_ICT to it"
 
 
 @dataclass(frozen=True)
 class IctArrays:
-    """ICT-FaceKit as it is published.
+    """ICT-FaceKit as published.
 
     Attributes:
         vertices: float32 [V, 3], centimetres; x to the head's left, y up, z to the front.
-        quads, uv_quads: int32 [F, 4], -1 in the last place of a triangle; into ``vertices`` and ``uv``.
-        uv: float32 [U, 2], one unit square a material.
+        quads, uv_quads: int32 [F, 4], indices into ``vertices`` and ``uv``; the last is -1 for a triangle.
+        uv: float32 [U, 2], one unit square per material.
         materials: F material names.
         identity: float32 [60, V, 3], one standard deviation each.
         expressions: float32 [V, 3] by name, weight 0..1.
@@ -49,16 +49,16 @@ class IctArrays:
 
 
 def find(path: str | None = None) -> Path:
-    """Where ICT-FaceKit is: the path given, else the environment variable EDGEAU_ICT.
+    """Return the path of ICT-FaceKit: ``path`` or, by default, the environment variable EDGEAU_ICT.
 
     Raises:
-        InputError: neither names anything that exists.
+        InputError: neither is set, or the path does not exist.
     """
     text = path or os.environ.get("EDGEAU_ICT")
     if not text:
-        raise InputError("face model ict", got="no path to ICT-FaceKit", hint=_MEND)
+        raise InputError("face model ict", got="no path to ICT-FaceKit", hint=_HINT)
     if not Path(text).exists():
-        raise InputError(f"face model {text}", got="no such file or folder", expected="ICT-FaceKit", hint=_MEND)
+        raise InputError(f"face model {text}", got="no such file or folder", expected="ICT-FaceKit", hint=_HINT)
     return Path(text)
 
 
@@ -66,7 +66,7 @@ def load(path: Path) -> IctArrays:
     """Read an ``.npz`` with the published arrays, a folder that holds one, or a checkout of the repository.
 
     Raises:
-        InputError: nothing of the kind there, or incomplete.
+        InputError: nothing of the kind is there, or it is incomplete or unreadable.
     """
     if path.suffix == ".npz":
         return _load_npz(path)
@@ -80,7 +80,7 @@ def load(path: Path) -> IctArrays:
         f"face model {path}",
         got="no FaceXModel/generic_neutral_mesh.obj and no .npz",
         expected="ICT-FaceKit",
-        hint=_MEND,
+        hint=_HINT,
     )
 
 
@@ -112,7 +112,7 @@ def _load_checkout(model: Path) -> IctArrays:
         indices = json.loads((model / "vertex_indices.json").read_text(encoding="utf-8"))
         landmarks = np.array(indices["idx_to_landmark_verts"], np.int32)
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{model}/vertex_indices.json", got=f"unreadable ({error})", hint=_MEND) from error
+        raise InputError(f"{model}/vertex_indices.json", got=f"unreadable ({error})", hint=_HINT) from error
     if len(identity) == 0 or len(landmarks) != 68:
         raise InputError(f"face model {model}", got=f"{len(identity)} identity files, {len(landmarks)} landmarks")
     deltas = {name: _read_vertices(file) - vertices for name, file in shapes.items()}
@@ -160,6 +160,9 @@ def _read_obj(file: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarra
             uv_quads.append(([int(c[1]) - 1 for c in corners] + [-1])[:4])
             materials.append(material)
     return (
-        np.array(vertices, np.float32), np.array(uv, np.float32), np.array(quads, np.int32),
-        np.array(uv_quads, np.int32), np.array(materials),
-    )  # fmt: skip
+        np.array(vertices, np.float32),
+        np.array(uv, np.float32),
+        np.array(quads, np.int32),
+        np.array(uv_quads, np.int32),
+        np.array(materials),
+    )

@@ -1,4 +1,4 @@
-"""ICT-FaceKit made ready for drawing: fewer triangles, one array of vertices, shapes over those, and a cache of it."""
+"""Prepares ICT-FaceKit for rendering: decimated, with all parts and shapes over one vertex array, and cached."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgeau.runtime.files import atomic_path, sha256_file
 from .decimate import decimate
 from .load import IctArrays, find, load
 
-VERSION = 10  # of what is cached; raise it when anything below changes
+VERSION = 10  # of the cached mesh; increment it when anything below changes it
 SKIN, EYE, TEETH, GUMS, SOCKET = range(5)
 POSITION_MAP_PX = 256
 _POSES = (
@@ -26,25 +26,28 @@ _POSES = (
     "browDown_L+browDown_R+noseSneer_L+noseSneer_R",
     "eyeBlink_L+eyeBlink_R",
 )
-_TURNED_AWAY = -0.6  # z of a normal inside the mouth that no head turned by 35 degrees shows to the camera
-# Vertices of the published mesh: from here on the material of the head's back lines the mouth, then the eyes' sockets.
+_TURNED_AWAY = -0.6  # z of a normal inside the mouth that stays hidden while the head turns by up to 35 degrees
+# Vertices of the published mesh from which the material of the back of the head covers the inside of the mouth and the
+# eye sockets.
 _MOUTH_INSIDE, _EYE_INSIDE = 11248, 13294
 
 
 @dataclass(frozen=True)
 class FaceMesh:
-    """What drawing needs, over V vertices of which each belongs to one part.
+    """The mesh to render, over V vertices, each of which belongs to one part.
 
     Attributes:
         neutral: float32 [V, 3], centimetres; x to the head's left, y up, z to the front.
-        triangles: int32 [T, 3], outward counter-clockwise; part by part in their order.
+        triangles: int32 [T, 3], counter-clockwise from outside; in order of parts.
         part: uint8 [V], SKIN to SOCKET.
-        uv: float32 [V, 2]: on the skin texture coordinates (v upwards); on an eye x and y of the direction from its
-            centre while it looks ahead.
-        identity: float32 [60, V, 3]; ``shapes``: float32 [K, V, 3], named by ``shape_names``.
+        uv: float32 [V, 2]: on the skin, texture coordinates (v up); on an eye, x and y of the direction from its
+            centre while it looks straight ahead.
+        identity: float32 [60, V, 3].
+        shapes: float32 [K, V, 3], named by ``shape_names``.
         landmarks: int32 [68].
-        eye_centres: float32 [2, 3], the subject's right first; ``eye_radius_cm`` float32 [].
-        position_map: float32 [M, M, 3], the neutral position of each texel of the skin's texture, top row v = 1.
+        eye_centres: float32 [2, 3], the subject's right eye first.
+        eye_radius_cm: float32 [].
+        position_map: float32 [M, M, 3], the neutral position of each texel of the skin texture; v = 1 in the top row.
     """
 
     neutral: np.ndarray
@@ -61,10 +64,12 @@ class FaceMesh:
 
 
 def prepare(path: str | None = None) -> FaceMesh:
-    """The prepared mesh of the ICT-FaceKit at ``path``; a minute the first time, then from the user's cache.
+    """Return the prepared mesh of the ICT-FaceKit at ``path``.
+
+    Takes a minute the first time; after that, the mesh is read from the user's cache.
 
     Raises:
-        InputError: ICT-FaceKit is not there, or unreadable.
+        InputError: ICT-FaceKit is missing or unreadable.
     """
     source = find(path)
     cache = _cache_file(source)
@@ -76,9 +81,7 @@ def prepare(path: str | None = None) -> FaceMesh:
         with atomic_path(cache) as temporary, open(temporary, "wb") as stream:
             np.savez(stream, **{f.name: getattr(mesh, f.name) for f in fields(FaceMesh)})
     except OSError as error:
-        raise InputError(
-            f"cache {cache}", got=str(error), hint="set EDGEAU_CACHE to a folder that can be written"
-        ) from error
+        raise InputError(f"cache {cache}", got=str(error), hint="set EDGEAU_CACHE to a writable folder") from error
     return mesh
 
 
@@ -90,7 +93,7 @@ def _cache_file(source: Path) -> Path:
 
 
 def build(arrays: IctArrays) -> FaceMesh:
-    """Choose parts, decimate each, and gather every shape at the vertices that are left."""
+    """Split the mesh into parts, decimate each, and gather every shape at the remaining vertices."""
     missing = [name for pose in _POSES for name in pose.split("+") if name and name not in arrays.expressions]
     if missing:
         raise InputError("face model", got=f"no shapes {missing}", expected="those of ICT-FaceKit")
@@ -136,14 +139,14 @@ def _pose(arrays: IctArrays, text: str) -> np.ndarray:
 
 
 def _importance(arrays: IctArrays) -> np.ndarray:
-    """More triangles round lips, eyelids, brows and nostrils; few at the back and on the ears."""
+    """More triangles around lips, eyelids, brows and nostrils; few at the back of the head and on the ears."""
     points = arrays.vertices
 
     def near(indices: range, radius_cm: float) -> np.ndarray:
         distance = np.linalg.norm(points[:, None] - points[arrays.landmarks[list(indices)]][None], axis=2).min(axis=1)
         return np.exp(-((distance / radius_cm) ** 2))
 
-    wanted = (
+    weight = (
         1
         + 12 * near(range(48, 68), 0.9)
         + 12 * near(range(36, 48), 0.7)
@@ -151,7 +154,7 @@ def _importance(arrays: IctArrays) -> np.ndarray:
         + 4 * near(range(30, 36), 0.8)
     )
     unseen = (points[:, 2] < 4.5) | (points[:, 1] < -8.5)
-    factor: np.ndarray = np.where(unseen, 0.1, wanted)
+    factor: np.ndarray = np.where(unseen, 0.1, weight)
     return factor
 
 
@@ -175,8 +178,8 @@ def _parts(arrays: IctArrays, centres: np.ndarray) -> list[tuple[int, np.ndarray
 def _facing(corners: np.ndarray) -> np.ndarray:
     """float [T]: z of the unit normal of triangles [T, 3, 3]."""
     normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    found: np.ndarray = normal[:, 2] / np.maximum(np.linalg.norm(normal, axis=1), 1e-12)
-    return found
+    cosine: np.ndarray = normal[:, 2] / np.maximum(np.linalg.norm(normal, axis=1), 1e-12)
+    return cosine
 
 
 def _triangulate(quads: np.ndarray, materials: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -186,12 +189,12 @@ def _triangulate(quads: np.ndarray, materials: np.ndarray) -> tuple[np.ndarray, 
 
 
 def _eyes(arrays: IctArrays) -> tuple[np.ndarray, float]:
-    """Centres of the eyeballs and their radius, from a sphere fitted to each in the least-squares sense."""
+    """Centres of the eyeballs and their mean radius, from a least-squares sphere fitted to each."""
     centres, radii = [], []
     for name in ("M_ScleraRight", "M_ScleraLeft"):
         used = np.unique(arrays.quads[arrays.materials == name])
         points = arrays.vertices[used[used >= 0]].astype(np.float64)
-        points = points[points[:, 2] < np.percentile(points[:, 2], 60)]  # without the cornea, which bulges
+        points = points[points[:, 2] < np.percentile(points[:, 2], 60)]  # leave out the cornea, which bulges
         solution = np.linalg.lstsq(np.c_[2 * points, np.ones(len(points))], (points**2).sum(axis=1), rcond=None)[0]
         centres.append(solution[:3])
         radii.append(np.sqrt(solution[3] + solution[:3] @ solution[:3]))
@@ -208,7 +211,7 @@ def _texture_coordinates(
     vertex, coordinate = vertex[vertex >= 0], coordinate[coordinate >= 0]
     of_vertex = dict(zip(vertex.tolist(), coordinate.tolist(), strict=True))
     face_vertices = np.array(sorted(of_vertex))
-    # The back of the head has its own tile; it takes the colour of the nearest skin of the face.
+    # The back of the head has its own tile; it uses the colour of the nearest facial skin instead.
     _, nearest = cKDTree(arrays.vertices[face_vertices]).query(arrays.vertices[kept])
     uv = arrays.uv[[of_vertex[int(v)] for v in face_vertices[nearest]]].astype(np.float32)
     eyes = part == EYE
@@ -230,5 +233,5 @@ def _position_map(arrays: IctArrays) -> np.ndarray:
     texels = np.stack([u, v], axis=-1)
     inside = LinearNDInterpolator(known, values)(texels)
     outside = NearestNDInterpolator(known, values)(texels)
-    found: np.ndarray = np.where(np.isnan(inside), outside, inside).astype(np.float32)
-    return found
+    positions: np.ndarray = np.where(np.isnan(inside), outside, inside).astype(np.float32)
+    return positions

@@ -1,4 +1,4 @@
-"""What a camera and a file format do to a picture, and what stands behind the head."""
+"""Effects of the camera and of image compression, and the background behind the head."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BACKGROUND_PX = 64
 
 
 def develop(picture: np.ndarray, size_px: int, scene: Scene, shot: Shot) -> np.ndarray:
-    """Average down, blur, add noise, compress.
+    """Turn a rendered image into a photo: tone curve, downscaling, blur, colour, noise and JPEG.
 
     Args:
         picture: uint8 [S, S, 3], RGB, S at least ``size_px``.
@@ -46,9 +46,9 @@ def _tone_curve(scene: Scene) -> np.ndarray:
 
 
 def _saturating(saturation: float) -> np.ndarray:
-    """[3, 3]: RGB drawn towards or away from its luma (ITU-R BT.601)."""
-    found: np.ndarray = saturation * np.eye(3) + (1 - saturation) * np.array([[0.299, 0.587, 0.114]])
-    return found
+    """[3, 3]: matrix that moves RGB towards or away from its luma (ITU-R BT.601)."""
+    matrix: np.ndarray = saturation * np.eye(3) + (1 - saturation) * np.array([[0.299, 0.587, 0.114]])
+    return matrix
 
 
 def _motion_kernel(motion_px: tuple[float, float]) -> np.ndarray:
@@ -61,7 +61,7 @@ def _motion_kernel(motion_px: tuple[float, float]) -> np.ndarray:
 
 
 def _add_noise(image: np.ndarray, shot: Shot, grey: bool) -> np.ndarray:
-    """Sensor noise, from a bank drawn once: a window of it at a place of the frame's own."""
+    """Add sensor noise: a window, at a position that depends on the frame, of a bank drawn once."""
     height, width = image.shape[:2]
     rng = np.random.default_rng([4, shot.seed])
     bank = _noise_bank(2 * max(height, width))
@@ -73,14 +73,14 @@ def _add_noise(image: np.ndarray, shot: Shot, grey: bool) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def _noise_bank(size_px: int) -> np.ndarray:
-    """float32 [S, S, 3]: normal noise that is partly common to the three channels."""
+    """float32 [S, S, 3]: Gaussian noise, partly shared by the three channels."""
     rng = np.random.default_rng(4)
     common = rng.standard_normal((size_px, size_px, 1), np.float32)
     return 0.7 * common + 0.6 * rng.standard_normal((size_px, size_px, 3), np.float32)
 
 
 def background(scene: Scene) -> np.ndarray:
-    """uint8 [64, 64, 3]: the square root of linear RGB, as the shader reads it: walls, rooms, foliage, stripes."""
+    """uint8 [64, 64, 3]: a wall, room, foliage or stripes, as the square root of linear RGB for the shader."""
     rng = np.random.default_rng([5, scene.seed])
     size = BACKGROUND_PX
     base, other = (linear(_muted(rng)) for _ in range(2))
@@ -97,8 +97,8 @@ def background(scene: Scene) -> np.ndarray:
         image *= np.exp(0.35 * noise)[..., None]
     blur = rng.uniform(0.5, 3.0)
     image = cv2.GaussianBlur(image, (0, 0), blur) * rng.uniform(0.3, 1.3)
-    found: np.ndarray = (np.sqrt(np.clip(image, 0, 1)) * 255 + 0.5).astype(np.uint8)
-    return found
+    encoded: np.ndarray = (np.sqrt(np.clip(image, 0, 1)) * 255 + 0.5).astype(np.uint8)
+    return encoded
 
 
 def _muted(rng: np.random.Generator) -> np.ndarray:
@@ -107,7 +107,7 @@ def _muted(rng: np.random.Generator) -> np.ndarray:
 
 
 def _stripes(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Blinds, planks, shelves of books: bands of their own colours, across or upright."""
+    """Blinds, planks or bookshelves: horizontal or vertical bands of random colours."""
     bands = np.stack([linear(_muted(rng)) for _ in range(int(rng.integers(5, 20)))])
     row = bands[(np.arange(len(image)) * len(bands)) // len(image)]
     striped = np.broadcast_to(row, image.shape) if rng.random() < 0.5 else np.broadcast_to(row[:, None], image.shape)

@@ -1,4 +1,4 @@
-"""Pictures of ICT-FaceKit (MIT, USC Institute for Creative Technologies): identity, action units, pose, light, camera.
+"""Renders ICT-FaceKit (MIT, USC Institute for Creative Technologies): identity, action units, pose, light, camera.
 
 renderer = make("../ICT-FaceKit")        # a checkout, a folder with the repacked .npz, or the .npz
 rendered = renderer.render(spec, CropSpec())
@@ -27,20 +27,20 @@ from .subject import Subject, SubjectMaker
 from .surface import Surface
 from .view import Camera, detected, followed, head_rotation, jittered
 
-_OVERSAMPLING = 1.25  # 160 for 128 pixels: beyond it edges hardly improve and every pass costs more
-_PIVOT = np.array([0.0, 0.0, 3.0], np.float32)  # the head turns about its neck's top, roughly
-_VERGENCE_DEG = 2.5  # both eyes look at something a metre or so away
-_LIPS_PART_CM = 0.12  # from landmark 62 to 66; below it nothing inside the mouth shows
+_OVERSAMPLING = 1.25  # 160 for 128 pixels; beyond that, edges hardly improve and every pass costs more
+_PIVOT = np.array([0.0, 0.0, 3.0], np.float32)  # the head turns roughly about the top of the neck
+_VERGENCE_DEG = 2.5  # both eyes look at a point about a metre away
+_LIPS_PART_CM = 0.12  # between landmarks 62 and 66; below this, the inside of the mouth is not visible
 _HIDDEN_BEHIND_CM = 0.7
 _UPPER_LIP, _LOWER_LIP, _OUTER_LIPS = 62, 66, slice(48, 60)  # landmarks
 _LIDS = [[36, 37, 38, 39], [42, 43, 44, 45]]
 
 
 def make(path: str | None = None) -> Renderer:
-    """A renderer for the ICT-FaceKit at ``path``, else at the environment variable EDGEAU_ICT.
+    """Return a renderer for the ICT-FaceKit at ``path``, by default the path in the environment variable EDGEAU_ICT.
 
     Raises:
-        InputError: no ICT-FaceKit there, or no EGL on this machine.
+        InputError: no ICT-FaceKit at that path, or no EGL on this machine.
         MissingExtraError: moderngl is not installed.
     """
     return IctRenderer(prepare(path), open_context())
@@ -48,14 +48,15 @@ def make(path: str | None = None) -> Renderer:
 
 @dataclass(frozen=True)
 class _Pose:
-    """A subject's face in one picture: only the vertices that can be seen.
+    """A subject's face in one image, with only the vertices that can be seen.
 
     Attributes:
-        head: float32 [N, 3], points in the head's frame; ``normals`` the same.
+        head, normals: float32 [N, 3], points and normals in the head's frame.
         camera: float32 [N, 3], points in the camera's frame.
         rotation: float32 [3, 3], from the head's frame to the camera's.
-        open_cm: distance of the lips; ``inside`` whether what lies behind them is drawn.
-        triangle_count: how many of the mesh's triangles to draw.
+        open_cm: distance between the lips.
+        inside: whether the inside of the mouth is drawn.
+        triangle_count: how many of the mesh's triangles to draw, starting with the first.
     """
 
     head: np.ndarray
@@ -88,7 +89,7 @@ class IctRenderer:
         self._background: tuple[tuple[int, str], Any] | None = None
 
     def render(self, spec: FrameSpec, crop: CropSpec) -> Rendered:
-        """Draw one crop of ``crop.size_px`` squared. Raises InputError for an unknown domain."""
+        """Draw one square crop with sides of ``crop.size_px``. Raises InputError for an unknown domain."""
         scene = _scene(spec.scene_seed, spec.domain)
         shot = draw_shot(spec.frame_seed, scene, spec.domain)
         canvas = self._canvas(crop.size_px)
@@ -116,11 +117,11 @@ class IctRenderer:
 
     @property
     def triangle_count(self) -> int:
-        """Of the head, mouth open; hair and glasses come on top."""
+        """Number of triangles of the head with its mouth open, without hair and glasses."""
         return len(self._mesh.triangles)
 
     def draw_surface_only(self, crop: CropSpec) -> None:
-        """The last frame's first pass alone, for measuring what geometry costs."""
+        """Repeat only the first pass of the last frame, to measure the cost of geometry."""
         self._canvas(crop.size_px).draw_surface(self._outside[1])
         self._context.finish()
 
@@ -154,7 +155,7 @@ class IctRenderer:
         return self._background[1]
 
     def _pose(self, spec: FrameSpec, subject: Subject) -> _Pose:
-        """Expression, gaze and head pose; what a closed mouth hides is left out."""
+        """Apply expression, gaze and head pose; leaves out what a closed mouth hides."""
         points = self._expressions.posed(subject.neutral, spec.au, spec.blink, spec.gaze_deg)
         self._turn_eyes(points, subject, spec.gaze_deg)
         upper, lower = points[self._mesh.landmarks[[_UPPER_LIP, _LOWER_LIP]]]
@@ -182,14 +183,14 @@ class IctRenderer:
     def _crop_matrix(
         self, spec: FrameSpec, shot: Shot, crop: CropSpec, subject: Subject, pose: _Pose, camera: Camera
     ) -> np.ndarray:
-        """float [2, 3]: from the camera's image plane to crop pixels, by points as a detector would report them."""
+        """float [2, 3]: from the camera's image plane to crop pixels, from points as a detector would report them."""
         landmarks = self._mesh.landmarks
         five = followed(pose.head[landmarks], subject.neutral[landmarks])
         image_xy = camera.project((five - _PIVOT) @ pose.rotation.T)
         return jittered(crop_matrix(detected(image_xy, spec.yaw_deg, shot), crop), shot, crop.size_px)
 
     def _vertices(self, spec: FrameSpec, scene: Scene, subject: Subject, pose: _Pose) -> np.ndarray:
-        """What the surface pass reads: a structured array of VERTEX, [N]."""
+        """Input of the surface pass: a structured array of VERTEX, [N]."""
         count = len(pose.head)
         ambient = self._light.ambient(pose.head, self._surface.concavity(pose.head, pose.normals) - subject.concavity)
         vertices = np.empty(count, VERTEX)
@@ -200,7 +201,7 @@ class IctRenderer:
         return vertices
 
     def _inner_parts(self, pose: _Pose) -> list[np.ndarray]:
-        """Points around the eyes, and around the mouth while it is open."""
+        """Points of the eyes and, if the mouth is open, of the lips."""
         parts = [pose.camera[eye] for eye in self._eyes]
         if pose.inside:
             parts.append(pose.camera[self._mesh.landmarks[_OUTER_LIPS]])
@@ -209,7 +210,7 @@ class IctRenderer:
     def _strands(
         self, subject: Subject, pose: _Pose, scene: Scene, shot: Shot, gain: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Lashes, hair, glasses and a hand, lit: float [N, 7] of position and paint, and their triangles."""
+        """Lit lashes, hair, glasses and hand: float [N, 7] of position and paint, and their triangles."""
         parts = [strands.lashes(pose.head[self._mesh.landmarks[_LIDS]], subject.look)]
         if subject.worn is not None:
             parts.append(subject.worn)
@@ -223,7 +224,7 @@ class IctRenderer:
 def _visible(
     depth: np.ndarray, places_xy: np.ndarray, landmarks: np.ndarray, camera: Camera, size_px: int
 ) -> np.ndarray:
-    """bool [68]: which landmarks (camera frame, [68, 3]; in the crop at ``places_xy``) nothing nearer hides."""
+    """bool [68]: whether each landmark (camera frame, [68, 3]; in the crop at ``places_xy``) is unoccluded."""
     pixel = np.round((places_xy + 0.5) * (len(depth) / size_px) - 0.5).astype(int)
     inside = ((pixel >= 0) & (pixel < len(depth))).all(axis=1)
     pixel = np.clip(pixel, 0, len(depth) - 1)
@@ -233,6 +234,6 @@ def _visible(
 
 
 def _span(chosen: np.ndarray) -> slice:
-    """The vertices of one part, which lie together in the mesh."""
+    """The vertices of one part, which are contiguous in the mesh."""
     where = np.flatnonzero(chosen)
     return slice(int(where[0]), int(where[-1]) + 1)

@@ -1,7 +1,7 @@
-"""GLSL for the renderer. A first pass writes what the surface is, a second lights each pixel once.
+"""GLSL for the renderer. Shading is deferred: a first pass writes surface attributes, a second lights each pixel once.
 
-Faces have many small triangles, and the software rasterizer shades whole 4x4 blocks for each: lighting in the first
-pass would be paid several times over.
+Faces have many small triangles, and the software rasterizer shades whole 4x4 blocks for each, so lighting in the first
+pass would be computed several times per pixel.
 """
 
 SURFACE_VERTEX = """
@@ -38,7 +38,7 @@ out vec2 screen;
 void main() {
     vec2 corner = vec2((gl_VertexID << 1) & 2, gl_VertexID & 2);
     screen = corner;
-    gl_Position = vec4(corner * 2.0 - 1.0, 1.0, 1.0);  // at the far end, so that the depth test tells head from rest
+    gl_Position = vec4(corner * 2.0 - 1.0, 1.0, 1.0);  // at the far plane, so the depth test tells the head apart
 }
 """
 
@@ -51,7 +51,7 @@ out vec4 colour;
 void main() { colour = vec4(texture(background_map, screen).rgb * sqrt_gain, 1.0); }
 """
 
-# Both shaders of the head light a surface alike; they differ in how they come by what it is made of.
+# Both shaders of the head light a surface in the same way; they differ in where its material comes from.
 _LIGHT_HEADER = """
 #version 330
 uniform sampler2D surface_map;
@@ -65,13 +65,13 @@ out vec4 colour;
 
 vec3 offset(vec4 texel) { return texel.xyz * 2.0 - 1.0; }
 
-// The square root of linear light; the tone curve follows on fewer pixels, from a table.
+// The square root of linear light; the tone curve is applied later, to fewer pixels, with a table.
 vec4 lit(vec3 albedo, vec3 normal, float open, float key_seen, vec3 wrap, float gloss, float sharpness) {
     vec3 unwrapped = 1.0 / (1.0 + wrap);
     vec3 light = key_colour * key_seen * max((dot(normal, key_direction) + wrap) * unwrapped, 0.0);
     light += fill_colour * (0.3 + 0.7 * open) * max((dot(normal, fill_direction) + wrap) * unwrapped, 0.0);
     vec3 ambient = mix(ground_colour, sky_colour, 0.5 + 0.5 * normal.y);
-    // Light that bounces between folds of skin takes its colour: dark places turn red before they turn black.
+    // Light that bounces between folds takes on the colour of the skin: dark places turn red before black.
     light += ambient * vec3(mix(open, sqrt(open), 0.35), open, open);
     float facing = max(dot(normal, halfway), 0.0);
     float rim = 1.0 - max(normal.z, 0.0);

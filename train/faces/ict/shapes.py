@@ -1,8 +1,8 @@
-"""From action units to shape weights, and the shapes that ICT-FaceKit lacks.
+"""Converts action units to shape weights, and adds shapes that ICT-FaceKit does not have.
 
-The kit's own table gives one shape per AU. Faces do more: a strong smile also bunches the cheek, a nose wrinkle also
-lowers the brow's inner end, lips press as they tighten. Gains here were set by eye against FACS descriptions (Ekman,
-Friesen and Hager, 2002); they are ours, not the kit's.
+The kit's own table gives one shape per AU. Real faces do more: a strong smile also bunches the cheeks, a nose wrinkle
+also lowers the inner brows, and tightened lips also press. The gains are ours, not the kit's; they were set by eye
+against FACS descriptions (Ekman, Friesen and Hager, 2002).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-# AU -> (shape, weight at intensity 5); a shape without a side in the mesh takes the mean of both sides.
+# AU -> (shape, weight at intensity 5); a shape without left and right versions in the mesh gets the mean of both sides.
 AU_SHAPES: dict[str, tuple[tuple[str, float], ...]] = {
     "AU01": (("browInnerUp", 1.15), ("browInnerPeak", 0.7)),
     "AU02": (("browOuterUp", 1.15), ("browOuterArch", 0.4)),
@@ -40,9 +40,9 @@ AU_SHAPES: dict[str, tuple[tuple[str, float], ...]] = {
     "AU43": (("eyeBlink", 1.0),),
     "AU45": (("eyeBlink", 1.0),),
 }  # fmt: skip
-_CURVE = 1.15  # FACS grades are wider at the top: C and D span more than A and B
+_CURVE = 1.15  # FACS levels are not equally wide: C and D span more than A and B
 
-# Ours, on the subject's left: bumps of (centre in cm on the neutral head, radius in cm, displacement in cm).
+# Our own shapes, on the subject's left: bumps of (centre on the neutral head, radius, displacement), all in cm.
 _BUMPS: dict[str, tuple[tuple[tuple[float, float, float], float, tuple[float, float, float]], ...]] = {
     "browInnerPeak": (((1.3, 6.0, 10.7), 1.0, (-0.05, 0.35, 0.05)),),
     "browOuterArch": (((5.0, 6.2, 9.0), 1.2, (0.0, 0.35, 0.05)),),
@@ -74,8 +74,8 @@ _BUMPS: dict[str, tuple[tuple[tuple[float, float, float], float, tuple[float, fl
 
 
 def extra_shapes(neutral: np.ndarray) -> dict[str, np.ndarray]:
-    """Our shapes, float32 [V, 3] each, named with ``_L`` and ``_R`` like the kit's."""
-    found = {}
+    """Our own shapes, float32 [V, 3] each, named with ``_L`` and ``_R`` like the kit's."""
+    shapes = {}
     for name, bumps in _BUMPS.items():
         for side, sign in (("_L", 1.0), ("_R", -1.0)):
             mirror = np.array([sign, 1.0, 1.0], np.float32)
@@ -83,14 +83,14 @@ def extra_shapes(neutral: np.ndarray) -> dict[str, np.ndarray]:
             for centre, radius, vector in bumps:
                 distance = np.linalg.norm(neutral - np.array(centre, np.float32) * mirror, axis=1)
                 total += np.exp(-((distance / radius) ** 2))[:, None] * (np.array(vector, np.float32) * mirror)
-            found[name + side] = total.astype(np.float32)
-    return found
+            shapes[name + side] = total.astype(np.float32)
+    return shapes
 
 
 def shape_weights(
     au: Mapping[str, tuple[float, float]], blink: float, gaze_deg: tuple[float, float]
 ) -> dict[str, float]:
-    """Weights by shape name.
+    """Return shape weights by name.
 
     Args:
         au: FACS intensity 0..5 as (subject's right, left) by AU name; names without shapes are ignored.
@@ -110,7 +110,7 @@ def shape_weights(
         weights["mouthLowerDown" + side] = weights.get("mouthLowerDown" + side, 0.0) - 0.35 * together
         weights["jawOpen" + side] = weights.get("jawOpen" + side, 0.0) + 0.09 * together
         raised, drawn = (min(au.get(name, (0.0, 0.0))[index], 5.0) / 5 for name in ("AU01", "AU04"))
-        oblique = (raised * drawn) ** 0.5  # together they slant the brow: its inner end rises, the rest is drawn down
+        oblique = (raised * drawn) ** 0.5  # together they slant the brow: the inner end rises, the rest is lowered
         weights["browInnerPeak" + side] = weights.get("browInnerPeak" + side, 0.0) + 0.6 * oblique
         weights["browKnit" + side] = weights.get("browKnit" + side, 0.0) + 0.3 * oblique
     jaw = _mean(weights, "jawOpen")
@@ -132,16 +132,16 @@ def _mean(weights: Mapping[str, float], shape: str) -> float:
 
 
 def dense_weights(weights: Mapping[str, float], columns: Mapping[str, int]) -> np.ndarray:
-    """float32 [K]: the weight of each of the mesh's shapes; those without a side take the mean of both.
+    """float32 [K]: the weight of each of the mesh's shapes; those without a side get the mean of both sides.
 
     Args:
-        weights: by names with ``_L`` or ``_R``; names that the mesh has not are ignored.
-        columns: index of each of the mesh's shapes by its name.
+        weights: by names with ``_L`` or ``_R``; names that the mesh does not have are ignored.
+        columns: index of each of the mesh's shapes by name.
     """
-    found = np.zeros(len(columns), np.float32)
+    dense = np.zeros(len(columns), np.float32)
     for name, weight in weights.items():
         if name in columns:
-            found[columns[name]] += weight
+            dense[columns[name]] += weight
         elif name[:-2] in columns:
-            found[columns[name[:-2]]] += 0.5 * weight
-    return found
+            dense[columns[name[:-2]]] += 0.5 * weight
+    return dense

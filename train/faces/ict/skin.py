@@ -1,7 +1,7 @@
 """A subject's skin, painted once into textures: colour, fine relief, brows, lips, beard, freckles.
 
-Painting is paid for once a subject; every picture only looks the textures up. Places are given in
-centimetres on the neutral head (x to its left, y up), so that the same brush serves any identity.
+Painting happens once per subject; rendering an image only samples the textures. Positions are in centimetres on the
+neutral head (x to its left, y up), so the same brush works for any identity.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ SIZE_PX = 384
 
 @dataclass(frozen=True)
 class SkinMap:
-    """Where each texel lies on the neutral head, and back.
+    """Maps between texels and positions on the neutral head.
 
     Attributes:
         position: float32 [M, M, 3], centimetres.
-        landmarks_uv: float32 [68, 2], v upwards.
+        landmarks_uv: float32 [68, 2], with v pointing up.
     """
 
     position: np.ndarray
@@ -40,7 +40,7 @@ class SkinMap:
     def _tangents(self) -> tuple[np.ndarray, np.ndarray]:
         along_x = np.gradient(self.points, axis=1)
         along_y = np.gradient(self.points, axis=0)
-        limit = 0.02**2  # centimetres a texel, squared: where the mesh is folded, relief would explode
+        limit = 0.02**2  # centimetres per texel, squared; keeps the relief finite where the mesh is folded
         x = along_x / np.maximum(np.sum(along_x**2, axis=2, keepdims=True), limit)
         y = along_y / np.maximum(np.sum(along_y**2, axis=2, keepdims=True), limit)
         return x.astype(np.float32), y.astype(np.float32)
@@ -54,15 +54,15 @@ class SkinMap:
         return cKDTree(places), np.stack([columns, rows], axis=1) + 0.0
 
     def texels(self, places: np.ndarray) -> np.ndarray:
-        """float [..., 2], texel (x, y) of places (x, y) in centimetres seen from the front."""
+        """float [..., 2], texels (x, y) of positions (x, y) in centimetres, seen from the front."""
         tree, texels = self._front
         distance, index = tree.query(places, k=3)  # type: ignore[attr-defined]
         weight = 1 / (distance + 1e-3)
-        found: np.ndarray = (texels[index] * weight[..., None]).sum(axis=-2) / weight.sum(axis=-1)[..., None]
-        return found
+        blended: np.ndarray = (texels[index] * weight[..., None]).sum(axis=-2) / weight.sum(axis=-1)[..., None]
+        return blended
 
     def near(self, x: float, y: float, radius_x: float, radius_y: float | None = None) -> np.ndarray:
-        """float32 [N, N]: a soft spot on both sides of the face, 1 at (+-x, y). The same for every subject: kept."""
+        """float32 [N, N]: a soft spot on both sides of the face, 1 at (+-x, y). Cached across subjects."""
         key = (x, y, radius_x, radius_y or radius_x)
         if key not in self._spots:
             self._spots[key] = self._spot(*key)
@@ -75,24 +75,24 @@ class SkinMap:
         return spot.astype(np.float32)
 
     def relief(self, height_cm: np.ndarray) -> np.ndarray:
-        """float32 [N, N, 3]: what a height does to the normal, in the head's frame."""
+        """float32 [N, N, 3]: offset of the normal caused by a height map, in the head's frame."""
         x, y = self._tangents
         dx, dy = np.gradient(height_cm, axis=1), np.gradient(height_cm, axis=0)
         return -(dx[..., None] * x + dy[..., None] * y).astype(np.float32)
 
     def outline(self, indices: list[int]) -> np.ndarray:
-        """float [N, 2], texels of landmarks."""
+        """float [N, 2], texels of the given landmarks."""
         return self.landmarks_uv[indices] * [SIZE_PX, -SIZE_PX] + [0, SIZE_PX]
 
 
 def encode(relief: np.ndarray, cavity: np.ndarray) -> np.ndarray:
-    """uint8 [N, N, 4]: a normal offset (-1..1 each) and how dark the place is (0..1), as the shader reads them."""
+    """uint8 [N, N, 4]: normal offset (-1..1 per axis) and darkness (0..1), as the shader reads them."""
     packed = cv2.merge([*cv2.split(np.maximum(relief * 0.5 + 0.5, 0)), cavity.astype(np.float32)])
     return cv2.convertScaleAbs(packed, alpha=255)
 
 
 def paint(skin: SkinMap, look: Look) -> tuple[np.ndarray, np.ndarray]:
-    """Two textures, uint8 [N, N, 4]: square root of linear RGB with gloss; fine relief with cavity."""
+    """Paint two textures, uint8 [N, N, 4]: square root of linear RGB, and gloss; fine relief, and cavity."""
     rng = np.random.default_rng([6, look.seed])
     colour = _complexion(skin, look, rng)
     lips = _lips(skin)
@@ -103,22 +103,30 @@ def paint(skin: SkinMap, look: Look) -> tuple[np.ndarray, np.ndarray]:
     colour = _facial_hair(skin, look, colour, rng)
     colour = _brows(skin, look, colour, rng)
     colour = _scalp(skin, look, colour, rng)
-    gloss = look.gloss * (0.35 + 0.5 * skin.near(0, 7.5, 3.0, 2.0) + 0.6 * skin.near(0, 1.2, 0.9, 1.8)
-                          + 0.25 * skin.near(3.6, 1.6, 1.6, 1.2)) + 0.5 * lips  # fmt: skip
+    gloss = (
+        look.gloss
+        * (
+            0.35
+            + 0.5 * skin.near(0, 7.5, 3.0, 2.0)
+            + 0.6 * skin.near(0, 1.2, 0.9, 1.8)
+            + 0.25 * skin.near(3.6, 1.6, 1.6, 1.2)
+        )
+        + 0.5 * lips
+    )
     gloss *= 1 + 0.25 * _noise(rng, 128)
     planes = [*cv2.split(np.sqrt(np.clip(colour, 0, 1))), np.clip(gloss, 0, 1, dtype=np.float32)]
     return cv2.convertScaleAbs(cv2.merge(planes), alpha=255), _fine_relief(skin, look, lips, rng)
 
 
 def _noise(rng: np.random.Generator, cells: int) -> np.ndarray:
-    """float32 [N, N], smooth, deviation near 1, with features of N / cells texels."""
+    """float32 [N, N]: smooth noise with standard deviation near 1 and features of N / cells texels."""
     grid = rng.standard_normal((cells, cells)).astype(np.float32)
     smooth: np.ndarray = cv2.resize(grid, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_CUBIC)
     return smooth
 
 
 def _blend(colour: np.ndarray, other: np.ndarray, amount: np.ndarray) -> np.ndarray:
-    """Colour [N, N, 3] moved towards one or [N, N, 3] others by an amount [N, N]; plane by plane, which is quicker."""
+    """Blend colour [N, N, 3] towards another, [3] or [N, N, 3], by an amount [N, N]; per channel, which is faster."""
     share = np.clip(amount, 0, 1, dtype=np.float32)
     goal = np.asarray(other, np.float32)
     goals = goal if goal.ndim == 1 else cv2.split(goal)
@@ -127,7 +135,7 @@ def _blend(colour: np.ndarray, other: np.ndarray, amount: np.ndarray) -> np.ndar
 
 
 def _tint(colour: np.ndarray, amount: np.ndarray, rates: tuple[float, float, float]) -> np.ndarray:
-    """Colour [N, N, 3] times the exponential of an amount [N, N] at each channel's rate."""
+    """Multiply colour [N, N, 3] by the exponential of an amount [N, N] times a rate per channel."""
     amount = amount.astype(np.float32)
     planes = zip(cv2.split(colour), rates, strict=True)
     return cv2.merge([plane * np.exp(amount * np.float32(rate)) for plane, rate in planes])
@@ -156,7 +164,7 @@ def _complexion(skin: SkinMap, look: Look, rng: np.random.Generator) -> np.ndarr
 
 
 def _lips(skin: SkinMap) -> np.ndarray:
-    """float32 [N, N]: 1 on the red of the lips, soft at its edge."""
+    """float32 [N, N]: 1 on the red of the lips, with soft edges."""
     mask = np.zeros((SIZE_PX, SIZE_PX), np.float32)
     outer = _smooth_loop(skin.outline(list(range(48, 60))))
     cv2.fillPoly(mask, [(outer * 16).astype(np.int32)], 1.0, cv2.LINE_AA, 4)
@@ -164,7 +172,7 @@ def _lips(skin: SkinMap) -> np.ndarray:
 
 
 def _lid_lines(skin: SkinMap, look: Look, colour: np.ndarray) -> np.ndarray:
-    """The dark rims where lashes stand, heavier above, and the fold of the upper lid."""
+    """Paint the dark lash lines, heavier on the upper lid."""
     lines = np.zeros(colour.shape[:2], np.float32)
     for upper, lower in (((36, 37, 38, 39), (39, 40, 41, 36)), ((42, 43, 44, 45), (45, 46, 47, 42))):
         for indices, weight, thickness in ((upper, 1.0, 3), (lower, 0.45, 2)):
@@ -175,7 +183,7 @@ def _lid_lines(skin: SkinMap, look: Look, colour: np.ndarray) -> np.ndarray:
 
 
 def _smooth_loop(points: np.ndarray) -> np.ndarray:
-    """A closed Catmull-Rom curve through points [N, 2], 8 steps a segment."""
+    """A closed Catmull-Rom curve through points [N, 2], 8 steps per segment."""
     steps = np.linspace(0, 1, 8, endpoint=False)[:, None]
     parts = []
     for i in range(len(points)):
@@ -190,7 +198,7 @@ def _smooth_loop(points: np.ndarray) -> np.ndarray:
 def _strokes(
     skin: SkinMap, image: np.ndarray, roots: np.ndarray, tips: np.ndarray, shade: np.ndarray, thickness: int = 1
 ) -> None:
-    """Draw hairs from roots to tips (centimetres, [N, 2]) in given colours [N, 3]."""
+    """Draw hairs from roots to tips (centimetres, [N, 2]) in colours [N, 3]."""
     ends = (skin.texels(np.stack([roots, tips], axis=1)) * 16).astype(np.int32)
     for (start, end), colour in zip(ends, shade.tolist(), strict=True):
         cv2.line(image, start.tolist(), end.tolist(), colour, thickness, cv2.LINE_AA, 4)
@@ -200,7 +208,7 @@ _BROW = np.array([(0.95, 5.2), (1.9, 5.45), (3.0, 5.68), (4.1, 5.72), (5.0, 5.4)
 
 
 def _brows(skin: SkinMap, look: Look, colour: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Hairs along each brow: upright at the inner end, lying outwards further on, thin at the tail."""
+    """Paint the brows: hairs upright at the inner end, slanting outwards further on, thin at the tail."""
     count = int(70 + 150 * look.brow_density)
     image = np.ascontiguousarray(colour, np.float32)
     under = 0.0 * image[..., 0]
@@ -247,14 +255,14 @@ def _facial_hair(skin: SkinMap, look: Look, colour: np.ndarray, rng: np.random.G
         return colour
     area = _beard_area(skin) * (1 - _lips(skin))
     grain = np.clip(0.6 + 0.5 * _noise(rng, 256) + 0.2 * _noise(rng, 30), 0, 1)
-    shadow = look.skin * [0.55, 0.62, 0.72]  # roots seen through skin look blue-grey
-    found = _blend(colour, shadow, 0.65 * look.stubble * area)
-    found = _blend(found, look.brow_colour, 0.55 * look.stubble * area * grain)
-    return _blend(found, look.brow_colour, look.beard * np.clip(area * 1.3, 0, 1) * (0.72 + 0.28 * grain))
+    shadow = look.skin * [0.55, 0.62, 0.72]  # roots look blue-grey through the skin
+    bearded = _blend(colour, shadow, 0.65 * look.stubble * area)
+    bearded = _blend(bearded, look.brow_colour, 0.55 * look.stubble * area * grain)
+    return _blend(bearded, look.brow_colour, look.beard * np.clip(area * 1.3, 0, 1) * (0.72 + 0.28 * grain))
 
 
 def _scalp(skin: SkinMap, look: Look, colour: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Hair's colour above the hairline, so that no skin shows between strands."""
+    """Paint the scalp above the hairline in the colour of the hair, so that no skin shows between strands."""
     if look.hair_style == "bald":
         return colour
     points = skin.points
@@ -268,6 +276,6 @@ def _scalp(skin: SkinMap, look: Look, colour: np.ndarray, rng: np.random.Generat
 
 def _fine_relief(skin: SkinMap, look: Look, lips: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     pores = 0.0025 * _noise(rng, 256) + 0.004 * (0.4 + look.age) * _noise(rng, 90)
-    folds = np.sin(skin.points[..., 0] * 19 + 1.5 * _noise(rng, 20))  # lips are lined from top to bottom
+    folds = np.sin(skin.points[..., 0] * 19 + 1.5 * _noise(rng, 20))  # lips have vertical lines
     height = pores * (1 - 0.7 * lips) + 0.006 * lips * folds
     return encode(np.clip(skin.relief(cv2.GaussianBlur(height.astype(np.float32), (0, 0), 0.6)), -0.5, 0.5), 0 * lips)

@@ -1,4 +1,4 @@
-"""Hair, lashes and glasses: ribbons and fans drawn over the lit skin, mostly to hide parts of it as real ones do."""
+"""Hair, lashes and glasses: ribbons and fans drawn over the lit skin, which they partly hide as on real faces."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ _LENS_STEPS = 20
 
 @dataclass(frozen=True)
 class Strands:
-    """Triangles over points that carry a colour.
+    """Triangles over coloured points.
 
     Attributes:
-        points: float32 [N, 3], head frame, cm; ``normals``: float32 [N, 3], unit.
+        points: float32 [N, 3], head frame, cm.
+        normals: float32 [N, 3], unit length.
         paint: float32 [N, 4], linear RGB and opacity.
-        triangles: int32 [M, 3], far to near where they are transparent.
+        triangles: int32 [M, 3], far to near if they are transparent.
     """
 
     points: np.ndarray
@@ -28,7 +29,7 @@ class Strands:
 
 
 def join(parts: list[Strands]) -> Strands:
-    """Several sets as one, drawn in their order."""
+    """Combine several sets into one, drawn in the same order."""
     starts = np.cumsum([0] + [len(part.points) for part in parts[:-1]])
     return Strands(
         np.concatenate([part.points for part in parts]),
@@ -39,10 +40,10 @@ def join(parts: list[Strands]) -> Strands:
 
 
 def lit(strands: Strands, scene: Scene, gain: np.ndarray, rotation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Points in the camera's frame (before the head's own offset) with display paint.
+    """Rotate points to the camera frame (without the offset of the head) and light their paint.
 
     Returns:
-        float32 [N, 3] and [N, 4]: rotated points; square root of light with opacity, as the shader writes it.
+        Rotated points float32 [N, 3], and [N, 4]: square root of linear light with opacity, as the shader writes it.
     """
     normals = strands.normals @ rotation.T
     key = np.maximum(normals @ scene.key_direction * 0.7 + 0.3, 0.05)[:, None]
@@ -57,7 +58,7 @@ def lit(strands: Strands, scene: Scene, gain: np.ndarray, rotation: np.ndarray) 
 
 
 def ribbons(paths: np.ndarray, width_cm: np.ndarray, colours: np.ndarray, opacity: float) -> Strands:
-    """Ribbons along paths [R, S, 3] with width [R, S] and linear colour [R, 3], turned to the front."""
+    """Ribbons along paths [R, S, 3] with width [R, S] and linear colour [R, 3], facing the front."""
     count, steps = paths.shape[:2]
     tangent = np.empty((count, steps, 2))
     tangent[:, 1:-1] = paths[:, 2:, :2] - paths[:, :-2, :2]
@@ -81,11 +82,11 @@ def ribbons(paths: np.ndarray, width_cm: np.ndarray, colours: np.ndarray, opacit
 
 
 def hair(look: Look, front_z: np.ndarray, half_width_cm: float) -> Strands | None:
-    """Locks by the subject's style; None for styles without any.
+    """Locks of hair in the subject's style, or None if bald.
 
     Args:
-        front_z: float [N, 3], points of the skin's front, above which a fringe lies.
-        half_width_cm: from the middle to the side of the head.
+        front_z: float [N, 3], points of the front of the skin, over which a fringe lies.
+        half_width_cm: half the width of the head.
     """
     if look.hair_style == "bald":
         return None
@@ -105,7 +106,7 @@ def hair(look: Look, front_z: np.ndarray, half_width_cm: float) -> Strands | Non
 
 
 def _falling(rng: np.random.Generator, half_width_cm: float) -> np.ndarray:
-    """From a parting down both sides, before or behind the ears."""
+    """Long locks from a parting down both sides, in front of or behind the ears."""
     count = 90
     side = rng.choice([-1.0, 1.0], count)
     parting, wave, length = rng.normal(0, 1.2), rng.uniform(0, 0.5), rng.uniform(-12, -4)
@@ -122,7 +123,7 @@ def _falling(rng: np.random.Generator, half_width_cm: float) -> np.ndarray:
 
 
 def _fringe(rng: np.random.Generator, front: np.ndarray) -> np.ndarray:
-    """From the top over the forehead, to the brows or somewhat above."""
+    """Locks from the top over the forehead, down to the brows or a little above."""
     count, sweep, end = 85, rng.normal(0, 2.5), rng.uniform(5.9, 8.8)
     steps = np.linspace(0, 1, 5)
     root = rng.uniform(-6.0, 6.0, (count, 1))
@@ -151,10 +152,12 @@ def _over(front: np.ndarray, x: np.ndarray, y: np.ndarray, above_cm: np.ndarray)
 
 
 def glasses(look: Look, eyes: np.ndarray, front_cm: float, half_width_cm: float) -> Strands | None:
-    """Rims, bridge and temples, and lenses that take a little light away; None for subjects without.
+    """Rims, bridge, temples and slightly tinted lenses, or None if the subject wears no glasses.
 
     Args:
-        eyes: float [2, 3], centres of right and left eye opening; ``front_cm``: z of the foremost brow.
+        eyes: float [2, 3], centres of the right and left eye opening.
+        front_cm: z of the foremost point of the brows.
+        half_width_cm: half the width of the head.
     """
     if look.glasses == "none":
         return None
@@ -176,37 +179,40 @@ def glasses(look: Look, eyes: np.ndarray, front_cm: float, half_width_cm: float)
         ear = np.array([sign * (half_width_cm + 0.2), corner[1], 1.0])
         parts.append(_band(np.linspace(corner, ear, 4), thickness * 0.9, look, upright=True))
     inner = half[0] - 0.1
-    bridge = np.array([
-        (eyes[0, 0] + inner, middle[1], front_cm + 0.4), (0.0, middle[1] + 0.25, front_cm + 0.7),
-        (eyes[1, 0] - inner, middle[1], front_cm + 0.4),
-    ])  # fmt: skip
+    bridge = np.array(
+        [
+            (eyes[0, 0] + inner, middle[1], front_cm + 0.4),
+            (0.0, middle[1] + 0.25, front_cm + 0.7),
+            (eyes[1, 0] - inner, middle[1], front_cm + 0.4),
+        ]
+    )
     return join([*parts, _band(bridge, thickness, look), *lenses])
 
 
 def _band(path: np.ndarray, width_cm: float, look: Look, *, upright: bool = False) -> Strands:
     steps = len(path)
-    made = ribbons(path[None], np.full((1, steps), width_cm), look.glasses_colour[None], 1.0)
+    ribbon = ribbons(path[None], np.full((1, steps), width_cm), look.glasses_colour[None], 1.0)
     if not upright:
-        return made
+        return ribbon
     up = np.array([0.0, width_cm / 2, 0.0])
     points = np.stack([path - up, path + up], axis=1).reshape(-1, 3).astype(np.float32)
-    return Strands(points, made.normals, made.paint, made.triangles)
+    return Strands(points, ribbon.normals, ribbon.paint, ribbon.triangles)
 
 
 def _lens(centre: np.ndarray, rim: np.ndarray, opacity: float) -> Strands:
     points = np.concatenate([centre[None], rim]).astype(np.float32)
     normals = np.broadcast_to(np.array([0.0, 0.2, 0.98], np.float32), points.shape)
     paint = np.full((len(points), 4), [0.8, 0.82, 0.85, opacity], np.float32)
-    paint[1 : len(rim) // 2, 3] *= 2.5  # light from above shows in a lens's upper half
+    paint[1 : len(rim) // 2, 3] *= 2.5  # the upper half of a lens reflects light from above
     fan = [(0, k, k + 1) for k in range(1, len(rim))]
     return Strands(points, normals, paint, np.array(fan, np.int32))
 
 
 def lashes(lids: np.ndarray, look: Look) -> Strands:
-    """A dark fringe on both upper lids.
+    """A dark line of lashes on both upper lids.
 
     Args:
-        lids: float [2, 4, 3], four points along each upper lid, now.
+        lids: float [2, 4, 3], four points along each upper lid in the current pose.
     """
     steps = np.linspace(0, 3, 9)[:, None]
     paths = np.maximum(1 - np.abs(steps - np.arange(4)), 0) @ lids

@@ -1,4 +1,4 @@
-"""What one subject's pictures share: identity, look, textures, hair and glasses."""
+"""What all images of one subject share: identity, look, textures, hair and glasses."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Subject:
 
     Attributes:
         look: skin, hair, glasses.
-        neutral: float32 [V, 3], centimetres, hair's volume included.
-        concavity: float32 [outside], of the neutral without hair.
+        neutral: float32 [V, 3], centimetres, including the volume of the hair.
+        concavity: float32 [outside], of the neutral head without hair.
         eye_centres: float [2, 3], the subject's right first.
-        worn: hair and glasses; None for neither.
-        textures: by the shaders' names. ``release`` frees what this subject alone uses.
+        worn: hair and glasses; None if there are neither.
+        textures: by the shaders' names. ``release`` frees those that only this subject uses.
     """
 
     look: Look
@@ -42,7 +42,7 @@ class Subject:
 
 
 class SubjectMaker:
-    """Makes subjects from identity coefficients and a look's seed."""
+    """Creates subjects from identity coefficients and a look seed."""
 
     def __init__(self, mesh: FaceMesh, surface: Surface, expressions: Expressions, eyes: tuple[slice, slice]) -> None:
         self._mesh, self._surface, self._expressions, self._eyes = mesh, surface, expressions, eyes
@@ -51,7 +51,7 @@ class SubjectMaker:
         self._furrows: Any = None
 
     def make(self, identity: np.ndarray, look_seed: int, domain: str, canvas: Canvas) -> Subject:
-        """A new subject. Raises InputError for an unknown domain."""
+        """Create a subject. Raises InputError for an unknown domain."""
         look = draw_look(look_seed, domain)
         bare = self._expressions.lips_closed(self._shape(identity, look))
         textures = self._textures(look, canvas)
@@ -95,7 +95,7 @@ class SubjectMaker:
 
 
 def _brow_ridge(mesh: FaceMesh) -> np.ndarray:
-    """A displacement float32 [V, 3] that sets eyes deeper under a heavier brow."""
+    """A displacement float32 [V, 3] that makes the brow heavier, so the eyes look deeper set."""
     x, y = np.abs(mesh.neutral[:, 0]), mesh.neutral[:, 1]
     ridge = np.exp(-(((x - 2.8) / 2.2) ** 2) - ((y - 5.3) / 0.9) ** 2) * (mesh.part == SKIN)
     displacement: np.ndarray = ridge[:, None] * np.array([0.0, -0.06, 0.16])
@@ -103,7 +103,7 @@ def _brow_ridge(mesh: FaceMesh) -> np.ndarray:
 
 
 def _hair_volume(mesh: FaceMesh, look: Look) -> np.ndarray:
-    """float32 [V], centimetres by which hair stands out from the scalp."""
+    """float32 [V], height of the hair above the scalp in centimetres."""
     if look.hair_style == "bald":
         return np.zeros(len(mesh.neutral), np.float32)
     x, y, z = mesh.neutral.T

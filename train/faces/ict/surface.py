@@ -1,4 +1,4 @@
-"""What depends on a mesh's shape alone: normals, how far it folds in, and which light it keeps from itself."""
+"""Properties of a mesh that depend only on its shape: normals, concavity and ambient occlusion."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ import numpy as np
 
 
 class Surface:
-    """Normals and concavity of a mesh whose vertices may be doubled along its seams.
+    """Normals and concavity of a mesh whose vertices may be duplicated along seams.
 
     Args:
-        neutral: float32 [V, 3]; triangles: int [T, 3].
-        outside: how many vertices, from the first, are followed as they move (V'), and
-        bends: how many triangles, from the first, lie over those. All other normals stay those of ``neutral``.
+        neutral: float32 [V, 3].
+        triangles: int [T, 3].
+        outside: V', the number of vertices, starting with the first, whose normals are updated as they move; all other
+            normals stay those of ``neutral``.
+        bends: number of triangles, starting with the first, over those vertices.
     """
 
     def __init__(self, neutral: np.ndarray, triangles: np.ndarray, outside: int, bends: int) -> None:
         _, first, group = np.unique(np.round(neutral, 4), axis=0, return_index=True, return_inverse=True)
-        order = np.argsort(first)  # groups by their first vertex: those of the outside lead
+        order = np.argsort(first)  # groups ordered by their first vertex, so those of the outside come first
         first, group = first[order], np.argsort(order)[group.ravel()]
         grouped = group[triangles]
         beyond = grouped[bends:]
@@ -34,23 +36,23 @@ class Surface:
         self._mean = _mean_of_neighbours(self._triangles, count)
 
     def normals(self, points: np.ndarray) -> np.ndarray:
-        """float32 [V, 3], unit, outwards, of points float32 [V, 3]; [V', 3] of [V', 3]."""
+        """Outward unit normals float32 [V, 3] of points float32 [V, 3]; or [V', 3] of [V', 3]."""
         places = points.take(self._first, axis=0)
         total = _unit(_sums(places.T, self._triangles, self._gather) + self._still)
-        found = self._resting[: len(points)].copy()
-        found[: len(self._group)] = total.take(self._group, axis=0)
-        return found
+        updated = self._resting[: len(points)].copy()
+        updated[: len(self._group)] = total.take(self._group, axis=0)
+        return updated
 
     def concavity(self, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
-        """float32 [V'], about -1..1: how far neighbours stand out above a vertex, in units of 0.1 cm."""
+        """float32 [V'], about -1..1: how far the neighbours of a vertex rise above it, in units of 0.1 cm."""
         own = points.take(self._first, axis=0)
         raised = np.einsum("ij,ij->i", self._mean @ own - own, normals.take(self._first, axis=0)) / np.float32(0.1)
-        found: np.ndarray = np.clip(raised, -1, 1).take(self._group)
-        return found
+        concavity: np.ndarray = np.clip(raised, -1, 1).take(self._group)
+        return concavity
 
 
 def _gathering(triangles: np.ndarray, count: int) -> Any:
-    """A sparse matrix [count, T] that adds what triangles have at their corners."""
+    """A sparse matrix [count, T] that sums a value per triangle at each vertex."""
     from scipy.sparse import csr_matrix
 
     rows, columns = triangles.T.ravel(), np.tile(np.arange(len(triangles)), 3)
@@ -58,7 +60,7 @@ def _gathering(triangles: np.ndarray, count: int) -> Any:
 
 
 def _mean_of_neighbours(triangles: np.ndarray, count: int) -> Any:
-    """A sparse matrix [count, count]."""
+    """A sparse matrix [count, count] that averages over the neighbours of each vertex."""
     from scipy.sparse import csr_matrix, diags
 
     ends = np.concatenate([triangles, triangles[:, [1, 2, 0]]]).ravel()
@@ -70,25 +72,25 @@ def _mean_of_neighbours(triangles: np.ndarray, count: int) -> Any:
 
 
 def _sums(places: np.ndarray, triangles: np.ndarray, gather: Any) -> np.ndarray:
-    """float32 [G, 3]: the sum of the normals of each point's triangles, weighted by their area; places [3, G]."""
+    """float32 [G, 3]: area-weighted sum of the normals of each point's triangles; ``places`` is [3, G]."""
     axes = np.ascontiguousarray(places)
     a, b, c = triangles.T
     (ux, uy, uz), (vx, vy, vz) = ([axis.take(end) - axis.take(a) for axis in axes] for end in (b, c))
     cross = np.empty((len(triangles), 3), np.float32)
     cross[:, 0], cross[:, 1], cross[:, 2] = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
-    found: np.ndarray = gather @ cross
-    return found
+    sums: np.ndarray = gather @ cross
+    return sums
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
     length = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
-    found: np.ndarray = vectors / np.maximum(length, 1e-9)[:, None]
-    return found
+    unit: np.ndarray = vectors / np.maximum(length, 1e-9)[:, None]
+    return unit
 
 
 @lru_cache(maxsize=2)
 def hemisphere(count: int) -> np.ndarray:
-    """float [count, 3]: even directions over the sphere's front and a little more (Fibonacci lattice)."""
+    """float [count, 3]: evenly spread directions over slightly more than the front hemisphere (Fibonacci lattice)."""
     index = np.arange(count) + 0.5
     z = 1 - 1.35 * index / count
     angle = np.pi * (1 + 5**0.5) * index
@@ -97,7 +99,7 @@ def hemisphere(count: int) -> np.ndarray:
 
 
 def ambient_light(seen: np.ndarray, directions: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    """float32 [V]: share of the light from all directions above the surface that arrives."""
+    """float32 [V]: fraction of the light from all directions above the surface that reaches it."""
     facing = np.maximum(directions @ normals.T, 0)
-    found: np.ndarray = (facing * seen).sum(axis=0) / np.maximum(facing.sum(axis=0), 1e-3)
-    return found.astype(np.float32)
+    fraction: np.ndarray = (facing * seen).sum(axis=0) / np.maximum(facing.sum(axis=0), 1e-3)
+    return fraction.astype(np.float32)

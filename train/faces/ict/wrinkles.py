@@ -1,7 +1,7 @@
-"""Furrows that deepen with their action units: where they run, and how strong each is at each vertex.
+"""Furrows that deepen with action units: where they run, and their strength per vertex.
 
-One texture holds all furrows; those of different AUs keep apart. How much of it shows at a place is a number per
-vertex, so that each region and each side of the face follows its own AUs.
+One texture holds all furrows, without overlap between AUs. How strongly it shows is a number per vertex, so each region
+and each side of the face follows its own AUs.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ class Furrows:
     """One region's furrows.
 
     Attributes:
-        centre, radius: of the region on the subject's left, centimetres; the right mirrors it.
-        aus: how strongly each AU at intensity 5 deepens them.
+        centre, radius: of the region on the subject's left, in centimetres; mirrored on the right.
+        aus: how strongly each AU deepens the furrows at intensity 5.
         lines: polylines (x, y), drawn on both sides.
-        width_cm, depth_cm: of a furrow.
+        width_cm, depth_cm: size of a furrow.
     """
 
     centre: tuple[float, float]
@@ -82,10 +82,10 @@ FURROWS = (
 
 
 def texture(skin: SkinMap) -> np.ndarray:
-    """The furrows, uint8 [N, N, 4]: normal offset, darkness."""
+    """Texture of the furrows, uint8 [N, N, 4]: normal offset and darkness."""
     height = np.zeros((SIZE_PX, SIZE_PX), np.float32)
     darkness = np.zeros_like(height)
-    scale = SIZE_PX / 19.0  # texels a centimetre, near enough in the middle of the face
+    scale = SIZE_PX / 19.0  # texels per centimetre, approximately, in the middle of the face
     for furrow in FURROWS:
         drawn = np.zeros_like(height)
         thickness = max(1, round(furrow.width_cm * scale * 0.5))
@@ -116,19 +116,21 @@ class WrinkleStrength:
 
     def __init__(self, neutral: np.ndarray) -> None:
         x, y = np.abs(neutral[:, 0]), neutral[:, 1]
-        masks = np.stack([
-            np.exp(-(np.abs((x - f.centre[0]) / f.radius[0]) ** 4 + np.abs((y - f.centre[1]) / f.radius[1]) ** 4))
-            for f in FURROWS
-        ]).astype(np.float32)  # fmt: skip
+        masks = np.stack(
+            [
+                np.exp(-(np.abs((x - f.centre[0]) / f.radius[0]) ** 4 + np.abs((y - f.centre[1]) / f.radius[1]) ** 4))
+                for f in FURROWS
+            ]
+        ).astype(np.float32)
         left = np.clip(neutral[:, 0] / 0.8 + 0.5, 0, 1).astype(np.float32)
         self._masks = np.concatenate([masks * (1 - left), masks * left])
 
     def at(self, au: Mapping[str, tuple[float, float]], resting: float) -> np.ndarray:
-        """float32 [V]: 0 smooth to 1 deep. ``resting`` is what shows without any AU."""
+        """float32 [V]: from 0 (smooth) to 1 (deep), at most 1.2. ``resting`` is the strength without any AU."""
         strength = [
             sum(gain * au[name][side] / 5 for name, gain in f.aus.items() if name in au)
             for side in (0, 1)
             for f in FURROWS
         ]
-        found: np.ndarray = np.minimum(np.array(strength, np.float32) @ self._masks + np.float32(resting), 1.2)
-        return found
+        total: np.ndarray = np.minimum(np.array(strength, np.float32) @ self._masks + np.float32(resting), 1.2)
+        return total

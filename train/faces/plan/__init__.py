@@ -1,1 +1,1 @@
-"""What is drawn: which action units, of whom, in which order."""
+"""Plans what to draw: which action units, on which subject, in which order."""

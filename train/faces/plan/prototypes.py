@@ -1,10 +1,10 @@
-"""Expressions as sets of action units, and how often data sets show each unit.
+"""Expressions as sets of action units, and how often each AU occurs in public data sets.
 
 Emotions follow the FACS Investigator's Guide (Ekman, Friesen and Hager, 2002, table of prototypes). The others are
-everyday faces, and *confusable* ones that models of single units mistake for another.
+everyday faces, and *confusable* ones in which a model of single AUs mistakes one AU for another.
 
-``RATES`` for BP4D and DISFA are the occurrence of the public label lists (146,847 and 130,814 frames, DISFA at
-intensity 2 or more); units that a data set does not code have a rate of our choice.
+``RATES`` for BP4D and DISFA are the occurrence rates in the public label lists (146,847 and 130,814 frames, DISFA at
+intensity 2 or more); for AUs that a data set does not code, we chose a rate.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ _DISFA = {
     "AU25": 0.277,
     "AU26": 0.088,
 }
-# Ours: DISFA's rates of what BP4D lacks, raised as BP4D's are over DISFA's where both code a unit, but kept plausible.
+# Our choice: DISFA's rates for AUs that BP4D does not code, raised as BP4D's are over DISFA's where both code an AU,
+# but kept plausible.
 _UNION = {**_BP4D, "AU05": 0.05, "AU09": 0.10, "AU20": 0.05, "AU25": 0.42, "AU26": 0.18, "AU43": 0.04}
 _CALM = {
     "AU05": 0.02,

@@ -1,8 +1,7 @@
-"""Which action units act together, and how often: expressions drawn as on real faces.
+"""Samples expressions: which action units occur together, and how often, as on real faces.
 
-The prototypes' shares are fitted so that each unit is present (intensity 2 or more) about as often as a named set of
-labels has it. What is left between the fit and the target is made up by single units on top, or by showing some only
-weakly.
+The prototypes' shares are fitted so that each AU is present (intensity 2 or more) about as often as in a named set of
+labels. The remaining difference is made up by adding single AUs, or by showing some only weakly.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from edgeau.train.faces.plan.prototypes import AUS, PROTOTYPES, RATES
 
 PRESENT_FROM = 2.0
 UNSMILING = tuple(EXPRESSIONS.index(name) for name in ("sadness", "fear", "disgust", "anger"))
-RESERVED = 0.3  # of the faces, so many keep the prototypes' own shares, that none dies out
+RESERVED = 0.3  # fraction of faces that keep the prototypes' own shares, so that none dies out
 
 
 @dataclass(frozen=True)
 class Apex:
-    """The peak of an expression: intensity 0..5 of the right and left side by unit, and its class."""
+    """The peak of an expression: its class, and intensity 0..5 of the right and left side by AU."""
 
     name: str
     expression: int
@@ -31,7 +30,7 @@ class Apex:
 
 @dataclass(frozen=True)
 class Mixture:
-    """How often each of PROTOTYPES is shown (cumulative, ends in 1), and each of AUS added on top or shown weakly."""
+    """How often to show each of PROTOTYPES (cumulative, ending in 1), and to add or weaken each of AUS."""
 
     cumulative: tuple[float, ...]
     extra: tuple[float, ...]
@@ -40,24 +39,24 @@ class Mixture:
 
 @lru_cache(maxsize=16)
 def mixture(labels: str, apex_share: float = 1.0) -> Mixture:
-    """The mixture under which each unit is present at the apex as often as the rates named ``labels`` ask.
+    """Return the mixture in which each AU is present at the apex as often as the rates named ``labels`` require.
 
-    What one face can't do at once (``limit``) makes units rarer than the prototypes say, so the fit is corrected by
-    what a fixed sample of faces really shows. About half a second, once in a process.
+    Combinations that one face can't show (``limit``) make AUs rarer than the prototypes say, so the fit is corrected
+    with the rates of a fixed sample of faces. Takes about half a second, once per process.
 
     Args:
         labels: a name in RATES.
-        apex_share: the part of all frames that shows a unit as present when its expression has it at the apex; neutral
-            frames and onsets make it less than 1.
+        apex_share: the fraction of frames in which an AU that is present at the apex is present; less than 1 because
+            of neutral frames and onsets.
     """
     target = np.array([RATES[labels][au] / apex_share for au in AUS])
     aim = np.minimum(target, 0.85)
-    found = _fit(aim)
+    fitted = _fit(aim)
     for _ in range(4):
-        shown = _shown(found, np.random.default_rng(0), 800)
+        shown = _shown(fitted, np.random.default_rng(0), 800)
         aim = np.clip(aim * (target / np.maximum(shown, 0.01)) ** 0.8, 0.0, 0.95)
-        found = _fit(aim)
-    return found
+        fitted = _fit(aim)
+    return fitted
 
 
 def _fit(target: np.ndarray) -> Mixture:
@@ -79,7 +78,7 @@ def _fit(target: np.ndarray) -> Mixture:
 
 @lru_cache(maxsize=1)
 def _chances() -> np.ndarray:
-    """How likely each prototype shows each unit at PRESENT_FROM or more: float64 [K, A]."""
+    """Probability that each prototype shows each AU at PRESENT_FROM or more: float64 [K, A]."""
     table = np.zeros((len(PROTOTYPES), len(AUS)))
     for row, kind in enumerate(PROTOTYPES):
         for au, (probability, low, high) in kind.core.items():
@@ -93,7 +92,7 @@ def _shown(mix: Mixture, rng: np.random.Generator, count: int) -> np.ndarray:
 
 
 def draw_apex(rng: np.random.Generator, labels: str, apex_share: float = 1.0) -> Apex:
-    """Draw the peak of an expression, see ``mixture``."""
+    """Draw the peak of an expression; see ``mixture`` for the arguments."""
     return _draw(rng, mixture(labels, apex_share))
 
 
@@ -120,40 +119,40 @@ def _draw(rng: np.random.Generator, mix: Mixture) -> Apex:
 
 
 def limit(au: dict[str, float], rng: np.random.Generator) -> dict[str, float]:
-    """Keep to what one face can do: muscles that work against each other don't both act."""
-    found = dict(au)
+    """Limit AUs to what one face can do: antagonistic muscles don't act together."""
+    limited = dict(au)
 
     def value(name: str) -> float:
-        return found.get(name, 0.0)
+        return limited.get(name, 0.0)
 
     if value("AU26") > 0:
-        found["AU25"] = max(value("AU25"), 0.7 * value("AU26"))
+        limited["AU25"] = max(value("AU25"), 0.7 * value("AU26"))
     if value("AU25") >= 1:
         if value("AU24") > value("AU25") and value("AU26") < 1:
-            found["AU25"] = found["AU26"] = 0.0
+            limited["AU25"] = limited["AU26"] = 0.0
         else:
-            found["AU24"] = 0.0
-            found["AU23"] = min(value("AU23"), 1.5)
+            limited["AU24"] = 0.0
+            limited["AU23"] = min(value("AU23"), 1.5)
     if value("AU26") >= 2:
-        found["AU17"] = min(value("AU17"), 1.0)
+        limited["AU17"] = min(value("AU17"), 1.0)
     if value("AU12") > 1 and value("AU15") > 1 and rng.random() < 0.85:
         weaker = "AU12" if value("AU12") < value("AU15") else "AU15"
-        found[weaker] *= 0.25
+        limited[weaker] *= 0.25
     if value("AU20") > 1:
-        found["AU23"] = min(value("AU23"), 0.8)
-        found["AU24"] = min(value("AU24"), 0.8)
+        limited["AU23"] = min(value("AU23"), 0.8)
+        limited["AU24"] = min(value("AU24"), 0.8)
     if value("AU43") > 1.5:
-        found["AU05"] = 0.0
+        limited["AU05"] = 0.0
     if value("AU05") > 1.5:
-        found["AU06"], found["AU07"] = min(value("AU06"), 1.5), min(value("AU07"), 2.0)
-    return {name: min(intensity, 5.0) for name, intensity in found.items() if intensity > 0.05}
+        limited["AU06"], limited["AU07"] = min(value("AU06"), 1.5), min(value("AU07"), 2.0)
+    return {name: min(intensity, 5.0) for name, intensity in limited.items() if intensity > 0.05}
 
 
 _ONE_SIDED = {"AU02": 0.08, "AU10": 0.08, "AU12": 0.08, "AU14": 0.22, "AU15": 0.05, "AU06": 0.03, "AU20": 0.05}
 
 
 def two_sided(name: str, intensity: float, rng: np.random.Generator) -> tuple[float, float]:
-    """Intensity of the right and left side. The stronger side keeps ``intensity``, which is what labels say."""
+    """Intensity of the right and left side. The stronger side keeps ``intensity``, which is what the labels give."""
     weaker = intensity * (1 - min(abs(float(rng.normal(0, 0.09))), 0.4))
     if rng.random() < _ONE_SIDED.get(name, 0.01):
         weaker = intensity * float(rng.uniform(0, 0.45))
@@ -161,5 +160,5 @@ def two_sided(name: str, intensity: float, rng: np.random.Generator) -> tuple[fl
 
 
 def label_of(au: dict[str, tuple[float, float]], aus: tuple[str, ...] = UNION) -> np.ndarray:
-    """FACS intensity float32 [len(aus)]: the stronger side of each unit, as coders score a one-sided action."""
+    """FACS intensity float32 [len(aus)]: the stronger side of each AU, as coders score a unilateral action."""
     return np.array([max(au.get(name, (0.0, 0.0))) for name in aus], np.float32)

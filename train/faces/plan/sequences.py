@@ -1,4 +1,4 @@
-"""A subject's pictures, planned before any is drawn: sessions of neutral images, stills and continuous sequences."""
+"""Plans a subject's images before any is drawn: sessions of neutral images, stills and continuous sequences."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from edgeau.train.faces.plan.prototypes import AUS
 from edgeau.train.faces.plan.sampling import Apex, draw_apex, label_of
 
 SESSION_FRAMES = 34  # a session keeps its light, camera and background
-IDENTITY_COEFFICIENTS = 64  # a face model uses as many as it has
-SEQUENCE_CHANCE = 0.06  # of an expression to be shown from onset to offset; about four frames in ten then are
-# Of the frames of a subject, so many show a unit as present that is so at its expression's apex: the rest are neutral,
-# onsets and offsets. Measured on the plans below; tests hold it.
+IDENTITY_COEFFICIENTS = 64  # a face model with fewer uses the first ones
+SEQUENCE_CHANCE = 0.06  # probability of showing an expression from onset to offset; about 40% of frames then are
+# Fraction of a subject's frames in which an AU that is present at the apex is present; the others are neutral, onsets
+# and offsets. Measured on the plans below and checked by the tests.
 APEX_SHARE = 0.76
 _NOT_RESTING = {"AU06", "AU09", "AU20", "AU26", "AU43"}
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One planned picture and its labels.
+    """One planned image and its labels.
 
     Attributes:
         spec: what to draw.
-        au: float32 [A], FACS intensity 0..5 of UNION relative to the subject's neutral; the stronger side.
-        expression: index into EXPRESSIONS, -1 where it is none of them.
-        sequence, frame: number of the sequence in the subject and of the frame in it.
+        au: float32 [A], FACS intensity 0..5 of the AUs in UNION, relative to the neutral face; the stronger side.
+        expression: index into EXPRESSIONS, -1 if it is none of them.
+        sequence, frame: number of the sequence within the subject, and of the frame within the sequence.
         neutral: index of a neutral image of the same session in the subject's plan.
-        is_neutral: whether this is one.
+        is_neutral: whether this image is neutral.
     """
 
     spec: FrameSpec
@@ -50,12 +50,13 @@ class _Subject:
 
 
 def plan_subject(seed: int, subject: int, frames: int, labels: str = "mix", domain: str = "train") -> list[Sample]:
-    """Everything about one subject's pictures but the pixels. The same arguments give the same plan.
+    """Plan everything about one subject's images except the pixels. The same arguments give the same plan.
 
     Args:
-        seed: of the whole set. subject: its number in the set.
-        frames: how many pictures, at least 2.
-        labels: which base rates, a name in ``prototypes.RATES``.
+        seed: seed of the whole set.
+        subject: the subject's number in the set.
+        frames: number of images, at least 2.
+        labels: name of the AU base rates, a key of ``prototypes.RATES``.
         domain: ``train`` or ``heldout``.
     """
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(subject,)))
@@ -73,7 +74,7 @@ def plan_subject(seed: int, subject: int, frames: int, labels: str = "mix", doma
 
 
 def _resting_face(rng: np.random.Generator) -> dict[str, tuple[float, float]]:
-    """What this face looks like at rest: not a unit at work, so no label counts it, and the neutral has it too."""
+    """AU shapes that this face has at rest. They are not actions: labels ignore them, and neutral images show them."""
     resting = {}
     for au in AUS:
         if au not in _NOT_RESTING and rng.random() < 0.28:
@@ -102,14 +103,20 @@ def _session(
             samples.append(_sample(rng, who, base, apex.au, apex.expression, sequence, 0))
     chosen = rng.integers(0, neutrals, count)
     other = (np.arange(count) + 1 + rng.integers(0, max(neutrals - 1, 1), count)) % neutrals
-    chosen[:neutrals] = other[:neutrals]  # a neutral image is compared with another one
+    chosen[:neutrals] = other[:neutrals]  # a neutral image is paired with another one, if there is another
     return [replace(sample, neutral=start + int(at)) for sample, at in zip(samples, chosen, strict=True)]
 
 
 def _sample(
-    rng: np.random.Generator, who: _Subject, base: FrameSpec, au: dict[str, tuple[float, float]], expression: int,
-    sequence: int, frame: int, is_neutral: bool = False,
-) -> Sample:  # fmt: skip
+    rng: np.random.Generator,
+    who: _Subject,
+    base: FrameSpec,
+    au: dict[str, tuple[float, float]],
+    expression: int,
+    sequence: int,
+    frame: int,
+    is_neutral: bool = False,
+) -> Sample:
     sway = 0.6 if is_neutral else 1.0
     moved = replace(
         base,
@@ -124,10 +131,15 @@ def _sample(
 
 
 def _finish(
-    spec: FrameSpec, who: _Subject, au: dict[str, tuple[float, float]], expression: int, sequence: int, frame: int,
+    spec: FrameSpec,
+    who: _Subject,
+    au: dict[str, tuple[float, float]],
+    expression: int,
+    sequence: int,
+    frame: int,
     is_neutral: bool = False,
-) -> Sample:  # fmt: skip
-    """Labels say what the face does; the picture shows it on top of how the face rests."""
+) -> Sample:
+    """Labels give the action alone; the image adds it to the resting face."""
     shown = {
         name: _on_top(au.get(name, (0.0, 0.0)), who.resting.get(name, (0.0, 0.0)))
         for name in sorted({*au, *who.resting})
@@ -145,7 +157,7 @@ def _on_top(action: tuple[float, float], resting: tuple[float, float]) -> tuple[
 def _sequence(
     rng: np.random.Generator, who: _Subject, base: FrameSpec, apex: Apex, length: int, sequence: int
 ) -> list[Sample]:
-    """Neutral, onset, apex, offset, as a camera sees them a few frames apart; units start and end at their own time."""
+    """Neutral, onset, apex and offset, sampled a few frames apart; each AU starts and ends at its own time."""
     time = np.linspace(0, 1, length)
     envelopes = {au: _envelope(time, *(np.array([0.08, 0.30, 0.72, 0.95]) + rng.normal(0, 0.03, 4))) for au in apex.au}
     if "AU26" in envelopes:
