@@ -1,4 +1,4 @@
-"""Annotated pictures and videos of a run: where they go, and how they are written."""
+"""Write the annotated images and videos of a run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Draw = Callable[[Frame, List[Face]], None]
 
 @contextlib.contextmanager
 def open_annotations(target: Optional[Path], source: Source, aus: Sequence[str]) -> Iterator[Draw]:
-    """Yield a function that draws a frame's faces into ``target``: a video, a picture, or a folder of pictures.
+    """Yield a function that draws a frame's faces into ``target``: a video, an image, or a folder of images.
 
     Raises:
         InputError: a suffix that OpenCV can't write.
@@ -56,7 +56,7 @@ class _PictureWriter:
 
 
 def encode_image(image_bgr: np.ndarray, suffix: str) -> bytes:
-    """The bytes of a picture file. Raises InputError where OpenCV has no encoder for the suffix."""
+    """The bytes of an image file. Raises InputError if OpenCV has no encoder for the suffix."""
     import cv2
 
     try:

@@ -1,6 +1,6 @@
-"""The command line's values, checked where they are parsed: finite, in range, and refused in one line.
+"""Types for command-line options, which check values as they are parsed.
 
-Use these as ``type=`` of options. Every option with a number has one of them, in every layer.
+Use these as ``type=`` of options. Every numeric option in every layer uses one of them.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from .errors import InputError
 
 U = TypeVar("U")
 
-# Larger counts are slips of the keyboard: nothing here has a billion of anything.
+# Larger counts are typing errors: nothing here has a billion of anything.
 MOST = 10**9
-# What numpy's generators take.
+# The largest that numpy's generators accept.
 LARGEST_SEED = 2**32 - 1
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are InputError, in one line like every other."""
+    """A parser that raises InputError, in one line like every other error."""
 
     def error(self, message: str) -> NoReturn:
         """Raise InputError."""
@@ -46,7 +46,7 @@ def whole(lowest: int = 0, highest: int = MOST) -> Callable[[str], int]:
 def number(
     lowest: float = 0.0, highest: float = float(MOST), *, above: bool = False, below: bool = False
 ) -> Callable[[str], float]:
-    """A finite number from ``lowest`` to ``highest``; ``above`` and ``below`` leave the limits themselves out."""
+    """A finite number from ``lowest`` to ``highest``; ``above`` and ``below`` exclude the limits."""
 
     def parse(text: str) -> float:
         try:
@@ -76,7 +76,7 @@ seconds = number(0, 7 * 24 * 3600, above=True)
 
 
 def values(parse: Callable[[str], U], length: Optional[Sequence[int]] = None) -> Callable[[str], Tuple[U, ...]]:
-    """Values separated by commas, as many as one of ``length`` where given."""
+    """Values separated by commas; their number must be in ``length``, if set."""
 
     def parse_all(text: str) -> Tuple[U, ...]:
         parts = tuple(parse(part.strip()) for part in text.split(","))
@@ -88,7 +88,7 @@ def values(parse: Callable[[str], U], length: Optional[Sequence[int]] = None) ->
 
 
 def name(text: str) -> str:
-    """A word that is not empty."""
+    """A non-empty name."""
     if not text.strip():
         _refuse(text, "a name")
     return text.strip()

@@ -1,4 +1,4 @@
-"""The command line: verbs, each loaded only when it is asked for.
+"""The command line: verbs, each imported only when it is used.
 
 A verb's module has ``add_arguments(parser)`` and ``run(args) -> int``. The runtime's own verbs are below. Layers above
 it register theirs under the entry point group ``edgeau.verbs``, whose values are sequences of `Verb` in modules that
@@ -31,12 +31,12 @@ class Verb:
     """A subcommand.
 
     Attributes:
-        name: as it is typed: one word, or two such as ``bench compare``.
+        name: one word, or two such as ``bench compare``.
         module: the name of its module.
-        extra: the extra that brings what the module imports.
+        extra: the extra that installs the module's dependencies.
         help: its line in ``edgeau --help``.
-        rank: where that line stands; the list follows a model from its data to a device.
-        python: the oldest version of Python that its module runs on.
+        rank: position of that line; the list follows a model from its data to a device.
+        python: the oldest version of Python that the module supports.
     """
 
     name: str
@@ -63,7 +63,7 @@ RUNTIME_VERBS = (
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run one verb and return the exit code.
 
-    0; 1 for a check that failed; 2 for wrong input; 128 and the signal's number where one ended it, 130 for Ctrl-C.
+    0 on success; 1 if a check failed; 2 for wrong input; 128 plus the signal's number after a signal (130: Ctrl-C).
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     _open_closed_streams()
@@ -77,7 +77,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         _complain("interrupted; nothing half-written was left behind")
         return exit_code(error)
     except BrokenPipeError:
-        # The reader of our output went away, as `| head` does: not an error, and nothing more can be printed.
+        # The reader of our output has gone, as with `| head`: not an error, and nothing more can be printed.
         _silence(sys.stdout)
         return EXIT_OK
     except OSError as error:
@@ -104,7 +104,7 @@ def _run(arguments: List[str]) -> int:
 
 
 def _open_closed_streams() -> None:
-    """Give a process that was started without standard output or error (``>&-``) ones that swallow everything.
+    """Open standard output and error to the null device if the process was started without them (``>&-``).
 
     Otherwise the next file to be opened would get the stream's number, and libraries would print into it.
     """
@@ -114,7 +114,7 @@ def _open_closed_streams() -> None:
 
 
 def _silence(stream: TextIO) -> None:
-    """Send what is still to be written nowhere, so that Python's own flush at exit can't fail."""
+    """Discard buffered output, so that Python's own flush at exit can't fail."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 

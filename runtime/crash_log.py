@@ -1,4 +1,4 @@
-"""The last resort: an error that nobody foresaw becomes one line, and its traceback a file."""
+"""Report unexpected errors in one line, and write the traceback to a file."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _KEPT = 20
 
 
 def describe_crash(error: BaseException) -> str:
-    """Write the traceback to a file, and return the line for the user that names it."""
+    """Write the traceback to a file, and return a line for the user that names the file."""
     text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     if os.environ.get(DEBUG_VARIABLE):
         with contextlib.suppress(OSError):
             sys.stderr.write(text.encode("ascii", "backslashreplace").decode())
-    told = " ".join(str(error).split()) or "no reason given"
+    message = " ".join(str(error).split()) or "no reason given"
     if isinstance(error, MemoryError):
-        return f"not enough memory ({told})"
+        return f"not enough memory ({message})"
     file = _write(text)
     where = f"its traceback is in {file}" if file else f"{DEBUG_VARIABLE}=1 shows its traceback"
-    return f"unexpected {type(error).__name__}: {told[:300]}; this is a defect of edgeau, {where}"
+    return f"unexpected {type(error).__name__}: {message[:300]}; this is a defect of edgeau, {where}"
 
 
 def _write(text: str) -> Optional[Path]:

@@ -12,12 +12,12 @@ import numpy as np
 from .errors import InputError
 from .manifest import CropSpec
 
-# Farther from the corner than any picture reaches; beyond it sums of squares lose their digits.
+# Larger than any image; beyond it, sums of squares lose precision.
 _FARTHEST_PX = 1e7
 
 
 def crop_matrix(points_xy: np.ndarray, spec: CropSpec) -> np.ndarray:
-    """The similarity that takes five image points onto the crop's template, in the weighted least-squares sense.
+    """The similarity that maps five image points to the crop's template, by weighted least squares.
 
     Args:
         points_xy: float [5, 2], right eye, left eye, nose tip, right and left mouth corner (the subject's right), in
@@ -31,7 +31,7 @@ def crop_matrix(points_xy: np.ndarray, spec: CropSpec) -> np.ndarray:
     similarity is a complex factor and an offset, so it needs no singular value decomposition.
 
     Raises:
-        InputError: not five finite points, or all of them in one place.
+        InputError: not five finite points, or all at the same position.
     """
     points = np.asarray(points_xy, np.float64)
     if points.shape != (5, 2) or not (np.abs(points) <= _FARTHEST_PX).all():
@@ -64,7 +64,7 @@ def transform(points_xy: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 def crop_face(image_rgb: np.ndarray, points_xy: np.ndarray, spec: CropSpec) -> np.ndarray:
-    """Cut one face.
+    """Crop one face.
 
     Args:
         image_rgb: uint8 [H, W, 3]; any channel order, which is kept.
@@ -72,7 +72,7 @@ def crop_face(image_rgb: np.ndarray, points_xy: np.ndarray, spec: CropSpec) -> n
         spec: the crop.
 
     Returns:
-        uint8 [size_px, size_px, 3]. What lies outside the image repeats its edge.
+        uint8 [size_px, size_px, 3]. Pixels outside the image repeat its edge.
     """
     import cv2
 
@@ -85,7 +85,7 @@ def crop_face(image_rgb: np.ndarray, points_xy: np.ndarray, spec: CropSpec) -> n
 
 
 def _shrink(image: np.ndarray, matrix: np.ndarray, size_px: int, scale: float) -> Tuple[np.ndarray, np.ndarray]:
-    """Bring a large face near the crop's size by area averaging first: bilinear sampling alone would alias."""
+    """Reduce a large face to about the crop's size by area averaging, because bilinear sampling alone would alias."""
     import cv2
 
     height, width = image.shape[:2]
@@ -93,9 +93,9 @@ def _shrink(image: np.ndarray, matrix: np.ndarray, size_px: int, scale: float) -
     if step < 2:
         return image, matrix
     corners = np.array([[0, 0], [size_px, 0], [0, size_px], [size_px, size_px]], np.float64)
-    found = transform(corners, invert(matrix))
-    x0, y0 = np.clip(np.floor(found.min(axis=0)) - step, 0, [width - 1, height - 1]).astype(int)
-    x1, y1 = np.clip(np.ceil(found.max(axis=0)) + step, [x0 + 1, y0 + 1], [width, height]).astype(int)
+    bounds = transform(corners, invert(matrix))
+    x0, y0 = np.clip(np.floor(bounds.min(axis=0)) - step, 0, [width - 1, height - 1]).astype(int)
+    x1, y1 = np.clip(np.ceil(bounds.max(axis=0)) + step, [x0 + 1, y0 + 1], [width, height]).astype(int)
     part = image[y0:y1, x0:x1]
     small = cv2.resize(part, (max(1, (x1 - x0) // step), max(1, (y1 - y0) // step)), interpolation=cv2.INTER_AREA)
     ratio = np.array([part.shape[1] / small.shape[1], part.shape[0] / small.shape[0]])

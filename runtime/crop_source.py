@@ -1,7 +1,7 @@
-"""Reading face crops by a data specification: a crop set, a folder of images, an .npz file, or a registered source.
+"""Read face crops from a data specification: a crop set, a folder of images, an .npz file, or a registered source.
 
-A source that makes crops instead of reading them registers itself under the entry point group ``edgeau.crop_sources``:
-its name is the word before the colon of a specification, its value a function
+A source that generates crops instead of reading them registers under the entry point group ``edgeau.crop_sources``: its
+name is the word before the colon of a specification, its value a function
 ``(options: str, crop: CropSpec, *, limit: Optional[int], seed: int) -> CropSet``.
 """
 
@@ -26,11 +26,11 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 
 
 def read_crops(spec: str, crop: CropSpec, *, limit: Optional[int] = None, seed: int = 0) -> CropSet:
-    """Read crops by a data specification.
+    """Read crops from a data specification.
 
     Args:
-        spec: a folder written by ``edgeau synth``; a folder of images (crops as they are where their size is the
-            crop's, otherwise photos in which faces are found); an ``.npz`` with ``faces`` and optionally ``neutrals``,
+        spec: a folder written by ``edgeau synth``; a folder of images (used as crops if they have the crop's
+            size, otherwise photos in which faces are detected); an ``.npz`` with ``faces`` and optionally ``neutrals``,
             ``au`` (intensity) and ``aus``; ``shipped:parity`` for the faces that ship with edgeau; or
             ``synthetic:subjects=8,frames=16,seed=1`` to render some.
         crop: the rule of the model that will read them; crops of another size are resized.
@@ -38,7 +38,7 @@ def read_crops(spec: str, crop: CropSpec, *, limit: Optional[int] = None, seed: 
         seed: for sources that draw at random.
 
     Raises:
-        InputError: nothing there, nothing readable in it, or arrays of the wrong shape or type.
+        InputError: it does not exist, is not readable, or has arrays of the wrong shape or type.
     """
     word, colon, options = spec.partition(":")
     if Path(spec).is_dir():

@@ -1,8 +1,8 @@
-"""JSON values become frozen dataclasses, with every field checked.
+"""Convert JSON values to frozen dataclasses, checking every field.
 
 The types of the dataclass are the schema. Unknown, missing and wrongly typed fields are errors that name the field, so
-that a misspelt key can't pass unnoticed. Dictionaries have str keys and values of the declared type; ``Any`` is taken
-as it is. Floats must be finite.
+that a misspelt key can't go unnoticed. Dictionaries have str keys and values of the declared type; ``Any`` is not
+checked. Floats must be finite.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from .errors import PackageError
 
 T = TypeVar("T")
 
-# Deeper JSON than any file of ours; Python can't write back what is nested deeper than its recursion limit.
+# Deeper than any of our files; Python can't write JSON nested deeper than its recursion limit.
 MAX_DEPTH = 100
 
-# `X | None` is of another type than Optional[X], from Python 3.10 on.
+# From Python 3.10 on, `X | None` and Optional[X] have different types.
 _UNIONS = (Union, getattr(types, "UnionType", Union))
 
 

@@ -1,8 +1,8 @@
-"""Which face detector is used, and where its file comes from.
+"""Choose a face detector, and find or download its file.
 
-YuNet (Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", 2023) where its file is at hand: on ONNX Runtime or
-OpenVINO, else in OpenCV. Without the file OpenCV's Haar cascades, so that a machine without a network works. YuNet is
-better: it sees turned faces, and its points align the crop more exactly.
+YuNet (Wu et al., "YuNet: A Tiny Millisecond-level Face Detector", 2023) is used if its file is available: on ONNX
+Runtime or OpenVINO, else in OpenCV. Without the file, OpenCV's Haar cascades are used, which need no network. YuNet is
+better: it detects turned faces, and its points align the crop more exactly.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ YUNET_FILE = "face_detection_yunet_2023mar.onnx"
 YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 YUNET_URL = "https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/" + YUNET_FILE
 YUNET_VARIABLE = "EDGEAU_YUNET"
-# In the order of their speed with YuNet: benchmarks/studies/detector_speed.py.
+# Fastest with YuNet first: benchmarks/studies/detector_speed.py.
 _YUNET_BACKENDS = ("onnxruntime", "openvino")
 
 
 def default_detector(threads: Optional[int] = None) -> Detector:
-    """YuNet where its file is named in EDGEAU_YUNET or cached and something here can run it, Haar otherwise.
+    """YuNet if its file is named in EDGEAU_YUNET or cached, and can run here; otherwise Haar.
 
     Args:
         threads: CPU threads of YuNet; by default the backend's own choice.
 
     Raises:
         MissingExtraError: without OpenCV.
-        InputError: EDGEAU_YUNET names no file, or this OpenCV has no cascades.
+        InputError: EDGEAU_YUNET does not name a file, or this OpenCV has no cascades.
     """
     require_cv2("finding faces")
     file = yunet_file()
@@ -64,7 +64,7 @@ def make_detector(name: Optional[str], threads: Optional[int] = None) -> Detecto
 
 
 def open_yunet(file: PathLike, threads: Optional[int] = None) -> Detector:
-    """YuNet on the first backend that is installed, else in OpenCV. Raises InputError where nothing runs the file."""
+    """YuNet on the first backend that is installed, else in OpenCV. Raises InputError if nothing can run the file."""
     if not Path(file).is_file():
         raise InputError(f"YuNet file {file}", got="no such file", expected=YUNET_FILE)
     backend = _yunet_backend()
@@ -76,7 +76,7 @@ def _yunet_backend() -> Optional[str]:
 
 
 def _yunet_obstacle() -> Optional[str]:
-    """Why YuNet can't run here; None where it can."""
+    """Why YuNet can't run here; None if it can."""
     if _yunet_backend() is not None:
         return None
     reason = yunet_obstacle()
@@ -95,7 +95,7 @@ def yunet_file() -> Optional[Path]:
 
 
 def fetch_yunet() -> Path:
-    """Download YuNet into the cache and check its hash. Raises InputError where that fails."""
+    """Download YuNet into the cache and check its hash. Raises InputError if that fails."""
     target = cache_folder() / YUNET_FILE
     try:
         with urllib.request.urlopen(YUNET_URL, timeout=30) as answer:
@@ -111,15 +111,15 @@ def fetch_yunet() -> Path:
 
 
 def cache_folder() -> Path:
-    """Where edgeau keeps what it fetched: EDGEAU_CACHE, or the user's cache folder."""
+    """The folder for downloaded files: EDGEAU_CACHE, or the user's cache folder."""
     base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
     return Path(os.environ.get("EDGEAU_CACHE") or os.path.join(base, "edgeau"))
 
 
 def examine_detector() -> Tuple[str, str]:
-    """The default detector as ``edgeau doctor`` reports it: what it is, and what to type for a better one ("" if none).
+    """The default detector as ``edgeau doctor`` reports it: what it is, and the command for a better one ("" if none).
 
-    The detector is made and run once, on an empty picture. Raises InputError or MissingExtraError where that fails.
+    The detector is created and run once, on an empty image. Raises InputError or MissingExtraError if that fails.
     """
     detector, file = default_detector(), yunet_file()
     detector.detect(np.zeros((128, 128, 3), np.uint8))

@@ -1,4 +1,4 @@
-"""What a face detector gives, and what it is."""
+"""Face detections, and the interface of face detectors."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class Detection:
     """One face in an image.
 
     Attributes:
-        box_xyxy: float32 [4], left, top, right, bottom in pixels; may reach over the image's edge.
+        box_xyxy: float32 [4], left, top, right, bottom in pixels; may extend beyond the image.
         points_xy: float32 [5, 2], right eye, left eye, nose tip, right and left mouth corner (the subject's right).
-        score: 0..1; 1 where the detector gives none.
+        score: 0..1; 1 if the detector gives none.
     """
 
     box_xyxy: np.ndarray
@@ -24,12 +24,12 @@ class Detection:
 
 
 class Detector(Protocol):
-    """Anything that finds faces; ``name`` is what measurements record of it."""
+    """Anything that finds faces; measurements record its ``name``."""
 
     name: str
 
     def detect(self, image_bgr: np.ndarray) -> List[Detection]:
-        """Faces of a uint8 [H, W, 3] BGR image, largest first; empty where there is none."""
+        """Faces of a uint8 [H, W, 3] BGR image, largest first; empty if there are none."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""The fingerprint of this device, under which a package stores what measured best on it."""
+"""The fingerprint of this device, under which a package stores the best choice measured on it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PROC = Path("/proc")
 
 
 def fingerprint() -> str:
-    """CPU model, usable cores, machine and, where there is one, board and GPU: ``Cortex-A78AE, 6 cores, aarch64, ...``.
+    """CPU model, usable cores, architecture and, if present, board and GPU: ``Cortex-A78AE, 6 cores, aarch64, ...``.
 
     Two devices with the same fingerprint are assumed to run a variant equally fast. Power modes and clocks are not
     part of it: they change between runs and are recorded with each measurement.
@@ -28,7 +28,7 @@ def usable_cores() -> int:
 
 
 def cpu_model(cpuinfo: Path = _PROC / "cpuinfo") -> str:
-    """Name of the CPU as the kernel gives it, or the machine's architecture."""
+    """Name of the CPU according to the kernel, or the machine's architecture."""
     for key in ("model name", "Model", "Hardware", "CPU part"):
         value = _field(cpuinfo, key)
         if value:
@@ -37,13 +37,13 @@ def cpu_model(cpuinfo: Path = _PROC / "cpuinfo") -> str:
 
 
 def board_model(file: Path = _PROC / "device-tree" / "model") -> Optional[str]:
-    """Name of the board, such as ``NVIDIA Jetson Orin Nano Developer Kit``; None where the kernel has none."""
+    """Name of the board, such as ``NVIDIA Jetson Orin Nano Developer Kit``; None if the kernel has none."""
     text = _text(file).replace("\x00", "").strip()
     return text or None
 
 
 def gpu_names(folder: Path = _PROC / "driver" / "nvidia" / "gpus") -> List[str]:
-    """Names of NVIDIA GPUs by the driver's files in /proc, empty where there is no driver."""
+    """Names of NVIDIA GPUs from the driver's files in /proc; empty without a driver."""
     files = sorted(folder.glob("*/information")) if folder.is_dir() else []
     return [name for name in (_field(file, "Model") for file in files) if name]
 

@@ -1,4 +1,4 @@
-"""Draw results on pictures: a box around each face and a bar per action unit."""
+"""Draw results on images: a box around each face and a bar per action unit."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ _FONT_HEIGHT_PX = 22  # of cv2's Hershey Simplex at scale 1
 
 
 def annotate(image_bgr: np.ndarray, faces: Sequence[Face], aus: Sequence[str]) -> np.ndarray:
-    """Return a copy of the picture with a box around each face and a panel of AU bars beside it.
+    """Return a copy of the image with a box around each face and a panel of AU bars beside it.
 
     Args:
         image_bgr: uint8 [H, W, 3], BGR.
-        faces: the results for this picture.
+        faces: the results for this image.
         aus: the AUs to show, in this order.
 
     Returns:
-        uint8 [H, W, 3], BGR. Bars are green where the AU is present; a tick marks 0.5 of the scale.
+        uint8 [H, W, 3], BGR. Bars are green where the AU is present; a tick marks 0.5 on the scale.
     """
     import cv2
 

@@ -1,7 +1,7 @@
-"""Whether an engine is intact and fits this machine, told without TensorRT and without a GPU.
+"""Check that an engine is intact and fits this machine, without TensorRT or a GPU.
 
 A plan is native code: only bytes whose hash is in the sidecar are deserialized. ``preflight`` reads the plan once and
-gives back the very bytes that it checked.
+returns the same bytes that it checked.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class VerifiedEngine:
 
     Attributes:
         file: the plan; its bytes are those that were checked.
-        sidecar: what is known of it.
+        sidecar: the facts recorded about it.
     """
 
     file: ModelFile
@@ -40,7 +40,7 @@ def preflight(engine: Union[PathLike, ModelFile], machine: Machine) -> VerifiedE
 
     Args:
         engine: the plan's path, or the plan as it was read; its sidecar is beside that path.
-        machine: this machine; facts that it does not know (None) are not compared.
+        machine: this machine; unknown facts (None) are not compared.
 
     Raises:
         InputError: no such file.
@@ -70,9 +70,9 @@ def preflight(engine: Union[PathLike, ModelFile], machine: Machine) -> VerifiedE
 
 
 def engine_obstacle(engine: PathLike, machine: Machine) -> Optional[str]:
-    """Why an engine can't run on a machine, in one line; None if nothing is known against it.
+    """Why an engine can't run on a machine, in one line; None if there is no known reason.
 
-    A quick look at header, size and sidecar, to choose among engines: whether the plan was altered is ``preflight``'s,
+    A quick look at header, size and sidecar, to choose among engines; ``preflight`` checks whether the plan was altered
     when it is loaded.
     """
     try:
@@ -91,9 +91,9 @@ class EngineFacts:
         file, size_bytes: of the plan.
         flavour: as in PlanHeader.
         tensorrt: version; None if neither header nor sidecar has it.
-        intact: whether the plan is what its sidecar says; None without a sidecar.
+        intact: whether the plan matches its sidecar; None without a sidecar.
         wrong: what is wrong with the files, one line or None.
-        here: why it can't run on the machine, one line; None if nothing is known against it.
+        here: why it can't run on the machine, one line; None if there is no known reason.
         sidecar: None if it is missing or damaged.
     """
 
@@ -112,11 +112,11 @@ class EngineFacts:
 
 
 def describe_engine(engine: PathLike, machine: Optional[Machine] = None) -> EngineFacts:
-    """What an engine is, read without TensorRT and without a GPU.
+    """Describe an engine, without TensorRT or a GPU.
 
     Args:
         engine: the plan.
-        machine: that it should run on; by default this one.
+        machine: the machine to run it on; by default this one.
 
     Raises:
         InputError: no such file.
@@ -178,20 +178,20 @@ def _misfit(sidecar: EngineSidecar, machine: Machine) -> Optional[str]:
 
 
 def _differs(sidecar: EngineSidecar, machine: Machine) -> bool:
-    """Whether the engine was built on a machine with another name."""
+    """Whether the engine was built on a machine with a different name."""
     return machine.model is not None and bool(sidecar.device) and sidecar.device != machine.model
 
 
 def _same_chip(sidecar: EngineSidecar, machine: Machine) -> bool:
-    """Whether both are Jetsons with one system on chip: its compute capability is no other chip's.
+    """Whether both are Jetsons with the same system on chip, which its compute capability identifies.
 
-    The name in the device tree is the carrier's as well as the module's, and changes with a "Super" device tree.
+    The name in the device tree depends on the carrier as well as the module, and changes with a "Super" device tree.
     """
     return machine.is_jetson and sidecar.compute_capability == machine.compute_capability is not None
 
 
 def _absent(machine: Machine) -> Optional[str]:
-    """Why no engine at all runs on this machine; None if it has what engines need."""
+    """Why no engine can run on this machine; None if it has what engines need."""
     # A container hides a Jetson's name.
     if machine.model is None and not machine.is_jetson:
         return "needs an NVIDIA GPU, and this machine has none"
@@ -199,7 +199,7 @@ def _absent(machine: Machine) -> Optional[str]:
 
 
 def _same_version(first: str, second: str) -> bool:
-    """Whether two versions agree in the numbers that both have: 10.3.0 and 10.3.0.30 do."""
+    """Whether two versions agree in the components that both have, as 10.3.0 and 10.3.0.30 do."""
     a, b = first.split("."), second.split(".")
     shared = min(len(a), len(b))
     return a[:shared] == b[:shared]

@@ -1,7 +1,7 @@
 """A TensorRT engine as files: a plain plan, and its sidecar.
 
-``NAME.engine`` is the plan as TensorRT wrote it, so that trtexec, DeepStream and Triton load it. What edgeau knows of
-it is beside it in ``NAME.engine.json``. Whether both are intact and fit a machine is ``engine_check``'s.
+``NAME.engine`` is the plan as TensorRT wrote it, so that trtexec, DeepStream and Triton load it. What edgeau knows
+about it is beside it in ``NAME.engine.json``. ``engine_check`` checks that both are intact and fit a machine.
 
 The plan's header:
     TensorRT          bytes 0..3 are ``ftrt``; where bytes 4..7 are zero, 24..27 are major, minor, patch, build of the
@@ -35,7 +35,7 @@ _FIRST_MAJOR = {"tensorrt": 10, "tensorrt_rtx": 1}
 
 @dataclass(frozen=True)
 class EngineSidecar:
-    """What is known of an engine: where it came from, where it runs, and how it was checked.
+    """The facts recorded about an engine: its origin, where it runs, and how it was checked.
 
     Attributes:
         engine_sha256, engine_size_bytes: of the plan.
@@ -43,8 +43,8 @@ class EngineSidecar:
         package: name of the package.
         flavour: ``tensorrt`` or ``tensorrt_rtx``.
         tensorrt: version of the builder, such as ``10.3.0.30``.
-        device: name of the board or GPU; ``compute_capability`` as ``8.7``. Both are "" for an engine that was built
-            where there is no GPU (TensorRT for RTX).
+        device: name of the board or GPU; ``compute_capability`` as ``8.7``. Both are "" for an engine built
+            without a GPU (TensorRT for RTX).
         cuda, driver, l4t, jetpack: versions of the machine that built it, None if unknown.
         precision: of the engine; ``asked_precision`` is higher where a lower rung of the ladder was built.
         batch: smallest, preferred and largest batch of the optimisation profile.
@@ -109,7 +109,7 @@ def sidecar_path(engine: PathLike) -> Path:
 
 
 def write_sidecar(engine: PathLike, sidecar: EngineSidecar) -> None:
-    """Write the sidecar beside its engine, whole or not at all."""
+    """Write the sidecar beside its engine, atomically."""
     write_json(sidecar_path(engine), sidecar.to_json())
 
 
@@ -132,7 +132,7 @@ def read_sidecar(engine: PathLike) -> EngineSidecar:
 
 
 def read_header(engine: PathLike) -> PlanHeader:
-    """Read a plan's header. Raises InputError if there is no such file, EngineError if it is no plan."""
+    """Read a plan's header. Raises InputError if there is no such file, EngineError if it is not a plan."""
     try:
         with open(engine, "rb") as stream:
             return parse_header(stream.read(HEADER_BYTES), engine)
@@ -141,7 +141,7 @@ def read_header(engine: PathLike) -> PlanHeader:
 
 
 def parse_header(plan: bytes, engine: PathLike) -> PlanHeader:
-    """The header of a plan that was read from ``engine``. Raises EngineError if it is no plan."""
+    """The header of a plan that was read from ``engine``. Raises EngineError if it is not a plan."""
     if len(plan) < HEADER_BYTES:
         raise EngineError(f"{engine} is truncated: {len(plan)} bytes; build it again: {rebuild_command(engine)}")
     tag = plan[:4]
@@ -161,7 +161,7 @@ def rebuild_command(engine: PathLike, sidecar: Optional[EngineSidecar] = None) -
     package = shlex.quote(str(folder)) if (folder / "manifest.json").is_file() else "PACKAGE"
     if sidecar is None:
         return f"edgeau build {package}"
-    # A sidecar may come from anywhere: none of its text becomes a word of a command unquoted.
+    # A sidecar may come from anywhere, so all its text is quoted.
     words = [f"edgeau build {package} --precision {shlex.quote(sidecar.asked_precision)}"]
     if sidecar.batch != (1, 1, 1):
         words.append("--batch " + ",".join(str(n) for n in sidecar.batch))

@@ -1,4 +1,4 @@
-"""A TensorRT engine described for a person."""
+"""A readable description of a TensorRT engine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _STATES = {True: "as it was built", False: "NOT as it was built", None: "unknown
 
 
 def engine_lines(facts: EngineFacts) -> List[str]:
-    """What ``describe_engine`` returned, one fact per line."""
+    """The result of ``describe_engine``, one fact per line."""
     version = facts.tensorrt or "unknown (TensorRT 8 writes none into its plans)"
     lines = [
         f"engine    {facts.file} ({facts.size_bytes / 1e6:.2f} MB)",
@@ -43,7 +43,7 @@ def _sidecar_lines(sidecar: EngineSidecar) -> List[str]:
 
 
 def _versions(sidecar: EngineSidecar) -> List[str]:
-    """Of the machine that built it, those that are known."""
+    """The known versions of the machine that built it."""
     versions = {
         "compute capability": sidecar.compute_capability,
         "CUDA": sidecar.cuda,

@@ -1,7 +1,7 @@
 """The exceptions of edgeau.
 
 EdgeauError                 anything that edgeau reports in one line
-├── InputError              a file, folder, option or array that can't be used as given
+├── InputError              a file, folder, option or array that can't be used
 ├── PackageError            a model package that is incomplete, altered or of another schema
 ├── BackendError            an inference backend that failed or can't run here
 │   └── EngineError         a TensorRT engine that doesn't fit this machine, or a build that failed
@@ -18,13 +18,13 @@ class EdgeauError(Exception):
 
 
 class InputError(EdgeauError):
-    """Something given by the user can't be used.
+    """Input from the user can't be used.
 
     Args:
-        what: the thing that is wrong, named so that the user finds it.
-        got: what it was.
-        expected: what would have been right.
-        hint: what to do, best as a command.
+        what: what is wrong, named so that the user can find it.
+        got: its actual value.
+        expected: what would be valid.
+        hint: what to do, preferably a command.
     """
 
     def __init__(
@@ -51,9 +51,9 @@ class MissingExtraError(EdgeauError):
 
     Args:
         module: the import that failed, such as ``onnxruntime``.
-        extra: the extra of edgeau that brings it, such as ``cpu``.
-        purpose: what it was needed for.
-        command: what installs it, where that is not the extra.
+        extra: the extra of edgeau that installs it, such as ``cpu``.
+        purpose: what needs it.
+        command: the command that installs it, if not the extra.
     """
 
     def __init__(self, module: str, extra: str, purpose: str, command: Optional[str] = None) -> None:
@@ -63,13 +63,13 @@ class MissingExtraError(EdgeauError):
 
 
 class EdgeauWarning(UserWarning):
-    """Something worth knowing that doesn't stop the work."""
+    """A problem that does not stop the work."""
 
 
 def one_line(
     what: str, *, got: Optional[str] = None, expected: Optional[str] = None, hint: Optional[str] = None
 ) -> str:
-    """Join the parts of a message as every edgeau message has them: what, got, expected, the hint."""
+    """Join the parts of a message in edgeau's usual form: what, got, expected, hint."""
     parts = [what]
     if got is not None:
         parts.append(f"got {got}")

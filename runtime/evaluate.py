@@ -1,10 +1,10 @@
-"""The evaluator: a model's outputs on a crop set, and how well they agree with labels.
+"""Run a model on a crop set and compare its outputs with labels.
 
-These are edgeau's only prediction loop over crops and only F1; `parity` compares two models' outputs with each other.
+This module has edgeau's only prediction loop over crops and its only F1; `parity` compares the outputs of two models.
 
 F1 = 2 TP / (2 TP + FP + FN), of presence decisions at a threshold, with counts pooled over all labelled crops of an AU.
-An AU without a positive label has no F1: it is None, and in no mean. (With TP = 0 the formula would give 0 whatever
-the model says, so that 0 would be a statement about the data.)
+The F1 of an AU without a positive label is None, and is not part of the mean. (With TP = 0 the formula would give 0
+whatever the model predicts, which would say something about the data only.)
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def predict(infer: Infer, inputs: Inputs, batch: int = BATCH, smallest: int = 1)
         infer: a backend's ``infer``, or any function of a batch of inputs by name that returns outputs by name.
         inputs: uint8 [N, H, W, 3] by input name.
         batch: crops per call.
-        smallest: the fewest crops that ``infer`` takes, at most ``batch``. A last batch with fewer is filled up with
-            its first crop, and its outputs are cut again.
+        smallest: the fewest crops that ``infer`` accepts, at most ``batch``. A smaller last batch is padded with its
+            first crop, and the extra outputs are dropped.
 
     Returns:
         Arrays [N, ...] by output name.
@@ -43,7 +43,7 @@ def predict(infer: Infer, inputs: Inputs, batch: int = BATCH, smallest: int = 1)
         rows = np.arange(start, min(start + batch, count))
         padded = np.concatenate([rows, np.full(max(0, smallest - len(rows)), start)])
         outputs = infer({name: np.ascontiguousarray(array[padded]) for name, array in inputs.items()})
-        # Copied, because a backend may use the same memory for its next outputs.
+        # Copied, because a backend may reuse the memory for its next outputs.
         parts.append({name: np.array(array[: len(rows)]) for name, array in outputs.items()})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -72,7 +72,7 @@ class AuMetrics:
     Attributes:
         labelled, positives: crops with a label, and with the AU present.
         f1: at the threshold; None without a positive label.
-        precision: at the threshold; None where nothing was predicted present.
+        precision: at the threshold; None if nothing was predicted present.
         recall: at the threshold; None without a positive label.
         accuracy: at the threshold; None without a label.
         auc: area under the ROC curve; None unless there are positive and negative labels.
@@ -94,9 +94,9 @@ class Metrics:
     Attributes:
         per_au: by AU name.
         mean_f1, mean_accuracy, mean_auc: over the AUs that have one; None if no AU has.
-        without_positives: AUs without a positive label, which are in no mean F1.
+        without_positives: AUs without a positive label, which are not in the mean F1.
         samples: number of crops.
-        expression_accuracy: of the expression head, where there is one and labels are known.
+        expression_accuracy: of the expression head, if there is one and labels are known.
     """
 
     per_au: Dict[str, AuMetrics]
@@ -154,7 +154,7 @@ def f1(hits: int, positives: int, predicted: int) -> Optional[float]:
 
 
 def mean_of(values: Sequence[Optional[float]]) -> Optional[float]:
-    """Mean of those that are known; None if none is."""
+    """Mean of the known values; None if there are none."""
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else None
 

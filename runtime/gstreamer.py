@@ -16,7 +16,7 @@ from .errors import InputError
 from .opencv import video_backends
 
 PLUGIN_FOLDERS = ("/usr/lib/aarch64-linux-gnu/gstreamer-1.0",)
-# nvvidconv takes frames out of NVIDIA's memory; it can't make BGR, which videoconvert does.
+# nvvidconv copies frames out of NVIDIA's memory; it can't output BGR, so videoconvert does.
 _TO_BGR = "videoconvert ! video/x-raw,format=BGR"
 _FROM_NVMM = f"video/x-raw,format=BGRx ! {_TO_BGR}"
 _NEWEST = "appsink drop=true max-buffers=1 sync=false"
@@ -29,8 +29,8 @@ class CsiCamera:
 
     Attributes:
         sensor: its number.
-        width, height, fps: that the camera's driver should give; a face needs no more than 720 lines.
-        flip: nvvidconv's ``flip-method``: 0 as it is, 2 upside down.
+        width, height, fps: requested from the camera's driver; 720 lines are enough for a face.
+        flip: nvvidconv's ``flip-method``: 0 for none, 2 to rotate by 180 degrees.
     """
 
     sensor: int
@@ -40,7 +40,7 @@ class CsiCamera:
     flip: int = 0
 
     def pipeline(self) -> str:
-        """As GStreamer takes it."""
+        """The pipeline as GStreamer's text."""
         size = f"width={self.width},height={self.height},framerate={self.fps}/1"
         return (
             f"nvarguscamerasrc sensor-id={self.sensor} ! video/x-raw(memory:NVMM),{size} ! "
@@ -65,7 +65,7 @@ def is_pipeline(text: str) -> bool:
 
 
 def is_finite(pipeline: str) -> bool:
-    """Whether a pipeline reads files, of which no frame may be left out."""
+    """Whether a pipeline reads files, so that no frame may be dropped."""
     return "filesrc" in pipeline
 
 
@@ -82,19 +82,19 @@ def hardware_pipeline(url: str) -> str:
 
 
 def has_hardware_decoder() -> bool:
-    """Whether OpenCV has GStreamer, and GStreamer the decoder of a Jetson."""
+    """Whether OpenCV has GStreamer, and GStreamer has a Jetson's hardware decoder."""
     return _has_plugin("libgstnvvideo4linux2.so") and "GStreamer" in video_backends()
 
 
 def require_gstreamer(source: str) -> None:
-    """Raise InputError where OpenCV was built without GStreamer, as pip's wheels are."""
+    """Raise InputError if OpenCV was built without GStreamer, as pip's wheels are."""
     if "GStreamer" not in video_backends():
         raise InputError(f"source {source}", got="an OpenCV built without GStreamer, as pip's wheels are",
                          hint="with the system's python3 type: sudo apt-get install python3-opencv")  # fmt: skip
 
 
 def require_csi(source: str) -> None:
-    """Raise InputError where GStreamer has no element for CSI cameras."""
+    """Raise InputError if GStreamer has no element for CSI cameras."""
     require_gstreamer(source)
     if not _has_plugin("libgstnvarguscamerasrc.so"):
         raise InputError(f"source {source}", got="no nvarguscamerasrc in GStreamer", expected="a Jetson with JetPack",

@@ -1,4 +1,4 @@
-"""Faces by OpenCV's Haar cascades, which need no further file: frontal faces only, with less exact points."""
+"""Face detection with OpenCV's Haar cascades, which need no other file: frontal faces only, less exact points."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class HaarDetector:
         self._max_side_px = max_side_px
 
     def detect(self, image_bgr: np.ndarray) -> List[Detection]:
-        """As in Detector. Faces are sought in a small image, eyes in the whole one."""
+        """As in Detector. Faces are searched for in a reduced image, eyes in the full one."""
         import cv2
 
         grey = cv2.equalizeHist(cv2.cvtColor(image_bgr, cv2.COLOR_BGR2GRAY))
@@ -43,7 +43,7 @@ class HaarDetector:
         return largest_first(faces)
 
     def _refine(self, grey: np.ndarray, points: np.ndarray, side: float) -> np.ndarray:
-        """Move the mean points by the similarity that takes the two mean eyes to the two found ones."""
+        """Move the mean points by the similarity that maps the two mean eyes to the two detected ones."""
         right, left = (self._find_eye(grey, points[i], side) for i in (0, 1))
         if right is None or left is None:
             return points
@@ -55,7 +55,7 @@ class HaarDetector:
         return np.stack([moved.real, moved.imag], axis=1)
 
     def _find_eye(self, grey: np.ndarray, near: np.ndarray, side: float) -> Optional[complex]:
-        """The eye closest to a place, sought in a square of 0.42 of the face brought to 48 pixels; None without one."""
+        """The eye closest to a point, in a square of 0.42 of the face reduced to 48 pixels; None if there is none."""
         half = max(1, int(side * 0.21))
         x, y = (max(0, int(v) - half) for v in near)
         region, scale = bounded(grey[y : y + 2 * half, x : x + 2 * half], 48)

@@ -1,4 +1,4 @@
-"""Signals that end a command: each becomes an exception, so that what was computed is closed and kept."""
+"""Turn signals that end a command into exceptions, so that files are closed and results kept."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Terminated(KeyboardInterrupt):
     """A signal other than Ctrl-C asked this process to end.
 
     Args:
-        number: of the signal.
+        number: the signal's number.
     """
 
     def __init__(self, number: int) -> None:
@@ -25,15 +25,15 @@ class Terminated(KeyboardInterrupt):
 
 
 def exit_code(error: KeyboardInterrupt) -> int:
-    """What a shell expects: 128 and the signal's number, 130 for Ctrl-C."""
+    """The exit code that shells expect: 128 plus the signal's number, 130 for Ctrl-C."""
     return 128 + (error.number if isinstance(error, Terminated) else signal.SIGINT)
 
 
 @contextlib.contextmanager
 def raise_on_signals() -> Iterator[None]:
-    """Raise Terminated where the process is asked to end while the block runs.
+    """Raise Terminated if the process is asked to end while the block runs.
 
-    A signal that is ignored (as under ``nohup``) or handled already stays so. Only the main thread can do this;
+    A signal that is ignored (as under ``nohup``) or already handled is left alone. Only the main thread can do this;
     elsewhere nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():

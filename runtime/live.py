@@ -1,8 +1,7 @@
-"""Sources that don't wait: cameras and streams, of which only the newest frame counts.
+"""Live sources: cameras and streams, of which only the newest frame is kept.
 
-A thread reads all the time and keeps one frame. A consumer that is slower than the camera gets the newest and misses
-those between, so that its results are never older than one call. A lost connection is made again, after waits that
-double.
+A thread reads continuously and keeps one frame. A consumer slower than the camera gets the newest frame and skips those
+in between, so that its results are never older than one call. A lost connection is reopened, with waits that double.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ from .video import Capture
 
 @dataclass(frozen=True)
 class Retry:
-    """How a lost connection is made again.
+    """When to retry a lost connection.
 
     Attributes:
-        first_wait_s: before the first attempt; the wait doubles up to ``longest_wait_s``.
-        give_up_s: without a frame for this long, the source has failed.
+        first_wait_s: wait before the first attempt; doubles up to ``longest_wait_s``.
+        give_up_s: the source has failed after this long without a frame.
     """
 
     first_wait_s: float = 0.5
@@ -39,13 +38,13 @@ class LiveSource:
     Args:
         capture: the source, opened.
         name: for messages.
-        connect: opens it again after it was lost; raises InputError where it can't. None where a source that ends has
-            ended.
+        connect: reopens the source after it was lost; raises InputError if it can't. None for a source that is not
+            reopened.
         retry: when to try.
 
     Attributes:
-        read_count: frames that were read.
-        reconnects: how often the connection was lost and made again.
+        read_count: number of frames read.
+        reconnects: number of times a lost connection was reopened.
     """
 
     def __init__(
@@ -60,9 +59,9 @@ class LiveSource:
         self._thread = threading.Thread(target=self._read, name=f"read {name}", daemon=True)
 
     def __iter__(self) -> Iterator[Tuple[int, float, np.ndarray]]:
-        """Yield (number from 0, seconds since the start, uint8 [H, W, 3] BGR); numbers of frames left out are missing.
+        """Yield (number from 0, seconds since the start, uint8 [H, W, 3] BGR); numbers of skipped frames are missing.
 
-        Raises InputError where no frame comes, or a lost connection can't be made again.
+        Raises InputError if no frame arrives, or a lost connection can't be reopened.
         """
         self._thread.start()
         while True:
@@ -81,7 +80,7 @@ class LiveSource:
             raise InputError(self.name, got=self._failure or "no frame", expected="a camera or stream that sends")
 
     def close(self) -> None:
-        """Let the source go; a read that hangs is left behind."""
+        """Release the source; a read that hangs is abandoned."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(timeout=2)
@@ -115,7 +114,7 @@ class LiveSource:
             self._condition.notify_all()
 
     def _connected_again(self, connect: Callable[[], Capture], last_frame: float, wait_s: float) -> bool:
-        """Open the source again, after waits that double. False where that failed for too long, or it was closed."""
+        """Reopen the source, with waits that double. False if that failed for too long, or it was closed."""
         self._capture.release()
         with self._condition:
             self._lost = True

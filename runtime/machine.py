@@ -1,13 +1,13 @@
-"""What this machine is: board, software and GPU, read from the files that Linux and JetPack publish.
+"""This machine's board, software and GPU, read from files that Linux and JetPack publish.
 
-Everything is read below a root folder, so that a tree recorded on a board can stand in for the board. A fact that the
-files don't tell is None, never guessed. Sources of the paths: NVIDIA's Jetson Linux developer guide (device tree,
+Everything is read below a root folder, so that a tree recorded on a board can stand in for it. A fact that is not in
+the files is None, never guessed. Sources of the paths: NVIDIA's Jetson Linux developer guide (device tree,
 ``nv_tegra_release``, ``nvpmodel``), the kernel's documentation of procfs and sysfs.
 
 A container hides the board: ``/proc/device-tree`` points into ``/sys/firmware``, which Docker masks (moby's list of
-masked paths; home-assistant/supervisor issue 4863 says what shows it again). There the board is what EDGEAU_BOARD
-says; without it the chip may still follow from ``nv_tegra_release``, which NVIDIA's container runtime mounts, and the
-compute capability from CUDA's driver.
+masked paths; home-assistant/supervisor issue 4863 says how to show it). There the board is taken from
+EDGEAU_BOARD; without it, the chip may still follow from ``nv_tegra_release``, which NVIDIA's container runtime mounts,
+and the compute capability from CUDA's driver.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from .errors import InputError
 from .files import PathLike
 from .targets import JETPACK_BY_L4T, Board, board_of, only_soc_of, parse_target
 
-# System on chip, as the device tree names it -> compute capability (CUDA's list of devices).
 BOARD_VARIABLE = "EDGEAU_BOARD"
+# System on chip, as the device tree names it -> compute capability (CUDA's list of devices).
 CAPABILITY_BY_SOC = {"tegra210": "5.3", "tegra186": "6.2", "tegra194": "7.2", "tegra234": "8.7", "tegra264": "11.0"}
 
 
@@ -39,15 +39,15 @@ class Machine:
     """One computer.
 
     Attributes:
-        model: the board's name in the device tree; elsewhere the NVIDIA GPU's name; None where there is neither.
+        model: the board's name in the device tree; elsewhere the NVIDIA GPU's name; None if there is neither.
         soc: system on chip of a Jetson, such as ``tegra234``.
         l4t, jetpack: releases of Jetson Linux and of JetPack.
-        power_mode: name of the active nvpmodel mode; ``power_modes`` are those that the board offers,
-            by number.
+        power_mode: name of the active nvpmodel mode; ``power_modes`` are those of the board, by
+            number.
         tensorrt, cuda, driver: versions; TensorRT's is that of the Python package where there is one.
         gpu: name of the NVIDIA GPU.
         compute_capability: such as ``8.7``.
-        cpu: model name; ``cores`` the number of CPUs online; ``memory_mib`` all of the memory.
+        cpu: model name; ``cores`` is the number of CPUs online; ``memory_mib`` is the total memory.
         python, system: version of Python, and of the operating system.
         arch: such as ``x86_64`` or ``aarch64``.
         container: whether this runs inside a container.
@@ -83,10 +83,10 @@ class Machine:
 
 
 def read_machine(root: PathLike = "/") -> Machine:
-    """Read the machine below ``root``. Only for ``/`` are this Python, ``nvidia-smi`` and CUDA's driver asked as well.
+    """Read the machine below ``root``. For ``/``, also ask this Python, ``nvidia-smi`` and CUDA's driver.
 
     Raises:
-        InputError: EDGEAU_BOARD names no board.
+        InputError: EDGEAU_BOARD does not name a board.
     """
     top = Path(root)
     live = top == Path("/")
@@ -120,7 +120,7 @@ def read_machine(root: PathLike = "/") -> Machine:
 
 
 def _text(path: Path) -> Optional[str]:
-    """A file's text without surrounding blanks and device-tree NULs; None where it can't be read or is empty."""
+    """A file's text without surrounding blanks and device-tree NULs; None if it can't be read or is empty."""
     try:
         return path.read_bytes().decode("utf-8", "replace").strip("\0 \t\r\n") or None
     except OSError:
@@ -153,7 +153,7 @@ def _target_board(named: str) -> Board:
 
 
 def _cuda_capability() -> Optional[str]:
-    """Compute capability of the first GPU as CUDA's driver says it; None without one.
+    """Compute capability of the first GPU according to CUDA's driver; None without one.
 
     ``cuDeviceGetAttribute`` with 75 and 76, the major and the minor number (CUDA driver API, enum CUdevice_attribute).
     """
@@ -184,7 +184,7 @@ def _power_modes(root: Path) -> Dict[int, str]:
 
 
 def _power_mode(root: Path, modes: Dict[int, str]) -> Optional[str]:
-    """The active mode: nvpmodel writes its number to its status file, once it was set; before, the default holds."""
+    """The active mode: its number is in nvpmodel's status file once it has been set; until then the default applies."""
     number = _found(r"pmode:(\d+)", _text(root / "var/lib/nvpmodel/status"))
     if number is None:
         number = _found(r"PM_CONFIG\s+DEFAULT=(\d+)", _text(root / "etc/nvpmodel.conf"))
@@ -211,7 +211,7 @@ def _driver(root: Path) -> Optional[str]:
 
 
 def _nvidia_smi() -> Tuple[Optional[str], Optional[str], Optional[str]]:
-    """Name, driver and compute capability of the first GPU, as the driver's own tool says."""
+    """Name, driver and compute capability of the first GPU, according to the driver's own tool."""
     command = ["nvidia-smi", "--query-gpu=name,driver_version,compute_cap", "--format=csv,noheader"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)

@@ -1,6 +1,6 @@
 """The current state of this machine: clocks, governor, temperature and load, on which every timing depends.
 
-Read below a root folder, as in ``machine``; a fact that the kernel doesn't publish is None. Paths: the kernel's
+Read below a root folder, as in ``machine``; facts that the kernel doesn't publish are None. Paths: the kernel's
 documentation of cpufreq, devfreq and thermal; the GPU's devfreq names are those of Tegra (``17000000.gpu``, ``ga10b``,
 ``gpu-gpc-0``).
 """
@@ -23,10 +23,10 @@ class MachineState:
     """The state of a machine at one moment.
 
     Attributes:
-        governor: of the CPUs' clock, joined by commas where they differ.
-        cpu_mhz: lowest clock of the online CPUs now; ``cpu_max_mhz`` the highest that any is allowed.
-        gpu_mhz, gpu_max_mhz: the same of a Jetson's GPU.
-        temperature_c: of the hottest zone.
+        governor: governor of the CPUs' clock; several are joined by commas.
+        cpu_mhz: current lowest clock of the online CPUs; ``cpu_max_mhz`` is the highest allowed for any.
+        gpu_mhz, gpu_max_mhz: the same for a Jetson's GPU.
+        temperature_c: temperature of the hottest zone.
         load_1m: mean number of running tasks in the last minute.
     """
 
@@ -40,7 +40,7 @@ class MachineState:
 
     @property
     def clocks_locked(self) -> Optional[bool]:
-        """Whether CPU and GPU run at their highest allowed clock, as after ``jetson_clocks``; None where unknown."""
+        """Whether CPU and GPU run at their highest allowed clock, as after ``jetson_clocks``; None if unknown."""
         pairs = ((self.cpu_mhz, self.cpu_max_mhz), (self.gpu_mhz, self.gpu_max_mhz))
         known = [now >= 0.99 * top for now, top in pairs if now is not None and top is not None]
         return all(known) if known else None
@@ -87,7 +87,7 @@ def _cpu_clocks(root: Path) -> Tuple[Optional[float], Optional[float]]:
         text = (root / "proc/cpuinfo").read_text()
     except OSError:
         return None, None
-    # Virtual machines have no cpufreq; x86 still says the clock here.
+    # Virtual machines have no cpufreq; x86 still reports the clock here.
     clocks = [float(value) for value in re.findall(r"^cpu MHz\s*:\s*([\d.]+)", text, re.MULTILINE)]
     return (min(clocks), None) if clocks else (None, None)
 

@@ -1,8 +1,8 @@
-"""A model's file as the bytes that were verified.
+"""Model files, loaded from the same bytes that were verified.
 
-What is checked must be what is loaded: a file is read once, hashed in memory, and every backend loads these bytes. An
-ONNX file that keeps its weights in another file (external data) is refused, because its hash says nothing of them, and
-because ONNX Runtime and OpenVINO, given bytes, look for that file in the current folder.
+A file is read once and hashed in memory, and every backend loads these bytes. An ONNX file that keeps its weights in
+another file (external data) is refused, because its hash does not cover them, and because ONNX Runtime and OpenVINO,
+given bytes, look for that file in the current folder.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class ModelFile:
     """A model file in memory.
 
     Attributes:
-        path: where it was read, for messages, caches and sidecars.
+        path: the file that was read, for messages, caches and sidecars.
         data: its bytes.
         sha256: of the bytes, hexadecimal.
     """
@@ -49,11 +49,11 @@ def read_model_file(path: PathLike, sha256: Optional[str] = None) -> ModelFile:
 
     Args:
         path: an ONNX file, or a TensorRT plan.
-        sha256: what its bytes must have; None takes any.
+        sha256: expected hash; None accepts any.
 
     Raises:
         InputError: it can't be read.
-        PackageError: it has another SHA-256.
+        PackageError: its SHA-256 is different.
     """
     path = Path(path)
     try:
@@ -74,7 +74,7 @@ def onnx_problem(file: ModelFile, *, partial: bool = False) -> Optional[str]:
 
     Args:
         file: the file.
-        partial: say nothing of what is no ONNX at all; a backend does when it loads it.
+        partial: ignore files that are not ONNX; a backend reports these when it loads them.
     """
     try:
         external = has_external_data(file.data)

@@ -1,4 +1,4 @@
-"""The neutral reference of one face, with which models on difference images compare each frame.
+"""The neutral reference of one face, to which difference-image models compare each frame.
 
 All policies are causal: a frame's reference depends on earlier frames only, so live and offline give the same values.
 """
@@ -11,7 +11,7 @@ import numpy as np
 
 from .manifest import NeutralSpec
 
-# With a running reference, one frame in so many is tried as a new candidate, which adds a row to its batch.
+# With a running reference, every n-th frame is a new candidate, which adds a row to its batch.
 PROBE_EVERY = 10
 
 
@@ -31,7 +31,7 @@ class NeutralReference:
 
     @property
     def image(self) -> Optional[np.ndarray]:
-        """uint8 [H, W, 3] RGB, or None until enough frames were seen."""
+        """uint8 [H, W, 3] RGB, or None until enough frames have been seen."""
         return self._image
 
     @property

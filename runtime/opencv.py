@@ -1,4 +1,4 @@
-"""The OpenCV that is installed here, and what it lacks.
+"""The installed OpenCV, and what it lacks.
 
 JetPack, Debian and Ubuntu bring builds of their own, which differ from pip's wheels:
 
@@ -6,7 +6,7 @@ JetPack, Debian and Ubuntu bring builds of their own, which differ from pip's wh
   with Debian's package ``opencv-data``;
 - ``cv2.utils.logging`` is missing up to 4.8, in pip's wheels and in Debian's 4.6, which have ``cv2.setLogLevel``
   instead; 4.5.1 has neither;
-- ``FaceDetectorYN`` came with 4.5.4. Before 4.8 it decodes an older YuNet and throws in ``detect`` when it is given the
+- ``FaceDetectorYN`` came with 4.5.4. Before 4.8 it decodes an older YuNet and throws in ``detect`` with the
   file of March 2023 (opencv_zoo issue 172).
 """
 
@@ -31,7 +31,7 @@ _SILENT = 0
 
 
 def require_cv2(purpose: str) -> None:
-    """Raise MissingExtraError where OpenCV is not installed."""
+    """Raise MissingExtraError if OpenCV is not installed."""
     try:
         import cv2  # noqa: F401
     except ImportError as error:
@@ -47,7 +47,7 @@ def version() -> Tuple[int, int]:
 
 
 def cascade_folder() -> Path:
-    """The folder of OpenCV's Haar cascades. Raises InputError that names the package to install where there is none."""
+    """The folder of OpenCV's Haar cascades. If missing, raises InputError naming the package to install."""
     import cv2
 
     if not hasattr(cv2, "CascadeClassifier"):
@@ -72,7 +72,7 @@ def yunet_obstacle() -> Optional[str]:
 
 
 def video_backends() -> str:
-    """What OpenCV reads videos with, from its build information, such as ``FFMPEG, GStreamer``; "" where nothing."""
+    """OpenCV's video backends, from its build information, such as ``FFMPEG, GStreamer``; "" if there are none."""
     import cv2
 
     text = cv2.getBuildInformation()
@@ -81,7 +81,7 @@ def video_backends() -> str:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep OpenCV's own warnings off the terminal, where this build lets us."""
+    """Suppress OpenCV's own warnings, if this build allows it."""
     levels = _log_level_functions()
     if levels is None:
         yield
@@ -96,7 +96,7 @@ def quiet() -> Iterator[None]:
 
 
 def _log_level_functions() -> Optional[Tuple[Callable[[], Any], Callable[[Any], Any]]]:
-    """How this build reads and sets its log level; None where it offers neither."""
+    """How this build reads and sets its log level; None if it can't."""
     import cv2
 
     for owner in (getattr(getattr(cv2, "utils", None), "logging", None), cv2):

@@ -1,4 +1,4 @@
-"""How far a model's AU probabilities are from those of a reference: the same measures for every backend and device."""
+"""Compare a model's AU probabilities with those of a reference, by the same measures for every backend and device."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def measure_parity(
         reference_outputs: float [N, A], probabilities 0..1 of the reference.
         outputs: float [N, A], probabilities of the variant.
         thresholds: A presence thresholds; a probability of at least its threshold counts as present.
-        data: what the crops were, for the record.
-        reference_name: variant that gave ``reference_outputs``, or ``torch``.
+        data: the crops' data specification, for reports.
+        reference_name: variant that produced ``reference_outputs``, or ``torch``.
 
     Raises:
         InputError: the arrays' shapes differ.
@@ -74,7 +74,7 @@ def sqnr_db(reference: np.ndarray, outputs: np.ndarray) -> float:
 
 
 def finite(value: float) -> Optional[float]:
-    """The value for a JSON record, which has no infinity: None where it is infinite."""
+    """The value for a JSON record, which has no infinity: None if it is infinite."""
     return value if np.isfinite(value) else None
 
 
@@ -86,6 +86,6 @@ def cosine(reference: np.ndarray, outputs: np.ndarray) -> float:
 
 
 def decisions_flipped(reference: np.ndarray, outputs: np.ndarray, thresholds: Sequence[float]) -> int:
-    """How many AU decisions (present or absent) differ between two [N, A] arrays of probabilities."""
+    """Number of AU decisions (present or absent) that differ between two [N, A] arrays of probabilities."""
     limits = np.asarray(thresholds, np.float64)
     return int(((reference >= limits) != (outputs >= limits)).sum())

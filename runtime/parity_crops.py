@@ -1,4 +1,4 @@
-"""The crops on which an engine is compared with FP32 unless others are given, so that a board needs no renderer.
+"""The default crops for comparing an engine with FP32, so that a board needs no renderer.
 
 The shipped package has 32 rendered faces in its ``parity.npz``, a crop set in one file (see `crop_set`), which is also
 the data specification ``shipped:parity``. Any package may have a ``parity.npz`` of its own, with these arrays as well:
@@ -41,13 +41,13 @@ _BACKENDS = ("onnxruntime", "openvino")
 
 @dataclass(frozen=True)
 class Evidence:
-    """Crops and what the FP32 file gives for them.
+    """Crops and the FP32 file's outputs for them.
 
     Attributes:
         crops: at the size that the package takes.
-        inputs: of the package's graph, uint8 [N, H, W, 3] by name.
+        inputs: inputs of the package's graph, uint8 [N, H, W, 3] by name.
         reference: float32 [N, A], the FP32 variant's probabilities.
-        data: what the crops are, for the record.
+        data: the crops' data specification, for reports.
         variant: the FP32 variant.
     """
 
@@ -59,7 +59,7 @@ class Evidence:
 
 
 def default_spec(package: Package) -> str:
-    """The data specification of the crops that are used unless others are given."""
+    """The data specification of the default crops."""
     own = package.path / PARITY_FILE
     if package.path.resolve() == shipped_package().resolve() or not own.is_file():
         return SHIPPED_PARITY
@@ -70,10 +70,10 @@ def gather(package: Package, fp32: Variant, spec: Optional[str] = None, *, limit
     """Crops and their reference, which is computed here if no valid one is stored.
 
     Args:
-        package: whose engine will be compared.
+        package: the package whose engine is compared.
         fp32: its FP32 variant.
         spec: a data specification; None takes the package's own crops, or else the shipped ones.
-        limit: at most this many crops, spread evenly; an ``.npz`` is taken whole.
+        limit: at most this many crops, spread evenly; an ``.npz`` is used completely.
 
     Raises:
         InputError: the crops can't be read, a stored reference does not fit them, or there is neither a reference nor
@@ -98,7 +98,7 @@ def compute_reference(package: Package, fp32: Variant, crops: CropSet) -> np.nda
     for name in _BACKENDS:
         if name in fp32.backends and missing(name) is None:
             with open_backend(name, package.read(fp32)) as backend:
-                # One at a time, which a file of a fixed batch can do as well.
+                # One at a time, so that files with a fixed batch size work as well.
                 return predict_aus(backend, crops.inputs(package.manifest.takes_neutral), batch=1)
     raise InputError(
         "reference for parity",
@@ -136,7 +136,7 @@ def _reference_arrays(fp32: Variant, reference: np.ndarray, crops: CropSet) -> D
 
 
 def _stored_reference(file: Path, crops: CropSet, fp32: Variant, trusted: bool) -> Optional[np.ndarray]:
-    """The reference in a file, None where it has none for these crops; ``trusted`` ones may lack the hashes."""
+    """The reference in a file; None if it has none for these crops. A ``trusted`` one may lack the hashes."""
     if not file.is_file():
         return None
     arrays = read_arrays(file)

@@ -1,6 +1,6 @@
-"""What the layers above the runtime, and other distributions, add to it: entry points of installed distributions.
+"""Entry points with which higher layers and other distributions extend the runtime.
 
-The runtime names nothing above it. What is above registers itself in its distribution's metadata (see
+The runtime names no layer above it. Those layers register themselves in their distribution's metadata (see
 ``[project.entry-points]`` in pyproject.toml), which is read without importing anything.
 """
 
@@ -11,7 +11,7 @@ from typing import Any, Dict
 
 
 def registered(group: str) -> Dict[str, Any]:
-    """Entry points of a group by name; ``.load()`` imports one. Where two have a name, the first on the path wins.
+    """Entry points of a group by name; ``.load()`` imports one. If two share a name, the first on the path wins.
 
     All metadata on the path is read. ``metadata.entry_points`` would read the first of each distribution only, and an
     ``edgeau.egg-info`` that an older build left in a checkout would hide what is installed.

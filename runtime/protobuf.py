@@ -1,4 +1,4 @@
-"""Protobuf messages without a protobuf library: fields in, fields out.
+"""Read and write protobuf messages without a protobuf library.
 
 Source: Protocol Buffers documentation, "Encoding".
 """
@@ -14,8 +14,8 @@ _VARINT, _LENGTH = 0, 2
 def fields(message: Value) -> Iterator[Tuple[int, Value]]:
     """Number and value of every field: an integer, or the bytes of a string or message.
 
-    Raises ValueError where the bytes are no message, or hold a field of fixed size, which messages of ONNX's structure
-    don't.
+    Raises ValueError if the bytes are not a message, or contain a field of fixed size, which messages for ONNX's
+    structure do not.
     """
     if isinstance(message, int):
         raise ValueError("a number in place of a message")

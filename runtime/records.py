@@ -1,4 +1,4 @@
-"""Results as rows: one per face; one with success 0 for a frame without a face, or that could not be analysed."""
+"""Results as rows: one per face, and one with success 0 for a frame without a face or that could not be analysed."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def rows_of(
 
     Args:
         source, frame, time_s: where the frame comes from.
-        faces: those in it; none where ``error`` is given.
+        faces: the faces in it; empty with an ``error``.
         aus, expressions: names of the columns.
-        error: why the frame could not be analysed, None where it was.
+        error: why the frame could not be analysed; None if it was.
     """
     return [_row(source, frame, time_s, face, aus, expressions, error) for face in faces or _NO_FACE]
 
@@ -62,12 +62,12 @@ def _row(
 
 
 def table_header(aus: Sequence[str]) -> str:
-    """The first line of a table for a person."""
+    """The header of the table printed for people."""
     return f"{'frame':>6} {'time_s':>8} {'face':>4} {'neutral':>7} " + " ".join(f"{au:>6}" for au in aus)
 
 
 def table_line(row: Row, aus: Sequence[str]) -> str:
-    """A row as aligned columns: probabilities, with a star behind those that are present."""
+    """A row as aligned columns: probabilities, with a star after those that are present."""
     start = f"{row['frame']:>6} {row['time_s']:>8.2f} "
     if not row["success"]:
         return start + f"   - {'no face' if row['error'] is None else 'not analysed'}"
@@ -77,14 +77,14 @@ def table_line(row: Row, aus: Sequence[str]) -> str:
 
 
 def csv_line(values: Sequence[Any]) -> str:
-    """Cells as a line of comma-separated values, without the newline. None is empty; no cell is a formula."""
+    """Cells as a CSV line, without the newline. None becomes empty; no cell is a formula."""
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerow([plain_cell(v) if isinstance(v, str) else v for v in values])
     return buffer.getvalue()[:-1]
 
 
 def plain_cell(text: str) -> str:
-    """Text that no spreadsheet runs as a formula: an apostrophe is put before what would be one."""
+    """Text that no spreadsheet runs as a formula: what would be one is prefixed with an apostrophe."""
     return "'" + text if text.startswith(_FORMULA_STARTS) else text
 
 

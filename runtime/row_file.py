@@ -1,7 +1,7 @@
-"""Where rows are written to: a file or standard output, each frame's rows at once and as soon as they are known.
+"""Write rows to a file or standard output, one frame at a time, as soon as they are known.
 
-So what was computed survives an interruption, a kill and a full disk. A JSON document is complete after every frame:
-its closing bracket is written with the rows, and the next ones overwrite it.
+Results therefore survive an interruption, a kill and a full disk. A JSON document is complete after every frame: its
+closing bracket is written with the rows, and the next rows overwrite it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _BEGINNINGS = {
 
 @dataclass(frozen=True)
 class Layout:
-    """What a file of rows looks like.
+    """The layout of a file of rows.
 
     Attributes:
         format: one of FORMATS.
@@ -48,11 +48,11 @@ class Layout:
 
     @property
     def columns(self) -> Tuple[str, ...]:
-        """Of every row, in order."""
+        """Column names, in order."""
         return tuple(rows_of("", 0, 0.0, (), self.aus, self.expressions)[0])
 
     def header(self) -> str:
-        """The text before the first row, with its newline; "" where the format has none."""
+        """The text before the first row, with its newline; "" if the format has none."""
         if self.format == "csv":
             return csv_line(self.columns) + "\n"
         return table_header(self.aus) + "\n" if self.format == "table" else ""
@@ -71,20 +71,20 @@ class Layout:
 class RowFile:
     """Rows on standard output or in a file. Use it with ``with``.
 
-    A file that is there is left alone until the first rows are known, and then replaced; with ``resume`` it is
+    An existing file is left alone until the first rows are written, and then replaced; with ``resume`` it is
     continued.
 
     Args:
         path: None and ``-`` are standard output.
         layout: what is written.
-        resume: continue the rows that are there.
+        resume: continue an existing file.
 
     Attributes:
         layout: what is written.
-        tracks: one more than the largest face number that was there; 0 without ``resume``.
+        tracks: one more than the largest track number already in the file; 0 without ``resume``.
 
     Raises:
-        InputError: the file holds something else than rows of this layout, or can't be written to.
+        InputError: the file holds something other than rows of this layout, or can't be written.
     """
 
     def __init__(self, path: Optional[Path], layout: Layout, *, resume: bool = False) -> None:
@@ -102,16 +102,16 @@ class RowFile:
 
     @property
     def continued(self) -> bool:
-        """Whether rows were there."""
+        """Whether the file already had rows."""
         return bool(self._done)
 
     def last(self, source: str) -> Optional[Tuple[int, float]]:
-        """The last frame of a source that was there already, and its time in seconds; None where there was none."""
+        """Number and time in seconds of a source's last frame already in the file; None if there was none."""
         text = source.encode("utf-8", "backslashreplace").decode("utf-8") if self.layout.format == "csv" else source
         return self._done.get(plain_cell(text) if self.layout.format == "csv" else text)
 
     def write(self, rows: Sequence[Row]) -> None:
-        """Write the rows of one frame. Raises OSError where the disk is full; the rows before stay."""
+        """Write the rows of one frame. Raises OSError if the disk is full; earlier rows are kept."""
         text = self.layout.text(rows)
         if self.layout.format == "json":
             text = ("[\n" if self._frames == 0 else ",\n") + text
@@ -171,7 +171,7 @@ class RowFile:
         return handle
 
     def _continue(self, path: Path) -> None:
-        """Find out what is there, and where to go on: behind the last frame that is there whole."""
+        """Read the existing rows, and continue after the last complete frame."""
         rows, torn = _read_rows(path, self.layout)
         if torn and rows:
             last = rows[-1].source, rows[-1].frame
@@ -188,12 +188,12 @@ def _refuse_others(path: Path, kind: str) -> None:
         head = stream.read(4096)
     if head and not re.match(_BEGINNINGS[kind], head):
         expected = f"a new name, or rows of `edgeau run` as {kind}"
-        raise InputError(f"output {path}", got="a file with something else in it", expected=expected)
+        raise InputError(f"output {path}", got="a file with other content", expected=expected)
 
 
 @dataclass(frozen=True)
 class _Written:
-    """A row in a file: the offset at which it ends, and what is needed to go on behind it."""
+    """A row in a file: the offset at which it ends, and what is needed to continue after it."""
 
     end: int
     source: str
@@ -203,7 +203,7 @@ class _Written:
 
 
 def _read_rows(path: Path, layout: Layout) -> Tuple[List[_Written], bool]:
-    """The rows that are there, and whether a part of another follows."""
+    """The complete rows, and whether an incomplete one follows."""
     rows: List[_Written] = []
     try:
         for number, (end, text) in enumerate(_records(path.read_bytes(), layout.format)):
@@ -223,7 +223,7 @@ def _read_rows(path: Path, layout: Layout) -> Tuple[List[_Written], bool]:
 
 
 def _records(data: bytes, kind: str) -> Iterator[Tuple[int, str]]:
-    """Each record's end and text, the end -1 for a last one without its newline. Quoted cells may hold newlines."""
+    """Each record's end and text; the end is -1 for a last record without a newline. Quoted cells may hold newlines."""
     start = 0
     while start < len(data):
         end = data.find(b"\n", start)

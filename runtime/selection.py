@@ -1,4 +1,4 @@
-"""What `edgeau optimize` measured on a device and chose for it, as the manifest keeps it."""
+"""What `edgeau optimize` measured on a device and chose for it, as stored in the manifest."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Selection:
-    """The choice for one device, and how it was made.
+    """The choice for one device, and how it was reached.
 
     Attributes:
         variant, backend, threads, batch: what to run; threads None lets the backend choose.
         label: these in one string.
         objective: what was optimised: ``latency``, ``throughput``, ``energy`` or ``size``.
         settled: whether the order was statistically settled when measuring ended.
-        rounds: how often each candidate was measured.
+        rounds: number of measurements per candidate.
         ms_per_crop, fp32_ms_per_crop: median wall time of the choice, and of FP32 as it ran before.
         times_fp32: median over rounds of the choice's time divided by FP32's.
         ties, losers: why other candidates were not chosen, by label.
@@ -49,7 +49,7 @@ class Selection:
         load_average: of the machine, over one minute, before the measurements.
         accuracy: score by variant and backend, such as ``fp32 on openvino``.
         metric: name of that score.
-        judged_on: how many crops it was computed on.
+        judged_on: number of crops for that score.
         energy_source: the counter that energy was read from, None unless energy was the objective.
     """
 

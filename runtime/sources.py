@@ -32,13 +32,13 @@ KINDS = "an image, a folder, a video, camera:0, csi://0, rtsp://HOST/PATH, http:
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture to analyse.
+    """One image to analyse.
 
     Attributes:
         source: file name, camera or address, without a password.
-        number, time_s: place in a video; the file's number in a folder. Numbers of a camera or stream have gaps where
-            frames were left out.
-        image_bgr: uint8 [H, W, 3]; None where the file can't be read.
+        number, time_s: position in a video; the file's index in a folder. Numbers of a camera or stream have gaps where
+            frames were skipped.
+        image_bgr: uint8 [H, W, 3]; None if the file can't be read.
         error: why it can't, in one line.
     """
 
@@ -51,13 +51,13 @@ class Frame:
 
 @dataclass(frozen=True)
 class Source:
-    """Frames and what is known of them.
+    """Frames and their properties.
 
     Attributes:
-        frames: to be read once.
-        moving: True for videos and cameras, where faces are followed; False for stills.
-        fps, count: 0 where unknown.
-        live: True for cameras and streams, of which only the newest frame is given.
+        frames: an iterator, which can be read once.
+        moving: True for videos and cameras, where faces are tracked; False for stills.
+        fps, count: 0 if unknown.
+        live: True for cameras and streams, which yield only the newest frame.
     """
 
     frames: Iterator[Frame]
@@ -153,7 +153,7 @@ def _pipeline(text: str) -> Source:
     if is_finite(text):
         video = VideoSource(capture, text)
         return Source(_frames(video, text), True, video.fps, 0)
-    # One that ends was told to, for example by num-buffers.
+    # A pipeline that ends is meant to, for example by num-buffers.
     return _live(capture, text)
 
 
@@ -162,19 +162,19 @@ def _stream(url: str) -> Source:
 
     def connect() -> Capture:
         if has_hardware_decoder():
-            with contextlib.suppress(InputError):  # a codec that the hardware doesn't have
+            with contextlib.suppress(InputError):  # the hardware lacks the codec
                 return open_capture(hardware_pipeline(url), name, gstreamer=True)
         return open_capture(url, name, hint="check the address: ffplay or gst-play-1.0 should show it")
 
     capture = connect()
-    if frame_count(capture) > 0:  # a file behind an address
+    if frame_count(capture) > 0:  # a file at a URL
         video = VideoSource(capture, name)
         return Source(_frames(video, name), True, video.fps, video.frame_count)
     return _live(capture, name, connect)
 
 
 def without_password(url: str) -> str:
-    """An address as messages and results may show it: ``rtsp://user:secret@host/`` becomes ``rtsp://***@host/``."""
+    """A URL that is safe to show in messages and results: ``rtsp://user:secret@host/`` becomes ``rtsp://***@host/``."""
     parts = urlsplit(url)
     account, at, host = parts.netloc.rpartition("@")
     return urlunsplit(parts._replace(netloc=f"***@{host}")) if at and account else url

@@ -1,4 +1,4 @@
-"""Boards and JetPack releases that engines are built for, as data with its sources.
+"""Boards and JetPack releases for which engines are built, with sources.
 
 Sources, by the word used in ``source`` below:
     archive    NVIDIA's JetPack archive and release notes: JetPack, Jetson Linux (L4T), CUDA, TensorRT
@@ -28,14 +28,14 @@ class Board:
     """A Jetson board.
 
     Attributes:
-        name: as ``--target`` takes it; ``title`` is NVIDIA's.
-        model: pattern that the device tree's model matches for this board and no other.
+        name: value for ``--target``; ``title`` is NVIDIA's name.
+        model: pattern that matches the device tree's model for this board only.
         soc: system on chip, as the device tree names it.
-        compute_capability: of the GPU.
-        precisions: that its GPU computes faster than FP32, fp32 included.
-        dla_cores: of each memory size, in the order of ``memory_gib``.
+        compute_capability: compute capability of the GPU.
+        precisions: fp32, and those in which its GPU is faster.
+        dla_cores: number of DLA cores by memory size, in the order of ``memory_gib``.
         memory_gib: sizes sold; shared by CPU and GPU.
-        bandwidth_gb_s: of the memory, of the fastest module.
+        bandwidth_gb_s: memory bandwidth of the fastest module.
         source: where the facts are from.
     """
 
@@ -59,8 +59,8 @@ class JetPack:
         release: such as ``6.2``.
         l4t: Jetson Linux releases that belong to it.
         cuda, tensorrt: versions that it installs; TensorRT as far as the sources agree.
-        python: of its Ubuntu, for which its TensorRT module is built.
-        socs: chips that it runs on.
+        python: version in its Ubuntu, for which its TensorRT module is built.
+        socs: chips that it supports.
         source: where the facts are from.
     """
 
@@ -75,11 +75,11 @@ class JetPack:
 
 @dataclass(frozen=True)
 class Target:
-    """A board, and the JetPack releases that it may have.
+    """A board, and the JetPack releases that it may run.
 
     Attributes:
         board: the board.
-        jetpacks: the one that was named, or all that run on the board, oldest first.
+        jetpacks: the requested release, or all that run on the board, oldest first.
     """
 
     board: Board
@@ -87,7 +87,7 @@ class Target:
 
     @property
     def name(self) -> str:
-        """As ``--target`` takes it."""
+        """The value for ``--target``."""
         return f"{self.board.name}:{self.jetpacks[0].release}" if len(self.jetpacks) == 1 else self.board.name
 
 
@@ -143,7 +143,7 @@ def parse_target(text: str) -> Target:
     """Read ``orin-nano`` or ``orin-nano:6.2``.
 
     Raises:
-        InputError: no such board, no such JetPack, or a JetPack that the board can't run; the text lists what can be.
+        InputError: no such board, no such JetPack, or a JetPack that the board can't run; the message lists valid ones.
     """
     name, _, release = text.strip().lower().partition(":")
     board = next((board for board in BOARDS if board.name == name), None)
@@ -159,14 +159,14 @@ def parse_target(text: str) -> Target:
 
 
 def board_of(model: Optional[str]) -> Optional[Board]:
-    """The board whose device tree has this model; None where it is none of BOARDS."""
+    """The board whose device tree has this model; None if it is not in BOARDS."""
     return next((board for board in BOARDS if re.search(board.model, model or "")), None)
 
 
 def only_soc_of(l4t: Optional[str]) -> Optional[str]:
-    """The chip that a release of Jetson Linux runs on, where it is only one: 36 is Orin's; else None.
+    """The chip of a Jetson Linux release that supports only one, as 36 does Orin; else None.
 
-    Releases of one major version run on the same chips, so an unlisted one is told by its major version.
+    Releases of one major version support the same chips, so an unlisted release is recognised by its major version.
     """
     major = (l4t or "").split(".")[0]
     socs = {soc for jetpack in JETPACKS for soc in jetpack.socs if major in {r.split(".")[0] for r in jetpack.l4t}}
@@ -174,7 +174,7 @@ def only_soc_of(l4t: Optional[str]) -> Optional[str]:
 
 
 def slug_of(model: Optional[str]) -> str:
-    """Name of a machine for file names: the board's, or the GPU's name in small letters, or ``no-gpu``."""
+    """Name of a machine for file names: the board's, or the GPU's in lower case, or ``no-gpu``."""
     board = board_of(model)
     if board is not None:
         return board.name

@@ -1,4 +1,4 @@
-"""What a command says and how it ends: results to standard output, notes to standard error, an exit code."""
+"""Output of commands: results to standard output, notes to standard error, and exit codes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def emit_json(value: Any) -> None:
 
 
 def say(text: str = "") -> None:
-    """Print a line of a command's result to standard output, whatever the locale's encoding can show."""
+    """Print a line of a command's result to standard output, replacing characters that the encoding lacks."""
     _write_line(sys.stdout, text)
 
 
@@ -26,9 +26,9 @@ def note(text: str) -> None:
 
 
 def printable(text: str) -> str:
-    """A text without what steers a terminal: control and format characters, but for line feeds and tabs.
+    """A text without control and format characters, except line feeds and tabs.
 
-    File names, manifests and other machines' answers may hold escape sequences.
+    File names, manifests and responses from other machines may contain terminal escape sequences.
     """
     return "".join(letter for letter in text if letter in "\n\t" or unicodedata.category(letter) not in ("Cc", "Cf"))
 

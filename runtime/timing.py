@@ -1,7 +1,7 @@
 """Wall time per call: warm-up until steady, every sample kept, percentiles with distribution-free intervals.
 
-No sample is dropped: users of the device will see the slow calls too. Calls are timed in rounds, which is what makes
-statistics robust on a shared machine: a disturbance falls on some rounds, and medians over rounds ignore it.
+No sample is dropped: users of the device will see the slow calls too. Calls are timed in rounds, which makes statistics
+robust on a shared machine: a disturbance affects some rounds, and medians over rounds ignore it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Latency:
             bursts, so the truth is less certain. The upper end is None if there are too few calls to know it.
         mean_ms, max_ms: over all calls.
         min_ms: the fastest call: what the device can do when nothing disturbs it.
-        samples, rounds: how many.
+        samples, rounds: number of each.
     """
 
     p50_ms: float
@@ -102,7 +102,7 @@ def warm_up_until_steady(
     change.
 
     Returns:
-        Seconds that it took.
+        Elapsed seconds.
     """
     start = clock()
     best, steady = math.inf, 0

@@ -1,4 +1,4 @@
-"""The version of the edgeau that is running. pyproject.toml is the only place that it is written in."""
+"""The version of the running edgeau. It is written only in pyproject.toml."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ UNKNOWN = "0+unknown"
 
 
 def installed_version(distribution: str = "edgeau") -> str:
-    """The version in a distribution's metadata; ``0+unknown`` where the files run without an installation."""
+    """The version in a distribution's metadata; ``0+unknown`` if the files run without an installation."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:

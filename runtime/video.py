@@ -1,4 +1,4 @@
-"""Videos in, annotated videos out, through OpenCV."""
+"""Read videos and write annotated ones, with OpenCV."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ _FRAMES_PER_CHECK, _RESERVE_BYTES = 25, 4 << 20
 
 
 class Capture(Protocol):
-    """What is needed of ``cv2.VideoCapture``."""
+    """The part of ``cv2.VideoCapture`` that is used."""
 
     def read(self) -> Tuple[bool, np.ndarray]:
         """Whether there was a frame, and the frame, uint8 [H, W, 3] BGR."""
         ...
 
     def get(self, number: int) -> float:
-        """A property such as ``cv2.CAP_PROP_FPS``; 0 or less where unknown."""
+        """A property such as ``cv2.CAP_PROP_FPS``; 0 or less if unknown."""
         ...
 
     def release(self) -> None:
-        """Let the file, camera or connection go."""
+        """Release the file, camera or connection."""
         ...
 
 
 def open_capture(source: Union[str, int], name: str, *, gstreamer: bool = False, hint: Optional[str] = None) -> Capture:
-    """Open what OpenCV can read.
+    """Open a source with OpenCV.
 
     Args:
         source: a path, an address, a camera's number, or a pipeline.
         name: for messages.
         gstreamer: ``source`` is a GStreamer pipeline.
-        hint: what to do where it can't be opened.
+        hint: what to do if it can't be opened.
 
     Raises:
         InputError: it can't be opened.
@@ -54,7 +54,7 @@ def open_capture(source: Union[str, int], name: str, *, gstreamer: bool = False,
     if gstreamer:
         arguments.append(cv2.CAP_GSTREAMER)
     elif "://" in str(source) and "FFMPEG" in video_backends() and hasattr(cv2, "CAP_PROP_OPEN_TIMEOUT_MSEC"):
-        # It would wait 30 s for a camera that is away.
+        # The default is to wait 30 s for a camera that does not answer.
         limits = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, cv2.CAP_PROP_READ_TIMEOUT_MSEC)
         arguments += [cv2.CAP_FFMPEG, [value for limit in limits for value in (limit, STREAM_TIMEOUT_MS)]]
     with quiet():
@@ -66,7 +66,7 @@ def open_capture(source: Union[str, int], name: str, *, gstreamer: bool = False,
 
 
 def open_video(path: str) -> VideoSource:
-    """Open a video file. Raises InputError where it can't be opened."""
+    """Open a video file. Raises InputError if it can't be opened."""
     if not Path(path).is_file():
         raise InputError(f"video {path}", got="no such file", expected="a video file")
     return VideoSource(open_capture(utf8_path(path), path), path)
@@ -80,8 +80,8 @@ class VideoSource:
         name: for messages.
 
     Attributes:
-        fps: frames per second; 0 where unknown.
-        frame_count: as the file says; 0 where unknown.
+        fps: frames per second; 0 if unknown.
+        frame_count: according to the file; 0 if unknown.
     """
 
     def __init__(self, capture: Capture, name: str) -> None:
@@ -90,7 +90,7 @@ class VideoSource:
         self.frame_count = frame_count(capture)
 
     def __iter__(self) -> Iterator[Tuple[int, float, np.ndarray]]:
-        """Yield (frame number from 0, time_s, uint8 [H, W, 3] BGR). Raises InputError where not one frame decodes."""
+        """Yield (frame number from 0, time_s, uint8 [H, W, 3] BGR). Raises InputError if no frame can be decoded."""
         number = 0
         while True:
             ok, frame = self._capture.read()
@@ -107,22 +107,22 @@ class VideoSource:
 
 
 def frames_per_second(capture: Capture) -> float:
-    """As the source says; 0 where it doesn't."""
+    """Frame rate according to the source; 0 if unknown."""
     import cv2
 
     return max(0.0, float(capture.get(cv2.CAP_PROP_FPS) or 0))
 
 
 def frame_count(capture: Capture) -> int:
-    """As the file says; 0 for cameras and streams, which have no end."""
+    """Frame count according to the file; 0 for cameras and streams, which have no end."""
     import cv2
 
     return max(0, int(capture.get(cv2.CAP_PROP_FRAME_COUNT) or 0))
 
 
 class VideoSink:
-    """An annotated video. Use it with ``with``: at its end the video is closed and takes its name, also where the block
-    was interrupted, so that what was written plays.
+    """An annotated video. Use it with ``with``: at the end, even if interrupted, the video is closed and renamed to its
+    final name, so that the frames written so far can be played.
 
     Args:
         path: ``.mp4`` (MPEG-4) or ``.avi`` (Motion JPEG).
@@ -130,7 +130,7 @@ class VideoSink:
 
     Raises:
         InputError: another suffix, or a name that OpenCV can't take.
-        OSError: at the end, where the disk was too full for all frames; an older video is left as it was.
+        OSError: at the end, if the disk was too full for all frames; an older video is left unchanged.
     """
 
     def __init__(self, path: Path, fps: float) -> None:
@@ -160,7 +160,7 @@ class VideoSink:
                 raise InputError(
                     f"annotated video {self._path}", got="no encoder or no room", expected="a writable file"
                 )
-        # OpenCV does not say that a disk is full. Closing the video in time keeps what was written.
+        # OpenCV does not report a full disk. Closing the video in time keeps the frames written so far.
         if self._frames % _FRAMES_PER_CHECK == 0 and _free_bytes(self._temporary) < _RESERVE_BYTES:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
         self._writer.write(frame_bgr)
@@ -185,7 +185,7 @@ class VideoSink:
         self._atomic.__exit__(None, None, None)
 
     def _check(self) -> None:
-        """Raise OSError where the video can't be opened or lacks frames, as when the disk became full."""
+        """Raise OSError if the video can't be opened or lacks frames, as after the disk became full."""
         import cv2
 
         with quiet():

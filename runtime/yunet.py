@@ -1,7 +1,7 @@
-"""YuNet on edgeau's own backends: the picture into a graph of a few fixed sizes, and the faces out of its outputs.
+"""YuNet on edgeau's own backends: fit the image to a graph of fixed size, and decode faces from its outputs.
 
 Decoding and suppression follow OpenCV's FaceDetectorYN (opencv 4.x, modules/objdetect/src/face_detect.cpp), which gives
-the same boxes and points; its network runs several times as long there as on ONNX Runtime.
+the same boxes and points; its network takes several times as long there as on ONNX Runtime.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from .yunet_graph import INPUT, STRIDES, with_uint8_input
 
 Size = Tuple[int, int]
 MIN_SCORE = 0.7
-MAX_SIDE_PX = 640  # larger pictures are shrunk to it, for speed
+MAX_SIDE_PX = 640  # larger images are shrunk to this, for speed
 SUPPRESS_IOU = 0.3  # FaceDetectorYN's default
-# Sizes of graphs made on demand: the multiples of 32, to which OpenCV fills up a picture as well. A larger margin would
-# change the boxes of faces that fill the picture, by tens of pixels.
+# Sizes of graphs built on demand: the multiples of 32, to which OpenCV pads an image as well. A larger margin would
+# change the boxes of faces that fill the image, by tens of pixels.
 _SIDES = range(STRIDES[-1], MAX_SIDE_PX + 1, STRIDES[-1])
 ON_DEMAND: Tuple[Size, ...] = tuple((height, width) for height in _SIDES for width in _SIDES)
 _MOST_OPEN = 8
@@ -34,7 +34,7 @@ class YuNet:
     """The network, in one graph per size. A video needs one graph; of a folder's sizes the last eight stay open.
 
     Args:
-        sizes: (height, width) of the graphs that there are, or can be made.
+        sizes: (height, width) of the graphs that exist or can be built.
         open_size: opens the graph of a size.
     """
 
@@ -47,7 +47,7 @@ class YuNet:
 
         Args:
             image_bgr: uint8 [H, W, 3].
-            min_score: faces below it are left out.
+            min_score: faces with a lower score are omitted.
 
         Returns:
             float32 [N, 15] in pixels of the image, best first: left, top, width, height, five points as x, y (right
@@ -67,7 +67,7 @@ class YuNet:
 
     def _backend(self, size: Size) -> Backend:
         backend = self._backends.pop(size, None) or self._open(size)
-        self._backends[size] = backend  # the last one is the one used last
+        self._backends[size] = backend  # most recently used last
         if len(self._backends) > _MOST_OPEN:
             self._backends.pop(next(iter(self._backends))).close()
         return backend
@@ -80,7 +80,7 @@ class YuNet:
 
 
 def fit(sizes: Sequence[Size], height: int, width: int) -> Tuple[Size, float]:
-    """The graph for a picture: the one that needs the least shrinking, and of these the smallest; and the scale."""
+    """The graph size for an image, and the scale: the size that needs the least shrinking, then the smallest."""
 
     def scale(size: Size) -> float:
         return min(1.0, size[0] / height, size[1] / width)
@@ -90,18 +90,18 @@ def fit(sizes: Sequence[Size], height: int, width: int) -> Tuple[Size, float]:
 
 
 def decode(outputs: Mapping[str, np.ndarray], size: Size, min_score: float) -> np.ndarray:
-    """Faces of one picture before suppression.
+    """Faces of one image before suppression.
 
-    At each stride the cells lie in rows. In units of the stride, a box's centre and the points are offsets from the
-    cell's corner, and its sides exponentials; the score is the geometric mean of class and objectness.
+    At each stride the cells are in row-major order. In units of the stride, a box's centre and the points are offsets
+    from the cell's corner, and its sides are exponentials; the score is the geometric mean of class and objectness.
 
     Args:
         outputs: ``cls_8`` and so on, float32 [1, cells, 1, 1, 4 or 10].
         size: (height, width) of the graph.
-        min_score: cells below it are left out.
+        min_score: cells with a lower score are omitted.
 
     Returns:
-        float32 [N, 15], in pixels of the graph's picture, as in ``YuNet.faces``.
+        float32 [N, 15], in pixels of the graph's input, as in ``YuNet.faces``.
     """
     rows: List[np.ndarray] = []
     for stride in STRIDES:
@@ -118,9 +118,9 @@ def decode(outputs: Mapping[str, np.ndarray], size: Size, min_score: float) -> n
 
 
 def suppress(faces: np.ndarray, most_iou: float = SUPPRESS_IOU) -> np.ndarray:
-    """Of faces that overlap, the one with the best score; float32 [N, 15], best first.
+    """Non-maximum suppression: keep the best of overlapping faces; float32 [N, 15], best first.
 
-    Overlap is that of whole pixels, as OpenCV's NMSBoxes is given them here.
+    Overlap is computed on boxes truncated to whole pixels, as FaceDetectorYN does for NMSBoxes.
     """
     faces = faces[np.argsort(-faces[:, 14], kind="stable")]
     boxes = np.trunc(faces[:, :4])
@@ -151,7 +151,7 @@ class YuNetDetector:
 
 
 def on_backend(file: PathLike, backend: str, threads: Optional[int] = None) -> YuNetDetector:
-    """YuNet's ONNX file on ONNX Runtime or OpenVINO, in a graph for each size of picture as it comes.
+    """YuNet's ONNX file on ONNX Runtime or OpenVINO, with one graph per image size, built on demand.
 
     Raises:
         InputError: the file is not YuNet's.
@@ -172,13 +172,13 @@ def on_backend(file: PathLike, backend: str, threads: Optional[int] = None) -> Y
 
 
 def on_engines(engines: Sequence[Backend]) -> YuNetDetector:
-    """YuNet's graphs as they were built for a few sizes, each on a backend that is open."""
+    """YuNet from graphs built for a few sizes, each on an open backend."""
     by_size = {backend.input_shapes[INPUT][:2]: backend for backend in engines}
     return YuNetDetector(YuNet(tuple(by_size), by_size.__getitem__))
 
 
 class OpenCvYuNet:
-    """YuNet in OpenCV itself, where no backend is installed."""
+    """YuNet in OpenCV itself, for use without a backend."""
 
     name = "yunet-opencv"
 
@@ -205,12 +205,12 @@ class OpenCvYuNet:
         return _detections(rows)
 
 
-# A face may reach over the edge of the largest picture that OpenCV can crop from, but not by several times its side.
+# A face may extend beyond the largest image that OpenCV can crop from, but not by several times its side.
 _FARTHEST_PX = 4.0 * 32766
 
 
 def _detections(rows: np.ndarray) -> List[Detection]:
-    """Rows as ``YuNet.faces`` gives them. In a picture of a few pixels' height the network finds infinite faces."""
+    """Detections from the rows of ``YuNet.faces``. In images a few pixels high the network finds infinite faces."""
     rows = rows[(np.abs(rows) <= _FARTHEST_PX).all(axis=1)]
     return largest_first(
         [

@@ -1,8 +1,8 @@
-"""YuNet's ONNX file as a graph that every backend runs: one uint8 picture in, of a size that is chosen here.
+"""Convert YuNet's ONNX file to a graph that every backend runs: one uint8 image of a chosen size.
 
-The published file (opencv_zoo, face_detection_yunet_2023mar.onnx) takes float32 [1, 3, 640, 640]. Nothing in its graph
-depends on that size but the declared shapes, so a graph for another size is the same nodes under other declarations,
-behind a Cast and a Transpose. The runtime has no ONNX library, so the file is changed as a protobuf message (field
+The published file (opencv_zoo, face_detection_yunet_2023mar.onnx) takes float32 [1, 3, 640, 640]. Only the declared
+shapes in its graph depend on that size, so a graph for another size has the same nodes with other declarations, after a
+Cast and a Transpose. The runtime has no ONNX library, so the file is changed as a protobuf message (field
 numbers: onnx.proto).
 """
 
@@ -22,17 +22,17 @@ _NODE, _INPUT, _OUTPUT, _VALUE_INFO = 1, 11, 12, 13  # of GraphProto
 
 
 def with_uint8_input(onnx_bytes: bytes, height: int, width: int) -> bytes:
-    """YuNet for pictures of one size.
+    """YuNet for images of one size.
 
     Args:
-        onnx_bytes: the published file, or one of the same inputs and outputs.
-        height, width: of the picture; multiples of 32.
+        onnx_bytes: the published file, or one with the same inputs and outputs.
+        height, width: of the image; multiples of 32.
 
     Returns:
         An ONNX file with the input ``image``, uint8 [1, height, width, 3], BGR, and YuNet's outputs.
 
     Raises:
-        InputError: the size is no multiple of 32, or the bytes are not YuNet's.
+        InputError: the size is not a multiple of 32, or the bytes are not YuNet's.
     """
     if height % STRIDES[-1] or width % STRIDES[-1] or height < STRIDES[-1] or width < STRIDES[-1]:
         raise InputError("size of YuNet's picture", got=f"{width}x{height}", expected="multiples of 32")

@@ -1,6 +1,6 @@
 """Training batches: augmented, prepared ahead of time, and reproducible across interruptions and processes.
 
-Threads prepare them (OpenCV releases the interpreter lock); each batch depends only on the seed and its own number.
+Threads prepare them (OpenCV releases the GIL); each batch depends only on the seed and its own number.
 """
 
 from __future__ import annotations
@@ -58,11 +58,11 @@ class BatchOptions:
     """How batches are made.
 
     Attributes:
-        size_px: side that the model takes.
-        batch: samples of a batch, over all processes.
+        size_px: side of the model's input.
+        batch: samples per batch, over all processes.
         takes_neutral: whether to make neutrals.
-        neutral_unknown: probability that the face replaces its neutral, as at run time while none is known.
-        landmarks: whether batches have landmarks.
+        neutral_unknown: probability that the face replaces its neutral, as at run time before a neutral is known.
+        landmarks: whether to include landmarks.
         augment: None leaves the crops unchanged.
         workers: threads; ``ahead``: batches prepared in advance.
         one_batch: repeat the first batch, to time steps without data or to check that a model can learn.
@@ -85,7 +85,7 @@ class BatchOptions:
 
 @dataclass
 class Batches:
-    """An endless, reproducible sequence of training batches: ``make(step)`` depends on nothing but seed and step.
+    """An endless, reproducible sequence of training batches: ``make(step)`` depends only on seed and step.
 
     Attributes:
         made, spent_s: batches made so far, and their CPU time.
@@ -133,7 +133,7 @@ class Batches:
         return self.gather(samples[mine], unknown[mine], drawn, mine)
 
     def _samples(self, step: int) -> np.ndarray:
-        """Sample numbers of the whole batch; the sequence is one permutation after the other."""
+        """Sample numbers of the whole batch; each epoch is a new permutation."""
         position = step * self.options.batch + np.arange(self.options.batch)
         epochs = position // len(self.rows)
         return np.array([self._order(int(e))[p % len(self.rows)] for e, p in zip(epochs, position, strict=True)])
@@ -153,7 +153,7 @@ class Batches:
             samples: sample numbers.
             unknown: bool, where the face replaces its neutral.
             drawn: how to alter the whole batch; None leaves the crops unchanged.
-            mine: rows of the whole batch that these samples are.
+            mine: the rows of the whole batch that these samples occupy.
         """
         data, size = self.data, self.options.size_px
         shape = (len(samples), size, size, 3)

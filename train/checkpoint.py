@@ -1,6 +1,6 @@
 """Checkpoints: a model's weights with everything needed to rebuild, resume and export it.
 
-The file is written by ``torch.save`` and holds plain values and tensors only, so that it can be read with
+The file is written by ``torch.save`` and holds only plain values and tensors, so that it can be read with
 ``weights_only=True`` and can't run code.
 """
 
@@ -31,14 +31,14 @@ class Checkpoint:
     """A trained model on disk.
 
     Attributes:
-        family, config: what ``build_model`` takes.
+        family, config: arguments of ``build_model``.
         state_dict: the weights to use (the averaged ones if training kept an average).
-        crop: the rule by which its training crops were cut.
-        neutral: where its neutral comes from at run time; policy ``none`` for models that take none.
+        crop: the crop rule of its training data.
+        neutral: the neutral policy at run time; ``none`` for models that take no neutral.
         thresholds: presence thresholds in 0..1, one per AU.
         provenance: data, subjects held out, command, seed, versions, commit, metrics.
         trainer: state needed to resume (optimiser, scheduler, averaged weights, random states, step); None in a
-            checkpoint that is only for use.
+            checkpoint meant for inference only.
     """
 
     family: str
@@ -56,7 +56,7 @@ def save_checkpoint(path: PathLike, checkpoint: Checkpoint) -> None:
 
     Raises:
         TypeError: it holds something other than plain values and tensors, which could not be read back.
-        OSError: the disk refused it.
+        OSError: the file can't be written.
     """
     values = {f.name: getattr(checkpoint, f.name) for f in dataclasses.fields(checkpoint)}
     values |= {"crop": dataclasses.asdict(checkpoint.crop), "neutral": dataclasses.asdict(checkpoint.neutral)}
@@ -84,7 +84,7 @@ def load_checkpoint(path: PathLike) -> Checkpoint:
     names = {f.name for f in dataclasses.fields(Checkpoint)}
     if set(values) != names:
         raise InputError(what, got=f"fields {sorted(values)}", expected=str(sorted(names)))
-    values["config"].setdefault("pixels", "scaled")  # what every model did before there was a choice
+    values["config"].setdefault("pixels", "scaled")  # the only choice when older checkpoints were written
     crop = values["crop"]
     values["crop"] = CropSpec(crop["size_px"], tuple((float(x), float(y)) for x, y in crop["template"]))
     values["neutral"] = NeutralSpec(**values["neutral"])

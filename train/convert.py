@@ -1,4 +1,4 @@
-"""A licensed data set as a crop set: faces found, cropped by the crop rule, one shard a subject."""
+"""Convert a licensed data set to a crop set: detect and crop faces, one shard per subject."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from .datasets import READERS, Recording
 
 
 def cached_crop_set(name: str, root: str, crop: CropSpec) -> Path:
-    """The crop set of a data set, made on first use.
+    """The crop set of a data set, created on first use.
 
-    It is kept in ``crops`` in edgeau's cache folder (EDGEAU_CACHE), under a name made from the data set's place and the
-    crop rule.
+    It is stored in ``crops`` in edgeau's cache folder (EDGEAU_CACHE), under a name derived from the data set's path and
+    the crop rule.
     """
     key = hashlib.sha256(f"{Path(root).resolve()} {crop}".encode()).hexdigest()[:12]
     folder = cache_folder() / "crops" / f"{name}-{key}"
@@ -35,20 +35,20 @@ def cached_crop_set(name: str, root: str, crop: CropSpec) -> Path:
 
 
 def to_crop_set(name: str, root: Path, out: Path, crop: CropSpec = CropSpec(), detector: Detector | None = None) -> int:
-    """Convert a data set, whole or not at all.
+    """Convert a data set, completely or not at all.
 
     Args:
         name: one of READERS.
-        root: where it lies.
+        root: its folder.
         out: the crop set's folder, which is replaced.
         crop: the crop rule.
-        detector: finds faces; the largest of a frame is taken, and frames without one are left out.
+        detector: finds faces; the largest face of each frame is used, and frames without a face are skipped.
 
     Returns:
-        How many crops were written.
+        Number of crops written.
 
     Raises:
-        InputError: unknown data set, labels not where its layout has them, or no face in any frame.
+        InputError: unknown data set, labels missing from its layout, or no face in any frame.
     """
     if name not in READERS:
         raise InputError("data set", got=repr(name), expected=", ".join(READERS))
@@ -64,9 +64,7 @@ def to_crop_set(name: str, root: Path, out: Path, crop: CropSpec = CropSpec(), d
             if count:
                 shards.append(Shard(subject, subject, count))
         if not shards:
-            raise InputError(
-                f"data set {root}", got="labels, but no picture with a face", expected="the frames as well"
-            )
+            raise InputError(f"data set {root}", got="labels, but no image with a face", expected="the frames as well")
         generator = {"name": name, "detector": finder.name}
         write_index(folder, Index(aus, tuple(shards), EXPRESSIONS, crop.size_px, crop, generator))
     return sum(shard.samples for shard in shards)
@@ -80,7 +78,7 @@ def _write_subject(
     crop: CropSpec,
     detector: Detector,
 ) -> int:
-    """Write one subject's shard and return how many crops it has; none is written where no face was found."""
+    """Write one subject's shard and return its number of crops. Nothing is written if no face was found."""
     faces: list[np.ndarray] = []
     columns: dict[str, list[np.ndarray]] = {key: [] for key in ("au", "neutral", "expression", "sequence", "frame")}
     for sequence, recording in enumerate(recordings):
@@ -104,15 +102,15 @@ def _write_subject(
 def _crops(recording: Recording, crop: CropSpec, detector: Detector) -> tuple[list[int], list[np.ndarray]]:
     rows, crops = [], []
     for row, image in recording.images():
-        found = detector.detect(image)
-        if found:
+        faces = detector.detect(image)
+        if faces:
             rows.append(row)
-            crops.append(crop_face(image[:, :, ::-1], found[0].points_xy, crop))
+            crops.append(crop_face(image[:, :, ::-1], faces[0].points_xy, crop))
     return rows, crops
 
 
 def _calmest(recording: Recording, rows: Sequence[int]) -> int:
-    """Which of these rows is the neutral: the first where the data set starts so, else the one with the least AUs."""
+    """Index of the neutral row: the first if recordings start neutral, else the one with the lowest AU intensities."""
     if recording.starts_neutral:
         return 0
     return int(np.nansum(recording.intensity[list(rows)], axis=1).argmin())

@@ -24,7 +24,7 @@ from .datasets import READERS
 
 @dataclass(frozen=True)
 class Shard:
-    """Samples whose pixels lie in one array: uint8 [T, H, W, 3], usually memory-mapped."""
+    """Samples whose pixels are in one array: uint8 [T, H, W, 3], usually memory-mapped."""
 
     pixels: np.ndarray
     start: int
@@ -37,7 +37,7 @@ class FaceData:
     Attributes:
         shards: the pixels; sample ``i`` is ``shards[shard_of[i]].pixels[i - start]``.
         shard_of: int32 [N].
-        neutral: int64 [N], sample number of the subject's neutral, -1 where there is none.
+        neutral: int64 [N], sample number of the subject's neutral, -1 if there is none.
         intensity: float32 [N, A], FACS 0..5, NaN where not labelled.
         expression: int64 [N], -1 where unknown.
         subject: int32 [N], index into ``subjects``.
@@ -73,14 +73,14 @@ class FaceData:
 
     def rows_of(self, subjects: Sequence[str]) -> np.ndarray:
         """Labelled samples of these subjects: int64, ascending."""
-        wanted = np.isin(np.array(self.subjects), list(subjects))
+        selected = np.isin(np.array(self.subjects), list(subjects))
         labelled = ~np.isnan(self.intensity).all(axis=1)
-        return np.flatnonzero(wanted[self.subject] & labelled)
+        return np.flatnonzero(selected[self.subject] & labelled)
 
 
 @dataclass(frozen=True)
 class Split:
-    """Subject names: trained on, used to choose when to stop, and never used before the final figures."""
+    """Subject names: for training, for early stopping, and for the final metrics only."""
 
     train: tuple[str, ...]
     val: tuple[str, ...]
@@ -94,13 +94,13 @@ def open_data(
 
     Args:
         specs: folders written by ``edgeau synth``; licensed data such as ``disfa:ROOT`` (see READERS), cropped on first
-            use; or anything else that ``read_crops`` takes, which is read whole.
-        aus: the AUs to learn; None takes all that the sources label, in numerical order.
-        seed: for sources that draw.
+            use; or anything else that ``read_crops`` accepts, which is read into memory.
+        aus: the AUs to learn; None means all that the sources label, in numerical order.
+        seed: for sources that draw at random.
         crop: the rule for sources that are cropped when read; crop sets have their own.
 
     Raises:
-        InputError: nothing there, damaged, crops made by different rules, or no source labels any of the AUs.
+        InputError: missing or damaged data, crops made by different rules, or no source labels any of the AUs.
     """
     _allow_many_files()
     parts = [_open(spec, crop, seed) for spec in specs]
@@ -118,11 +118,11 @@ def open_data(
 
 
 def split_subjects(subjects: Sequence[str], val: float, test: float, seed: int) -> Split:
-    """Hold out whole subjects: an order by hash of name and seed, the first for test, the next for validation.
+    """Hold out whole subjects: sorted by a hash of name and seed, the first are for test, the next for validation.
 
     Args:
         subjects: names.
-        val, test: shares, 0 for none; otherwise at least one subject each.
+        val, test: shares; 0 for none, otherwise at least one subject.
 
     Raises:
         InputError: none left to train on.
@@ -176,7 +176,7 @@ def _open_folder(folder: Path) -> FaceData:
 
 
 def _person(subject: str, generator: Mapping[str, Any] | None) -> str:
-    """A generator numbers its people alike for every seed; the seed tells them apart."""
+    """A generator uses the same subject names for every seed; adding the seed distinguishes them."""
     seed = None if generator is None else generator.get("seed")
     return subject if seed is None else f"{subject}@{seed}"
 
@@ -196,7 +196,7 @@ def _landmarks(labels: Sequence[dict[str, np.ndarray]]) -> np.ndarray | None:
 
 
 def _open_arrays(spec: str, crop: CropSpec, seed: int) -> FaceData:
-    """A source that is read whole. Its neutrals become samples without labels, which are never drawn."""
+    """A source that is read into memory. Its neutrals become unlabelled samples, which are never drawn."""
     found = read_crops(spec, crop, seed=seed)
     if not found.aus:
         raise InputError(f"data {spec}", got="no AU labels", expected="a labelled crop set to train on")
@@ -261,7 +261,7 @@ def _renumber(part: FaceData) -> np.ndarray:
 
 
 def _allow_many_files() -> None:
-    """Each mapped shard holds a file open, and the usual limit of 1024 is fewer than a large set's subjects."""
+    """Raise the limit on open files: each mapped shard keeps one open, and a large set has more than the usual 1024."""
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 

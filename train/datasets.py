@@ -1,11 +1,11 @@
-"""Readers of licensed data sets by their public layouts: recordings with AU labels. Nothing of the data is copied here.
+"""Readers for licensed data sets in their public layouts: recordings with AU labels. No data is included here.
 
     bp4d       ROOT/AUCoding/AU_OCC/F001_T1.csv, images F001/T1/2440.jpg or F001_T1_2440.jpg; presence only
     disfa      ROOT/ActionUnit_Labels/SN001/SN001_au1.txt, LeftVideoSN001_comp.avi or its frames
     disfaplus  ROOT/Labels/SN001/TRIAL/AU1.txt, ROOT/Images/SN001/TRIAL/003.jpg
     ckplus     ROOT/FACS/S005/001/..._facs.txt, ROOT/cohn-kanade-images/S005/001/..._00000011.png
 
-The layouts are those that public loaders of these data sets read; copies differ, and a reader says what it looked for.
+The layouts are those read by public loaders of these data sets. Copies differ; errors say what was looked for.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from edgeau.runtime.action_units import BP4D, au_name
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.images import read_image
 
-# FACS intensity that stands for "present" where a data set codes presence only: C, marked.
+# FACS intensity stored for "present" where a data set codes presence only: C, marked.
 PRESENT = 3.0
 _NOT_CODED = 9.0
 _DISFA_AUS = tuple(au_name(n) for n in (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26))
@@ -35,13 +35,13 @@ class Recording:
     """Consecutive frames of one subject.
 
     Attributes:
-        subject, name: as the data set has them.
-        frames: pictures by frame number, or one video.
-        numbers: frame numbers with labels, ascending; a video's count from 1.
-        aus: names of the columns of ``intensity``.
+        subject, name: as in the data set.
+        frames: images by frame number, or one video.
+        numbers: labelled frame numbers, ascending; those of a video start at 1.
+        aus: column names of ``intensity``.
         intensity: float32 [T, A], FACS 0..5, NaN where not coded.
         starts_neutral: whether the first frame is neutral by the data set's design.
-        expression: of the last frame, None where unknown.
+        expression: of the last frame; None if unknown.
     """
 
     subject: str
@@ -54,7 +54,7 @@ class Recording:
     expression: str | None = None
 
     def images(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Row of ``intensity`` and picture (uint8 [H, W, 3], BGR) of each labelled frame that exists."""
+        """Yield the row of ``intensity`` and the image (uint8 [H, W, 3], BGR) of each labelled frame that exists."""
         if isinstance(self.frames, Path):
             yield from _video_frames(self.frames, self.numbers)
             return
@@ -64,8 +64,8 @@ class Recording:
 
 
 def read_bp4d(root: Path) -> Iterator[Recording]:
-    """BP4D (and BP4D+, where its four coded tasks are laid out alike). Presence is stored as intensity 3."""
-    for file in _some(root, "AU_OCC/*.csv"):
+    """BP4D, and BP4D+ if its four coded tasks have the same layout. Presence is stored as intensity 3."""
+    for file in _matching(root, "AU_OCC/*.csv"):
         subject, task = file.stem.split("_")[:2]
         with file.open(newline="") as stream:
             rows = [row for row in csv.reader(stream) if row]
@@ -81,7 +81,7 @@ def read_bp4d(root: Path) -> Iterator[Recording]:
 
 def read_disfa(root: Path) -> Iterator[Recording]:
     """DISFA: twelve AUs with intensities, from the left camera's video or its frames."""
-    folders = sorted({file.parent for file in _some(root, "ActionUnit_Labels/*/*_au*.txt")})
+    folders = sorted({file.parent for file in _matching(root, "ActionUnit_Labels/*/*_au*.txt")})
     for folder in folders:
         subject = folder.name
         columns = [_label_lines(folder / f"{subject}_au{int(au[2:])}.txt") for au in _DISFA_AUS]
@@ -91,8 +91,8 @@ def read_disfa(root: Path) -> Iterator[Recording]:
 
 
 def read_disfaplus(root: Path) -> Iterator[Recording]:
-    """DISFA+: posed trials from neutral to peak and back. All its subjects are in DISFA, too."""
-    for folder in sorted({file.parent for file in _some(root, "Labels/*/*/AU*.txt")}):
+    """DISFA+: posed trials from neutral to peak and back. All its subjects are also in DISFA."""
+    for folder in sorted({file.parent for file in _matching(root, "Labels/*/*/AU*.txt")}):
         subject, trial = folder.parent.name, folder.name
         columns = [_label_lines(folder / f"AU{int(au[2:])}.txt") for au in _DISFA_AUS]
         numbers = tuple(sorted(set.intersection(*(set(column) for column in columns))))
@@ -102,20 +102,20 @@ def read_disfaplus(root: Path) -> Iterator[Recording]:
 
 
 def read_ckplus(root: Path) -> Iterator[Recording]:
-    """CK+: sequences from neutral to peak; the peak is coded. AUs that its coders did not list count as absent.
+    """CK+: sequences from neutral to peak; the peak is coded. AUs that the coders did not list count as absent.
 
     An intensity of 0 means that the AU is present and was not scored; it is stored as 3.
     """
-    coded = {file: _facs_lines(file) for file in _some(root, "FACS/*/*/*_facs.txt")}
-    aus = tuple(sorted({au for found in coded.values() for au in found}))
-    for file, found in coded.items():
+    coded = {file: _facs_lines(file) for file in _matching(root, "FACS/*/*/*_facs.txt")}
+    aus = tuple(sorted({au for scores in coded.values() for au in scores}))
+    for file, scores in coded.items():
         sequence, subject = file.parent.name, file.parent.parent.name
         frames = _numbered((root / "cohn-kanade-images" / subject / sequence).glob("*.png"))
         if not frames:
             continue
         first, last = min(frames), max(frames)
         intensity = np.zeros((2, len(aus)), np.float32)
-        intensity[1] = [found.get(au, 0.0) for au in aus]
+        intensity[1] = [scores.get(au, 0.0) for au in aus]
         yield Recording(
             subject, f"{subject}_{sequence}", frames, (first, last), aus, intensity, starts_neutral=True,
             expression=_ckplus_emotion(root, subject, sequence),
@@ -130,20 +130,20 @@ READERS: dict[str, Callable[[Path], Iterator[Recording]]] = {
 }
 
 
-def _some(root: Path, pattern: str) -> list[Path]:
-    """Files that match anywhere below the root. Raises InputError where there is none."""
-    found = sorted(root.rglob(pattern)) if root.is_dir() else []
-    if not found:
+def _matching(root: Path, pattern: str) -> list[Path]:
+    """Files that match anywhere below the root. Raises InputError if there are none."""
+    files = sorted(root.rglob(pattern)) if root.is_dir() else []
+    if not files:
         got = "none of its label files" if root.is_dir() else "no such folder"
         raise InputError(f"data set {root}", got=got, expected=f"{pattern} somewhere below it")
-    return found
+    return files
 
 
 def _bp4d_images(root: Path, subject: str, task: str) -> Sequence[Path]:
     for folder in (root, root / "img", root / "2D+3D", root / "Sequences"):
-        found = list((folder / subject / task).glob("*.jpg")) or list(folder.glob(f"{subject}_{task}_*.jpg"))
-        if found:
-            return found
+        images = list((folder / subject / task).glob("*.jpg")) or list(folder.glob(f"{subject}_{task}_*.jpg"))
+        if images:
+            return images
     return []
 
 
@@ -153,31 +153,31 @@ def _disfa_frames(root: Path, subject: str) -> Mapping[int, Path] | Path:
 
 
 def _numbered(files: Iterator[Path] | Sequence[Path]) -> dict[int, Path]:
-    """Files by the number that their names end in, however many zeros it has."""
-    found: dict[int, Path] = {}
+    """Files by the number at the end of their names, with or without leading zeros."""
+    by_number: dict[int, Path] = {}
     for file in files:
         digits = re.search(r"(\d+)$", file.stem)
         if digits and file.suffix.lower() in (".jpg", ".jpeg", ".png", ".bmp"):
-            found[int(digits.group(1))] = file
-    return found
+            by_number[int(digits.group(1))] = file
+    return by_number
 
 
 def _label_lines(file: Path) -> dict[int, float]:
     """Intensities by frame number from lines such as ``17,3`` or ``017.jpg 3``; headers and comments are skipped."""
     if not file.is_file():
-        raise InputError(f"label file {file}", got="no such file", expected="one file an action unit")
+        raise InputError(f"label file {file}", got="no such file", expected="one file per action unit")
     pattern = re.compile(r"\s*(\d+)(?:\.\w+)?[\s,]+([0-5](?:\.\d+)?)\s*$")
     matches = (pattern.match(line) for line in file.read_text().splitlines())
     return {int(match.group(1)): float(match.group(2)) for match in matches if match}
 
 
 def _facs_lines(file: Path) -> dict[str, float]:
-    found: dict[str, float] = {}
+    scores: dict[str, float] = {}
     for line in file.read_text().split("\n"):
         cells = line.split()
         if len(cells) == 2 and 0 < float(cells[0]) < 30:
-            found[au_name(int(float(cells[0])))] = float(cells[1]) or PRESENT
-    return found
+            scores[au_name(int(float(cells[0])))] = float(cells[1]) or PRESENT
+    return scores
 
 
 def _ckplus_emotion(root: Path, subject: str, sequence: str) -> str | None:

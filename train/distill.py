@@ -47,7 +47,7 @@ class DistillOptions:
             raise InputError("distillation weights", got="a negative one", expected="0 or more")
 
 
-# Peers know nothing at first, and pulling them together then holds both back: after 400 steps a CEDNN -s
+# Peers know nothing at first, and strong mutual losses then hold both back: after 400 steps a CEDNN -s
 # alone had F1 0.445 in validation; two with the weights for a teacher had 0.33 and 0.31, with these 0.43 and 0.41
 # (benchmarks/results/training/curves.json).
 PEERS = DistillOptions(temperature=1.0, label_weight=1.0, logit_weight=0.3, feature_weight=0.0)
@@ -105,7 +105,7 @@ class Distilled(Supervised):
         options: see DistillOptions.
 
     Raises:
-        InputError: teacher and students have no AU in common.
+        InputError: teacher and students share no AU.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Predictions over a data set, by a model or by a package's backend, and what they are worth."""
+"""Predict on a data set, with a model or a package's backend, and compute metrics."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from .models import AuModel
 
 @dataclass(frozen=True)
 class Predictor:
-    """Anything that gives AU probabilities.
+    """Anything that predicts AU probabilities.
 
     Attributes:
-        probabilities: a batch to float32 [N, A], 0..1, and where there is an expression head float32 [N, E].
+        probabilities: maps a batch to float32 [N, A], 0..1, and float32 [N, E] or None without an expression head.
         aus: names of the A columns.
-        size_px: side of the crops that it takes.
-        takes_neutral: whether it looks at the neutral.
+        size_px: side of its input crops.
+        takes_neutral: whether it uses the neutral.
     """
 
     probabilities: Callable[[Batch], tuple[np.ndarray, np.ndarray | None]]
@@ -58,21 +58,21 @@ def evaluate(
     thresholds: float | tuple[float, ...] = 0.5,
     batch: int = 128,
 ) -> Metrics:
-    """Metrics on these samples, each compared with its neutral.
+    """Metrics on these samples, each with its neutral.
 
     Args:
-        predictor: what predicts; its AUs are the data's.
+        predictor: the model; its AUs must be those of the data.
         data, rows: samples.
         present_from: intensity that counts as present.
         thresholds: probability from which an AU is predicted present.
-        batch: samples at a time.
+        batch: samples per call.
     """
     options = BatchOptions(size_px=predictor.size_px, batch=batch, takes_neutral=predictor.takes_neutral)
-    found = [predictor.probabilities(part) for part in plain_batches(data, rows, options)]
-    probability = np.concatenate([au for au, _ in found])
+    predictions = [predictor.probabilities(part) for part in plain_batches(data, rows, options)]
+    probability = np.concatenate([au for au, _ in predictions])
     intensity = data.intensity[rows]
     presence = presence_of(intensity, present_from)
-    expressions = [expression for _, expression in found if expression is not None]
+    expressions = [expression for _, expression in predictions if expression is not None]
     accuracy = _expression_accuracy(np.concatenate(expressions), data.expression[rows]) if expressions else None
     return au_metrics(probability, presence, data.aus, thresholds, expression_accuracy=accuracy)
 
@@ -80,7 +80,7 @@ def evaluate(
 def mean_f1(
     model: nn.Module, data: FaceData, rows: np.ndarray, device: torch.device, present_from: float = 2.0
 ) -> float:
-    """The mean F1 by which training stops; 0 where no AU ever shows."""
+    """The mean F1 used for early stopping; 0 if no AU has a positive label."""
     assert isinstance(model, AuModel)
     return evaluate(model_predictor(model, device), data, rows, present_from=present_from).mean_f1 or 0.0
 

@@ -1,4 +1,4 @@
-"""Training the FAN that FAN-Trans is built on, on landmarks, for use without pretrained weights."""
+"""Train on landmarks the FAN that FAN-Trans builds on, for use without pretrained weights."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FANS = ("fan-s", "fan-m", "fan-full")
 
 @dataclass(frozen=True)
 class FanPlan:
-    """A FAN, and the size and preparation of the crops that it reads (see ModelConfig)."""
+    """A FAN, and the size and preprocessing of its input crops (see ModelConfig)."""
 
     config: FanConfig
     size_px: int
@@ -54,13 +54,13 @@ def fan_plan(name: str, overrides: Mapping[str, Any]) -> FanPlan:
         config = FanTransConfig(**{"aus": ("AU01",), **values, **overrides})
     except TypeError as error:
         raise InputError(
-            f"configuration of {name}", got=str(error), expected="size_px, fan_width and the like"
+            f"configuration of {name}", got=str(error), expected="fields such as size_px and fan_width"
         ) from error
     return FanPlan(config.fan, config.size_px, config.pixels)
 
 
 class Landmarks(Objective):
-    """Heatmaps of all stacks against the known points."""
+    """Loss of the heatmaps of all stacks against the known points."""
 
     def __init__(self, fan: Fan, plan: FanPlan) -> None:
         super().__init__({"fan": fan})
@@ -80,7 +80,7 @@ def see(fan: Fan, face: Tensor, plan: FanPlan) -> FanOutput:
 
 @torch.no_grad()
 def mean_error(fan: Fan, data: FaceData, rows: np.ndarray, plan: FanPlan, device: torch.device) -> float:
-    """Mean distance of visible points from the truth, in distances between the outer eye corners."""
+    """Mean distance of visible points from the ground truth, relative to the distance between the outer eye corners."""
     fan.eval()
     errors = []
     for batch in plain_batches(data, rows, BatchOptions(size_px=plan.size_px, batch=64, landmarks=True)):

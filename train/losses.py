@@ -22,15 +22,15 @@ class LossOptions:
 
     Attributes:
         present_from: lowest FACS intensity that counts as present; 2 is DISFA's usual protocol.
-        softness: half-width, in intensity steps, of a linear ramp around the boundary in place of a hard step; 0 is
-            the protocols' hard label, this project's option otherwise.
-        smoothing: label smoothing, towards one half.
+        softness: half-width, in intensity steps, of a linear ramp around the boundary; 0 is the hard label that the
+            protocols use, other values are our addition.
+        smoothing: label smoothing towards one half.
         class_weights: ``frequency`` weighs each AU by its inverse frequency, normalised to mean 1 (as JAA-Net's and
             ME-GraphAU's published code does); ``smooth`` weighs present and absent of each AU (EAU's smooth
             class-weighted loss); ``none``; ``auto`` is ``smooth`` for EAU and ``frequency`` for the others.
-        smoothness: of ``smooth``, 0 balances classes fully, 1 not at all.
-        pos_weight_power: positives of an AU count ``(negatives / positives) ** power``; 0 is off, 1 balances fully.
-        expression_weight: of the expression head's cross-entropy, where a model has one and the data is labelled.
+        smoothness: for ``smooth``; 0 balances classes fully, 1 not at all.
+        pos_weight_power: weighs positives of an AU ``(negatives / positives) ** power``; 0 is off, 1 balances fully.
+        expression_weight: weight of the expression head's cross-entropy, if the model has one and the data is labelled.
     """
 
     present_from: float = 2.0
@@ -112,7 +112,7 @@ def expression_loss(logits: Tensor, expression: Tensor) -> Tensor:
 
 
 def masked_mean(values: Tensor, known: Tensor) -> Tensor:
-    """Mean over the known entries of the global batch, whatever process they lie in.
+    """Mean over the known entries of the global batch, across processes.
 
     Averaging this over processes, as DDP averages gradients, gives the mean that one process would compute.
     """

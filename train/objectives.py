@@ -46,12 +46,12 @@ class Objective(nn.Module):
         raise NotImplementedError
 
     def judged(self, member: nn.Module) -> nn.Module:
-        """The model that validation evaluates for a member (or its average): here the member itself."""
+        """The model that validation evaluates for a member or its average; by default the member itself."""
         return member
 
 
 class Supervised(Objective):
-    """One or several models, each learning from the labels alone.
+    """One or more models, each learning from the labels alone.
 
     Args:
         members: models by name.
@@ -70,7 +70,7 @@ class Supervised(Objective):
         return {name: feed(cast(AuModel, model), batch) for name, model in self.members.items()}
 
     def label_losses(self, outputs: Mapping[str, ModelOutput], batch: Batch) -> dict[str, Tensor]:
-        """Losses against the labels and the models' own extra terms, named ``member/term``."""
+        """Losses against the labels, and the models' own extra terms, named ``member/term``."""
         losses: dict[str, Tensor] = {}
         for name, output in outputs.items():
             losses[f"{name}/au"] = self.au_loss(output.au_logits, batch.intensity)

@@ -1,7 +1,7 @@
-"""Several processes as one: ``torchrun`` starts them, gradients are averaged, batch statistics are shared.
+"""Training in several processes, started by ``torchrun``, which average gradients and share batch statistics.
 
 Each process takes its share of every batch, and batch normalisation uses the whole batch, so that the loss curve is
-that of one process (up to rounding, and to dropout, whose random numbers differ).
+that of one process (up to rounding, and dropout, whose random numbers differ).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from edgeau.runtime.errors import InputError
 
 @dataclass(frozen=True)
 class World:
-    """This process among all: ``rank`` of ``size``, on ``device``."""
+    """This process: ``rank`` of ``size``, on ``device``."""
 
     rank: int
     size: int
@@ -37,7 +37,7 @@ class World:
 
 @contextmanager
 def joined_world(device: str) -> Iterator[World]:
-    """Join the processes that ``torchrun`` started (its environment variables say so), or be the only one.
+    """Join the processes that ``torchrun`` started (according to its environment variables), or be the only one.
 
     Args:
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:1``.
@@ -73,7 +73,7 @@ def distribute(module: nn.Module, world: World) -> nn.Module:
 
 
 def any_process(flag: bool, world: World) -> bool:
-    """Whether the flag is set in any process; all get the same answer."""
+    """Whether the flag is set in any process; all processes get the same answer."""
     if world.size == 1:
         return flag
     votes = torch.tensor([float(flag)], device=world.device)
@@ -103,7 +103,7 @@ class _SharedStatistics:
         module = self.module
         if not module.training:
             return type(module).forward(module, x)
-        dtype, x = x.dtype, x.float()  # statistics in fp32, as torch's own keeps them under autocast
+        dtype, x = x.dtype, x.float()  # statistics in fp32, as in torch under autocast
         over = [d for d in range(x.dim()) if d != 1]
         count = x.numel() / x.shape[1] * dist.get_world_size()
         mean = all_reduce(x.sum(over)) / count
@@ -128,7 +128,7 @@ class _SharedStatistics:
 
 
 def find_device(name: str, local_rank: int = 0) -> torch.device:
-    """The device of that name; ``auto`` is CUDA where there is one. Raises InputError where it can't be used."""
+    """The device of that name; ``auto`` is CUDA if available. Raises InputError if the device can't be used."""
     if name == "auto":
         name = f"cuda:{local_rank}" if torch.cuda.is_available() else "cpu"
     try:
@@ -136,5 +136,5 @@ def find_device(name: str, local_rank: int = 0) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         got = str(error).splitlines()[0]
-        raise InputError(f"device {name}", got=got, expected="cpu, or cuda where torch sees a GPU") from error
+        raise InputError(f"device {name}", got=got, expected="cpu, or cuda if torch sees a GPU") from error
     return device

@@ -1,4 +1,4 @@
-"""Evaluation protocols that publications share: three subject-exclusive folds, named by the part that is held out.
+"""Evaluation protocols common to publications: three subject-exclusive folds, named after the held-out part.
 
 Publications number these folds differently, hence the names. The partition is the one in the public code of JAA-Net,
 ME-GraphAU and AU-Net.
@@ -14,14 +14,14 @@ from edgeau.runtime.errors import InputError
 
 @dataclass(frozen=True)
 class Protocol:
-    """AUs that are reported, and who belongs to which part."""
+    """The reported AUs, and the subjects of each part."""
 
     aus: tuple[str, ...]
     parts: dict[str, tuple[str, ...]]
 
 
-def _subjects(prefix_free: str) -> tuple[str, ...]:
-    return tuple(prefix_free.split())
+def _subjects(names: str) -> tuple[str, ...]:
+    return tuple(names.split())
 
 
 PROTOCOLS = {
@@ -48,11 +48,11 @@ def held_out_by(fold: str, data: tuple[str, ...]) -> tuple[Protocol, tuple[str, 
     """The protocol and the subjects that a fold holds out.
 
     Args:
-        fold: ``part3``, or ``bp4d/part3`` where the data doesn't say whose.
-        data: specifications, of which one such as ``bp4d:ROOT`` names the data set.
+        fold: ``part3``, or ``bp4d/part3`` if ``data`` does not name the data set.
+        data: specifications; one such as ``bp4d:ROOT`` names the data set.
 
     Raises:
-        InputError: unknown, or it is not clear whose fold is meant.
+        InputError: unknown fold, or its data set is ambiguous.
     """
     name, _, part = fold.rpartition("/")
     named = [spec.partition(":")[0] for spec in data]

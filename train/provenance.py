@@ -30,7 +30,7 @@ def provenance(data: FaceData, split: Split, seed: int, options: dict[str, Any])
 
 
 def command() -> str:
-    """The command line that is running, as it would be typed."""
+    """The current command line, quoted for a shell."""
     return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
@@ -44,7 +44,7 @@ def describe_source(origin: str) -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """The commit of this code, marked if files were changed; None outside a checkout."""
+    """The commit of this code, marked if there are uncommitted changes; None outside a checkout."""
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)

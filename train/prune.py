@@ -1,14 +1,14 @@
-"""Structured pruning of a CEDNN: whole channel groups go, and a smaller model that computes with the rest remains.
+"""Structured pruning of a CEDNN: remove whole channel groups and keep a smaller, dense model.
 
-Channels come in spaces: the stem's, and one for each stage, tied together by its skips; where a skip without a
-convolution joins the stem to the first stage, those two are one. Within a space whole groups of the grouped
-convolutions are kept or dropped, so the group width stays, and with it what makes these convolutions fast.
+Channels belong to spaces: one for the stem, and one per stage, whose skips tie its blocks together. If a skip without a
+convolution joins the stem to the first stage, the two share a space. Within a space, whole groups of the grouped
+convolutions are kept or dropped, so the group width, which makes these convolutions fast, does not change.
 
-A group counts by how strongly its channels are written times how strongly they are read: the scale of the batch norms
-that write them (as in network slimming; Liu et al., ICCV 2017), times the L1 norm of the kernels that take them on. The
-product stays the same when a factor moves from one to the other. The formula is our choice.
+The importance of a group is how strongly its channels are written times how strongly they are read: the scale of the
+batch norms that write them (as in network slimming; Liu et al., ICCV 2017), times the L1 norm of the kernels that read
+them. The product does not change when a factor moves from one to the other. The formula is our choice.
 
-No accuracy is promised for the pruned weights by themselves: they are where fine-tuning or distillation starts.
+The pruned weights alone promise no accuracy: they are the starting point for fine-tuning or distillation.
 """
 
 from __future__ import annotations
@@ -38,28 +38,28 @@ class _Place:
 
 
 def prune_checkpoint(checkpoint: Checkpoint, share: float) -> Checkpoint:
-    """A smaller model's checkpoint, without metrics, which were the larger model's.
+    """A smaller model's checkpoint, without metrics, which belong to the larger model.
 
     Args:
         checkpoint: of a CEDNN.
-        share: of each space's channels to drop, above 0 and below 1; rounded to whole groups, of which one stays.
+        share: of each space's channels to drop, above 0 and below 1; rounded to whole groups, at least one is kept.
 
     Raises:
-        InputError: another family, an impossible share, or one at which no group goes.
+        InputError: another family, an impossible share, or one that removes no group.
     """
     model = model_from_checkpoint(checkpoint)
     if not isinstance(model, Cednn):
         raise InputError("--prune", got=f"a {checkpoint.family}", expected="a cednn, whose channels can be dropped")
     smaller = prune(model, share)
-    made = {name: value for name, value in checkpoint.provenance.items() if name != "metrics"}
+    source = {name: value for name, value in checkpoint.provenance.items() if name != "metrics"}
     return replace(
         checkpoint, config=smaller.config.to_dict(), state_dict=smaller.state_dict(), trainer=None,
-        provenance={**made, "pruned": share},
+        provenance={**source, "pruned": share},
     )  # fmt: skip
 
 
 def prune(model: Cednn, share: float) -> Cednn:
-    """A smaller model with the weights of the groups that count most, in eval mode; ``model`` stays as it is."""
+    """A smaller model with the weights of the most important groups, in eval mode; ``model`` is unchanged."""
     if not 0 < share < 1:
         raise InputError("--prune", got=str(share), expected="a share above 0 and below 1, such as 0.3")
     kept = _choose(model, share)
@@ -67,7 +67,7 @@ def prune(model: Cednn, share: float) -> Cednn:
     config = replace(model.config, stem_width=stem_width, widths=tuple(widths))
     if config == model.config:
         raise InputError(
-            "--prune", got=str(share), expected=f"enough to drop {config.group_width} channels, a group, somewhere"
+            "--prune", got=str(share), expected=f"enough to drop one group of {config.group_width} channels somewhere"
         )
     smaller = Cednn(config)
     smaller.load_state_dict(_sliced(model, kept))
@@ -85,7 +85,7 @@ def _places(model: Cednn) -> Iterator[_Place]:
 
 
 def _choose(model: Cednn, share: float) -> list[Tensor]:
-    """Channels to keep of each space, int64 in ascending order."""
+    """Channels to keep in each space, int64, ascending."""
     group = model.config.group_width
     scores = [score.view(-1, group).sum(1) for score in _strengths(model)]
     tied = isinstance(next(_places(model)).block.skip, nn.Identity)
@@ -93,7 +93,7 @@ def _choose(model: Cednn, share: float) -> list[Tensor]:
         scores[:2] = [scores[0] + scores[1]] * 2
     counts = [max(1, round(len(score) * (1 - share))) for score in scores]
     if not tied and counts[0] == counts[1]:
-        # Of equal width the two would be joined by a skip without the convolution that joins them now.
+        # With equal widths, the skip between the two would lose its convolution.
         counts[0 if len(scores[0]) > len(scores[1]) else 1] += 1
     kept = (score.topk(count).indices.sort().values for score, count in zip(scores, counts, strict=True))
     return [(groups[:, None] * group + torch.arange(group)).flatten() for groups in kept]
@@ -101,7 +101,7 @@ def _choose(model: Cednn, share: float) -> list[Tensor]:
 
 @torch.no_grad()
 def _strengths(model: Cednn) -> list[Tensor]:
-    """How much each channel of each space counts."""
+    """Importance of each channel of each space."""
     widths = (model.config.stem_width, *model.config.widths)
     written, read = ([torch.zeros(width) for width in widths] for _ in range(2))
     written[STEM] += _scale(model.stem[1])
@@ -109,10 +109,10 @@ def _strengths(model: Cednn) -> list[Tensor]:
         block = place.block
         if block.map_scale is not None:
             written[place.reads] += block.map_scale.weight.abs().sum((1, 2, 3))
-        read[place.reads] += _scale(block.grouped[1]) * _taken(block.mix[0])
+        read[place.reads] += _scale(block.grouped[1]) * _read_norm(block.mix[0])
         written[place.writes] += _scale(block.mix[1])
         if isinstance(block.skip, nn.Sequential):
-            read[place.reads] += _taken(block.skip[1])
+            read[place.reads] += _read_norm(block.skip[1])
             written[place.writes] += _scale(block.skip[2])
     read[-1] += model.classifier.weight.abs().sum(0).view(widths[-1], -1).sum(1)
     return [first * second for first, second in zip(written, read, strict=True)]
@@ -123,14 +123,14 @@ def _scale(norm: nn.Module) -> Tensor:
     return norm.weight.abs()
 
 
-def _taken(mixing: nn.Module) -> Tensor:
+def _read_norm(mixing: nn.Module) -> Tensor:
     """L1 norm, by input channel, of a 1x1 convolution's kernel."""
     assert isinstance(mixing, nn.Conv2d)
     return mixing.weight.abs().sum((0, 2, 3))
 
 
 def _sliced(model: Cednn, kept: list[Tensor]) -> dict[str, Tensor]:
-    """The weights of what is kept, by the same names."""
+    """The weights of the channels that are kept, under the same names."""
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
     def keep(prefix: str, outside: Tensor, inside: Tensor | None = None) -> None:

@@ -1,21 +1,21 @@
-"""Quantization-aware fine-tuning: a student that already computes with INT8's rounding while its teacher helps it.
+"""Quantization-aware fine-tuning: a student trained with simulated INT8 rounding, guided by its teacher.
 
-For models that post-training quantization hurts. The forward pass rounds weights and activations as the finished INT8
-files will; gradients go straight through the rounding (the straight-through estimator; Bengio et al., 2013, and for
-whole networks Jacob et al., CVPR 2018). Only training sees the rounding. What is kept is an ordinary FP32 checkpoint,
-so export, calibration and the finishing for each target stay the one path that they are. NNCF's own training in torch
-would leave that path: its graphs come out with zero points behind Identity nodes that no target here wants.
+For models that lose accuracy in post-training quantization. The forward pass rounds weights and activations as the
+final INT8 files will; gradients pass through the rounding unchanged (the straight-through estimator; Bengio et al.,
+2013, and for whole networks Jacob et al., CVPR 2018). Only training rounds. The result is an ordinary FP32 checkpoint,
+so export, calibration and the steps for each target stay the same. NNCF's own training in torch would need another
+path: its graphs have zero points behind Identity nodes, which no target here wants.
 
-Where values are rounded follows what quantization makes of the exported graph:
+What is rounded follows the quantized exported graph:
 
-- Convolutions that read pixels or what was learnt from them. Those that read difference maps stay in float. A trace of
-  gradients tells them apart, for a comparison passes none on; names play no part, so every family is covered.
-- Weights: symmetric, one scale for each output channel. Batch norm is folded into them at export, which multiplies
-  whole output channels; rounding gives the same integers before and after, so nothing is folded here.
-- Inputs: one scale for the tensor, symmetric and signed, as TensorRT wants. That is the coarsest of the targets:
-  unsigned values behind a ReLU, as ONNX Runtime and OpenVINO get them, have twice as many steps.
-- Linear layers stay in float: classifiers do so in INT8 files too, and the others hold little of the arithmetic. What
-  skips add is not rounded on its own.
+- Convolutions that read pixels or features learnt from them. Those that read difference maps stay in float. A gradient
+  trace distinguishes the two, because a comparison passes no gradient; it uses no names, so it covers every family.
+- Weights: symmetric, one scale per output channel. Export folds batch norm into them, which multiplies whole output
+  channels; rounding gives the same integers before and after, so nothing is folded here.
+- Inputs: one scale per tensor, symmetric and signed, as TensorRT expects. That is the coarsest of the targets:
+  unsigned values after a ReLU, as in ONNX Runtime and OpenVINO, have twice as many steps.
+- Linear layers stay in float: classifiers do in INT8 files too, and the others are a small part of the arithmetic. The
+  inputs of a skip's addition are not rounded separately.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ class QatOptions:
     """Choices of quantization-aware fine-tuning; the defaults are ours.
 
     Attributes:
-        settle_steps: batch norm's statistics follow the rounded network for so many steps and are frozen then, so that
-            what is trained in the end is what will be exported.
-        range_decay: the range of an input is the largest magnitude seen, forgotten by this factor each step.
-            Calibration takes the largest of all its crops, hence no mean.
+        settle_steps: batch norm statistics follow the rounded network for this many steps and are then frozen, so that
+            the network trained at the end is the one that is exported.
+        range_decay: the range of an input is the largest magnitude seen, which decays by this factor each step.
+            Calibration uses the maximum over all its crops, hence a maximum rather than a mean.
     """
 
     settle_steps: int = 100
@@ -66,14 +66,14 @@ class QatOptions:
 
 
 def rounded_weight(weight: Tensor) -> Tensor:
-    """A kernel [out, in / groups, h, w] in 255 levels for each output channel; gradients pass unchanged."""
+    """A kernel [out, in / groups, h, w] rounded to 255 levels per output channel; gradients pass unchanged."""
     scale = weight.detach().abs().amax(dim=tuple(range(1, weight.dim()))).clamp_min(_TINY).float() / WEIGHT_LEVELS
     zero = torch.zeros_like(scale, dtype=torch.int32)
     return torch.fake_quantize_per_channel_affine(weight, scale, zero, 0, -WEIGHT_LEVELS, WEIGHT_LEVELS)
 
 
 def rounded_input(x: Tensor, limit: Tensor) -> Tensor:
-    """A tensor in 256 levels from ``-limit`` to ``limit``; gradients pass where it lies within."""
+    """A tensor rounded to 256 levels from ``-limit`` to ``limit``; gradients pass only within this range."""
     scale = limit.clamp_min(_TINY).float() / INPUT_HIGH
     zero = torch.zeros_like(scale, dtype=torch.int32)
     return torch.fake_quantize_per_tensor_affine(x.float(), scale, zero, INPUT_LOW, INPUT_HIGH).to(x.dtype)
@@ -83,12 +83,12 @@ class Ranges(nn.Module):
     """Largest magnitude at the input of each rounded convolution, tracked while the model trains.
 
     Args:
-        model: whose convolutions are to be rounded; traced once.
+        model: the model whose convolutions are to be rounded; traced once.
         decay: see QatOptions.
 
     Attributes:
         layers: names of the convolutions.
-        limit: float [layers]; a state to resume from holds it, a checkpoint does not.
+        limit: float [layers]; part of the state to resume from, but not of checkpoints.
     """
 
     limit: Tensor
@@ -100,7 +100,7 @@ class Ranges(nn.Module):
 
     @torch.no_grad()
     def follow(self, number: int, x: Tensor) -> None:
-        """Take in what layer ``number`` is about to read, in any process."""
+        """Update the range of layer ``number`` with its next input, over all processes."""
         limit = torch.maximum(self.limit[number] * self.decay, x.detach().abs().amax().float())
         if dist.is_available() and dist.is_initialized():
             dist.all_reduce(limit, dist.ReduceOp.MAX)
@@ -108,11 +108,11 @@ class Ranges(nn.Module):
 
 
 class AsInt8(AuModel):
-    """A model that rounds as its INT8 files will. Holds nothing of its own: the weights are the model's.
+    """A model that rounds as its INT8 files will. It has no weights of its own; it uses the model's.
 
     Args:
-        model: computes, with its own weights, buffers and mode.
-        ranges: of the inputs; they follow what is seen while the model is in training.
+        model: the model, which keeps its weights, buffers and mode.
+        ranges: of the inputs; updated while the model is in training mode.
     """
 
     def __init__(self, model: AuModel, ranges: Ranges) -> None:
@@ -186,24 +186,24 @@ class QuantizationAware(Distilled):
 
 
 def freeze_statistics(model: nn.Module) -> None:
-    """Let batch norm use its stored statistics and leave them as they are, in training too."""
+    """Make batch norm use its stored statistics without updating them, in training too."""
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()
 
 
 def rounded_layers(model: AuModel) -> tuple[str, ...]:
-    """Names of the convolutions to which a gradient of the pixels comes, in the order in which they run.
+    """Names of the convolutions whose input depends on the pixels with a gradient, in execution order.
 
     Raises:
-        InputError: there is none.
+        InputError: there are none.
     """
     names: dict[nn.Module, str] = {m: name for name, m in model.named_modules() if isinstance(m, nn.Conv2d)}
-    found: dict[str, None] = {}
+    traced: dict[str, None] = {}
 
     def note(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         if inputs[0].requires_grad:
-            found[names[layer]] = None
+            traced[names[layer]] = None
 
     def want_gradient(_planes: nn.Module, _inputs: Any, pixels: Tensor) -> Tensor:
         return pixels.detach().requires_grad_()
@@ -221,9 +221,9 @@ def rounded_layers(model: AuModel) -> tuple[str, ...]:
     for parameter in learning:
         parameter.requires_grad_()
     model.train(training)
-    if not found:
+    if not traced:
         raise InputError(f"{model.family} student", got="no convolution over pixels", expected="one for INT8 to round")
-    return tuple(found)
+    return tuple(traced)
 
 
 @contextmanager

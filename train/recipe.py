@@ -42,12 +42,12 @@ class Recipe:
     """Everything that determines a run.
 
     Attributes:
-        models: names of presets or families; several are trained together on the same batches.
+        models: names of presets or families; more than one are trained together on the same batches.
         config: configuration values that override the presets'.
         data: specifications of crop sets, or one of faces to render while training (see train/faces/stream.py).
         val_data: crop sets whose subjects are all for validation; needed with rendered faces.
         out: the run's folder.
-        aus: AUs to learn; empty takes all that the data labels.
+        aus: AUs to learn; empty means all that the data labels.
         batch: samples per batch, over all processes.
         epochs: overrides ``train.steps`` unless None.
         val, test: shares of the subjects to hold out.
@@ -92,7 +92,7 @@ class Recipe:
             raise InputError("training options", got=got, expected="shares from 0 to 1")
 
 
-# Builds the objective from the models and the AU loss; distillation has objectives of its own.
+# Builds the objective from the models and the AU loss; distillation has its own objectives.
 MakeObjective = Callable[[Mapping[str, AuModel], AuLoss], Objective]
 
 
@@ -108,7 +108,7 @@ def run_recipe(
 
     Args:
         recipe: the models, the data and the options.
-        world: this process among all.
+        world: this process (see World).
         make_objective: builds the objective from the models and the AU loss.
         resume: continue from ``last.pt``.
         notes: further entries for the checkpoints' provenance.
@@ -148,10 +148,10 @@ def run_recipe(
 
 @dataclass(frozen=True)
 class Sources:
-    """A recipe's data, and which subjects play which part.
+    """A recipe's data, and the split of its subjects.
 
     Attributes:
-        data: crop sets; with a stream only those to validate on.
+        data: crop sets; with a stream, only those for validation.
         split: of the subjects in ``data``.
         stream: faces to render while training, in place of ``split.train``.
     """
@@ -212,10 +212,10 @@ def train_members(
     recipe: Recipe, world: World, sources: Sources, objective: Objective, options: BatchOptions, *,
     score: Callable[[nn.Module], float], keep: Callable[[str, nn.Module, int], None], resume: bool,
 ) -> dict[str, Any]:  # fmt: skip
-    """Train an objective into the recipe's folder: the one place where batches, log, state and Trainer meet.
+    """Train an objective into the recipe's folder: connects batches, log, state and Trainer.
 
     Args:
-        score: of a member's averaged weights on the validation samples; not called where there are none.
+        score: scores a member's averaged weights on the validation samples; not called if there are none.
         keep: see Trainer.
 
     Returns:
@@ -269,7 +269,7 @@ def make_models(recipe: Recipe, data: FaceData) -> dict[str, AuModel]:
 def batch_options(
     recipe: Recipe, world: World, *, size_px: int, takes_neutral: bool = False, landmarks: bool = False
 ) -> BatchOptions:
-    """How a recipe's batches are made. Raises InputError where the processes can't share one evenly."""
+    """A recipe's batch options. Raises InputError if the batch can't be divided evenly among the processes."""
     if recipe.batch % world.size:
         raise InputError("batch", got=str(recipe.batch), expected=f"a multiple of the {world.size} processes")
     return BatchOptions(
@@ -289,9 +289,9 @@ def batch_options(
 
 
 def data_cost(trainer: Trainer, batches: Batches | RenderedBatches) -> dict[str, float]:
-    """Milliseconds per step that data took: CPU time of the threads that made it, and time that training waited."""
-    made = max(1, batches.made)
-    return {"cpu": round(batches.spent_s / made * 1e3, 2), "waited": round(trainer.waited_s / made * 1e3, 2)}
+    """Milliseconds per step spent on data: CPU time of the worker threads, and time that training waited."""
+    count = max(1, batches.made)
+    return {"cpu": round(batches.spent_s / count * 1e3, 2), "waited": round(trainer.waited_s / count * 1e3, 2)}
 
 
 def _loss_options(options: LossOptions, models: Mapping[str, AuModel]) -> LossOptions:
@@ -353,7 +353,7 @@ def _give_fan(models: Mapping[str, AuModel], fan: Fan) -> None:
 
 
 def _initialise(model: AuModel, init: str) -> None:
-    """Load the weights of a checkpoint that fit; a classifier for other AUs is trained from scratch."""
+    """Load those weights of a checkpoint that fit; a classifier for other AUs is trained from scratch."""
     weights = load_checkpoint(init).state_dict
     own = model.state_dict()
     fitting = {k: v for k, v in weights.items() if k in own and own[k].shape == v.shape}

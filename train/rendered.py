@@ -1,4 +1,4 @@
-"""Training batches from faces that are rendered while training; none comes twice."""
+"""Training batches of faces rendered during training; no face is repeated."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _SUBJECTS_COUNTED = 400
 
 @dataclass(frozen=True)
 class Blocks:
-    """How an endless stream is cut: block ``b`` holds subjects ``b * subjects`` on, mixed among its batches.
+    """How an endless stream is divided: block ``b`` holds subjects from ``b * subjects`` on, mixed among its batches.
 
-    With as many subjects as a batch has samples, a block has one batch per frame, whatever the batch.
+    A block has as many subjects as a batch has samples, and so one batch per frame, whatever the batch size.
     """
 
     subjects: int
@@ -46,12 +46,12 @@ class RenderedBatches:
 
     Args:
         stream: what to draw.
-        aus: AUs to learn, of UNION.
+        aus: AUs to learn, from UNION.
         options: see BatchOptions.
-        seed: of order and alterations.
+        seed: for order and augmentation.
 
     Raises:
-        InputError: several processes, which would each draw everything.
+        InputError: more than one process; each would render everything.
     """
 
     def __init__(self, stream: StreamOptions, aus: Sequence[str], options: BatchOptions, seed: int) -> None:
@@ -66,7 +66,7 @@ class RenderedBatches:
 
     @property
     def per_epoch(self) -> int:
-        """There is no epoch. Raises InputError."""
+        """Raises InputError: a stream has no epochs."""
         raise InputError("--epochs", got="faces rendered while training, which never repeat", expected="--steps")
 
     def start(self, step: int) -> Generator[Batch, None, None]:
@@ -83,7 +83,7 @@ class RenderedBatches:
             yield from ahead(make, step, self.options)
 
     def _block(self, step: int, subjects: SubjectStream) -> Batches:
-        """The block of a step; the next ones are requested, older ones forgotten."""
+        """The block of a step. Requests the next ones and discards older ones."""
         block = self.blocks.of_step(step)
         with self._lock:
             for number in range(block, block + _BLOCKS_AHEAD + 1):
@@ -103,7 +103,7 @@ def stream_intensity(options: StreamOptions, aus: Sequence[str]) -> np.ndarray:
 
 
 def columns(aus: Sequence[str]) -> list[int]:
-    """Columns of these AUs in UNION. Raises InputError for an AU that renders have no label of."""
+    """Columns of these AUs in UNION. Raises InputError for an AU that rendered faces do not label."""
     missing = [au for au in aus if au not in UNION]
     if missing:
         raise InputError("AUs of rendered faces", got=", ".join(missing), expected=f"some of {', '.join(UNION)}")
@@ -111,7 +111,7 @@ def columns(aus: Sequence[str]) -> list[int]:
 
 
 def face_data(subjects: Sequence[DrawnSubject], numbers: Sequence[int], aus: Sequence[str], crop: CropSpec) -> FaceData:
-    """Drawn subjects as the data that batches are made of."""
+    """Drawn subjects as FaceData, from which batches are built."""
     frames = [len(subject.faces) for subject in subjects]
     starts = np.concatenate([[0], np.cumsum(frames)]).astype(int)
     samples = [sample for subject in subjects for sample in subject.samples]

@@ -1,4 +1,4 @@
-"""Files in a run's folder: the best weights of each member, and the state to resume from."""
+"""Files in a run's folder: the best weights of each member, and the state from which to resume."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ _RUN_TIME_NEUTRAL = NeutralSpec(policy="running")
 
 
 def claim_run(out: Path, *, resume: bool) -> None:
-    """Make the folder of a run. Raises InputError where it holds another run's checkpoints, or what is no run's."""
+    """Create a run's folder. Raises InputError if it holds another run's checkpoints or unrelated files."""
     claim_folder(out, RUN)
     kept = sorted(file.name for pattern in _CHECKPOINTS for file in out.glob(pattern))
     if kept and not resume:
-        hint = f"give another --out, or go on with --resume {out}"
-        raise InputError(f"run {out}", got=f"a run with {kept[0]} in it", expected="a new folder", hint=hint)
+        hint = f"give another --out, or continue with --resume {out}"
+        raise InputError(f"run {out}", got=f"a run that contains {kept[0]}", expected="a new folder", hint=hint)
 
 
 class RunFiles:
@@ -51,7 +51,7 @@ class RunFiles:
     Args:
         out: the folder.
         models: models by member name.
-        crop: the crop rule of the data, whose size each model replaces by its own.
+        crop: the crop rule of the data; each model substitutes its own size.
         source: provenance common to all members.
     """
 
@@ -86,14 +86,14 @@ class RunFiles:
 
 
 def write_tensors(path: Path, value: dict[str, Any]) -> None:
-    """Write what torch can pickle, atomically. A full disk raises OSError, which torch itself would hide."""
+    """Write a value with ``torch.save``, atomically. A full disk raises OSError, which torch itself would hide."""
     buffer = io.BytesIO()
     torch.save(value, buffer)
     write_bytes(path, buffer.getvalue())
 
 
 def write_state(out: Path, state: dict[str, Any]) -> None:
-    """Write the state to resume from."""
+    """Write the state from which to resume."""
     write_tensors(out / "last.pt", state)
 
 

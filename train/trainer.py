@@ -68,14 +68,14 @@ class TrainOptions:
 
 
 class BatchSource(Protocol):
-    """Where batches come from."""
+    """A source of training batches."""
 
     def start(self, step: int) -> Generator[Batch, None, None]:
         """Batches from ``step`` on, until the iterator is closed."""
 
 
 class Log(Protocol):
-    """Receives what the loop reports."""
+    """Receives the losses and scores of the training loop."""
 
     def losses(self, step: int, values: Mapping[str, float]) -> None:
         """Losses and learning rate at a step."""
@@ -108,7 +108,7 @@ class Ema(Generic[M]):
 
     @torch.no_grad()
     def update(self, module: nn.Module, step: int) -> None:
-        """Include the weights after ``step`` steps, at first more strongly, to forget the initial ones."""
+        """Update with the weights after ``step`` steps; the first steps weigh more, to forget the initial weights."""
         decay = min(self.decay, (1 + step) / (10 + step))
         learned = [
             (a, p) for a, p in zip(self.module.parameters(), module.parameters(), strict=True) if p.requires_grad
@@ -127,12 +127,12 @@ class Trainer:
         objective: what to minimise, already on the world's device.
         batches: source of training batches.
         options: see TrainOptions.
-        world: this process among all.
-        score: validation score of a member's averaged weights, higher is better; None trains without validation.
+        world: this process (see World).
+        score: validation score of a member's averaged weights, higher is better; None disables validation.
         keep: called with name, averaged member and step whenever a member reaches its best score, or at the end if
             there is no ``score``.
         save: called with the state to resume from, after every validation and on interruption.
-        log: where to report.
+        log: receives losses and scores.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What a package, an ONNX file or a TensorRT engine is, whether it will run here, and what is wrong with it.
+"""Describe a package, an ONNX file or a TensorRT engine: whether it runs here, and what is wrong with it.
 
 edgeau inspect cednn.edgeau
 edgeau inspect model.onnx --target tensorrt-10.3 --fix fixed.onnx
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def describe_package(package: Package) -> Dict[str, Any]:
-    """Everything worth knowing of a package, as JSON values; ``ok`` is False where a file is missing or altered."""
+    """Describe a package as JSON values; ``ok`` is False if a file is missing or altered."""
     manifest = package.manifest
     variants = []
     for variant in manifest.variants:
@@ -77,7 +77,7 @@ def describe_package(package: Package) -> Dict[str, Any]:
 
 
 def package_lines(report: Dict[str, Any]) -> List[str]:
-    """A description of a package for a person."""
+    """A readable description of a package."""
     inputs = ", ".join(f"{i['name']} uint8 [N, {i['height']}, {i['width']}, 3] RGB" for i in report["inputs"])
     outputs = f"au float32 [N, {len(report['aus'])}]"
     if report["expressions"]:
@@ -136,7 +136,7 @@ def _engine(path: Path) -> tuple[Dict[str, Any], List[str]]:
 
 
 def _onnx(path: Path, target: Optional[str], fix_to: Optional[Path]) -> tuple[Dict[str, Any], List[str]]:
-    """A report by what is registered for ``.onnx``: ``report(path, target, fix_to)`` and ``render(report)``."""
+    """A report by the inspector registered for ``.onnx``: ``report(path, target, fix_to)`` and ``render(report)``."""
     inspector = plugins.registered(GROUP).get("onnx")
     if inspector is None:
         raise MissingExtraError("what reads ONNX", "optimize", "inspecting an ONNX file")

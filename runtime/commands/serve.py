@@ -1,6 +1,6 @@
-"""Answer pictures over HTTP with the action units of the faces in them.
+"""Serve action units over HTTP: send an image, get the action units of the faces in it.
 
-There is no authentication, so by default only this machine is served. Ctrl-C or SIGTERM finishes what is under way.
+There is no authentication, so by default only this machine is served. Ctrl-C or SIGTERM finishes requests in progress.
 
 example:
   edgeau serve
@@ -33,12 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--neutral", type=Path, metavar="IMAGE", help="the subject at rest, to compare every face with")
     parser.add_argument("--video", action="store_true", help="requests are successive frames of one camera")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=arguments.port, default=8752, help="0 takes a free one (default: %(default)s)")
+    parser.add_argument("--port", type=arguments.port, default=8752, help="0 picks a free port (default: %(default)s)")
     parser.add_argument(
         "--max-mb",
         type=arguments.number(0, 4096, above=True),
         default=10.0,
-        help="largest picture (default: %(default)s)",
+        help="largest image (default: %(default)s)",
     )
 
 

@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--qat", action="store_true", help="train --init's weights with simulated INT8 rounding")
     parser.add_argument(
         "--qat-settle", type=arguments.count, default=_QAT.settle_steps, metavar="STEPS",
-        help="after which --qat freezes batch norm statistics (default %(default)s)",
+        help="steps after which --qat freezes batch norm statistics (default %(default)s)",
     )  # fmt: skip
     add_recipe_arguments(parser)
 
@@ -96,7 +96,7 @@ def _models(args: argparse.Namespace) -> tuple[str, ...]:
     taught = bool(args.teacher and (args.student or args.init))
     if taught == bool(args.peers) or (args.peers and (args.teacher or args.student)):
         raise InputError(
-            "options", got="neither or both of a teacher with its student, and peers",
+            "options", got="both a teacher and peers, or neither",
             expected="--teacher CKPT --student NAME, or --peers NAME,NAME",
         )  # fmt: skip
     if args.peers and args.feature_weight:

@@ -58,8 +58,8 @@ def run(args: argparse.Namespace) -> int:
     checkpoint = load_checkpoint(args.model)
     device = find_device(args.device)
     predictor = model_predictor(model_from_checkpoint(checkpoint).to(device), device)
-    told = {"model": args.model, "family": checkpoint.family, "device": str(device)}
-    return _evaluate(args, predictor, checkpoint.crop, checkpoint.provenance, checkpoint.thresholds, told)
+    identity = {"model": args.model, "family": checkpoint.family, "device": str(device)}
+    return _evaluate(args, predictor, checkpoint.crop, checkpoint.provenance, checkpoint.thresholds, identity)
 
 
 def held_out_rows(data: FaceData, made: Mapping[str, Any], subjects: str) -> np.ndarray:
@@ -97,9 +97,14 @@ def _evaluate_package(args: argparse.Namespace) -> int:
     choice = choose(package, args.variant, args.backend)
     manifest = package.manifest
     with open_variant(package, choice) as backend:
-        told = {"model": args.model, "family": manifest.family, "variant": choice.variant, "backend": choice.backend}
+        identity = {
+            "model": args.model,
+            "family": manifest.family,
+            "variant": choice.variant,
+            "backend": choice.backend,
+        }
         predictor = _package_predictor(manifest, backend)
-        return _evaluate(args, predictor, manifest.crop, manifest.provenance, manifest.thresholds, told)
+        return _evaluate(args, predictor, manifest.crop, manifest.provenance, manifest.thresholds, identity)
 
 
 def _package_predictor(manifest: Manifest, backend: Backend) -> Predictor:
@@ -117,38 +122,41 @@ def _evaluate(
     args: argparse.Namespace,
     predictor: Predictor,
     crop: CropSpec,
-    made: Mapping[str, Any],
+    source: Mapping[str, Any],
     thresholds: tuple[float, ...],
-    told: Mapping[str, Any],
+    identity: Mapping[str, Any],
 ) -> int:
     data = open_data(args.data, predictor.aus, crop=crop)
-    rows = held_out_rows(data, made, args.subjects)
+    rows = held_out_rows(data, source, args.subjects)
     rows = rows[spread(len(rows), args.limit)]
-    if "subjects" not in made and args.subjects == "heldout":
+    if "subjects" not in source and args.subjects == "heldout":
         note("the model does not name its training subjects; all subjects are treated as held out")
-    found = evaluate(
+    metrics = evaluate(
         predictor, data, rows, present_from=args.present_from, batch=args.batch,
         thresholds=thresholds if args.own_thresholds else 0.5,
     )  # fmt: skip
     held = len({int(s) for s in data.subject[rows]})
     if args.json:
-        emit_json({**told, "data": args.data, "subjects": args.subjects, "subject_count": held, **found.to_json()})
+        emit_json(
+            {**identity, "data": args.data, "subjects": args.subjects, "subject_count": held, **metrics.to_json()}
+        )
     else:
-        say(f"{args.model} ({', '.join(str(v) for v in list(told.values())[1:])}): {held} subjects, {len(rows)} crops")
-        _table(found)
+        details = ", ".join(str(value) for value in list(identity.values())[1:])
+        say(f"{args.model} ({details}): {held} subjects, {len(rows)} crops")
+        _table(metrics)
     return 0
 
 
-def _table(found: Metrics) -> None:
+def _table(metrics: Metrics) -> None:
     say(f"{'AU':<6}{'F1':>8}{'accuracy':>10}{'AUC':>8}{'present':>9}{'labelled':>10}")
-    for au, one in found.per_au.items():
+    for au, one in metrics.per_au.items():
         figures = f"{_figure(one.f1):>8}{_figure(one.accuracy):>10}{_figure(one.auc):>8}"
         say(f"{au:<6}{figures}{one.positives:>9}{one.labelled:>10}")
-    say(f"{'mean':<6}{_figure(found.mean_f1):>8}{_figure(found.mean_accuracy):>10}{_figure(found.mean_auc):>8}")
-    if found.without_positives:
-        say(f"never present in this set, so not in the mean F1: {', '.join(found.without_positives)}")
-    if found.expression_accuracy is not None:
-        say(f"expression accuracy {_figure(found.expression_accuracy)}")
+    say(f"{'mean':<6}{_figure(metrics.mean_f1):>8}{_figure(metrics.mean_accuracy):>10}{_figure(metrics.mean_auc):>8}")
+    if metrics.without_positives:
+        say(f"never present in this set, so not in the mean F1: {', '.join(metrics.without_positives)}")
+    if metrics.expression_accuracy is not None:
+        say(f"expression accuracy {_figure(metrics.expression_accuracy)}")
 
 
 def _figure(value: float | None) -> str:

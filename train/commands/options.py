@@ -78,7 +78,10 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
         "--ema", type=arguments.share_below_1, default=_TRAIN.ema_decay, help="decay of the averaged weights"
     )
     parser.add_argument(
-        "--precision", choices=PRECISIONS, default="auto", help="default: mixed where the device is fast at it"
+        "--precision",
+        choices=PRECISIONS,
+        default="auto",
+        help="default: mixed precision if the device is fast at it",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1")
     parser.add_argument("--seed", type=arguments.seed, default=0)
@@ -219,7 +222,7 @@ def remember_arguments(args: argparse.Namespace, verb: str) -> None:
     """Write the arguments into the run's folder, for --resume.
 
     Raises:
-        InputError: without --resume, the folder holds a run's checkpoints, or anything that is no run's.
+        InputError: without --resume, the folder holds a run's checkpoints; or it holds unrelated files.
     """
     claim_run(Path(args.out), resume=bool(args.resume))
     plain = {k: v for k, v in vars(args).items() if k not in ("run", "resume", "json")}
@@ -233,7 +236,7 @@ def report(results: dict[str, Any], out: Path, *, as_json: bool) -> None:
         return
     if "mean_error_eye_distances" in results:
         error = results["mean_error_eye_distances"]
-        say(f"{out / 'fan.pth'}: mean landmark error {_figure(error['test'] or error['val'])} of the eyes' distance")
+        say(f"{out / 'fan.pth'}: mean landmark error {_figure(error['test'] or error['val'])} of the eye distance")
         return
     for name, member in results["members"].items():
         test = member["test"] or member["val"]
@@ -247,7 +250,7 @@ def report(results: dict[str, Any], out: Path, *, as_json: bool) -> None:
 
 
 def advise_resume(out: str, verb: str) -> None:
-    """Tell how to continue an interrupted run."""
+    """Print how to continue an interrupted run."""
     if (Path(out) / "last.pt").is_file():
         note(f"stopped; continue with: edgeau {verb} --resume {out}")
 

@@ -2,8 +2,8 @@
 
 Each subject has several neutral images, stills and continuous sequences, labelled with FACS intensities 0..5 of the
 units of BP4D and DISFA, expression classes, 68 landmarks and head pose. The same options give the same bytes with any
-number of workers. An interrupted set is completed by the same command. Written with the crops: index.csv (a line per
-picture), cooccurrence.csv (which units go together) and contact-sheet.png.
+number of workers. An interrupted set is completed by the same command. Written with the crops: index.csv (one line per
+image), cooccurrence.csv (which units occur together) and contact-sheet.png.
 
 Face models: builtin (a low-poly head of our own; needs no graphics driver), ict (ICT-FaceKit, found by EDGEAU_ICT), or
 the path of an ICT-FaceKit .npz or of a checkout of its OBJ files.
@@ -38,10 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of ``edgeau synth``."""
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder to write, or to complete")
     parser.add_argument(
-        "--subjects", type=arguments.whole(1, 99_999), default=200, help="how many people (default %(default)s)"
+        "--subjects", type=arguments.whole(1, 99_999), default=200, help="number of people (default %(default)s)"
     )
     parser.add_argument(
-        "--frames", type=arguments.positive_int, default=100, help="pictures of each (default %(default)s)"
+        "--frames", type=arguments.positive_int, default=100, help="images of each (default %(default)s)"
     )
     parser.add_argument(
         "--face", default="builtin", metavar="builtin|ict|PATH", help="face model (default %(default)s)"
@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the set, its table and its contact sheet, and say what is in it."""
+    """Write the set, its table and its contact sheet, and print a summary."""
     if not 32 <= args.size <= 512:
         raise InputError("--size", got=str(args.size), expected="32 to 512 pixels")
     workers = _cores() if args.workers is None else args.workers
@@ -85,8 +85,8 @@ def run(args: argparse.Namespace) -> int:
             }
         )
         return 0
-    say(f"{args.subjects * args.frames} crops of {args.subjects} subjects in {args.out}; look at {sheet}")
-    say("present (intensity 2 or more), % of crops, and what was aimed at:")
+    say(f"{args.subjects * args.frames} crops of {args.subjects} subjects in {args.out}; see {sheet}")
+    say("present (intensity 2 or more), % of crops, and target:")
     target = RATES[args.labels]
     say("  ".join(f"{au} {100 * rate:.0f}/{100 * target[au]:.0f}" for au, rate in rates.items()))
     return 0
