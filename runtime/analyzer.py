@@ -16,6 +16,7 @@ from .detect import Detection, Detector
 from .errors import InputError
 from .images import as_bgr
 from .manifest import Manifest, NeutralSpec
+from .manifest_rules import check_widths
 from .neutral import NeutralReference
 from .tracks import Tracker
 
@@ -117,7 +118,9 @@ class Analyzer:
         inputs = {"face": np.ascontiguousarray(faces)}
         if self.manifest.takes_neutral:
             inputs["neutral"] = np.ascontiguousarray(faces if neutrals is None else neutrals)
-        return self.backend.infer(inputs)
+        outputs = self.backend.infer(inputs)
+        check_widths(self.manifest, outputs)
+        return outputs
 
     def reset(self) -> None:
         """Forget faces and neutrals, as before a new video."""

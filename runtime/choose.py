@@ -11,9 +11,10 @@ from .analyzer import Analyzer
 from .backends import BACKEND_NAMES, Backend, BackendOptions, missing, open_backend
 from .detect import Detector, make_detector
 from .device import fingerprint
-from .errors import BackendError, InputError
+from .errors import BackendError, InputError, PackageError
 from .files import PathLike
-from .manifest import NEUTRAL_POLICIES, NeutralSpec, Variant
+from .manifest import NEUTRAL_POLICIES, Manifest, NeutralSpec, Variant
+from .manifest_rules import check_widths
 from .package import Package, shipped_package
 from .selection import Selection
 from .yunet import on_engines
@@ -70,6 +71,7 @@ def load(
         raise InputError("neutral policy", got=neutral_policy, expected=", ".join(NEUTRAL_POLICIES))
     choice = choose(opened, variant, backend, threads)
     engine = open_variant(opened, choice)
+    _check_graph(opened.manifest, engine)
     spec = opened.manifest.neutral
     if neutral_policy is not None:
         spec = NeutralSpec(neutral_policy, spec.frames)
@@ -89,6 +91,19 @@ def _detector(package: Package, choice: Choice, name: Optional[str]) -> Detector
     if name is None and choice.backend == "tensorrt" and engines:
         return on_engines([open_backend("tensorrt", file) for file in engines])
     return make_detector(name, choice.threads)
+
+
+def _check_graph(manifest: Manifest, backend: Backend) -> None:
+    """Compare a graph with the manifest. Raises PackageError where they don't fit."""
+    expected = {spec.name: (spec.height, spec.width, 3) for spec in manifest.inputs}
+    if {name: tuple(shape) for name, shape in backend.input_shapes.items()} != expected:
+        raise PackageError(
+            f"package {manifest.name}: the graph takes {dict(backend.input_shapes)}, the manifest says {expected}; "
+            "export or import the model again"
+        )
+    if backend.name != "tensorrt":  # whose smallest batch may be more than one; its outputs are checked as they come
+        one = {name: np.zeros((1, *shape), np.uint8) for name, shape in expected.items()}
+        check_widths(manifest, backend.infer(one))
 
 
 def open_variant(package: Package, choice: Choice) -> Backend:

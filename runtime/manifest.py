@@ -12,6 +12,7 @@ from typing import Any, Dict, Optional, Tuple
 
 from .decode import decode
 from .errors import PackageError
+from .manifest_rules import check_manifest
 from .selection import Selection
 
 SCHEMA_VERSION = 1
@@ -210,12 +211,4 @@ class Manifest:
             raise PackageError(f"manifest.json: crop.template needs 5 points, got {len(self.crop.template)}")
         if self.neutral.policy not in NEUTRAL_POLICIES:
             raise PackageError(f"manifest.json: neutral.policy is {self.neutral.policy!r}, not of {NEUTRAL_POLICIES}")
-        for variant in self.variants:
-            where = f"manifest.json: variant {variant.name}"
-            if variant.precision not in PRECISIONS:
-                raise PackageError(f"{where}: precision is {variant.precision!r}, not of {PRECISIONS}")
-            unknown = [backend for backend in variant.backends if backend not in BACKENDS]
-            if unknown:
-                raise PackageError(f"{where}: backend is {unknown[0]!r}, not of {BACKENDS}")
-            if variant.file.startswith("/") or ".." in variant.file.split("/"):
-                raise PackageError(f"{where}: file {variant.file!r} points out of the package")
+        check_manifest(self, PRECISIONS, BACKENDS)

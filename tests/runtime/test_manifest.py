@@ -45,7 +45,7 @@ def test_a_manifest_survives_json() -> None:
         (lambda m: m.update(schema_version=99), "schema_version is 99"),
         (lambda m: m["neutral"].update(policy="sometimes"), "sometimes"),
         (lambda m: m["variants"][0].update(precision="int3"), "int3"),
-        (lambda m: m["variants"][0].update(file="../../etc/passwd"), "out of the package"),
+        (lambda m: m["variants"][0].update(file="../../etc/passwd"), "inside the package"),
         (lambda m: m["variants"][0].update(size_bytes=True), "expected int"),
         (lambda m: m["inputs"].reverse(), "first input must be 'face'"),
         (lambda m: m["crop"].update(template=[[0.1, 0.2]]), "needs 5 points"),

@@ -1,0 +1,120 @@
+"""What a manifest's values must be, beyond their types: one table, checked whenever a manifest is read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Iterator, Mapping, Tuple
+
+import numpy as np
+
+from .action_units import au_name
+from .errors import InputError, PackageError
+
+if TYPE_CHECKING:
+    from .manifest import Manifest, Variant
+
+SCALES = ("presence",)
+INPUTS = ("face", "neutral")
+LARGEST_CROP_PX = 8192
+MOST_NEUTRAL_FRAMES = 10_000
+_FARTHEST = 10.0  # of the template's points, in sides of the crop
+
+# Whether a value is right, where it is, what it is, and what it must be.
+Rule = Tuple[bool, str, object, str]
+
+
+def check_manifest(manifest: Manifest, precisions: Tuple[str, ...], backends: Tuple[str, ...]) -> None:
+    """Raise PackageError for the first value that is wrong."""
+    rules = list(_rules(manifest))
+    for variant in manifest.variants:
+        rules += _variant_rules(variant, precisions, backends)
+    for right, where, got, expected in rules:
+        if not right:
+            raise PackageError(f"manifest.json: {where} must be {expected}, got {got!r:.120}")
+
+
+def check_widths(manifest: Manifest, outputs: Mapping[str, np.ndarray]) -> None:
+    """Compare the outputs of a graph with the names that the manifest gives them.
+
+    Args:
+        outputs: float32 [N, ...] by name.
+
+    Raises:
+        PackageError: there are more or fewer values than names, so that labels would be wrong.
+    """
+    for output, names in (("au", manifest.aus), ("expression", manifest.expressions)):
+        shape = outputs[output].shape[1:] if output in outputs else None
+        if shape != (len(names),) and (names or output == "au"):
+            got = "missing" if shape is None else f"{list(shape)} per face"
+            raise PackageError(
+                f"package {manifest.name}: the graph's output {output!r} is {got}, "
+                f"the manifest names {len(names)} values; export or import the model again"
+            )
+
+
+def _rules(manifest: Manifest) -> Iterator[Rule]:
+    names = [variant.name for variant in manifest.variants]
+    inputs = [spec.name for spec in manifest.inputs]
+    crop, sides = manifest.crop, [side for spec in manifest.inputs for side in (spec.height, spec.width)]
+    yield _plain(manifest.name), "name", manifest.name, "a line of text without control characters"
+    yield all(map(_is_au, manifest.aus)), "aus", manifest.aus, "names such as AU01"
+    yield all(0 <= limit <= 1 for limit in manifest.thresholds), "thresholds", manifest.thresholds, "from 0 to 1"
+    yield tuple(inputs) in (INPUTS[:1], INPUTS), "inputs", inputs, "face, or face and neutral"
+    yield all(1 <= side <= LARGEST_CROP_PX for side in sides), "inputs: sides", sides, f"from 1 to {LARGEST_CROP_PX}"
+    yield 1 <= crop.size_px <= LARGEST_CROP_PX, "crop.size_px", crop.size_px, f"from 1 to {LARGEST_CROP_PX}"
+    yield (
+        all(abs(v) <= _FARTHEST for point in crop.template for v in point),
+        "crop.template",
+        crop.template,
+        "fractions of the side",
+    )
+    yield len(set(crop.template)) > 1, "crop.template", crop.template, "five points that are not all in one place"
+    yield all(0 <= weight <= 1e6 for weight in crop.weights), "crop.weights", crop.weights, "0 or more"
+    yield (
+        sum(weight > 0 for weight in crop.weights) >= 2,
+        "crop.weights",
+        crop.weights,
+        "above 0 for two points at least",
+    )
+    yield (
+        1 <= manifest.neutral.frames <= MOST_NEUTRAL_FRAMES,
+        "neutral.frames",
+        manifest.neutral.frames,
+        f"from 1 to {MOST_NEUTRAL_FRAMES}",
+    )
+    yield manifest.scale in SCALES, "scale", manifest.scale, " or ".join(SCALES)
+    yield len(set(names)) == len(names), "variants", names, "of distinct names"
+    yield len(set(manifest.expressions)) == len(manifest.expressions), "expressions", manifest.expressions, "distinct"
+    yield (
+        all(isinstance(chosen, dict) for chosen in manifest.selection.values()),
+        "selection",
+        manifest.selection,
+        "objects by device",
+    )
+
+
+def _variant_rules(variant: Variant, precisions: Tuple[str, ...], backends: Tuple[str, ...]) -> Iterator[Rule]:
+    where = f"variant {variant.name[:80]!r}"
+    parts = variant.file.split("/")
+    yield _plain(variant.name), where, variant.name, "named by a line of text without control characters"
+    yield _plain(variant.file) and "\\" not in variant.file, f"{where}: file", variant.file, "a plain name"
+    yield all(part not in ("", ".", "..") for part in parts), f"{where}: file", variant.file, "inside the package"
+    yield variant.precision in precisions, f"{where}: precision", variant.precision, f"one of {', '.join(precisions)}"
+    yield bool(variant.backends), f"{where}: backends", variant.backends, "at least one"
+    yield (
+        set(variant.backends) <= set(backends),
+        f"{where}: backends",
+        variant.backends,
+        f"some of {', '.join(backends)}",
+    )
+    yield variant.size_bytes >= 0, f"{where}: size_bytes", variant.size_bytes, "0 or more"
+
+
+def _plain(text: str) -> bool:
+    return bool(text) and text.isprintable()
+
+
+def _is_au(name: str) -> bool:
+    try:
+        return au_name(name) == name
+    except InputError:
+        return False
