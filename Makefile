@@ -6,7 +6,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 # Without the restart of a worker that dies: pytest-xdist 3.8 then waits for ever instead of naming the test it died in.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --max-worker-restart 0
 
-.PHONY: demo test quick test-oldest check lint types docs dist clean
+.PHONY: demo test quick test-oldest check lint types docs dist fuzz kill-test clean
 
 demo: $(VENV)/installed-bench
 	$(BIN)/edgeau demo --out demo
@@ -21,6 +21,15 @@ quick: $(VENV)/installed-dev
 # What runs on a device, on Python 3.8 and the oldest libraries.
 test-oldest: dist
 	tests/oldest/run dist/*.whl build/oldest
+
+# Mutates everything that is read, each reader for so many seconds.
+FUZZ_SECONDS ?= 60
+fuzz: $(VENV)/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz $(FUZZ_SECONDS)
+
+# Ends verbs that write at random moments, by signals and by a full disk; nothing may be lost.
+kill-test: $(VENV)/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python tests/attacks/kills.py 200
 
 check: lint types docs test
 

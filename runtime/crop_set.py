@@ -34,6 +34,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 
 from .action_units import EXPRESSIONS
+from .array_file import load_arrays, map_array
 from .decode import decode, parse_json
 from .errors import InputError, PackageError
 from .files import atomic_path, write_json
@@ -204,21 +205,28 @@ def read_index(folder: Path) -> Index:
 
 def read_shard(folder: Path, name: str) -> Tuple[np.ndarray, Dict[str, np.ndarray]]:
     """Pixels (memory-mapped) and labels of one shard. Raises InputError if a file is missing or damaged."""
-    base = folder / SHARDS / name
-    try:
-        pixels = np.load(f"{base}.npy", mmap_mode="r")
-        with np.load(f"{base}.npz") as file:
-            labels = {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(
-            f"shard {name} of {folder}", got=f"unreadable ({error})", hint="run the same `edgeau synth` again"
-        ) from error
+    base, what, hint = folder / SHARDS / name, f"shard {name} of {folder}", "run the same `edgeau synth` again"
+    pixels = map_array(f"{base}.npy", what, hint=hint)
+    labels = load_arrays(f"{base}.npz", what, hint=hint)
     missing = [key for key in REQUIRED_LABELS if key not in labels]
     if missing:
-        raise InputError(
-            f"shard {name} of {folder}", got=f"no {', '.join(missing)}", expected="the labels of a crop set"
-        )
+        raise InputError(what, got=f"no {', '.join(missing)}", expected="the labels of a crop set")
+    _check_shard(what, pixels, labels)
     return pixels, labels
+
+
+def _check_shard(what: str, pixels: np.ndarray, labels: Mapping[str, np.ndarray]) -> None:
+    """Raise InputError where arrays of a shard don't fit each other or the format."""
+    _check_images(pixels, f"{what}: images")
+    count, neutral = len(pixels), labels["neutral"]
+    for key, values in labels.items():
+        if key in LABEL_DTYPES and (values.ndim == 0 or len(values) != count or values.dtype.kind not in "biuf"):
+            got = f"{values.dtype} {list(values.shape)}"
+            raise InputError(f"{what}: {key}", got=got, expected=f"numbers for {count} samples")
+    if labels["au"].ndim != 2:
+        raise InputError(f"{what}: au", got=f"shape {list(labels['au'].shape)}", expected="[samples, aus]")
+    if neutral.ndim != 1 or neutral.dtype.kind not in "iu" or neutral.max() >= count:
+        raise InputError(f"{what}: neutral", got=f"{neutral.dtype} {list(neutral.shape)}", expected="rows, or -1")
 
 
 def read_crop_set(folder: Path, size_px: int, limit: Optional[int] = None) -> CropSet:
@@ -243,6 +251,10 @@ def read_crop_set(folder: Path, size_px: int, limit: Optional[int] = None) -> Cr
         if len(rows) == 0:
             continue
         pixels, labels = read_shard(folder, shard.name)
+        if len(pixels) != count or labels["au"].shape[1] != len(index.aus):
+            got = f"{len(pixels)} samples, {labels['au'].shape[1]} aus"
+            expected = f"{count} and {len(index.aus)}, as {INDEX} says"
+            raise InputError(f"shard {shard.name} of {folder}", got=got, expected=expected)
         own = labels["neutral"][rows]
         faces.append(np.asarray(pixels[rows]))
         neutrals.append(np.asarray(pixels[np.where(own >= 0, own, rows)]))
@@ -308,11 +320,16 @@ def read_crop_file(file: Path, size_px: int, limit: Optional[int] = None) -> Cro
     _check_images(faces, f"{file}: faces")
     neutrals = _neutrals(file, data)
     rows = spread(len(faces), limit)
-    aus = tuple(str(au) for au in data.get("aus", ()))
-    intensity = np.asarray(data.get("au", np.zeros((len(faces), 0))), np.float32)
+    aus = tuple(str(au) for au in np.atleast_1d(data.get("aus", np.array([], str))))
+    intensity = data.get("au", np.zeros((len(faces), 0)))
+    if intensity.dtype.kind not in "biuf":
+        raise InputError(f"{file}: au", got=str(intensity.dtype), expected="numbers")
+    intensity = intensity.astype(np.float32)
     if intensity.shape != (len(faces), len(aus)):
         raise InputError(f"{file}: au", got=f"shape {intensity.shape}", expected=f"({len(faces)}, {len(aus)})")
-    subjects = tuple(str(s) for s in data.get("subjects", np.full(len(faces), "")))
+    subjects = tuple(str(s) for s in np.atleast_1d(data.get("subjects", np.full(len(faces), ""))))
+    if len(subjects) != len(faces):
+        raise InputError(f"{file}: subjects", got=str(len(subjects)), expected=f"{len(faces)}, one per face")
     return CropSet(
         faces=fit(faces[rows], size_px),
         neutrals=fit(neutrals[rows], size_px),
@@ -342,11 +359,7 @@ def write_crop_file(file: Path, crops: CropSet, more: Optional[Mapping[str, Any]
 
 def read_arrays(file: Path) -> Dict[str, np.ndarray]:
     """All arrays of an ``.npz`` file. Raises InputError if it can't be read."""
-    try:
-        with np.load(file) as arrays:
-            return {key: arrays[key] for key in arrays.files}
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"data {file}", got=f"unreadable ({error})", expected="an .npz of arrays") from error
+    return load_arrays(file, f"data {file}")
 
 
 def _neutrals(file: Path, data: Mapping[str, np.ndarray]) -> np.ndarray:

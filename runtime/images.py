@@ -14,7 +14,7 @@ from .detect import default_detector
 from .errors import InputError
 from .files import PathLike
 from .manifest import CropSpec
-from .opencv import require_cv2
+from .opencv import quiet, require_cv2
 
 MAX_FILE_BYTES = 1 << 30
 # cv2.warpAffine and cv2.remap count pixels in 16 bits with a sign.
@@ -54,7 +54,8 @@ def decode_image(data: np.ndarray, what: str) -> np.ndarray:
     if not data.size:
         raise InputError(what, got="an empty file", expected=expected)
     try:
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        with quiet():
+            image = cv2.imdecode(data, cv2.IMREAD_COLOR)
     except cv2.error as error:  # more pixels than OpenCV takes (2^30, or OPENCV_IO_MAX_IMAGE_PIXELS)
         raise InputError(what, got=f"refused by OpenCV ({error.err or 'too large'})", expected=expected) from error
     if image is None:

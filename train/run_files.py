@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch import nn
 
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import write_bytes
-from edgeau.runtime.folders import Contents, FolderKind, claim_folder
+from edgeau.runtime.folders import Contents, FolderKind, claim_folder, obstacle
 from edgeau.runtime.manifest import CropSpec, NeutralSpec
 
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -43,6 +44,13 @@ def claim_run(out: Path, *, resume: bool) -> None:
     if kept and not resume:
         hint = f"give another --out, or continue with --resume {out}"
         raise InputError(f"run {out}", got=f"a run that contains {kept[0]}", expected="a new folder", hint=hint)
+
+
+def discard_run(out: Path) -> None:
+    """Remove a run's folder that holds no checkpoint, and nothing that is not a run's."""
+    if any(any(out.glob(pattern)) for pattern in (*_CHECKPOINTS, "pruned.pt")) or obstacle(out, RUN) is not None:
+        return
+    shutil.rmtree(out, ignore_errors=True)
 
 
 class RunFiles:

@@ -44,7 +44,9 @@ MAX_DROP = 0.01  # a variant that loses more mean F1 than this is measured but n
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-p", "--package", help="package to start from (default: the one that ships with edgeau)")
+    parser.add_argument(
+        "-p", "--package", type=arguments.name, help="package to start from (default: the one that ships with edgeau)"
+    )
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder for the results (default: demo)")
     parser.add_argument(
         "--seconds", type=arguments.seconds, default=1.5, help="timed seconds for each variant (default: 1.5)"

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
 from onnx import TensorProto
 
 from edgeau.optimize.finish.qdq import is_weight, zero_point_of
 from edgeau.optimize.onnx_graph.graph import Graph, opset_of
+from edgeau.optimize.onnx_graph.model_file import DAMAGE, require_sound
 from edgeau.optimize.onnx_graph.operators import DEQUANTIZE, QUANTIZE
 from edgeau.runtime.errors import InputError
-from edgeau.runtime.files import write_bytes
+from edgeau.runtime.files import refuse_same, write_bytes
 
 from .fixing import fix, lint
 
@@ -39,6 +39,8 @@ def report(path: Path, target: str | None = None, fix_to: Path | None = None) ->
     """
     if fix_to is not None and target is None:
         raise InputError("--fix needs a target", hint="add --target tensorrt-10.3, onnxruntime or openvino")
+    if fix_to is not None:
+        refuse_same(fix_to, path)
     model = read_onnx(path)
     findings = lint(model, target)
     result = {"path": str(path), "kind": "onnx", **describe(model)}
@@ -60,10 +62,11 @@ def read_onnx(path: Path) -> onnx.ModelProto:
     """Read an ONNX file without checking its graph. Raises InputError where it is missing, truncated or not ONNX."""
     try:
         model = onnx.load(str(path))
+        require_sound(model)
     except FileNotFoundError as error:
         missing = error.filename or path
         raise InputError(f"ONNX {path}", got=f"no file {missing}", expected="an .onnx file and its weights") from error
-    except (DecodeError, onnx.checker.ValidationError, OSError) as error:
+    except DAMAGE as error:
         raise InputError(
             f"ONNX {path}", got="damaged, truncated or not ONNX", hint="export or copy it again"
         ) from error

@@ -17,6 +17,10 @@ from .operators import QUANTIZED_OPS
 OLDEST_OPSET, NEWEST_OPSET = 13, onnx.defs.onnx_opset_version()
 
 
+# What onnx and protobuf raise for files that are damaged or something else.
+DAMAGE = (DecodeError, onnx.checker.ValidationError, OSError, ValueError, TypeError, RecursionError)
+
+
 def read_model(file: Path) -> onnx.ModelProto:
     """Read an ONNX file with its external data. Raises InputError where it is missing or damaged."""
     if not file.is_file():
@@ -24,12 +28,29 @@ def read_model(file: Path) -> onnx.ModelProto:
     try:
         model = onnx.load(str(file))
         onnx.checker.check_model(model)
-    except (DecodeError, onnx.checker.ValidationError, FileNotFoundError) as error:
+        require_sound(model)
+    except DAMAGE as error:
         reason = str(error).strip().splitlines()[0][:120] if str(error).strip() else "not readable"
         raise InputError(
             f"ONNX {file}", got=f"damaged or not ONNX ({reason})", hint="export the model again"
         ) from error
     return model
+
+
+def require_sound(model: onnx.ModelProto) -> None:
+    """Raise ValueError where a name is no text, or a weight is of an unknown type or of another size than it says.
+
+    The protobuf format allows both, and what reads a graph relies on neither.
+    """
+    graph = model.graph
+    names = [model.producer_name, model.producer_version, model.domain, graph.name]
+    names += [value.name for value in (*graph.input, *graph.output, *graph.value_info, *graph.initializer)]
+    for node in graph.node:
+        names += [node.op_type, node.domain, node.name, *node.input, *node.output, *(a.name for a in node.attribute)]
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError("a name that is not UTF-8")
+    for tensor in graph.initializer:
+        numpy_helper.to_array(tensor)
 
 
 def require_float(model: onnx.ModelProto, name: str) -> None:

@@ -53,7 +53,13 @@ class Check:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fetch-detector", action="store_true", help="fetch the YuNet face detector into the cache")
-    parser.add_argument("--root", default="/", metavar="DIR", help="read a recorded machine below DIR, not this one")
+    parser.add_argument(
+        "--root",
+        type=arguments.name,
+        default="/",
+        metavar="DIR",
+        help="read a recorded machine below DIR, not this one",
+    )
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 

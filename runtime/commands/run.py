@@ -40,7 +40,9 @@ _PROGRESS_S = 5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "source", help="image, folder, video, camera:0, csi://0, rtsp:// or http:// address, or GStreamer pipeline"
+        "source",
+        type=arguments.name,
+        help="image, folder, video, camera:0, csi://0, rtsp:// or http:// address, or GStreamer pipeline",
     )
     parser.add_argument("-p", "--package", help="model package (default: the one that ships with edgeau)")
     parser.add_argument(
@@ -50,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="the same as --format json")
     parser.add_argument("--resume", action="store_true", help="continue the CSV or JSONL file of an interrupted run")
     parser.add_argument("--annotate", type=Path, help="picture, video or folder to write with boxes and AU bars")
-    parser.add_argument("--aus", help="only these, such as 6,12,25")
+    parser.add_argument("--aus", type=arguments.aus, help="only these, such as 6,12,25")
     parser.add_argument("--variant", help="variant of the package (default: measured best, else fp32)")
     parser.add_argument("--backend", help="onnxruntime, openvino or tensorrt")
     parser.add_argument("--threads", type=arguments.threads, help="CPU threads of the model")
@@ -77,8 +79,7 @@ def run(args: argparse.Namespace) -> int:
                 neutral_image_bgr=neutral,
             )
         )
-        names = args.aus.replace(",", " ").split() if args.aus else analyzer.manifest.aus
-        aus = require_aus(names, analyzer.manifest.aus, f"package {analyzer.manifest.name}")
+        aus = require_aus(args.aus or analyzer.manifest.aus, analyzer.manifest.aus, f"package {analyzer.manifest.name}")
         choice = analyzer.choice
         note(f"{analyzer.manifest.name}: {choice.variant} on {choice.backend} ({choice.reason})")
         layout = Layout(kind, tuple(aus), analyzer.manifest.expressions)

@@ -35,7 +35,15 @@ from edgeau.train.prune import prune_checkpoint
 from edgeau.train.qat import QatOptions, QuantizationAware
 from edgeau.train.recipe import MakeObjective, Recipe, run_recipe
 
-from .options import add_recipe_arguments, advise_resume, arguments_of, recipe_of, remember_arguments, report
+from .options import (
+    add_recipe_arguments,
+    advise_resume,
+    arguments_of,
+    forgotten_if_nothing_came,
+    recipe_of,
+    remember_arguments,
+    report,
+)
 
 _WEIGHTS = ("temperature", "label_weight", "logit_weight", "feature_weight")
 _QAT = QatOptions()
@@ -82,7 +90,8 @@ def run(args: argparse.Namespace) -> int:
             remember_arguments(args, "distill")
         make = _objective(teacher, options, qat, world)
         try:
-            results = run_recipe(recipe, world, make, resume=bool(args.resume), notes=notes)
+            with forgotten_if_nothing_came(recipe.out):
+                results = run_recipe(recipe, world, make, resume=bool(args.resume), notes=notes)
         except KeyboardInterrupt:
             if world.first:
                 advise_resume(args.out, "distill")

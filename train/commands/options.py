@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import ast
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from edgeau.train.losses import CLASS_WEIGHTS, LossOptions
 from edgeau.train.models.fan import POOLINGS
 from edgeau.train.protocols import held_out_by
 from edgeau.train.recipe import Recipe
-from edgeau.train.run_files import OPTIONS, claim_run
+from edgeau.train.run_files import OPTIONS, claim_run, discard_run
 from edgeau.train.trainer import PRECISIONS, TrainOptions
 
 _TRAIN, _LOSS = TrainOptions(), LossOptions()
@@ -89,7 +91,9 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--test", type=arguments.share_below_1, default=0.1, help="share of subjects for the final metrics only"
     )
-    parser.add_argument("--fold", help="hold out a protocol's part, such as part3 with --data bp4d:ROOT")
+    parser.add_argument(
+        "--fold", type=arguments.name, help="hold out a protocol's part, such as part3 with --data bp4d:ROOT"
+    )
     parser.add_argument(
         "--eval-every", type=arguments.positive_int, default=_TRAIN.eval_every, help="steps (default %(default)s)"
     )
@@ -227,6 +231,16 @@ def remember_arguments(args: argparse.Namespace, verb: str) -> None:
     claim_run(Path(args.out), resume=bool(args.resume))
     plain = {k: v for k, v in vars(args).items() if k not in ("run", "resume", "json")}
     write_json(Path(args.out) / OPTIONS, {"verb": verb, "arguments": plain})
+
+
+@contextlib.contextmanager
+def forgotten_if_nothing_came(out: Path) -> Iterator[None]:
+    """Remove the folder of a run that failed before its first checkpoint, if nothing else is in it."""
+    try:
+        yield
+    except BaseException:
+        discard_run(out)
+        raise
 
 
 def report(results: dict[str, Any], out: Path, *, as_json: bool) -> None:

@@ -21,7 +21,15 @@ from edgeau.train.landmarks import FANS, run_landmarks
 from edgeau.train.parallel import joined_world
 from edgeau.train.recipe import run_recipe
 
-from .options import add_recipe_arguments, advise_resume, arguments_of, recipe_of, remember_arguments, report
+from .options import (
+    add_recipe_arguments,
+    advise_resume,
+    arguments_of,
+    forgotten_if_nothing_came,
+    recipe_of,
+    remember_arguments,
+    report,
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,10 +48,11 @@ def run(args: argparse.Namespace) -> int:
         if world.first:
             remember_arguments(args, "train")
         try:
-            if args.model in FANS:
-                results = run_landmarks(recipe, world, resume=bool(args.resume))
-            else:
-                results = run_recipe(recipe, world, resume=bool(args.resume))
+            with forgotten_if_nothing_came(recipe.out):
+                if args.model in FANS:
+                    results = run_landmarks(recipe, world, resume=bool(args.resume))
+                else:
+                    results = run_recipe(recipe, world, resume=bool(args.resume))
         except KeyboardInterrupt:
             if world.first:
                 advise_resume(args.out, "train")

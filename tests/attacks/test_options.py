@@ -1,0 +1,246 @@
+"""Wrong values for every option of every verb, from the parsers themselves: an option without one fails the first test.
+
+Each must end with 2 and one line, without a traceback, and leave every file as it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from edgeau.runtime import cli
+from edgeau.runtime.package import shipped_package
+
+NUMBERS = ("", "x", "nan", "inf", "-1", "-0.5", "1e400", "1e300", "0", "1.5", "9" * 40, "0x10", "1,2", "\u0661\u0662x")
+
+# Files of the working folder: what each name stands for is made in `place`.
+PACKAGES = ("absent", "empty", "photo.png", "thesis.txt", "broken.edgeau", "fifo.png", "")
+DATA = ("absent", "empty", "thesis.txt", "broken.npz", "photo.png", "synthetic:frames=x", "nonsense:1")
+FOLDERS_OUT = ("home", "thesis.txt", "-", "whole.edgeau/inside", "whole.edgeau")
+FILES_OUT = ("home", "whole.edgeau", "thesis.txt/x")
+MODELS = ("absent.onnx", "thesis.txt", "broken.onnx", "empty", "fifo.png", "")
+CHECKPOINTS = ("absent.pt", "thesis.txt", "empty", "photo.png")
+
+# Wrong values of options that hold text, by verb and name of the parsed value; "*" is every verb.
+TEXTS: dict[tuple[str, str], tuple[str, ...]] = {
+    ("*", "package"): PACKAGES,
+    ("*", "packages"): PACKAGES,
+    ("*", "variant"): ("int3", ""),
+    ("*", "variants"): ("int3",),
+    ("*", "backend"): ("abacus", ""),
+    ("*", "backends"): ("abacus", "onnxruntime,abacus"),
+    ("*", "neutral"): ("absent.png", "thesis.txt", "empty", "fifo.png"),
+    ("*", "data"): DATA,
+    ("*", "calib"): DATA,
+    ("*", "val_data"): DATA,
+    ("*", "eval"): DATA,
+    ("*", "crops"): DATA,
+    ("*", "aus"): ("smile", "1,1", "99", ","),
+    ("demo", "out"): ("thesis.txt",),
+    ("doctor", "root"): ("absent", "thesis.txt", ""),
+    ("synth", "out"): ("home", "thesis.txt", "whole.edgeau"),
+    ("synth", "face"): ("absent", "thesis.txt", "empty"),
+    ("train", "model"): ("nonsense", ""),
+    ("train", "out"): ("home", "thesis.txt", "whole.edgeau"),
+    ("distill", "out"): ("home", "thesis.txt", "whole.edgeau"),
+    ("*", "resume"): ("absent", "empty", "thesis.txt"),
+    ("*", "config"): ("nonsense", "=1", "size_px=x"),
+    ("*", "init"): CHECKPOINTS,
+    ("*", "fan"): CHECKPOINTS,
+    ("*", "device"): ("abacus", "cuda:99"),
+    ("*", "fold"): ("part9", ""),
+    ("distill", "teacher"): CHECKPOINTS,
+    ("distill", "student"): ("nonsense",),
+    ("distill", "peers"): ("nonsense", "cednn-s", ","),
+    ("eval", "model"): (*PACKAGES, *CHECKPOINTS),
+    ("eval", "subjects"): ("nobody",),
+    ("export", "checkpoint"): CHECKPOINTS,
+    ("export", "output"): FOLDERS_OUT,
+    ("export", "name"): ("",),
+    ("export", "notes"): (),  # any text is right
+    ("import", "model"): MODELS,
+    ("import", "out"): FOLDERS_OUT,
+    ("import", "mean"): ("x", "nan", "1,2", ""),
+    ("import", "std"): ("0", "x", "nan", "-1"),
+    ("import", "output"): ("absent",),
+    ("import", "template"): ("1,2", "x", "nan," * 9 + "nan"),
+    ("quantize", "targets"): ("abacus", "", ","),
+    ("quantize", "out"): FOLDERS_OUT,
+    ("optimize", "out"): FOLDERS_OUT,
+    ("build", "batch"): ("0", "x", "8,1,1", "1,2", ""),
+    ("build", "tactics"): ("NONSENSE",),
+    ("build", "target"): ("toaster", "orin-nano:9.9"),
+    ("build", "host"): ("-oProxyCommand=x", ""),
+    ("build", "ssh"): ("'",),
+    ("build", "wheel"): ("absent.whl", "thesis.txt"),
+    ("build", "out"): FILES_OUT,
+    ("build", "triton"): ("thesis.txt",),
+    ("inspect", "file"): (*PACKAGES[:-1], *MODELS[:-1], "camera.engine"),
+    ("inspect", "target"): ("toaster", "tensorrt-x"),
+    ("inspect", "fix"): ("home", "model.onnx"),
+    ("bench", "threads"): ("0", "x", "1,,2", "nan"),
+    ("bench", "batch"): ("0", "x", "-1"),
+    ("bench", "provider"): ("AbacusExecutionProvider",),
+    ("bench", "out"): FILES_OUT,
+    ("bench", "html"): FILES_OUT,
+    ("run", "source"): (
+        "absent.png",
+        "absent.mp4",
+        "empty",
+        "thesis.txt",
+        "cut.mp4",
+        "fifo.png",
+        "camera:x",
+        "x://y",
+        "",
+    ),
+    ("run", "output"): ("home", "thesis.txt", "photo.png", "rows.xyz", "whole.edgeau"),
+    ("run", "annotate"): ("photo.png", "rows.xyz", "thesis.txt/x.png"),
+    ("run", "detector"): ("absent", "thesis.txt", "empty", "broken.onnx"),
+    ("run", "neutral_policy"): ("sometimes", ""),
+    ("serve", "host"): ("256.0.0.1", "nonsense.invalid"),
+}
+
+
+def options_of(verb: cli.Verb) -> list[argparse.Action]:
+    parser = cli._parser(verb)
+    (subparsers,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    return [a for a in subparsers.choices[verb.name]._actions if a.nargs != 0]
+
+
+def wrong_values(verb: str, action: argparse.Action) -> tuple[str, ...] | None:
+    """Values that an option must refuse; None where the table has none."""
+    if action.choices is not None:
+        return ("nonsense", "")
+    if action.type is not None and action.type is not Path:
+        return tuple(text for text in NUMBERS if refuses(action.type, text))
+    return TEXTS.get((verb, action.dest), TEXTS.get(("*", action.dest)))
+
+
+def refuses(parse: Any, text: str) -> bool:
+    try:
+        parse(text)
+    except argparse.ArgumentTypeError:
+        return True
+    return False
+
+
+ALL = [(verb, action) for verb in cli.all_verbs() for action in options_of(verb)]
+
+
+def test_every_option_has_wrong_values() -> None:
+    missing = [f"{verb.name} {a.dest}" for verb, a in ALL if wrong_values(verb.name, a) is None]
+    assert missing == []
+    numbers = [(verb, a) for verb, a in ALL if a.type not in (None, Path)]
+    assert [(verb.name, a.dest) for verb, a in numbers if len(wrong_values(verb.name, a) or ()) < 5] == []
+
+
+@pytest.fixture
+def place(tmp_path: Path, photo_bgr: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with what a user may point at by mistake."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EDGEAU_CACHE", str(tmp_path.parent / "cache"))
+    (tmp_path / "photo.png").write_bytes(cv2.imencode(".png", photo_bgr)[1].tobytes())
+    Path("thesis.txt").write_text("years of work")
+    for name in ("empty", "home", "broken.edgeau"):
+        Path(name).mkdir()
+    Path("home/thesis.txt").write_text("years of work")
+    Path("broken.edgeau/manifest.json").write_text('{"schema_version": 1, "aus": [')
+    for name in ("broken.npz", "broken.onnx", "cut.mp4", "camera.engine"):
+        Path(name).write_bytes(b"PK\x03\x04 not really")
+    os.mkfifo("fifo.png")
+    shutil.copytree(shipped_package(), "whole.edgeau")
+    shutil.copyfile("whole.edgeau/fp32.onnx", "model.onnx")
+    np.savez("faces.npz", faces=np.zeros((4, 112, 112, 3), np.uint8))
+    return tmp_path
+
+
+def state(folder: Path) -> dict[str, bytes]:
+    return {
+        str(p.relative_to(folder)): p.read_bytes() if p.is_file() else b""
+        for p in sorted(folder.rglob("*"))
+        if "__pycache__" not in p.parts
+    }
+
+
+# The rest of a command, with which only the value in question is wrong.
+RIGHT: dict[str, list[str]] = {
+    "demo": ["--seconds", "0.1"],
+    "doctor": [],
+    "synth": ["--out", "new", "--subjects", "1", "--frames", "1", "--size", "16"],
+    "train": ["--model", "cednn-s", "--data", "faces.npz", "--out", "new", "--steps", "1", "--device", "cpu"],
+    "distill": ["--peers", "cednn-s,cednn-s", "--data", "faces.npz", "--out", "new", "--steps", "1", "--device", "cpu"],
+    "eval": ["whole.edgeau", "--data", "faces.npz"],
+    "export": ["absent.pt", "-o", "new"],
+    "import": ["model.onnx", "--aus", "1,2", "-o", "new"],
+    "quantize": ["whole.edgeau", "--calib", "faces.npz", "-o", "new"],
+    "build": ["whole.edgeau"],
+    "optimize": ["whole.edgeau", "--eval", "faces.npz", "-o", "new"],
+    "inspect": ["model.onnx", "--target", "tensorrt-10.3"],
+    "bench": ["whole.edgeau", "--seconds", "0.01", "--warmup", "0", "--rounds", "1", "--no-memory"],
+    "run": ["photo.png"],
+    "serve": ["--port", "0"],
+}
+
+
+def command(verb: str, action: argparse.Action, value: str) -> list[str]:
+    right = list(RIGHT[verb])
+    if not action.option_strings:
+        return [verb, value, *right[1:]]
+    for name in action.option_strings:
+        if name in right:
+            right[right.index(name) + 1] = value
+            return [verb, *right]
+    return [verb, *right, f"{max(action.option_strings, key=len)}={value}"]
+
+
+class Hanging(BaseException):
+    """Not an Exception, so that no handler of the command line takes it."""
+
+
+@contextlib.contextmanager
+def ends_within(limit_s: int) -> Iterator[None]:
+    def stop(*_: Any) -> None:
+        raise Hanging(f"still running after {limit_s} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(limit_s)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+ROWS = [
+    pytest.param(verb.name, action, value, id=f"{verb.name}-{action.dest}-{value[:20]!r}")
+    for verb, action in ALL
+    for value in wrong_values(verb.name, action) or ()
+]
+
+
+@pytest.mark.parametrize(("verb", "action", "value"), ROWS)
+def test_a_wrong_value_is_one_line_and_destroys_nothing(
+    verb: str, action: argparse.Action, value: str, place: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = state(place)
+    words = command(verb, action, value)
+    with ends_within(60):
+        code = cli.main(words)
+    said = capfd.readouterr().err
+    lines = [x for x in said.splitlines() if x.startswith("edgeau: ") and not x.startswith("edgeau: warning: ")]
+    assert code == 2, (words, said)
+    assert len(lines) == 1, (words, said)
+    assert "defect of edgeau" not in said, (words, said)
+    assert "Traceback" not in said
+    assert state(place) == before, words

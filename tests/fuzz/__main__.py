@@ -1,0 +1,87 @@
+"""Fuzz the readers: ``python -m tests.fuzz SECONDS [TARGET...]``, each target for that long.
+
+With atheris installed (``pip install atheris``) coverage guides the mutations, each target in a process of its own.
+Without it the project's own mutations are drawn at random. Ends with 1 where something else than EdgeauError came out;
+the bytes that did it are kept in ``build/fuzz``.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+from mutate import mutate
+from targets import Target, attempt, make_targets
+
+KEPT = Path("build/fuzz")
+
+
+def fuzz(name: str, target: Target, seconds: float, seed: int = 0) -> tuple[int, int]:
+    """Mutate at random. Returns executions and failures."""
+    rng, until = random.Random(seed), time.monotonic() + seconds
+    executions, failures, pool = 0, set(), list(target.seeds)
+    while time.monotonic() < until:
+        data = mutate(rng.choice(pool), rng)
+        executions += 1
+        try:
+            if attempt(target, data) and len(pool) < 200:
+                pool.append(data)
+        except Exception as error:  # noqa: BLE001 - what is looked for
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            failures.add(f"{type(error).__name__} at {place.filename}:{place.lineno}: {str(error)[:120]}")
+            if len(failures) < 50:
+                KEPT.mkdir(parents=True, exist_ok=True)
+                (KEPT / f"{name}-{executions}").write_bytes(data)
+    for failure in sorted(failures):
+        print(f"  {name}: {failure}")
+    return executions, len(failures)
+
+
+def guided(name: str, seconds: int) -> int:
+    """Run one target under atheris in this process, which ends with it."""
+    import atheris
+
+    with atheris.instrument_imports(include=["edgeau"]):
+        target = make_targets(Path(tempfile.mkdtemp(prefix="edgeau-fuzz-")))[name]
+    corpus = KEPT / "corpus" / name
+    corpus.mkdir(parents=True, exist_ok=True)
+    for number, seed in enumerate(target.seeds):
+        (corpus / f"seed-{number}").write_bytes(seed)
+    rng = random.Random(0)
+
+    def own(data: bytes, limit: int, seed: int) -> bytes:
+        if seed % 2:
+            return atheris.Mutate(data, limit)
+        rng.seed(seed)
+        return mutate(data, rng)[:limit]
+
+    options = [f"-max_total_time={seconds}", f"-artifact_prefix={KEPT}/{name}-", "-timeout=20", "-rss_limit_mb=4096"]
+    atheris.Setup(
+        [name, *options, "-max_len=65536", str(corpus)], lambda data: attempt(target, data) and None, custom_mutator=own
+    )
+    atheris.Fuzz()
+    return 0
+
+
+def main(arguments: list[str]) -> int:
+    """See the module's docstring."""
+    if arguments[:1] == ["--guided"]:
+        return guided(arguments[1], int(arguments[2]))
+    seconds, names = float(arguments[0]), arguments[1:]
+    total = failed = 0
+    with tempfile.TemporaryDirectory(prefix="edgeau-fuzz-") as folder:
+        targets = make_targets(Path(folder))
+        for name in names or targets:
+            executions, failures = fuzz(name, targets[name], seconds)
+            print(f"{name:<10} {executions:>9} executions {failures:>4} failures")
+            total, failed = total + executions, failed + failures
+    print(f"{'all':<10} {total:>9} executions {failed:>4} failures")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,258 @@
+"""What reads bytes that somebody else may have written, and valid bytes to start mutating from.
+
+A target may raise EdgeauError and nothing else. Each is a function of bytes, so that any fuzzer can drive it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edgeau.runtime.analyzer import Analyzer
+from edgeau.runtime.choose import Choice
+from edgeau.runtime.crop_set import CROP_SET, read_crop_file, read_crop_set
+from edgeau.runtime.detect import HaarDetector
+from edgeau.runtime.engine_file import describe_engine
+from edgeau.runtime.errors import EdgeauError
+from edgeau.runtime.images import decode_image
+from edgeau.runtime.package import Package, shipped_package
+from edgeau.runtime.records import rows_of
+from edgeau.runtime.row_file import Layout, RowFile
+from edgeau.runtime.server import AnalysisServer, Counters, ServerOptions, _Handler
+
+SIDE = 8
+FACES = np.arange(2 * SIDE * SIDE * 3, dtype=np.uint8).reshape(2, SIDE, SIDE, 3)
+INDEX = {
+    "format": "edgeau-crops", "version": 1, "aus": ["AU01", "AU12"], "expressions": ["neutral"], "size_px": SIDE,
+    "generator": {"name": "x"}, "shards": [{"name": "s00000", "subject": "S0", "samples": 2}],
+}  # fmt: skip
+LABELS = {
+    "au": np.zeros((2, 2), np.float16), "neutral": np.array([0, -1], np.int32), "expression": np.zeros(2, np.int8),
+    "sequence": np.arange(2, dtype=np.int32), "frame": np.zeros(2, np.int32),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Target:
+    """A reader: valid inputs to start from, and what is called with a mutated one."""
+
+    seeds: tuple[bytes, ...]
+    run: Callable[[bytes], None]
+
+
+def make_targets(folder: Path) -> dict[str, Target]:
+    """The targets by name; they write below ``folder``."""
+    makers: dict[str, Callable[[Path], Target]] = {
+        "manifest": _manifest, "sidecar": _sidecar, "plan": _plan, "index": _index, "pixels": _pixels,
+        "labels": _labels, "npz": _npz, "picture": _picture, "http": _http, "rows": _rows, "onnx": _onnx,
+    }  # fmt: skip
+    targets = {}
+    for name, make in makers.items():
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        targets[name] = make(folder / name)
+    return targets
+
+
+def attempt(target: Target, data: bytes) -> bool:
+    """Run a target. True where it took the bytes; what is not an EdgeauError is raised."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            target.run(data)
+        except EdgeauError:
+            return False
+    return True
+
+
+def _manifest(folder: Path) -> Target:
+    whole = shipped_package()
+
+    def run(data: bytes) -> None:
+        (folder / "manifest.json").write_bytes(data)
+        Package.open(folder).manifest.to_json()
+
+    return Target(((whole / "manifest.json").read_bytes(),), run)
+
+
+SIDECAR = {
+    "engine_sha256": "0" * 64, "engine_size_bytes": 64, "onnx_file": "fp32.onnx", "onnx_sha256": "0" * 64,
+    "made_from": "fp32", "package": "p", "flavour": "tensorrt", "tensorrt": "10.3.0.30", "precision": "fp16",
+    "asked_precision": "fp16", "batch": [1, 1, 8], "inputs": {"face": [8, 8, 3]}, "compute_capability": "8.7",
+    "schema_version": 1, "settings": {"dla_core": 0}, "ladder": ["int8: x"],
+}  # fmt: skip
+PLAN = b"ftrt" + bytes(20) + bytes([10, 3, 0, 30]) + bytes(36)
+
+
+def _sidecar(folder: Path) -> Target:
+    (folder / "x.engine").write_bytes(PLAN)
+
+    def run(data: bytes) -> None:
+        (folder / "x.engine.json").write_bytes(data)
+        describe_engine(folder / "x.engine")
+
+    return Target((json.dumps(SIDECAR).encode(),), run)
+
+
+def _plan(folder: Path) -> Target:
+    (folder / "x.engine.json").write_text(json.dumps(SIDECAR))
+
+    def run(data: bytes) -> None:
+        (folder / "x.engine").write_bytes(data)
+        describe_engine(folder / "x.engine")
+
+    return Target((PLAN, b"vtrt" + PLAN[4:]), run)
+
+
+def _crop_set(folder: Path) -> tuple[bytes, bytes, bytes]:
+    """A whole set in a folder, and the bytes of its index, pixels and labels."""
+    (folder / "shards").mkdir()
+    pixels, labels = io.BytesIO(), io.BytesIO()
+    np.save(pixels, FACES)
+    np.savez(labels, **LABELS)
+    data = json.dumps(INDEX).encode(), pixels.getvalue(), labels.getvalue()
+    for name, content in zip(("index.json", "shards/s00000.npy", "shards/s00000.npz"), data, strict=True):
+        (folder / name).write_bytes(content)
+    return data
+
+
+def _index(folder: Path) -> Target:
+    index, _, _ = _crop_set(folder)
+
+    def run(data: bytes) -> None:
+        (folder / "index.json").write_bytes(data)
+        read_crop_set(folder, SIDE)
+        CROP_SET.contents(data)
+
+    return Target((index,), run)
+
+
+def _pixels(folder: Path) -> Target:
+    _, pixels, _ = _crop_set(folder)
+
+    def run(data: bytes) -> None:
+        (folder / "shards" / "s00000.npy").write_bytes(data)
+        read_crop_set(folder, SIDE)
+
+    return Target((pixels,), run)
+
+
+def _labels(folder: Path) -> Target:
+    _, _, labels = _crop_set(folder)
+
+    def run(data: bytes) -> None:
+        (folder / "shards" / "s00000.npz").write_bytes(data)
+        read_crop_set(folder, SIDE)
+
+    return Target((labels,), run)
+
+
+def _npz(folder: Path) -> Target:
+    seeds = []
+    for save in (np.savez, np.savez_compressed):
+        buffer = io.BytesIO()
+        save(buffer, faces=FACES, neutrals=FACES, au=np.zeros((2, 1), np.float32), aus=np.array(["AU01"]))  # type: ignore[operator]
+        seeds.append(buffer.getvalue())
+
+    def run(data: bytes) -> None:
+        (folder / "x.npz").write_bytes(data)
+        read_crop_file(folder / "x.npz", SIDE)
+
+    return Target(tuple(seeds), run)
+
+
+def _picture(folder: Path) -> Target:
+    seeds = tuple(cv2.imencode(suffix, FACES[0])[1].tobytes() for suffix in (".png", ".jpg", ".bmp", ".webp"))
+
+    def run(data: bytes) -> None:
+        decode_image(np.frombuffer(data, np.uint8), "picture")
+
+    return Target(seeds, run)
+
+
+class _NoAnalyzer(Analyzer):
+    """Answers every picture with no face."""
+
+    def __init__(self) -> None:
+        """Nothing to load."""
+        self.manifest = Package.open(shipped_package()).manifest
+        self.choice = Choice("fp32", "onnxruntime", None, "none")
+        self.detector = HaarDetector()
+
+    def still(self, image_bgr: np.ndarray) -> list:
+        """No face."""
+        return []
+
+
+class _Connection:
+    """A socket that gives one request and takes the answer."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.answer = data, b""
+
+    def makefile(self, *_: Any, **__: Any) -> io.BytesIO:
+        """What the client sent."""
+        return io.BytesIO(self.data)
+
+    def sendall(self, data: bytes) -> None:
+        """Take the answer."""
+        self.answer += data
+
+    def settimeout(self, seconds: float) -> None:
+        """Never waits."""
+
+
+def _http(folder: Path) -> Target:
+    server = AnalysisServer.__new__(AnalysisServer)
+    server.analyzer, server.options, server.report = _NoAnalyzer(), ServerOptions(), lambda _: None
+    server.counters, server.failure = Counters(), None
+    png = cv2.imencode(".png", FACES[0])[1].tobytes()
+    post = b"POST /analyze HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(png)
+
+    def run(data: bytes) -> None:
+        connection = _Connection(data)
+        _Handler(connection, ("127.0.0.1", 1), server)
+
+    return Target(
+        (post + png, b"GET /metrics HTTP/1.1\r\n\r\n", b"GET /health HTTP/1.0\r\nExpect: 100-continue\r\n\r\n"), run
+    )
+
+
+def _rows(folder: Path) -> Target:
+    layout = Layout("csv", ("AU12",))
+    file = folder / "rows.csv"
+    with RowFile(file, layout) as rows:
+        for frame in range(3):
+            rows.write(rows_of('a,"b', frame, 0.0, (), layout.aus))
+
+    def run(data: bytes) -> None:
+        file.write_bytes(data)
+        RowFile(file, layout, resume=True).close()
+
+    return Target((file.read_bytes(),), run)
+
+
+def _onnx(folder: Path) -> Target:
+    import onnx
+    from onnx import TensorProto, helper
+
+    from edgeau.optimize.lint.describe import report
+
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 2]) for name in ("x", "au")]
+    nodes = [helper.make_node("Mul", ["x", "w"], ["y"]), helper.make_node("Sigmoid", ["y"], ["au"])]
+    weights = [helper.make_tensor("w", TensorProto.FLOAT, [2], [1.0, 2.0])]
+    graph = helper.make_graph(nodes, "g", value[:1], value[1:], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+    def run(data: bytes) -> None:
+        (folder / "x.onnx").write_bytes(data)
+        report(folder / "x.onnx")
+
+    return Target((onnx.ModelProto.SerializeToString(model),), run)
