@@ -84,12 +84,6 @@ def _rules(manifest: Manifest) -> Iterator[Rule]:
     yield manifest.scale in SCALES, "scale", manifest.scale, " or ".join(SCALES)
     yield len(set(names)) == len(names), "variants", names, "of distinct names"
     yield len(set(manifest.expressions)) == len(manifest.expressions), "expressions", manifest.expressions, "distinct"
-    yield (
-        all(isinstance(chosen, dict) for chosen in manifest.selection.values()),
-        "selection",
-        manifest.selection,
-        "objects by device",
-    )
 
 
 def _variant_rules(variant: Variant, precisions: Tuple[str, ...], backends: Tuple[str, ...]) -> Iterator[Rule]:

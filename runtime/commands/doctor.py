@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Set
 
+from edgeau.runtime import arguments
 from edgeau.runtime.backends import BACKEND_NAMES, missing
 from edgeau.runtime.backends.cuda import installed_binding
 from edgeau.runtime.choose import choose
