@@ -28,6 +28,7 @@ from edgeau.runtime import arguments
 from edgeau.runtime.backends import BACKEND_NAMES
 from edgeau.runtime.crop_source import read_crops
 from edgeau.runtime.errors import InputError
+from edgeau.runtime.files import is_replaceable
 from edgeau.runtime.package import Package, shipped_package
 from edgeau.runtime.terminal import EXIT_FAILED, EXIT_OK, emit_json, note, say
 
@@ -80,6 +81,8 @@ def add_time_arguments(parser: Arguments, plain: BenchOptions = BenchOptions()) 
 
 def run(args: argparse.Namespace) -> int:
     options = bench_options(args, BenchOptions(memory=not args.no_memory))
+    for file in filter(None, (args.out, args.html)):
+        is_replaceable(file)  # now, because measuring takes long
     candidates: list[Candidate] = []
     failures: list[Failure] = []
     for path in args.packages or [shipped_package()]:

@@ -19,6 +19,7 @@ from edgeau.benchmarks.claims.page import lines, to_json, write_page
 from edgeau.benchmarks.records import write_records
 from edgeau.runtime import arguments
 from edgeau.runtime.errors import InputError
+from edgeau.runtime.files import is_replaceable
 from edgeau.runtime.package import Package, shipped_package
 from edgeau.runtime.terminal import EXIT_OK, emit_json, note, say
 
@@ -40,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.backend not in _BACKENDS:
         raise InputError("--backend", got=args.backend, expected=" or ".join(_BACKENDS))
+    for file in filter(None, (args.out, args.html)):
+        is_replaceable(file)  # now, because measuring takes long
     papers, claims = read_claims()
     packages = [Package.open(path) for path in args.packages or [shipped_package()]]
     setting = Setting(args.backend, args.threads)

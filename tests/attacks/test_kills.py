@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 
+
+@pytest.mark.slow
 def test_nothing_is_lost_whenever_a_verb_is_ended() -> None:
     """In a process of its own, which forks before anything starts threads."""
     script = Path(__file__).with_name("kills.py")

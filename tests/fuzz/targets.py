@@ -20,7 +20,7 @@ from edgeau.runtime.analyzer import Analyzer
 from edgeau.runtime.choose import Choice
 from edgeau.runtime.crop_set import CROP_SET, read_crop_file, read_crop_set
 from edgeau.runtime.detect import HaarDetector
-from edgeau.runtime.engine_file import describe_engine
+from edgeau.runtime.engine_check import describe_engine
 from edgeau.runtime.errors import EdgeauError
 from edgeau.runtime.images import decode_image
 from edgeau.runtime.package import Package, shipped_package
