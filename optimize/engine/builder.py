@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple, Union
 
+from edgeau.runtime.backends.tensorrt_log import Messages, listen
 from edgeau.runtime.errors import EngineError, InputError
 from edgeau.runtime.files import PathLike
 from edgeau.runtime.model_file import ModelFile, read_model_file
@@ -25,7 +26,7 @@ from .capabilities import capabilities
 from .dla import DLA_PRECISION, WHY_NO_INT8, DlaUse, count_fallback, use_dla
 from .inner import expose
 from .library import HOW_ON_DEVICE, BuildFailedError, bit, flavour, load_tensorrt, member, tactic_word, version
-from .log import make_logger, parser_errors
+from .log import parser_errors
 from .mixed import leave_grouped_in_float
 from .progress import Report, make_monitor, run_interruptibly, silent
 
@@ -115,7 +116,7 @@ class Parsed:
 
     network: Any
     builder: Any
-    log: Any
+    log: Messages
 
 
 def build_engine(
@@ -143,7 +144,7 @@ def build_engine(
     """
     file = onnx if isinstance(onnx, ModelFile) else read_model_file(onnx)
     trt = load_tensorrt() if trt is None else trt
-    log = make_logger(trt)
+    log = listen(trt)
     builder = make_builder(trt, log)
     network = builder.create_network(_network_flags(trt, options))
     parse(trt, network, file, log)
@@ -173,13 +174,13 @@ def build_engine(
     )
 
 
-def make_builder(trt: Any, log: Any) -> Any:
+def make_builder(trt: Any, log: Messages) -> Any:
     """TensorRT's builder. Raises EngineError where there is no usable GPU.
 
     Without a driver the constructor returns nothing, which the binding reports as a TypeError.
     """
     try:
-        builder = trt.Builder(log)
+        builder = trt.Builder(log.logger)
     except (TypeError, RuntimeError) as error:
         reason = log.errors[0] if log.errors else str(error)
         raise EngineError(
@@ -190,9 +191,9 @@ def make_builder(trt: Any, log: Any) -> Any:
     return builder
 
 
-def parse(trt: Any, network: Any, file: ModelFile, log: Any) -> None:
+def parse(trt: Any, network: Any, file: ModelFile, log: Messages) -> None:
     """Parse an ONNX file into the network. Raises BuildFailedError with each of the parser's errors and its node."""
-    parser = trt.OnnxParser(network, log)
+    parser = trt.OnnxParser(network, log.logger)
     if parser.parse(file.data):
         return
     errors = parser_errors(parser) or log.errors or ["no reason given"]
@@ -304,7 +305,7 @@ def _build(trt: Any, builder: Any, network: Any, config: Any, log: Any, report: 
 
 def parsed(onnx: Union[PathLike, ModelFile], trt: Any, *, strongly_typed: bool) -> Parsed:
     """The network that TensorRT reads from an ONNX file, to look at. Raises EngineError."""
-    log = make_logger(trt)
+    log = listen(trt)
     builder = make_builder(trt, log)
     network = builder.create_network(_network_flags(trt, BuildOptions(strongly_typed=strongly_typed)))
     parse(trt, network, onnx if isinstance(onnx, ModelFile) else read_model_file(onnx), log)

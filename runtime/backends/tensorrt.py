@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import threading
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional
 
 import numpy as np
 import tensorrt as trt  # noqa: TID251 - its one file
@@ -29,6 +29,7 @@ from .cuda_base import CudaError
 from .engine_call import LoadedEngine
 from .engine_session import EngineSession, open_session
 from .engine_tensors import read_tensors
+from .tensorrt_log import listen
 
 
 class TensorRtBackend(Backend):
@@ -130,13 +131,13 @@ def open(file: ModelFile, options: BackendOptions) -> TensorRtBackend:
 
 def _load(verified: VerifiedEngine) -> LoadedEngine:
     """Deserialize a verified plan. Raises EngineError or BackendError with TensorRT's reason."""
-    log = _make_log()
+    log = listen(trt)
     path = verified.file.path
 
     def complaint(otherwise: str) -> str:
         return str(log.errors[-1]) if log.errors else otherwise
 
-    runtime = _make_runtime(log, complaint)
+    runtime = _make_runtime(log.logger, complaint)
     core = verified.sidecar.settings.get("dla_core")
     if core is not None:
         if type(core) is not int or core < 0:
@@ -156,24 +157,9 @@ def _load(verified: VerifiedEngine) -> LoadedEngine:
     return LoadedEngine(path.name, tensors, complaint, context=context, engine=engine, runtime=runtime)
 
 
-def _make_runtime(log: Any, complaint: Callable[[str], str]) -> Any:
+def _make_runtime(logger: Any, complaint: Callable[[str], str]) -> Any:
     try:
-        return trt.Runtime(log)
+        return trt.Runtime(logger)
     except TypeError as error:
         # pybind11 reports TensorRT's null pointer this way where CUDA can't be initialised.
         raise BackendError(f"TensorRT can't start: {complaint('no usable CUDA device')}") from error
-
-
-def _make_log() -> Any:
-    """A logger that keeps TensorRT's errors and prints nothing."""
-
-    class Log(trt.ILogger):
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self.errors: List[str] = []
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity in (trt.ILogger.INTERNAL_ERROR, trt.ILogger.ERROR):
-                self.errors.append(" ".join(str(message).split()))
-
-    return Log()

@@ -8,6 +8,7 @@ import pytest
 from edgeau.optimize.engine.builder import BuilderSettings, BuildOptions, build_engine
 from edgeau.optimize.engine.capabilities import capabilities
 from edgeau.optimize.engine.library import load_tensorrt
+from edgeau.runtime.backends.tensorrt_log import listen
 from edgeau.runtime.errors import EngineError, InputError
 
 
@@ -225,6 +226,15 @@ def test_a_truncated_onnx_is_one_line(rtx, toy_onnx, tmp_path):
     cut.write_bytes(toy_onnx("fp32").read_bytes()[:200])
     with pytest.raises(EngineError, match="can't parse"):
         build_engine(cut, BuildOptions(strongly_typed=True), trt=rtx)
+
+
+def test_a_second_build_of_a_process_gets_its_own_errors(rtx, toy_onnx, tmp_path):
+    build_engine(toy_onnx("fp32"), BuildOptions(strongly_typed=True), trt=rtx)
+    first, second = listen(rtx), listen(rtx)
+    assert first.logger is second.logger  # TensorRT would ignore another
+    first.logger.log(rtx.ILogger.ERROR, "out of\n memory")
+    assert first.errors == second.errors == ["out of memory"]
+    assert build_engine(toy_onnx("fp16"), BuildOptions(strongly_typed=True), trt=rtx).warnings == ()
 
 
 # Ctrl-C during a build, in a process of its own: pytest's would not survive it where it comes too late.

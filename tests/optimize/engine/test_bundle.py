@@ -180,11 +180,11 @@ HOSTILE = "x$(touch HACKED)`touch HACKED`;touch HACKED;'\"touch HACKED\"' &.edge
 
 
 def renamed(package, name):
-    """The package under another folder name, and with that name and an escape sequence in its manifest."""
+    """The package under another folder name, which is in its manifest as well."""
     path = package.path.with_name(name)
     package.path.rename(path)
     moved = Package.open(path)
-    return moved.with_manifest(dataclasses.replace(moved.manifest, name=f"\x1b[31m{name}"))
+    return moved.with_manifest(dataclasses.replace(moved.manifest, name=name))
 
 
 def test_no_name_becomes_text_of_a_script(package, crops_file, tmp_path, wheel, device):
