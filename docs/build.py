@@ -97,7 +97,12 @@ def silent_fields(doc: pdoc.doc.Class) -> list[str]:
 def resolves(reference: str, doc: pdoc.doc.Doc) -> bool:
     """Whether a name in backticks is an argument, a member, a name in the docstring's module, or a module beside it."""
     owner = importlib.import_module(doc.taken_from[0])
-    scopes = [owner, getattr(doc, "obj", None), getattr(owner, doc.taken_from[1].split(".")[0], None)]
+    scopes = [
+        owner,
+        importlib.import_module(doc.modulename),
+        getattr(doc, "obj", None),
+        getattr(owner, doc.taken_from[1].split(".")[0], None),
+    ]
     first, *rest = reference.split(".")
     if isinstance(doc, pdoc.doc.Function) and first in doc.signature.parameters:
         return True
