@@ -79,6 +79,9 @@ def crop_face(image_rgb: np.ndarray, points_xy: np.ndarray, spec: CropSpec) -> n
     matrix = crop_matrix(points_xy, spec)
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     image, matrix = _shrink(image_rgb, matrix, spec.size_px, scale)
+    if image.shape[:2] == (1, 1):
+        # OpenCV 4.5 refuses an array of one pixel. Its edge is repeated below, so a second one changes nothing.
+        image = np.repeat(image, 2, axis=0)
     size = (spec.size_px, spec.size_px)
     crop: np.ndarray = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return crop
