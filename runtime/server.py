@@ -157,7 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
         largest = self.server.options.max_bytes
         if length is None:
             return _error(HTTPStatus.LENGTH_REQUIRED, "Content-Length is missing")
-        if not length.isdigit() or int(length) == 0:
+        if not (length.isascii() and length.isdigit() and len(length) < 19) or int(length) == 0:
             return _error(HTTPStatus.BAD_REQUEST, f"Content-Length is {length}: send the bytes of a picture")
         if int(length) > largest:
             text = f"{length} bytes: the limit is {largest}; edgeau serve --max-mb raises it"

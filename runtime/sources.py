@@ -127,7 +127,7 @@ def _video(text: str) -> Source:
 
 def _camera(text: str) -> Source:
     number = text.partition(":")[2]
-    if not number.isdigit():
+    if not (number.isascii() and number.isdigit() and len(number) < 6):
         raise InputError(f"source {text}", expected="camera:0 or another number")
 
     def connect() -> Capture:

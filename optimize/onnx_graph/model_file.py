@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import numpy_helper
+from onnx import TensorProto, numpy_helper
 
 from edgeau.runtime.errors import InputError
 
@@ -18,7 +18,7 @@ OLDEST_OPSET, NEWEST_OPSET = 13, onnx.defs.onnx_opset_version()
 
 
 # What onnx and protobuf raise for files that are damaged or something else.
-DAMAGE = (DecodeError, onnx.checker.ValidationError, OSError, ValueError, TypeError, RecursionError)
+DAMAGE = (DecodeError, onnx.checker.ValidationError, OSError, ValueError, TypeError, LookupError, RecursionError)
 
 
 def read_model(file: Path) -> onnx.ModelProto:
@@ -51,6 +51,8 @@ def require_sound(model: onnx.ModelProto) -> None:
         raise ValueError("a name that is not UTF-8")
     for tensor in graph.initializer:
         numpy_helper.to_array(tensor)
+    for value in (*graph.input, *graph.output, *graph.value_info):
+        TensorProto.DataType.Name(value.type.tensor_type.elem_type)
 
 
 def require_float(model: onnx.ModelProto, name: str) -> None:

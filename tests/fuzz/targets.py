@@ -40,7 +40,7 @@ LABELS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Target:
     """A reader: valid inputs to start from, and what is called with a mutated one."""
 
