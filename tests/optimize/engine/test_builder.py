@@ -195,13 +195,18 @@ def test_mixed_bypasses_the_quantizer_of_grouped_convolutions(any_fake, onnx_fil
     assert [conv.get_input(port).name for port in (0, 1)] == ["cast_out", "w_out"]
 
 
+def about_the_network(built):
+    """TensorRT's warnings, without that of another test file's logger, which came first in this process."""
+    return [warning for warning in built.warnings if "logger passed into" not in warning]
+
+
 @pytest.mark.parametrize("kind", ["fp32", "fp16", "int8"])
 def test_a_real_builder_builds_every_precision_without_a_warning(rtx, toy_onnx, kind):
     said = []
     options = BuildOptions(precision=kind, strongly_typed=True, settings=BuilderSettings(batch=(1, 2, 8)))
     built = build_engine(toy_onnx(kind), options, trt=rtx, report=said.append)
     assert built.plan.startswith(b"vtrt")
-    assert built.warnings == ()
+    assert about_the_network(built) == []
     assert built.inputs == {"face": [32, 32, 3]}
     assert any("%" in line for line in said)
 
@@ -234,7 +239,7 @@ def test_a_second_build_of_a_process_gets_its_own_errors(rtx, toy_onnx, tmp_path
     assert first.logger is second.logger  # TensorRT would ignore another
     first.logger.log(rtx.ILogger.ERROR, "out of\n memory")
     assert first.errors == second.errors == ["out of memory"]
-    assert build_engine(toy_onnx("fp16"), BuildOptions(strongly_typed=True), trt=rtx).warnings == ()
+    assert about_the_network(build_engine(toy_onnx("fp16"), BuildOptions(strongly_typed=True), trt=rtx)) == []
 
 
 # Ctrl-C during a build, in a process of its own: pytest's would not survive it where it comes too late.
