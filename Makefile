@@ -22,10 +22,11 @@ quick: $(VENV)/installed-dev
 test-oldest: dist
 	tests/oldest/run dist/*.whl build/oldest
 
-# Mutates everything that is read, each reader for so many seconds.
+# Mutates everything that is read, each reader for so many seconds or executions, whichever ends first.
 FUZZ_SECONDS ?= 60
+FUZZ_EXECUTIONS ?= inf
 fuzz: $(VENV)/installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz $(FUZZ_SECONDS)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz $(FUZZ_SECONDS) $(FUZZ_EXECUTIONS)
 
 # Ends verbs that write at random moments, by signals and by a full disk; nothing may be lost.
 kill-test: $(VENV)/installed-dev

@@ -229,6 +229,19 @@ def _check_shard(what: str, pixels: np.ndarray, labels: Mapping[str, np.ndarray]
         raise InputError(f"{what}: neutral", got=f"{neutral.dtype} {list(neutral.shape)}", expected="rows, or -1")
 
 
+def _believable_count(folder: Path, shard: Shard) -> int:
+    """A shard's samples as the index says; as many as its file has bytes at most, since memory is taken for them."""
+    file = folder / SHARDS / f"{shard.name}.npy"
+    what = f"shard {shard.name} of {folder}"
+    try:
+        most = file.stat().st_size
+    except (OSError, ValueError) as error:
+        raise InputError(what, got=f"unreadable ({error})", hint="run the same `edgeau synth` again") from error
+    if not 0 <= shard.samples <= most:
+        raise InputError(what, got=f"{shard.samples} samples in {INDEX}", expected=f"0 to {most}, the file's bytes")
+    return shard.samples
+
+
 def read_crop_set(folder: Path, size_px: int, limit: Optional[int] = None) -> CropSet:
     """Read a crop set into memory, resized to ``size_px``.
 
@@ -238,7 +251,7 @@ def read_crop_set(folder: Path, size_px: int, limit: Optional[int] = None) -> Cr
         InputError: missing, damaged or empty.
     """
     index = read_index(folder)
-    counts = [shard.samples for shard in index.shards]
+    counts = [_believable_count(folder, shard) for shard in index.shards]
     chosen = spread(sum(counts), limit)
     faces: List[np.ndarray] = []
     neutrals: List[np.ndarray] = []

@@ -199,3 +199,12 @@ def test_keys_of_others_in_an_index_are_ignored(crop_set: Path) -> None:
     index = json.loads((crop_set / "index.json").read_text())
     (crop_set / "index.json").write_text(json.dumps({**index, "licence": "own"}))
     assert len(read_crops(str(crop_set), SPEC)) == 6
+
+
+@pytest.mark.parametrize("samples", [-1, 4, 10**30])
+def test_a_number_of_samples_that_the_file_does_not_hold_is_refused(crop_set: Path, samples: int) -> None:
+    index = json.loads((crop_set / "index.json").read_text())
+    index["shards"][1]["samples"] = samples
+    (crop_set / "index.json").write_text(json.dumps(index))
+    with pytest.raises(InputError, match="shard s1"):
+        read_crops(str(crop_set), SPEC)
