@@ -15,15 +15,20 @@ import tempfile
 import time
 import traceback
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mutate import mutate
-from targets import Target, attempt, make_targets
+
+if TYPE_CHECKING:
+    from targets import Target
 
 KEPT = Path("build/fuzz")
 
 
 def fuzz(name: str, target: Target, seconds: float, most: float, seed: int = 0) -> tuple[int, int]:
     """Mutate at random, at most ``most`` times. Returns executions and failures."""
+    from targets import attempt
+
     rng, until = random.Random(seed), time.monotonic() + seconds
     executions, failures, pool = 0, set(), list(target.seeds)
     while executions < most and time.monotonic() < until:
@@ -47,7 +52,9 @@ def guided(name: str, seconds: int) -> int:
     """Run one target under atheris in this process, which ends with it."""
     import atheris
 
-    with atheris.instrument_imports(include=["edgeau"]):
+    with atheris.instrument_imports(include=["edgeau"]):  # what was imported before is not guided by
+        from targets import attempt, make_targets
+
         target = make_targets(Path(tempfile.mkdtemp(prefix="edgeau-fuzz-")))[name]
     corpus = KEPT / "corpus" / name
     corpus.mkdir(parents=True, exist_ok=True)
@@ -73,6 +80,8 @@ def main(arguments: list[str]) -> int:
     """See the module's docstring."""
     if arguments[:1] == ["--guided"]:
         return guided(arguments[1], int(arguments[2]))
+    from targets import make_targets
+
     seconds, most, names = float(arguments[0]), float(arguments[1] if arguments[1:] else "inf"), arguments[2:]
     total = failed = 0
     with tempfile.TemporaryDirectory(prefix="edgeau-fuzz-") as folder:
