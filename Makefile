@@ -6,13 +6,17 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 # Without the restart of a worker that dies: pytest-xdist 3.8 then waits for ever instead of naming the test it died in.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --max-worker-restart 0
 
-.PHONY: demo test quick test-oldest check lint types docs dist fuzz kill-test clean
+.PHONY: demo test retest quick test-oldest check lint types docs dist fuzz kill-test clean
 
 demo: $(VENV)/installed-bench
 	$(BIN)/edgeau demo --out demo
 
 test: $(VENV)/installed-dev
 	$(PYTEST)
+
+# Only what failed last time.
+retest: $(VENV)/installed-dev
+	$(PYTEST) --last-failed --last-failed-no-failures none
 
 # Without the tests that take five seconds or more.
 quick: $(VENV)/installed-dev
