@@ -162,7 +162,13 @@ def place(tmp_path: Path, photo_bgr: np.ndarray, monkeypatch: pytest.MonkeyPatch
     """A working folder with what a user may point at by mistake."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("EDGEAU_CACHE", str(tmp_path.parent / "cache"))
-    (tmp_path / "photo.png").write_bytes(cv2.imencode(".png", photo_bgr)[1].tobytes())
+    lay_out(photo_bgr)
+    return tmp_path
+
+
+def lay_out(photo_bgr: np.ndarray) -> None:
+    """Make the files that the values above name, in the current folder."""
+    Path("photo.png").write_bytes(cv2.imencode(".png", photo_bgr)[1].tobytes())
     Path("thesis.txt").write_text("years of work")
     for name in ("empty", "home", "broken.edgeau"):
         Path(name).mkdir()
@@ -174,7 +180,6 @@ def place(tmp_path: Path, photo_bgr: np.ndarray, monkeypatch: pytest.MonkeyPatch
     shutil.copytree(shipped_package(), "whole.edgeau")
     shutil.copyfile("whole.edgeau/fp32.onnx", "model.onnx")
     np.savez("faces.npz", faces=np.zeros((4, 112, 112, 3), np.uint8))
-    return tmp_path
 
 
 def state(folder: Path) -> dict[str, bytes]:
