@@ -9,10 +9,11 @@ from typing import Callable, Iterator, List, Optional, Sequence, Set
 import numpy as np
 
 from .analyzer import Face
-from .draw import annotate
+from .draw import Annotator, annotate
 from .errors import InputError
 from .files import write_bytes
 from .sources import Frame, Source
+from .steady import Steady
 from .video import VideoSink
 
 Draw = Callable[[Frame, List[Face]], None]
@@ -30,11 +31,19 @@ def open_annotations(target: Optional[Path], source: Source, aus: Sequence[str])
         yield lambda _frame, _faces: None
     elif source.moving:
         with VideoSink(target, source.fps) as sink:
-            yield lambda frame, faces: sink.write(annotate(_image(frame), faces, aus))
+            yield _FrameWriter(sink, aus)
     else:
         folder = source.count > 1 or target.is_dir() or not target.suffix
         encode_image(np.zeros((8, 8, 3), np.uint8), ".png" if folder else target.suffix)
         yield _PictureWriter(target, folder, aus)
+
+
+class _FrameWriter:
+    def __init__(self, sink: VideoSink, aus: Sequence[str]) -> None:
+        self._sink, self._annotator, self._steady = sink, Annotator(aus, moving=True), Steady()
+
+    def __call__(self, frame: Frame, faces: List[Face]) -> None:
+        self._sink.write(self._annotator.draw(_image(frame), self._steady(faces, frame.time_s)))
 
 
 class _PictureWriter:
