@@ -52,6 +52,7 @@ _CELLS: dict[str, Callable[[Record], str]] = {
     "p99.9 ms": lambda r: _tail(r, "p999"),
     "faces/s": lambda r: f"{r['throughput_per_s']:.0f}",
     "vs fp32": _speed,
+    "of limit": lambda r: _part(r, "limit", "share", 1, ".0%"),
     "MB": lambda r: _part(r, "facts", "size_bytes", 1e-6, ".2f"),
     "params": lambda r: _part(r, "facts", "parameters", 1, ",.0f"),
     "MMACs": lambda r: _part(r, "facts", "macs", 1e-6, ".1f"),

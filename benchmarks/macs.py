@@ -54,13 +54,27 @@ class ModelFacts:
     uncounted: tuple[str, ...] = ()
 
 
-def model_facts(file: Path) -> ModelFacts:
-    """Count parameters and MACs of an ONNX file. Raises InputError if it can't be read."""
+@dataclass(frozen=True)
+class GraphShapes:
+    """What is known of the tensors of a graph at batch 1, by name: fully known shapes, and ONNX element types."""
+
+    dims: dict[str, tuple[int, ...]]
+    types: dict[str, int]
+
+
+def load_graph(file: Path) -> tuple[onnx.ModelProto, GraphShapes]:
+    """An ONNX file and its shapes at batch 1. Raises InputError if it can't be read."""
     try:
         model = onnx.load(str(file))
     except Exception as error:
         raise InputError(f"ONNX file {file}", got="something unreadable", expected="an ONNX model") from error
-    by_operator = _macs(model)
+    return model, _shapes(_at_batch_one(model))
+
+
+def model_facts(file: Path) -> ModelFacts:
+    """Count parameters and MACs of an ONNX file. Raises InputError if it can't be read."""
+    model, shapes = load_graph(file)
+    by_operator = _macs(model, shapes.dims)
     return ModelFacts(
         size_bytes=file.stat().st_size,
         parameters=_parameters(model.graph),
@@ -95,13 +109,12 @@ def _constants(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
             yield tensor
 
 
-def _macs(model: onnx.ModelProto) -> dict[str, int] | None:
+def _macs(model: onnx.ModelProto, shapes: dict[str, tuple[int, ...]]) -> dict[str, int] | None:
     """MACs by operator type at batch 1, or None if a shape that is needed is unknown."""
-    shapes = _shapes(_at_batch_one(model))
     counts: dict[str, int] = {}
     for node in model.graph.node:
         try:
-            count = _node_macs(node, shapes)
+            count = node_macs(node, shapes)
         except KeyError:
             return None
         if count:
@@ -109,7 +122,8 @@ def _macs(model: onnx.ModelProto) -> dict[str, int] | None:
     return counts
 
 
-def _node_macs(node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]]) -> int:
+def node_macs(node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]]) -> int:
+    """MACs of one node; 0 if it is no matrix product. Raises KeyError if a shape is unknown."""
     if node.op_type in ("Conv", "FusedConv", "ConvInteger"):
         return _convolution(shapes[node.output[0]], shapes[node.input[1]])
     if node.op_type == "QLinearConv":
@@ -146,17 +160,18 @@ def _at_batch_one(model: onnx.ModelProto) -> onnx.ModelProto:
     return fixed
 
 
-def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
-    """Fully known shapes by tensor name."""
+def _shapes(model: onnx.ModelProto) -> GraphShapes:
     graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     shapes = {tensor.name: tuple(tensor.dims) for tensor in _constants(graph)}
+    types = {tensor.name: tensor.data_type for tensor in _constants(graph)}
     for value in _values(graph):
+        types[value.name] = value.type.tensor_type.elem_type
         if not value.type.tensor_type.HasField("shape"):
             continue
         dimensions = value.type.tensor_type.shape.dim
         if all(d.HasField("dim_value") for d in dimensions):
             shapes[value.name] = tuple(d.dim_value for d in dimensions)
-    return shapes
+    return GraphShapes(shapes, types)
 
 
 def _values(graph: onnx.GraphProto) -> Iterable[onnx.ValueInfoProto]:

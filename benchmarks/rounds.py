@@ -48,7 +48,7 @@ def run_rounds(
             for at, samples in timed.items():
                 runners[at].add(samples, yardstick_ms)
             done += 1
-            progress(f"round {done} of {len(runners)} candidates")
+            progress(f"round {done}, candidates: {len(runners)}")
     except KeyboardInterrupt:
         if not done:
             raise

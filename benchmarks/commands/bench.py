@@ -21,6 +21,8 @@ from edgeau.benchmarks.candidates import Candidate, candidates_of
 from edgeau.benchmarks.columns import lines
 from edgeau.benchmarks.comparison import with_fp32_ratios
 from edgeau.benchmarks.harness import measure_all
+from edgeau.benchmarks.limit.peak import Peak, to_json
+from edgeau.benchmarks.limit.roofline import with_limits
 from edgeau.benchmarks.measurement import BenchOptions, Failure
 from edgeau.benchmarks.records import document, write_records
 from edgeau.benchmarks.report import write_html
@@ -43,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_time_arguments(parser)
     parser.add_argument("--eval", metavar="DATA", help="labelled crops: adds F1, and is what is timed")
     parser.add_argument("--no-memory", action="store_true", help="skip peak memory, which starts a process each")
+    parser.add_argument("--no-limit", action="store_true", help="skip the device's peak and each model's share of it")
     parser.add_argument("-o", "--out", metavar="FILE", help="write the records here as well: .json or .json.gz")
     parser.add_argument("--html", metavar="FILE", help="write a report")
     parser.add_argument("--json", action="store_true", help="print the records as JSON instead of the table")
@@ -92,7 +95,10 @@ def run(args: argparse.Namespace) -> int:
     measurements, failed = measure_all(candidates, options, note)
     failures += failed
     records = with_fp32_ratios([each.to_json() for each in measurements])
-    value = document(records, [vars(failure) for failure in failures])
+    peaks: list[Peak] = []
+    if not args.no_limit:
+        records, peaks = with_limits(records, candidates, note)
+    value = document(records, [vars(failure) for failure in failures], [to_json(peak) for peak in peaks])
     if args.out:
         write_records(Path(args.out), value)
     if args.html:
@@ -137,8 +143,15 @@ def _print_table(records: Sequence[dict[str, Any]], failures: Sequence[Failure])
     for record in records:
         if record["warnings"]:
             note(f"{record['variant']} on {record['backend']}: {'; '.join(record['warnings'])}")
+        if limit := record.get("limit"):
+            _note_limit(f"{record['variant']} on {record['backend']}", limit)
     reasons = {record["energy"]["reason"] for record in records if record["energy"]} - {""}
     for reason in sorted(reasons):
         note(f"energy unavailable: {reason}")
     for failure in failures:
         note(f"not measured: {failure.variant} on {failure.backend}: {failure.reason}")
+
+
+def _note_limit(name: str, limit: dict[str, Any]) -> None:
+    if limit["why"]:
+        note(f"{name} reaches {limit['share']:.0%} of what the device could do: {limit['why']}")

@@ -204,7 +204,7 @@ RIGHT: dict[str, list[str]] = {
     "build": ["whole.edgeau"],
     "optimize": ["whole.edgeau", "--eval", "faces.npz", "-o", "new"],
     "inspect": ["model.onnx", "--target", "tensorrt-10.3"],
-    "bench": ["whole.edgeau", "--seconds", "0.01", "--warmup", "0", "--rounds", "1", "--no-memory"],
+    "bench": ["whole.edgeau", "--seconds", "0.01", "--warmup", "0", "--rounds", "1", "--no-memory", "--no-limit"],
     "bench claims": ["whole.edgeau", "--seconds", "0.01", "--warmup", "0", "--rounds", "1"],
     "bench compare": ["whole.edgeau", "whole.edgeau", "--seconds", "0.01", "--warmup", "0", "--rounds", "1"],
     "run": ["photo.png"],
