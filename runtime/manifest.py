@@ -162,8 +162,12 @@ class Manifest:
 
     @property
     def fp32_onnx(self) -> Optional[Variant]:
-        """The FP32 variant that is an ONNX file, with which others are compared; None where there is none."""
-        return next((v for v in self.variants if v.precision == "fp32" and v.file.endswith(".onnx")), None)
+        """The FP32 variant that is an ONNX file, with which others are compared; None where there is none.
+
+        Not one that was finished for a reader, whose target is in its notes.
+        """
+        single = (v for v in self.variants if v.precision == "fp32" and v.file.endswith(".onnx"))
+        return next((variant for variant in single if "target" not in variant.notes), None)
 
     def variant(self, name: str) -> Variant:
         """The variant of that name. Raises PackageError listing those that exist."""

@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, Iterator, Optional, Tuple, Union
+from typing import Dict, Optional
 
 from .errors import InputError, PackageError
 from .files import PathLike
+from .protobuf import fields
 
 # Fields that lead to tensors, from onnx.proto: message -> field number -> message.
 _FIELDS: Dict[str, Dict[int, str]] = {
@@ -97,49 +98,10 @@ def _has_external(message: memoryview, kind: str, level: int) -> bool:
     if level > _MOST_LEVELS:
         raise ValueError(f"more than {_MOST_LEVELS} messages inside each other")
     children = _FIELDS.get(kind, {})
-    for number, value in _fields(message):
+    for number, value in fields(message):
         if kind == "Tensor" and (number == _EXTERNAL_DATA or (number == _DATA_LOCATION and value == _EXTERNAL)):
             return True
         child = children.get(number)
         if child is not None and isinstance(value, memoryview) and _has_external(value, child, level + 1):
             return True
     return False
-
-
-def _fields(message: memoryview) -> Iterator[Tuple[int, Union[int, memoryview]]]:
-    """Number and value of every field of a protobuf message: an integer, or the bytes of a string or message.
-
-    Source: Protocol Buffers documentation, "Encoding".
-    """
-    at = 0
-    while at < len(message):
-        key, at = _varint(message, at)
-        number, wire = key >> 3, key & 7
-        if wire == 0:
-            value, at = _varint(message, at)
-            yield number, value
-            continue
-        if wire == 2:
-            size, at = _varint(message, at)
-        elif wire in (1, 5):
-            size = 8 if wire == 1 else 4
-        else:
-            raise ValueError(f"wire type {wire} at byte {at}")
-        if at + size > len(message):
-            raise ValueError(f"a field of {size} bytes is cut off")
-        yield number, message[at : at + size]
-        at += size
-
-
-def _varint(message: memoryview, at: int) -> Tuple[int, int]:
-    """An integer in base 128, and where the next byte is."""
-    value = 0
-    for shift in range(0, 70, 7):
-        if at >= len(message):
-            raise ValueError("a number is cut off")
-        byte = message[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-    raise ValueError("a number of more than 10 bytes")

@@ -7,32 +7,46 @@ from __future__ import annotations
 
 from typing import Iterable, Iterator, Tuple, Union
 
-Value = Union[int, bytes]
-_VARINT, _LENGTH = 0, 2
+_VARINT, _8_BYTES, _LENGTH, _4_BYTES = 0, 1, 2, 5
 
 
-def fields(message: Value) -> Iterator[Tuple[int, Value]]:
-    """Number and value of every field: an integer, or the bytes of a string or message.
+class Fixed(bytes):
+    """The 4 or 8 bytes of a field of fixed size, such as a float."""
 
-    Raises ValueError if the bytes are not a message, or contain a field of fixed size, which messages for ONNX's
-    structure do not.
-    """
-    if isinstance(message, int):
+
+# A field's value: an integer, the bytes of a string or message, or a field of fixed size.
+Value = Union[int, memoryview, bytes, Fixed]
+
+
+def fields(message: Value) -> Iterator[Tuple[int, Union[int, memoryview, Fixed]]]:
+    """Number and value of every field of a message. Raises ValueError if the bytes are not a message."""
+    if isinstance(message, (int, Fixed)):
         raise ValueError("a number in place of a message")
-    at = 0
-    while at < len(message):
-        key, at = _read_varint(message, at)
+    view, at = memoryview(message), 0
+    while at < len(view):
+        key, at = _read_varint(view, at)
         number, wire = key >> 3, key & 7
-        size, at = _read_varint(message, at)
         if wire == _VARINT:
-            yield number, size
+            value, at = _read_varint(view, at)
+            yield number, value
             continue
-        if wire != _LENGTH:
+        if wire == _LENGTH:
+            size, at = _read_varint(view, at)
+        elif wire in (_8_BYTES, _4_BYTES):
+            size = 8 if wire == _8_BYTES else 4
+        else:
             raise ValueError(f"wire type {wire} at byte {at}")
-        if at + size > len(message):
+        if at + size > len(view):
             raise ValueError(f"a field of {size} bytes is cut off")
-        yield number, message[at : at + size]
+        yield number, view[at : at + size] if wire == _LENGTH else Fixed(view[at : at + size])
         at += size
+
+
+def text(value: Value) -> str:
+    """A string field. Raises ValueError if the value is a number or not UTF-8."""
+    if isinstance(value, (int, Fixed)):
+        raise ValueError("a number in place of a string")
+    return bytes(value).decode("utf-8")
 
 
 def encode(parts: Iterable[Tuple[int, Value]]) -> bytes:
@@ -41,12 +55,14 @@ def encode(parts: Iterable[Tuple[int, Value]]) -> bytes:
     for number, value in parts:
         if isinstance(value, int):
             message += _varint(number << 3 | _VARINT) + _varint(value)
+        elif isinstance(value, Fixed):
+            message += _varint(number << 3 | (_8_BYTES if len(value) == 8 else _4_BYTES)) + value
         else:
-            message += _varint(number << 3 | _LENGTH) + _varint(len(value)) + value
+            message += _varint(number << 3 | _LENGTH) + _varint(len(value)) + bytes(value)
     return bytes(message)
 
 
-def _read_varint(message: bytes, at: int) -> Tuple[int, int]:
+def _read_varint(message: memoryview, at: int) -> Tuple[int, int]:
     """An integer in base 128, and where the next byte is."""
     value = 0
     for shift in range(0, 70, 7):

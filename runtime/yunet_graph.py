@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Iterable, List, Tuple, Union
 
 from .errors import InputError
-from .protobuf import encode, fields
+from .protobuf import Value, encode, fields, text
 
 INPUT = "image"
 STRIDES = (8, 16, 32)
@@ -38,14 +38,14 @@ def with_uint8_input(onnx_bytes: bytes, height: int, width: int) -> bytes:
         raise InputError("size of YuNet's picture", got=f"{width}x{height}", expected="multiples of 32")
     try:
         parts = list(fields(onnx_bytes))
-        graphs = [value for number, value in parts if number == _GRAPH and isinstance(value, bytes)]
+        graphs = [value for number, value in parts if number == _GRAPH]
         graph = _for_size(graphs[0], height, width)
     except (ValueError, IndexError) as error:
         raise InputError("YuNet's file", got=f"no whole ONNX file ({error})", expected="an ONNX file") from error
     return encode((number, graph if number == _GRAPH else value) for number, value in parts)
 
 
-def _for_size(graph: bytes, height: int, width: int) -> bytes:
+def _for_size(graph: Value, height: int, width: int) -> bytes:
     parts = list(fields(graph))
     (old_input, *more), outputs = ([_name(v) for n, v in parts if n == kind] for kind in (_INPUT, _OUTPUT))
     if more or set(outputs) != set(OUTPUTS):
@@ -66,9 +66,9 @@ def _output_shape(name: str, height: int, width: int) -> Tuple[int, int, int]:
     return 1, (height // int(stride)) * (width // int(stride)), {"cls": 1, "obj": 1, "bbox": 4, "kps": 10}[kind]
 
 
-def _name(value_info: Union[int, bytes]) -> str:
+def _name(value_info: Value) -> str:
     """Name of a ValueInfoProto."""
-    return next(v.decode("utf-8") for n, v in fields(value_info) if n == 1 and isinstance(v, bytes))
+    return next((text(value) for number, value in fields(value_info) if number == 1), "")
 
 
 def _node(operator: str, source: str, target: str, attribute: bytes) -> bytes:

@@ -27,7 +27,7 @@ from edgeau.optimize.engine.make import make_engine
 from edgeau.optimize.engine.remote import build_on_host
 from edgeau.optimize.engine.store import StoredEngine, parity_line
 from edgeau.optimize.engine.triton import write_repository
-from edgeau.optimize.half.for_engines import add_fp16_for_engine, with_fp16
+from edgeau.optimize.engine_files import prepare_for, prepare_here
 from edgeau.runtime import arguments
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.package import Package
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         return _on_host(args, options)
     if args.target:
         return _bundle(args, options)
-    add_fp16_for_engine(args.package, options.precision, options.crops, note)
+    prepare_here(args.package, options, note)
     engine = make_engine(args.package, options, report=note)
     if args.json:
         emit_json(_as_json(engine))
@@ -89,11 +89,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _bundle(args: argparse.Namespace, options: MakeOptions) -> int:
-    target = parse_target(args.target).name
+    board = parse_target(args.target)
+    target = board.name
     package = Package.open(args.package)
     out = Path(args.out or bundle_name(package, target))
     with tempfile.TemporaryDirectory(prefix="edgeau-build-") as work:
-        source = with_fp16(package, options.precision, options.crops, Path(work), note)
+        source = prepare_for(package, board, options, Path(work), note)
         bundle = make_bundle(source, target, options, out, wheel=args.wheel)
     if args.json:
         emit_json({**dataclasses.asdict(bundle), "path": str(bundle.path)})
@@ -108,7 +109,7 @@ def _bundle(args: argparse.Namespace, options: MakeOptions) -> int:
 def _on_host(args: argparse.Namespace, options: MakeOptions) -> int:
     package = Package.open(args.package)
     with tempfile.TemporaryDirectory(prefix="edgeau-build-") as work:
-        source = with_fp16(package, options.precision, options.crops, Path(work), note)
+        source = prepare_for(package, None, options, Path(work), note)
         ssh = shlex.split(args.ssh)
         fetched = build_on_host(package, args.host, options, source=source, wheel=args.wheel, ssh=ssh, report=note)
     if args.json:

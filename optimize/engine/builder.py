@@ -29,6 +29,7 @@ from .library import HOW_ON_DEVICE, BuildFailedError, bit, flavour, load_tensorr
 from .log import parser_errors
 from .mixed import leave_grouped_in_float
 from .progress import Report, make_monitor, run_interruptibly, silent
+from .unread_axes import require_axes_read
 
 MIB = 1 << 20
 
@@ -146,6 +147,7 @@ def build_engine(
     trt = load_tensorrt() if trt is None else trt
     log = listen(trt)
     builder = make_builder(trt, log)
+    require_axes_read(trt, file)
     network = builder.create_network(_network_flags(trt, options))
     parse(trt, network, file, log)
     settings: Dict[str, Any] = {"strongly_typed": options.strongly_typed, "precision": options.precision}

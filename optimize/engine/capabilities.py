@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, FrozenSet
+from typing import Any, FrozenSet, Tuple
 
 from .library import member, version
 
 PRECISION_FLAGS = ("FP16", "INT8")
+FIRST_WITH_INT8_WEIGHTS = 10  # and the first that reads a reduction's axes from an input
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,25 @@ class Capabilities:
     strong_typing: bool
     prefers_strong: bool
     monitor: bool
+
+    @property
+    def is_old(self) -> bool:
+        """Whether this is TensorRT 8 or 9, which need files of their own: weights in FP32, axes as attributes."""
+        return not self.prefers_strong and int(self.version.split(".")[0]) < FIRST_WITH_INT8_WEIGHTS
+
+
+def capabilities_of(version: Tuple[int, ...]) -> Capabilities:
+    """What the TensorRT of a version can do, where it isn't installed.
+
+    From the names that its Python bindings have: 8.6 has no strong typing, 10.3 has; flags are in 10.16, not in 11.0.
+    """
+    return Capabilities(
+        version=".".join(map(str, version)),
+        precision_flags=frozenset(PRECISION_FLAGS if version < (11,) else ()),
+        strong_typing=version >= (10,),
+        prefers_strong=version >= (10, 12),
+        monitor=version >= (10,),
+    )
 
 
 def capabilities(trt: Any) -> Capabilities:

@@ -22,7 +22,6 @@ from .library import BuildFailedError
 from .progress import Report
 
 LADDER = ("int8", "mixed", "fp16", "fp32")
-FIRST_WITH_INT8_WEIGHTS = 10
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def find_rung(package: Package, precision: str, able: Capabilities) -> Union[Run
         return mixed if isinstance(mixed, Rung) else _quantized(package, "int8", able, float_grouped=True)
     if precision == "fp16":
         return _half(package, able)
-    variant = _onnx_variant(package, "fp32")
+    variant = _single(package, able)
     if variant is None:
         return Missing("fp32", "the package has no fp32 ONNX", "edgeau export CHECKPOINT -o PACKAGE")
     return Rung("fp32", variant, strongly_typed=not able.precision_flags)
@@ -151,7 +150,7 @@ def _quantized(package: Package, precision: str, able: Capabilities, *, float_gr
 
 def _half(package: Package, able: Capabilities) -> Union[Rung, Missing]:
     """FP16 is in the graph if TensorRT prefers to read it there, else a flag on the FP32 file."""
-    half, single = _onnx_variant(package, "fp16"), _onnx_variant(package, "fp32")
+    half, single = _onnx_variant(package, "fp16"), _single(package, able)
     if able.prefers_strong and half is not None:
         return Rung("fp16", half, strongly_typed=True)
     if "FP16" in able.precision_flags and single is not None:
@@ -171,8 +170,7 @@ def _targets(able: Capabilities) -> Tuple[str, ...]:
     """
     if able.prefers_strong:
         return ("tensorrt-fp16", "tensorrt", "tensorrt-8")
-    old = int(able.version.split(".")[0]) < FIRST_WITH_INT8_WEIGHTS
-    return ("tensorrt-8", "tensorrt") if old else ("tensorrt", "tensorrt-8")
+    return ("tensorrt-8", "tensorrt") if able.is_old else ("tensorrt", "tensorrt-8")
 
 
 def _finished_variant(package: Package, precision: str, able: Capabilities) -> Optional[Variant]:
@@ -181,6 +179,13 @@ def _finished_variant(package: Package, precision: str, able: Capabilities) -> O
     finished = [v for v in _onnx_variants(package, precision) if "tensorrt" in v.backends]
     fitting = [v for v in finished if v.notes.get("target", "tensorrt") in order]
     return min(fitting, key=lambda v: order.index(v.notes.get("target", "tensorrt")), default=None)
+
+
+def _single(package: Package, able: Capabilities) -> Optional[Variant]:
+    """The FP32 file: the one finished for this TensorRT where there is one, else the one that others are made from."""
+    target = "tensorrt-8" if able.is_old else "tensorrt"
+    finished = (v for v in _onnx_variants(package, "fp32") if v.notes.get("target") == target)
+    return next(finished, package.manifest.fp32_onnx)
 
 
 def _onnx_variant(package: Package, precision: str) -> Optional[Variant]:

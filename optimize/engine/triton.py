@@ -162,7 +162,7 @@ def _write_model(
 def _why_not(variant: Variant, file: Path, sidecar: Optional[EngineSidecar]) -> Optional[str]:
     """Why a variant is not served; None if it is."""
     if sidecar is None:
-        if variant.precision == "fp32" and variant.file.endswith(".onnx"):
+        if variant.precision == "fp32" and variant.file.endswith(".onnx") and "target" not in variant.notes:
             return None
         return "an ONNX for another backend; Triton serves its engine, or the FP32 ONNX"
     if sidecar.flavour != "tensorrt":

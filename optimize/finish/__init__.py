@@ -21,6 +21,7 @@ from .constants import DirectConstants, OmittedInputs
 from .fusions import UnbrokenFusions
 from .integer_operators import FloatOperators
 from .layer_norm import PlainLayerNorm
+from .opset import to_supported_opset
 from .parameters import MatchingParameters
 from .per_tensor import PerTensorActivations
 from .reader import ONNXRUNTIME, OPENVINO, parse_reader
@@ -89,7 +90,8 @@ def finish(model: onnx.ModelProto, reader: str) -> FinishResult:
     """Rewrite a Q/DQ model for one reader.
 
     Args:
-        model: any ONNX; the float parts of it, and models without Q/DQ, stay as they are. Not changed.
+        model: any ONNX, float or quantized; not changed. What is float stays as it is, except for the opset and what
+            the reader lacks.
         reader: ``onnxruntime``, ``openvino``, ``tensorrt`` (10 and 11), ``tensorrt-8``, or with a version such as
             ``tensorrt-10.3``.
 
@@ -97,8 +99,8 @@ def finish(model: onnx.ModelProto, reader: str) -> FinishResult:
         InputError: unknown reader.
         FinishError: a pass failed its postcondition, or the result is not valid ONNX.
     """
-    reports = []
-    current = with_shapes(model)
+    current, report = to_supported_opset(with_shapes(model), parse_reader(reader))
+    reports = [report]
     for step in passes_for(reader):
         current, report = step(current)
         reports.append(report)

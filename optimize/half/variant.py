@@ -30,8 +30,8 @@ def add_fp16(package: Package, data: str, *, samples: int = 300, seed: int = 0) 
     """
     source, model = read_float_variant(package)
     crops = read_crops(data, package.manifest.crop, limit=samples, seed=seed)
-    # Finishing a float model only changes its preprocessing, so that TensorRT can read it.
-    half = to_fp16(finish(model, "tensorrt").model, some(graph_inputs(crops, package.manifest), RANGE_CROPS))
+    # Finishing a float model changes its preprocessing and opset, so that TensorRT 10 can read it.
+    half = to_fp16(finish(model, "tensorrt-10").model, some(graph_inputs(crops, package.manifest), RANGE_CROPS))
     reference, outputs = (predict_model(m, "onnxruntime", crops, package.manifest) for m in (model, half))
     variant = Variant(
         name=NAME,

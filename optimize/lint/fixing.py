@@ -10,8 +10,6 @@ from edgeau.optimize.finish import finish
 from edgeau.optimize.finish.reader import parse_reader
 from edgeau.optimize.onnx_graph.graph import Graph, with_shapes
 
-from .model import opset_range
-from .relabel import relabel
 from .rules import RULES, Case, Finding
 
 
@@ -47,41 +45,17 @@ def lint(model: onnx.ModelProto, reader: str | None = None) -> tuple[Finding, ..
 
 
 def fix(model: onnx.ModelProto, reader: str) -> FixResult:
-    """Fix what can be fixed: convert the opset, then run the reader's finishing passes.
+    """Fix what can be fixed: finish the model for the reader.
 
     Raises:
         InputError: unknown reader.
         FinishError: a pass failed its postcondition.
     """
-    done: list[str] = []
-    case = _case(model, reader)
-    lowest, highest = opset_range(case)
-    opset = min(max(case.graph.opset, lowest), highest)
-    if opset != case.graph.opset:
-        converted = _converted(model, opset)
-        if converted is not None:
-            model = converted
-            done.append(f"opset {case.graph.opset} to {opset}")
     finished = finish(model, reader)
-    done += [f"{report.name}: {note}" for report in finished.passes for note in report.changed]
+    done = [f"{report.name}: {note}" for report in finished.passes for note in report.changed]
     return FixResult(finished.model, tuple(done), lint(finished.model, reader))
 
 
 def _case(model: onnx.ModelProto, reader: str | None) -> Case:
     model = with_shapes(model)
     return Case(model, Graph(model), None if reader is None else parse_reader(reader))
-
-
-def _converted(model: onnx.ModelProto, opset: int) -> onnx.ModelProto | None:
-    """The model in another opset, None where neither `relabel` nor ONNX's converter can do it."""
-    from onnx import version_converter
-
-    relabelled = relabel(model, opset)
-    if relabelled is not None:
-        return relabelled
-    try:
-        converted = version_converter.convert_version(model, opset)
-        onnx.checker.check_model(converted)
-    except (RuntimeError, ValueError, onnx.checker.ValidationError, version_converter.ConvertError):
-        return None
-    return converted

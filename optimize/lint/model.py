@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import onnx
 from onnx import TensorProto, numpy_helper
 
 from edgeau.optimize.finish.base import Note
 from edgeau.optimize.finish.casts import CastBeforeMoving
 from edgeau.optimize.finish.constants import OmittedInputs
+from edgeau.optimize.finish.opset import opset_range
 from edgeau.optimize.finish.reader import ONNXRUNTIME, OPENVINO, TENSORRT
-from edgeau.optimize.onnx_graph.operators import DEFAULT_DOMAINS, DEQUANTIZE, INTEGER_OPS, QUANTIZE, WEIGHTED_OPS
+from edgeau.optimize.onnx_graph.operators import (
+    AXES_MOVED_TO_INPUT,
+    DEFAULT_DOMAINS,
+    DEQUANTIZE,
+    INTEGER_OPS,
+    QUANTIZE,
+    WEIGHTED_OPS,
+)
 
 from .rules import EVERYWHERE, Case, rule, rule_of_pass
-from .support import (
-    OLDEST_OPSET,
-    OPERATORS_NEVER,
-    OPERATORS_SINCE,
-    UNSUPPORTED_TYPES,
-    newest_opset,
-)
+from .support import FIRST_TO_READ_AXES, OPERATORS_NEVER, OPERATORS_SINCE, UNSUPPORTED_TYPES
 
 FAKE_QUANTIZE_DOMAIN = "org.openvinotoolkit"
 # The file doesn't tell which operators of other domains TensorRT imports natively or as plugins.
@@ -36,19 +37,12 @@ QUIET_DOMAINS = (*DEFAULT_DOMAINS, FAKE_QUANTIZE_DOMAIN)
     why="operators may be defined differently in another set, and the reader may refuse it",
 )
 def _opset(case: Case) -> Iterator[Note]:
-    lowest, highest = opset_range(case)
+    lowest, highest = opset_range(case.reader)
     opset = case.graph.opset
     if not lowest <= opset <= highest:
         yield Note(
             "opset", f"{opset}, the target supports {lowest} to {highest}" if opset else "the model imports none"
         )
-
-
-def opset_range(case: Case) -> tuple[int, int]:
-    """Oldest and newest opset that the reader supports."""
-    if case.reader is not None and case.reader.name == TENSORRT:
-        return OLDEST_OPSET, newest_opset(case.reader.version)
-    return 7, onnx.defs.onnx_opset_version()
 
 
 @rule(
@@ -67,6 +61,24 @@ def _operators(case: Case) -> Iterator[Note]:
             yield Note(node.name, f"{node.op_type} is not supported")
         elif since is not None and case.before(*since):
             yield Note(node.name, f"{node.op_type} needs TensorRT {'.'.join(map(str, since))}")
+
+
+@rule(
+    "E122",
+    "reduction whose axes TensorRT does not read",
+    (TENSORRT,),
+    hint="--fix moves constant axes to the attribute, in opset 17",
+    why="before version 10 the importer ignores axes given as an input and reduces all axes, without a warning; "
+    "later versions refuse computed ones",
+)
+def _unread_axes(case: Case) -> Iterator[Note]:
+    for node in case.graph.of_type(*AXES_MOVED_TO_INPUT, "ReduceSum"):
+        if len(node.input) < 2 or not node.input[1]:
+            continue
+        if case.graph.constant(node.input[1]) is None:
+            yield Note(node.name, f"{node.op_type}: axes {node.input[1]} are computed")
+        elif case.before(*FIRST_TO_READ_AXES) and node.op_type in AXES_MOVED_TO_INPUT:
+            yield Note(node.name, f"{node.op_type} takes axes as an input")
 
 
 @rule(

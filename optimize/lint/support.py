@@ -1,16 +1,12 @@
 """What the ONNX importers of TensorRT versions support, as data with its sources.
 
-Sources: onnx-tensorrt's docs/operators.md on the branches 8.5-GA, 8.6-GA, 10.1-GA, 10.15-GA; NVIDIA's "ONNX Opset
-Guide" for 11.x; TensorRT's CHANGELOG for Gelu and Swish. A version between two branches is treated as the older.
+Sources: onnx-tensorrt's docs/operators.md on the branches 8.5-GA, 8.6-GA, 10.1-GA, 10.15-GA; TensorRT's CHANGELOG for
+Gelu and Swish. A version between two branches is treated as the older.
 """
 
 from __future__ import annotations
 
 from onnx import TensorProto
-
-OLDEST_OPSET = 9
-# (first version of TensorRT, newest opset), oldest first.
-NEWEST_OPSETS = (((0,), 17), ((10, 0), 20), ((10, 15), 24), ((11, 0), 25))
 
 # Operators by the version of TensorRT that introduced them.
 OPERATORS_SINCE: dict[str, tuple[int, ...]] = {
@@ -41,7 +37,6 @@ UNSUPPORTED_TYPES = frozenset(
     }
 )  # fmt: skip
 
-
-def newest_opset(version: tuple[int, ...]) -> int:
-    """The newest opset that a version of TensorRT is documented to import."""
-    return max(opset for since, opset in NEWEST_OPSETS if version >= since)
+# onnx-tensorrt's importers of ReduceMean, ReduceMax and others pass on only the first input up to branch 9.3, and the
+# axes as well from 10.0-GA on (builtin_op_importers.cpp, onnxOpImporters.cpp). ReduceSum's were read from opset 13 on.
+FIRST_TO_READ_AXES = (10, 0)

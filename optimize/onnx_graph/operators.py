@@ -7,8 +7,14 @@ from __future__ import annotations
 
 DEFAULT_DOMAINS = ("", "ai.onnx")
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
-# From this opset on, reductions take their axes as an input instead of an attribute.
+# From this opset on, these reductions take their axes as an input instead of an attribute; ReduceSum did from 13 on.
 FIRST_OPSET_OF_AXES_INPUT = 18
+AXES_MOVED_TO_INPUT = frozenset(
+    {
+        "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceLogSum",
+        "ReduceLogSumExp", "ReduceSumSquare",
+    }
+)  # fmt: skip
 
 CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
 # Layers with learnt weights, in which nearly all arithmetic is done.

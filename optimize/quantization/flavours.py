@@ -48,8 +48,8 @@ FLAVOURS = {
     for flavour in (
         Flavour("onnxruntime", "int8-ort", "onnxruntime", "ONNX Runtime, CPU", "onnxruntime"),
         Flavour("openvino", "int8-openvino", "openvino", "OpenVINO, CPU", "openvino"),
-        Flavour("tensorrt", "int8-tensorrt", "tensorrt", _EMULATED, "tensorrt"),
-        Flavour("tensorrt-fp16", "int8-tensorrt-fp16", "tensorrt", _EMULATED, "tensorrt", half=True),
+        Flavour("tensorrt", "int8-tensorrt", "tensorrt", _EMULATED, "tensorrt-10"),
+        Flavour("tensorrt-fp16", "int8-tensorrt-fp16", "tensorrt", _EMULATED, "tensorrt-10", half=True),
         Flavour("tensorrt-8", "int8-tensorrt8", "tensorrt", _EMULATED, "tensorrt-8"),
     )
 }

@@ -201,6 +201,11 @@ def _(g):
     return g.op("Cast", g.op("Cast", "x", to=TensorProto.UINT8), to=TensorProto.FLOAT), SHAPE
 
 
+@breaks("E122", OLD, opset=18)
+def _(g):
+    return g.op("ReduceMean", "x", g.const(np.array([2, 3])), keepdims=1), [1, 16, 1, 1]
+
+
 @breaks("W201")
 def _(g):
     skip = g.op("Relu", "x")

@@ -1,0 +1,104 @@
+"""The files that engines are built from are made for the TensorRT that reads them, and linted before each build."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import onnx
+import pytest
+from fakes.tensorrt import VERSIONS, make_tensorrt
+
+from edgeau.optimize.engine.capabilities import capabilities, capabilities_of
+from edgeau.optimize.engine.job import MakeOptions
+from edgeau.optimize.engine.ladder import find_rung
+from edgeau.optimize.engine_files import lint_files, prepare_for, versions_of
+from edgeau.optimize.lint import lint, read_onnx
+from edgeau.optimize.single import add_fp32_for
+from edgeau.optimize.variants import store
+from edgeau.runtime.cli import main
+from edgeau.runtime.errors import InputError
+from edgeau.runtime.targets import parse_target
+
+FP16 = MakeOptions(precision="fp16")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_a_version_can_do_is_known_without_it(version):
+    here = capabilities(make_tensorrt(version))
+    numbers = tuple(int(part) for part in version.split("."))
+    assert dataclasses.replace(capabilities_of(numbers), version=here.version) == here
+
+
+def test_a_board_with_one_jetpack_has_one_tensorrt():
+    assert versions_of(parse_target("orin-nano:5.1.2")) == [(8, 5, 2)]
+    assert versions_of(parse_target("orin-nano"))[0] == (8, 5, 2)
+    assert set(versions_of(parse_target("thor"))) <= set(versions_of(None))
+
+
+def test_tensorrt_8_gets_a_float_file_that_it_reads(package, calibration, tmp_path):
+    """The package's own file is opset 18 with axes as inputs, as torch.onnx exports it."""
+    options = dataclasses.replace(FP16, crops=str(calibration))
+    said: list[str] = []
+    ready = prepare_for(package, parse_target("orin-nano:5.1.2"), options, tmp_path / "work", said.append)
+    assert "finishing the FP32 file for TensorRT 8.5.2" in said
+    assert [variant.name for variant in package.manifest.variants] == ["fp32"]
+    old, new = (find_rung(ready, "fp16", capabilities_of(version)) for version in ((8, 5, 2), (10, 3, 0)))
+    assert (old.variant.file, new.variant.file) == ("fp32-tensorrt8.onnx", "fp32.onnx")
+    assert ready.manifest.fp32_onnx.file == "fp32.onnx"
+    assert old.variant.parity.max_abs_error < 1e-5
+    assert not [f for f in lint(read_onnx(ready.file(old.variant)), "tensorrt-8.5") if f.severity == "error"]
+
+
+def test_a_tensorrt_that_reads_the_file_gets_no_other(package, calibration, tmp_path):
+    options = dataclasses.replace(FP16, crops=str(calibration))
+    ready = prepare_for(package, parse_target("orin-nano:6.2"), options, tmp_path, lambda line: None)
+    assert ready is package
+
+
+def test_errors_end_the_build_with_a_line_each(package, calibration):
+    said: list[str] = []
+    with pytest.raises(
+        InputError, match=r"fp32\.onnx: got errors .* listed above.*inspect .*--target tensorrt-8\.5\.2"
+    ):
+        lint_files(package, [capabilities_of((8, 5, 2))], FP16, said.append)
+    assert sum("E122" in line for line in said) == 2
+    assert sum("E113" in line for line in said) == 1
+    assert all("\n" not in line for line in said)
+
+
+def test_of_a_board_with_several_releases_one_that_reads_the_file_is_enough(package):
+    said: list[str] = []
+    lint_files(package, [capabilities_of((8, 5, 2)), capabilities_of((10, 3))], FP16, said.append)
+    assert any("E122" in line for line in said)
+
+
+def test_warnings_are_said_once_per_code(quantized, package):
+    said: list[str] = []
+    lint_files(quantized, [capabilities_of((8, 6))], MakeOptions(precision="int8", fall_back=False), said.append)
+    codes = [line.split()[2] for line in said if line.startswith("warning: ")]
+    assert len(codes) == len(set(codes))
+
+
+def test_a_finished_file_that_computes_something_else_is_not_kept(package, calibration, monkeypatch):
+    from edgeau.optimize import single
+    from edgeau.runtime.errors import EdgeauError
+
+    monkeypatch.setattr(single, "MAX_ABS_ERROR", -1.0)
+    with pytest.raises(EdgeauError, match="finished for tensorrt-8 differs"):
+        add_fp32_for(package, "tensorrt-8", str(calibration))
+    assert sorted(p.name for p in package.path.glob("*.onnx")) == ["fp32.onnx"]
+
+
+def test_the_command_line_ends_before_it_writes_a_bundle(package, calibration, tmp_path, capsys):
+    """A NaN in the weights can't be fixed for any TensorRT."""
+    variant = package.manifest.fp32_onnx
+    model = onnx.load(package.file(variant))
+    bias = next(t for t in model.graph.initializer if len(t.dims) == 1 and t.data_type == onnx.TensorProto.FLOAT)
+    bias.CopyFrom(onnx.numpy_helper.from_array(np.full(list(bias.dims), np.nan, np.float32), bias.name))
+    store(package, variant, model)
+    out = tmp_path / "bundle.sh"
+    command = ["build", str(package.path), "--precision", "fp32", "--target", "orin-nano:6.2"]
+    assert main([*command, "--crops", str(calibration), "-o", str(out)]) == 2
+    assert f"E119 {bias.name}" in capsys.readouterr().err
+    assert not out.exists()
