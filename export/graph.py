@@ -1,8 +1,8 @@
 """A model as an ONNX graph that contains all of its arithmetic: uint8 crops in, probabilities out.
 
 The model itself stays clean: everything that export adds is in the wrapper below. Inputs and outputs are the package's
-contract: ``face`` (and ``neutral``) uint8 [N, H, W, 3], RGB; ``au`` float32 [N, A] and, for models with that head,
-``expression`` float32 [N, E].
+contract: ``face`` (and ``neutral``) uint8 [N, H, W, 3], RGB; ``au`` float32 [N, A] and, for models with these heads,
+``expression`` float32 [N, E] and ``intensity`` float32 [N, A].
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from edgeau.runtime.errors import EdgeauError, InputError
 from edgeau.train.models import AuModel
+from edgeau.train.models.intensity import expected_intensity
 
 from .tidy import tidy
 
@@ -36,10 +37,14 @@ class Probabilities(nn.Module):
         self.expression = nn.Softmax(dim=1)
 
     def forward(self, face: Tensor, neutral: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Map crops uint8 [N, H, W, 3] to AU probabilities [N, A] and, with that head, expressions [N, E]."""
+        """Map crops uint8 [N, H, W, 3] to the outputs that `output_names` names."""
         output = self.model(face, neutral)
-        au = self.au(output.au_logits)
-        return (au,) if output.expression_logits is None else (au, self.expression(output.expression_logits))
+        outputs = [self.au(output.au_logits)]
+        if output.expression_logits is not None:
+            outputs.append(self.expression(output.expression_logits))
+        if self.model.intensity is not None:
+            outputs.append(expected_intensity(self.model.intensity(output.au_logits)))
+        return tuple(outputs)
 
 
 def input_names(model: AuModel) -> tuple[str, ...]:
@@ -48,8 +53,9 @@ def input_names(model: AuModel) -> tuple[str, ...]:
 
 
 def output_names(model: AuModel) -> tuple[str, ...]:
-    """``au``, and ``expression`` for models with that head."""
-    return ("au", "expression") if model.config.expressions else ("au",)
+    """``au``, then ``expression`` and ``intensity`` for models with these heads."""
+    heads = (("expression", bool(model.config.expressions)), ("intensity", model.config.intensity))
+    return ("au", *(name for name, has in heads if has))
 
 
 def to_onnx(model: AuModel, opset: int = 18) -> onnx.ModelProto:

@@ -21,8 +21,6 @@ from .proof import prove_parity
 
 __all__ = ["ExportOptions", "export_package"]
 
-__all__ = ["ExportOptions", "export_package"]
-
 VARIANT, FILE = "fp32", "fp32.onnx"
 RENDERED_ONLY = (
     "Trained on rendered (synthetic) faces only: it shows the chain working and is no measuring instrument. "
@@ -117,5 +115,6 @@ def _manifest(checkpoint: Checkpoint, model: AuModel, name: str, sha256: str) ->
         crop=checkpoint.crop,
         neutral=neutral,
         expressions=tuple(model.config.expressions),
+        intensity=model.config.intensity,
         provenance={**checkpoint.provenance, "model": checkpoint.config, "export": made},
     )

@@ -89,11 +89,15 @@ class CropSet:
 
     def presence(self, aus: Sequence[str], present_from: float = 2.0) -> np.ndarray:
         """Labels for these AUs as `presence_of` gives them: float32 [N, len(aus)], NaN for AUs without labels."""
+        return presence_of(self.intensity_of(aus), present_from)
+
+    def intensity_of(self, aus: Sequence[str]) -> np.ndarray:
+        """FACS intensities of these AUs: float32 [N, len(aus)], NaN for AUs without labels."""
         intensity = np.full((len(self), len(aus)), np.nan, np.float32)
         for column, au in enumerate(aus):
             if au in self.aus:
                 intensity[:, column] = self.intensity[:, self.aus.index(au)]
-        return presence_of(intensity, present_from)
+        return intensity
 
     def inputs(self, takes_neutral: bool) -> Dict[str, np.ndarray]:
         """The graph's inputs by name."""

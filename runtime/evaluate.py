@@ -1,6 +1,7 @@
 """Run a model on a crop set and compare its outputs with labels.
 
-This module has edgeau's only prediction loop over crops and its only F1; `parity` compares the outputs of two models.
+This module has edgeau's only prediction loop over crops and its only F1 and ICC; `parity` compares the outputs of two
+models.
 
 F1 = 2 TP / (2 TP + FP + FN), of presence decisions at a threshold, with counts pooled over all labelled crops of an AU.
 The F1 of an AU without a positive label is None, and is not part of the mean. (With TP = 0 the formula would give 0
@@ -9,7 +10,7 @@ whatever the model predicts, which would say something about the data only.)
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -54,15 +55,22 @@ def predict_aus(backend: Backend, inputs: Inputs, batch: int = BATCH, smallest: 
     Raises:
         BackendError: the backend failed, or the graph has no output ``au``.
     """
-    if "au" not in backend.output_names:
-        raise BackendError(f"the graph has outputs {', '.join(backend.output_names)}, and none is called au")
-    return predict(backend.infer, inputs, batch, smallest)["au"].astype(np.float32, copy=False)
+    return _predict_named(backend, inputs, batch, smallest)["au"].astype(np.float32, copy=False)
 
 
 def evaluate(backend: Backend, crops: CropSet, manifest: Manifest, batch: int = BATCH) -> Metrics:
     """Metrics of a package's variant on labelled crops, at the manifest's thresholds. Raises BackendError."""
-    outputs = predict_aus(backend, crops.inputs(manifest.takes_neutral), batch)
-    return au_metrics(outputs, crops.presence(manifest.aus), manifest.aus, manifest.thresholds)
+    outputs = _predict_named(backend, crops.inputs(manifest.takes_neutral), batch)
+    metrics = au_metrics(outputs["au"], crops.presence(manifest.aus), manifest.aus, manifest.thresholds)
+    if not manifest.intensity:
+        return metrics
+    return with_intensity(metrics, outputs["intensity"], crops.intensity_of(manifest.aus))
+
+
+def _predict_named(backend: Backend, inputs: Inputs, batch: int, smallest: int = 1) -> Dict[str, np.ndarray]:
+    if "au" not in backend.output_names:
+        raise BackendError(f"the graph has outputs {', '.join(backend.output_names)}, and none is called au")
+    return predict(backend.infer, inputs, batch, smallest)
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,8 @@ class AuMetrics:
         recall: at the threshold; None without a positive label.
         accuracy: at the threshold; None without a label.
         auc: area under the ROC curve; None unless there are positive and negative labels.
+        icc: ICC(3,1) of predicted and labelled intensities; None without an intensity output, or if no label differs.
+        mae: mean absolute error of the predicted intensities; None without an intensity output, or without a label.
     """
 
     labelled: int
@@ -85,6 +95,8 @@ class AuMetrics:
     recall: Optional[float]
     accuracy: Optional[float]
     auc: Optional[float]
+    icc: Optional[float] = None
+    mae: Optional[float] = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +109,7 @@ class Metrics:
         without_positives: AUs without a positive label, which are not in the mean F1.
         samples: number of crops.
         expression_accuracy: of the expression head, if there is one and labels are known.
+        mean_icc, mean_mae: over the AUs that have one; None if no AU has.
     """
 
     per_au: Dict[str, AuMetrics]
@@ -106,6 +119,8 @@ class Metrics:
     without_positives: Tuple[str, ...]
     samples: int
     expression_accuracy: Optional[float] = None
+    mean_icc: Optional[float] = None
+    mean_mae: Optional[float] = None
 
     @property
     def f1(self) -> Dict[str, Optional[float]]:
@@ -146,6 +161,44 @@ def au_metrics(
         samples=len(probability),
         expression_accuracy=expression_accuracy,
     )
+
+
+def with_intensity(metrics: Metrics, predicted: np.ndarray, labelled: np.ndarray) -> Metrics:
+    """Metrics with ICC(3,1) and mean absolute error of intensities.
+
+    Args:
+        metrics: of the same samples; its AUs name the columns.
+        predicted: float [N, A], FACS 0..5.
+        labelled: float [N, A], FACS 0..5, NaN where not labelled.
+    """
+    per_au = {}
+    for column, (au, one) in enumerate(metrics.per_au.items()):
+        known = ~np.isnan(labelled[:, column])
+        ours, theirs = predicted[known, column].astype(np.float64), labelled[known, column].astype(np.float64)
+        mae = float(np.abs(ours - theirs).mean()) if len(ours) else None
+        # With constant labels the figure would say something about the data only.
+        varied = len(theirs) > 0 and np.ptp(theirs) > 0
+        per_au[au] = replace(one, icc=icc_3_1(np.stack([ours, theirs], axis=1)) if varied else None, mae=mae)
+    values = per_au.values()
+    return replace(
+        metrics, per_au=per_au, mean_icc=mean_of([m.icc for m in values]), mean_mae=mean_of([m.mae for m in values])
+    )
+
+
+def icc_3_1(ratings: np.ndarray) -> Optional[float]:
+    """ICC(3,1), the consistency of raters (Shrout and Fleiss, 1979), by which AU intensities are usually scored.
+
+    Args:
+        ratings: float [N, K], the values that K raters gave N targets. None is returned for fewer than two targets, and
+            where all values are equal.
+    """
+    count, raters = ratings.shape
+    if count < 2 or np.ptp(ratings) == 0:
+        return None
+    by_target, by_rater = ratings.mean(axis=1, keepdims=True), ratings.mean(axis=0, keepdims=True)
+    between = raters * float(((by_target - ratings.mean()) ** 2).sum()) / (count - 1)
+    residual = float(((ratings - by_target - by_rater + ratings.mean()) ** 2).sum()) / ((count - 1) * (raters - 1))
+    return (between - residual) / (between + (raters - 1) * residual)
 
 
 def f1(hits: int, positives: int, predicted: int) -> Optional[float]:

@@ -132,7 +132,8 @@ class Manifest:
         crop: the rule that makes the inputs.
         neutral: where the neutral reference comes from.
         scale: of the output: ``presence`` (probability 0..1).
-        expressions: classes of the second output ``expression`` (probabilities), empty if there is none.
+        expressions: classes of the output ``expression`` (probabilities), empty if there is none.
+        intensity: whether the graph has an output ``intensity``, FACS 0..5, one value per AU.
         variants: the runnable files.
         provenance: data, folds, commit, versions, seed, metrics, command.
         selection: by device fingerprint, what `edgeau optimize` chose there.
@@ -149,6 +150,7 @@ class Manifest:
     neutral: NeutralSpec = NeutralSpec()
     scale: str = "presence"
     expressions: Tuple[str, ...] = ()
+    intensity: bool = False
     variants: Tuple[Variant, ...] = ()
     provenance: Dict[str, Any] = field(default_factory=dict)
     selection: Dict[str, Selection] = field(default_factory=dict)

@@ -41,7 +41,12 @@ def check_widths(manifest: Manifest, outputs: Mapping[str, np.ndarray]) -> None:
     Raises:
         PackageError: there are more or fewer values than names, so that labels would be wrong.
     """
-    for output, names in (("au", manifest.aus), ("expression", manifest.expressions)):
+    named = (
+        ("au", manifest.aus),
+        ("expression", manifest.expressions),
+        ("intensity", manifest.aus if manifest.intensity else ()),
+    )
+    for output, names in named:
         shape = outputs[output].shape[1:] if output in outputs else None
         if shape != (len(names),) and (names or output == "au"):
             got = "missing" if shape is None else f"{list(shape)} per face"

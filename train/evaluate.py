@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,11 +10,14 @@ import torch
 from torch import nn
 
 from edgeau.runtime.crop_set import presence_of
-from edgeau.runtime.evaluate import Metrics, au_metrics
+from edgeau.runtime.evaluate import Metrics, au_metrics, with_intensity
 
 from .batches import Batch, BatchOptions, plain_batches
 from .data import FaceData
 from .models import AuModel
+from .models.intensity import expected_intensity
+
+Outputs = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -22,13 +25,14 @@ class Predictor:
     """Anything that predicts AU probabilities.
 
     Attributes:
-        probabilities: maps a batch to float32 [N, A], 0..1, and float32 [N, E] or None without an expression head.
+        outputs: maps a batch to a graph's outputs: ``au`` float32 [N, A], 0..1; with such heads, ``expression`` float32
+            [N, E], 0..1, and ``intensity`` float32 [N, A], 0..5.
         aus: names of the A columns.
         size_px: side of its input crops.
         takes_neutral: whether it uses the neutral.
     """
 
-    probabilities: Callable[[Batch], tuple[np.ndarray, np.ndarray | None]]
+    outputs: Callable[[Batch], Outputs]
     aus: tuple[str, ...]
     size_px: int
     takes_neutral: bool
@@ -39,14 +43,17 @@ def model_predictor(model: AuModel, device: torch.device) -> Predictor:
     model.eval()
 
     @torch.no_grad()
-    def probabilities(batch: Batch) -> tuple[np.ndarray, np.ndarray | None]:
+    def outputs(batch: Batch) -> Outputs:
         moved = batch.to(device)
         output = model(moved.face, moved.neutral)
-        expression = output.expression_logits
-        softmax = None if expression is None else expression.float().softmax(1).cpu().numpy()
-        return torch.sigmoid(output.au_logits.float()).cpu().numpy(), softmax
+        values = {"au": output.au_logits.float().sigmoid()}
+        if output.expression_logits is not None:
+            values["expression"] = output.expression_logits.float().softmax(1)
+        if model.intensity is not None:
+            values["intensity"] = expected_intensity(model.intensity(output.au_logits.float()))
+        return {name: value.cpu().numpy() for name, value in values.items()}
 
-    return Predictor(probabilities, tuple(model.config.aus), model.config.size_px, model.takes_neutral)
+    return Predictor(outputs, tuple(model.config.aus), model.config.size_px, model.takes_neutral)
 
 
 def evaluate(
@@ -68,13 +75,15 @@ def evaluate(
         batch: samples per call.
     """
     options = BatchOptions(size_px=predictor.size_px, batch=batch, takes_neutral=predictor.takes_neutral)
-    predictions = [predictor.probabilities(part) for part in plain_batches(data, rows, options)]
-    probability = np.concatenate([au for au, _ in predictions])
+    parts = [predictor.outputs(part) for part in plain_batches(data, rows, options)]
+    outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     intensity = data.intensity[rows]
     presence = presence_of(intensity, present_from)
-    expressions = [expression for _, expression in predictions if expression is not None]
-    accuracy = _expression_accuracy(np.concatenate(expressions), data.expression[rows]) if expressions else None
-    return au_metrics(probability, presence, data.aus, thresholds, expression_accuracy=accuracy)
+    accuracy = None
+    if "expression" in outputs:
+        accuracy = _expression_accuracy(outputs["expression"], data.expression[rows])
+    metrics = au_metrics(outputs["au"], presence, data.aus, thresholds, expression_accuracy=accuracy)
+    return with_intensity(metrics, outputs["intensity"], intensity) if "intensity" in outputs else metrics
 
 
 def mean_f1(

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from edgeau.runtime.errors import InputError
 from edgeau.train.models.eau import smooth_class_weights
+from edgeau.train.models.intensity import step_targets
 
 CLASS_WEIGHTS = ("auto", "frequency", "smooth", "none")
 
@@ -31,6 +32,7 @@ class LossOptions:
         smoothness: for ``smooth``; 0 balances classes fully, 1 not at all.
         pos_weight_power: weighs positives of an AU ``(negatives / positives) ** power``; 0 is off, 1 balances fully.
         expression_weight: weight of the expression head's cross-entropy, if the model has one and the data is labelled.
+        intensity_weight: weight of the intensity head's cross-entropy, if the model has one.
     """
 
     present_from: float = 2.0
@@ -40,6 +42,7 @@ class LossOptions:
     smoothness: float = 0.5
     pos_weight_power: float = 0.0
     expression_weight: float = 0.2
+    intensity_weight: float = 0.5
 
     def __post_init__(self) -> None:
         if self.class_weights not in CLASS_WEIGHTS:
@@ -102,6 +105,14 @@ class AuLoss(nn.Module):
         positive, negative = self.present * label, self.absent * (1 - label)
         each = positive * functional.softplus(-logits) + negative * functional.softplus(logits)
         return masked_mean(each, known)
+
+
+def intensity_loss(steps: Tensor, intensity: Tensor) -> Tensor:
+    """Binary cross-entropy of step logits [N, A, 5] against intensities [N, A], NaN where not labelled."""
+    target = step_targets(intensity)
+    known = ~target.isnan()
+    each = functional.binary_cross_entropy_with_logits(steps.float(), target.nan_to_num(0.0), reduction="none")
+    return masked_mean(each, known)
 
 
 def expression_loss(logits: Tensor, expression: Tensor) -> Tensor:

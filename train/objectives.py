@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .batches import Batch
-from .losses import AuLoss, expression_loss
+from .losses import AuLoss, expression_loss, intensity_loss
 from .models import AuModel, ModelOutput
 
 
@@ -74,6 +74,9 @@ class Supervised(Objective):
         losses: dict[str, Tensor] = {}
         for name, output in outputs.items():
             losses[f"{name}/au"] = self.au_loss(output.au_logits, batch.intensity)
+            steps_of, weight = cast(AuModel, self.members[name]).intensity, self.au_loss.options.intensity_weight
+            if steps_of is not None and weight > 0:
+                losses[f"{name}/intensity"] = weight * intensity_loss(steps_of(output.au_logits), batch.intensity)
             weight = self.au_loss.options.expression_weight
             if output.expression_logits is not None and weight > 0:
                 losses[f"{name}/expression"] = weight * expression_loss(output.expression_logits, batch.expression)

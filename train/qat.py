@@ -119,6 +119,7 @@ class AsInt8(AuModel):
         super().__init__()
         self.model, self.ranges = model, ranges
         self.family, self.config, self.takes_neutral = model.family, model.config, model.takes_neutral
+        self.intensity = model.intensity
         self.training = model.training
 
     def forward(self, face: Tensor, neutral: Tensor | None = None) -> ModelOutput:

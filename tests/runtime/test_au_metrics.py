@@ -1,11 +1,11 @@
-"""F1, accuracy and AUC agree with scikit-learn wherever both are defined."""
+"""F1, accuracy and AUC agree with scikit-learn wherever both are defined, ICC with the article that defines it."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeau.runtime.evaluate import au_metrics, roc_auc
+from edgeau.runtime.evaluate import au_metrics, icc_3_1, roc_auc, with_intensity
 
 reference = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed, which is the reference")
 
@@ -76,3 +76,22 @@ def test_metrics_are_json():
 
     found = au_metrics(np.zeros((2, 1)), np.zeros((2, 1)), ["AU01"])
     assert json.loads(json.dumps(found.to_json()))["per_au"]["AU01"]["f1"] is None
+
+
+def test_icc_is_that_of_the_article():
+    # Shrout and Fleiss, "Intraclass correlations", Psychological Bulletin 86 (1979), tables 2 and 4.
+    ratings = [(9, 2, 5, 8), (6, 1, 3, 2), (8, 4, 6, 8), (7, 1, 2, 6), (10, 5, 6, 9), (6, 2, 4, 7)]
+    assert icc_3_1(np.array(ratings, float)) == pytest.approx(0.71, abs=0.005)
+    assert icc_3_1(np.ones((4, 2))) is None
+
+
+def test_intensities_are_scored_where_they_are_labelled():
+    labelled = np.array([[0, 1, 2], [2, 1, np.nan], [4, 1, 5]], float)
+    predicted = np.array([[1, 2, 2], [3, 2, 0], [5, 2, 4]], float)
+    plain = au_metrics(np.zeros((3, 3)), labelled, ["AU01", "AU02", "AU04"])
+    found = with_intensity(plain, predicted, labelled)
+    # A constant shift is no inconsistency, but an error; labels that don't vary have no ICC.
+    assert [found.per_au[au].icc for au in ("AU01", "AU02")] == [pytest.approx(1.0), None]
+    assert [found.per_au[au].mae for au in ("AU01", "AU02", "AU04")] == [1.0, 1.0, 0.5]
+    assert found.mean_mae == pytest.approx(2.5 / 3)
+    assert plain.mean_icc is None

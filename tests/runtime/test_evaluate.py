@@ -1,4 +1,4 @@
-"""The prediction loop over crops, with functions in place of backends. F1 and AUC: see test_metrics."""
+"""The prediction loop over crops, with functions in place of backends. F1, AUC and ICC: see test_au_metrics."""
 
 from __future__ import annotations
 

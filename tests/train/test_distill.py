@@ -62,7 +62,7 @@ def probabilities(checkpoint, crop_set):
     predictor = model_predictor(model_from_checkpoint(load_checkpoint(checkpoint)), torch.device("cpu"))
     options = BatchOptions(size_px=32, batch=64, takes_neutral=True)
     rows = np.arange(len(data))
-    return np.concatenate([predictor.probabilities(batch)[0] for batch in plain_batches(data, rows, options)])
+    return np.concatenate([predictor.outputs(batch)["au"] for batch in plain_batches(data, rows, options)])
 
 
 @pytest.mark.slow

@@ -28,7 +28,7 @@ from edgeau.runtime.terminal import emit_json, note, say
 from edgeau.train.batches import Batch
 from edgeau.train.checkpoint import load_checkpoint, model_from_checkpoint
 from edgeau.train.data import FaceData, open_data
-from edgeau.train.evaluate import Predictor, evaluate, model_predictor
+from edgeau.train.evaluate import Outputs, Predictor, evaluate, model_predictor
 from edgeau.train.parallel import find_device
 
 
@@ -108,14 +108,13 @@ def _evaluate_package(args: argparse.Namespace) -> int:
 
 
 def _package_predictor(manifest: Manifest, backend: Backend) -> Predictor:
-    def probabilities(batch: Batch) -> tuple[np.ndarray, np.ndarray | None]:
+    def outputs(batch: Batch) -> Outputs:
         arrays = {"face": batch.face.numpy()}
         if batch.neutral is not None:
             arrays["neutral"] = batch.neutral.numpy()
-        outputs = backend.infer(arrays)
-        return outputs["au"], outputs.get("expression")
+        return backend.infer(arrays)
 
-    return Predictor(probabilities, manifest.aus, manifest.inputs[0].width, manifest.takes_neutral)
+    return Predictor(outputs, manifest.aus, manifest.inputs[0].width, manifest.takes_neutral)
 
 
 def _evaluate(
@@ -155,6 +154,8 @@ def _table(metrics: Metrics) -> None:
     say(f"{'mean':<6}{_figure(metrics.mean_f1):>8}{_figure(metrics.mean_accuracy):>10}{_figure(metrics.mean_auc):>8}")
     if metrics.without_positives:
         say(f"never present in this set, so not in the mean F1: {', '.join(metrics.without_positives)}")
+    if metrics.mean_mae is not None:
+        say(f"intensity: ICC(3,1) {_figure(metrics.mean_icc)}, mean absolute error {_figure(metrics.mean_mae)}")
     if metrics.expression_accuracy is not None:
         say(f"expression accuracy {_figure(metrics.expression_accuracy)}")
 

@@ -131,6 +131,9 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--expression-weight", type=arguments.not_negative, default=_LOSS.expression_weight, help="default %(default)s"
     )
+    parser.add_argument(
+        "--intensity", action="store_true", help="learn intensities 0..5 too, from data that codes them"
+    )
     parser.add_argument("--json", action="store_true", help="print the metrics as JSON")
 
 
@@ -168,7 +171,7 @@ def recipe_of(args: argparse.Namespace, models: tuple[str, ...]) -> Recipe:
         data=tuple(args.data),
         out=Path(args.out),
         val_data=tuple(args.val_data),
-        config=parse_config(args.config),
+        config={**parse_config(args.config), **({"intensity": True} if args.intensity else {})},
         aus=aus,
         held_out=held_out,
         batch=args.batch,

@@ -14,6 +14,8 @@ from torch.nn import functional
 
 from edgeau.runtime.errors import InputError
 
+from .intensity import IntensitySteps
+
 C = TypeVar("C", bound="ModelConfig")
 PIXELS = ("standardised", "scaled")
 
@@ -26,6 +28,7 @@ class ModelConfig:
         aus: AU names, in the order of the output.
         expressions: expression classes of the second head; empty for a model without one.
         size_px: side of the square input crop.
+        intensity: whether the model also predicts intensities.
         pixels: ``standardised`` gives each crop's channels mean 0 and deviation 1; ``scaled`` divides by 255, as public
             weights and checkpoints from before this option expect.
     """
@@ -34,6 +37,7 @@ class ModelConfig:
     expressions: tuple[str, ...] = ()
     size_px: int = 112
     pixels: str = "standardised"
+    intensity: bool = False
 
     def __post_init__(self) -> None:
         if not self.aus or len(set(self.aus)) != len(self.aus):
@@ -104,10 +108,12 @@ class AuModel(nn.Module):
         config: a frozen dataclass of plain values (size_px, aus, expressions and the model's own sizes), stored in the
             checkpoint; ``build_model(family, config_dict)`` builds the same architecture.
         takes_neutral: whether ``forward`` uses the neutral image.
+        intensity: turns ``au_logits`` into intensity steps; None for a model that predicts presence only.
     """
 
     family: str = ""
     takes_neutral: bool = False
+    intensity: IntensitySteps | None
     config: Any
 
     def forward(self, face: Tensor, neutral: Tensor | None = None) -> ModelOutput:
@@ -118,6 +124,11 @@ class AuModel(nn.Module):
             neutral: the subject's neutral, same shape; required by models on difference images.
         """
         raise NotImplementedError
+
+    def _configure(self, config: ModelConfig) -> None:
+        """Set what every model has."""
+        self.config = config
+        self.intensity = IntensitySteps(len(config.aus)) if config.intensity else None
 
     if typing.TYPE_CHECKING:
 

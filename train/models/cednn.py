@@ -170,7 +170,7 @@ class Cednn(AuModel):
 
     def __init__(self, config: CednnConfig) -> None:
         super().__init__()
-        self.config = config
+        self._configure(config)
         self.planes = Planes()
         self.pixels = Pixels(config.pixels)
         self.difference = DifferenceMaps(config)

@@ -95,7 +95,7 @@ class Eau(AuModel):
 
     def __init__(self, config: EauConfig) -> None:
         super().__init__()
-        self.config = config
+        self._configure(config)
         self.planes = Planes()
         self.pixels = Pixels(config.pixels)
         self.trunk = Trunk(config.widths, config.depths)

@@ -154,7 +154,7 @@ class FanTrans(AuModel):
 
     def __init__(self, config: FanTransConfig) -> None:
         super().__init__()
-        self.config = config
+        self._configure(config)
         self.planes = Planes()
         self.pixels = Pixels(config.pixels)
         self.fan = Fan(config.fan)

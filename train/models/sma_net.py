@@ -101,7 +101,7 @@ class SmaNet(AuModel):
 
     def __init__(self, config: SmaNetConfig) -> None:
         super().__init__()
-        self.config = config
+        self._configure(config)
         width, regions = config.widths[-1], len(config.aus)
         self.planes = Planes()
         self.pixels = Pixels(config.pixels)
