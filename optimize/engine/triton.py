@@ -106,6 +106,8 @@ def model_config(name: str, manifest: Manifest, sidecar: Optional[EngineSidecar]
         lines.append(
             _tensor("output", "expression", "TYPE_FP32", [*lead, len(manifest.expressions)], EXPRESSION_LABELS)
         )
+    if manifest.intensity:
+        lines.append(_tensor("output", "intensity", "TYPE_FP32", [*lead, len(manifest.aus)], LABELS))
     if batched and batch[2] > 1:
         preferred = sorted({batch[1], batch[2]} - {1})
         lines.append(
