@@ -11,7 +11,7 @@ import argparse
 
 import cv2
 
-from edgeau.runtime import Face, load
+from edgeau.runtime import Face, Faces, load
 
 
 def main() -> None:
@@ -45,7 +45,7 @@ def describe(face: Face) -> str:
     return f"face {face.track_id}: {text}" + ("" if face.neutral_ready else "  (neutral not known yet)")
 
 
-def draw(frame_bgr: cv2.Mat, faces: list[Face]) -> cv2.Mat:
+def draw(frame_bgr: cv2.Mat, faces: Faces) -> cv2.Mat:
     for face in faces:
         left, top, right, bottom = (round(value) for value in face.box_xyxy)
         cv2.rectangle(frame_bgr, (left, top), (right, bottom), (0, 200, 0), 2)

@@ -9,25 +9,33 @@ for face in analyzer(frame_bgr):  # HWC uint8, as cv2 gives it
 ```
 """
 
-from .analyzer import Analyzer, Face
+from .analyzer import Analyzer
 from .choose import Choice, load
+from .crop import crop_face
 from .errors import BackendError, EdgeauError, EngineError, InputError, MissingExtraError, PackageError
-from .manifest import Manifest
+from .manifest import CropSpec, Manifest
 from .package import Package
+from .pose import HeadPose
+from .results import Face, Faces, StageTimes
 from .version import __version__
 
 __all__ = [
     "Analyzer",
     "BackendError",
     "Choice",
+    "CropSpec",
     "EdgeauError",
     "EngineError",
     "Face",
+    "Faces",
+    "HeadPose",
     "InputError",
     "Manifest",
     "MissingExtraError",
     "Package",
     "PackageError",
+    "StageTimes",
     "__version__",
+    "crop_face",
     "load",
 ]

@@ -2,49 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 import threading
+import time
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Type
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Type, Union, overload
 
 import numpy as np
 
 from .backends import Backend
 from .crop import crop_face
-from .detect import Detection, Detector
+from .detection import Detection, Detector, from_boxes, from_points
 from .errors import InputError
-from .images import as_bgr
+from .images import as_bgr, resized
 from .manifest import Manifest, NeutralSpec
 from .manifest_rules import check_widths
 from .neutral import NeutralReference
+from .pipeline import ahead
+from .pose import head_pose
+from .results import Face, Faces, StageTimes
+from .sources import Frame, Source, open_source
 from .tracks import Tracker
 
-
-@dataclass(frozen=True)
-class Face:
-    """One analysed face.
-
-    Attributes:
-        track_id: the same number for the same face through a video; 0, 1, ... in a still, largest first.
-        box_xyxy: left, top, right, bottom in pixels.
-        points_xy: float32 [5, 2], the points that placed the crop.
-        score: the detector's, 0..1.
-        au: presence 0..1 by AU name.
-        present: whether presence reaches the AU's threshold.
-        expression: probability by class; empty for models without an expression head.
-        neutral_ready: False while the subject's neutral is not known and the face was compared with itself; True for
-            models that need none.
-    """
-
-    track_id: int
-    box_xyxy: tuple[float, float, float, float]
-    points_xy: np.ndarray
-    score: float
-    au: Mapping[str, float]
-    present: Mapping[str, bool]
-    expression: Mapping[str, float]
-    neutral_ready: bool
+Images = Union[np.ndarray, Sequence[np.ndarray]]
 
 
 class Analyzer:
@@ -54,6 +37,8 @@ class Analyzer:
 
     Attributes:
         manifest: of the package.
+        backend: with the variant loaded.
+        detector: finds faces where the caller gives neither boxes nor points.
         choice: which variant runs on which backend, and why.
     """
 
@@ -74,57 +59,143 @@ class Analyzer:
         self._neutral_spec = neutral or manifest.neutral
         self._tracker = Tracker()
         self._references: Dict[int, NeutralReference] = {}
-        self._lock = threading.Lock()
+        # Finding faces in one frame may overlap the model's call for another.
+        self._finding, self._inferring = threading.Lock(), threading.Lock()
         self._given: Optional[np.ndarray] = None
         if neutral_image_bgr is not None:
             self._neutral_spec = dataclasses.replace(self._neutral_spec, policy="given")
             self._given = self._only_crop(as_bgr(neutral_image_bgr))
 
-    def __call__(self, frame_bgr: np.ndarray) -> List[Face]:
-        """Analyse the next frame of a video.
+    @overload
+    def __call__(
+        self,
+        frame_bgr: np.ndarray,
+        *,
+        boxes_xyxy: Optional[np.ndarray] = None,
+        points_xy: Optional[np.ndarray] = None,
+    ) -> Faces: ...
+
+    @overload
+    def __call__(self, frame_bgr: Sequence[np.ndarray]) -> List[Faces]: ...
+
+    def __call__(
+        self,
+        frame_bgr: Images,
+        *,
+        boxes_xyxy: Optional[np.ndarray] = None,
+        points_xy: Optional[np.ndarray] = None,
+    ) -> Union[Faces, List[Faces]]:
+        """Analyse the next frame of a video. A list of frames is analysed in order.
 
         Args:
-            frame_bgr: uint8 [H, W, 3], BGR as cv2 gives it; grey, BGRA and 16-bit frames are converted.
+            frame_bgr: uint8 [H, W, 3], BGR as cv2 gives it; grey, BGRA and 16-bit frames are converted. Or a list of
+                such frames, in order.
+            boxes_xyxy: float [N, 4], left, top, right, bottom in pixels: the faces, in place of the detector's. Crops
+                are placed as for a mean face in the box, so points are better.
+            points_xy: float [N, 5, 2] in pixels: the five points of each face, in place of the detector's.
 
         Returns:
-            One Face per detected face, largest first; an empty list if there is none.
+            One `Face` per face, largest first (in the caller's order with boxes or points); empty if there is none. A
+            list of these for a list.
+
+        Raises:
+            InputError: an image, boxes or points of another shape; both boxes and points; a list with either.
         """
-        frame = as_bgr(frame_bgr)
-        with self._lock:
-            detections = self.detector.detect(frame)
-            track_ids = self._tracker.update([detection.box_xyxy for detection in detections])
-            self._references = {n: r for n, r in self._references.items() if n in self._tracker.alive}
-            references = [self._references.setdefault(n, self._new_reference()) for n in track_ids]
-            return self._analyse(self._subjects(frame, detections, track_ids, references))
+        if isinstance(frame_bgr, np.ndarray):
+            return self._finish([self._next(frame_bgr, boxes_xyxy, points_xy)])[0]
+        _refuse_places(boxes_xyxy, points_xy)
+        # One after the other, because a frame may change the neutral of the next.
+        return [self._finish([self._next(frame)])[0] for frame in frame_bgr]
 
-    def still(self, image_bgr: np.ndarray) -> List[Face]:
-        """Analyse a picture on its own: nothing is remembered. Arguments and result as for a frame."""
-        image = as_bgr(image_bgr)
-        with self._lock:
-            detections = self.detector.detect(image)
-            references = [self._new_reference() for _ in detections]
-            return self._analyse(self._subjects(image, detections, range(len(detections)), references))
+    @overload
+    def still(
+        self,
+        image_bgr: np.ndarray,
+        *,
+        boxes_xyxy: Optional[np.ndarray] = None,
+        points_xy: Optional[np.ndarray] = None,
+    ) -> Faces: ...
 
-    def analyse_crops(self, faces: np.ndarray, neutrals: Optional[np.ndarray] = None) -> Dict[str, np.ndarray]:
+    @overload
+    def still(self, image_bgr: Sequence[np.ndarray]) -> List[Faces]: ...
+
+    def still(
+        self,
+        image_bgr: Images,
+        *,
+        boxes_xyxy: Optional[np.ndarray] = None,
+        points_xy: Optional[np.ndarray] = None,
+    ) -> Union[Faces, List[Faces]]:
+        """Analyse a picture on its own: nothing is remembered. Arguments and result as for a frame.
+
+        All faces of a list of pictures are analysed in one call of the model.
+        """
+        if isinstance(image_bgr, np.ndarray):
+            return self._finish([self._alone(image_bgr, boxes_xyxy, points_xy)])[0]
+        _refuse_places(boxes_xyxy, points_xy)
+        return self._finish([self._alone(image) for image in image_bgr])
+
+    def stream(self, source: Union[str, os.PathLike[str], int, Source, Iterable[np.ndarray]]) -> Iterator[_Streamed]:
+        """Analyse all images of a source, in order. Reading, finding faces and the model overlap in time.
+
+        Args:
+            source: what ``edgeau run`` takes (an image, folder, video, ``camera:0``, address or pipeline), a camera's
+                number, an open source, or an iterable of uint8 [H, W, 3] BGR arrays, which are frames of one video.
+
+        Yields:
+            The frame, and its faces. Videos and cameras are followed as by calling the analyzer; the pictures of a
+            folder are stills. An image that can't be read or analysed has no faces, and an ``error`` that says why.
+
+        Raises:
+            InputError: the source can't be opened, or ends without a frame.
+        """
+        opened = _opened(source)
+        frames: Iterator[_Read] = _read(opened.frames)
+        # A live source keeps only the newest frame. Frames that wait in a pipeline would be older than that.
+        found = ((read, self._found(read, opened.moving)) for read in (frames if opened.live else ahead(frames)))
+        with contextlib.closing(found if opened.live else ahead(found)) as prepared:
+            for read, part in prepared:
+                yield read.frame, self._finished(read, part)
+
+    def crop(self, image_bgr: np.ndarray, points_xy: np.ndarray) -> np.ndarray:
+        """The crop that the model sees of one face.
+
+        Args:
+            image_bgr: as for a frame.
+            points_xy: float [5, 2], as in `Face`.
+
+        Returns:
+            uint8 [S, S, 3], RGB.
+
+        Raises:
+            InputError: not an image, or not five distinct finite points.
+        """
+        return self._crop(as_bgr(image_bgr), np.asarray(points_xy))
+
+    def analyse_crops(self, faces: Images, neutrals: Optional[Images] = None) -> Dict[str, np.ndarray]:
         """Run the model alone.
 
         Args:
-            faces: uint8 [N, S, S, 3], RGB crops by the manifest's rule.
-            neutrals: same shape; without it the faces are compared with themselves.
+            faces: uint8 [N, H, W, 3] or a list of uint8 [H, W, 3], RGB: crops by the manifest's rule (see
+                `Analyzer.crop`). Crops of another size are resized.
+            neutrals: as many, likewise; without them the faces are compared with themselves.
 
         Returns:
             ``au`` float32 [N, A], and ``expression`` float32 [N, E] where the model has it.
+
+        Raises:
+            InputError: another shape or type.
         """
-        inputs = {"face": np.ascontiguousarray(faces)}
+        inputs = {"face": self._sized(faces)}
         if self.manifest.takes_neutral:
-            inputs["neutral"] = np.ascontiguousarray(faces if neutrals is None else neutrals)
+            inputs["neutral"] = inputs["face"] if neutrals is None else self._sized(neutrals)
         outputs = self.backend.infer(inputs)
         check_widths(self.manifest, outputs)
         return outputs
 
     def reset(self) -> None:
         """Forget faces and neutrals, as before a new video."""
-        with self._lock:
+        with self._finding, self._inferring:
             self._tracker.reset()
             self._references = {}
 
@@ -140,8 +211,72 @@ class Analyzer:
     ) -> None:
         self.close()
 
+    def _next(
+        self, frame_bgr: np.ndarray, boxes_xyxy: Optional[np.ndarray] = None, points_xy: Optional[np.ndarray] = None
+    ) -> _Found:
+        """The faces of the next frame of a video, cropped."""
+        frame = as_bgr(frame_bgr)
+        with self._finding:
+            started = time.perf_counter()
+            detections = self._detect(frame, boxes_xyxy, points_xy)
+            detected = time.perf_counter()
+            track_ids = self._tracker.update([detection.box_xyxy for detection in detections])
+            self._references = {n: r for n, r in self._references.items() if n in self._tracker.alive}
+            references = [self._references.setdefault(n, self._new_reference()) for n in track_ids]
+        return self._subjects(frame, detections, track_ids, references, detected - started)
+
+    def _alone(
+        self, image_bgr: np.ndarray, boxes_xyxy: Optional[np.ndarray] = None, points_xy: Optional[np.ndarray] = None
+    ) -> _Found:
+        """The faces of a picture, cropped."""
+        image = as_bgr(image_bgr)
+        with self._finding:
+            started = time.perf_counter()
+            detections = self._detect(image, boxes_xyxy, points_xy)
+            detect_s = time.perf_counter() - started
+        references = [self._new_reference() for _ in detections]
+        return self._subjects(image, detections, range(len(detections)), references, detect_s)
+
+    def _detect(
+        self, image_bgr: np.ndarray, boxes_xyxy: Optional[np.ndarray], points_xy: Optional[np.ndarray]
+    ) -> List[Detection]:
+        if boxes_xyxy is not None and points_xy is not None:
+            raise InputError("faces", got="boxes and points", expected="one of both")
+        if points_xy is not None:
+            return from_points(points_xy)
+        return self.detector.detect(image_bgr) if boxes_xyxy is None else from_boxes(boxes_xyxy)
+
+    def _found(self, read: _Read, moving: bool) -> Union[_Found, str]:
+        """The faces of an image of a source, or why it could not be analysed."""
+        if read.frame.image_bgr is None:
+            return read.frame.error or "unreadable"
+        try:
+            return self._next(read.frame.image_bgr) if moving else self._alone(read.frame.image_bgr)
+        except InputError as error:
+            return str(error)
+
+    def _finished(self, read: _Read, found: Union[_Found, str]) -> Faces:
+        frame = read.frame
+        if isinstance(found, str):
+            faces = Faces((), self.manifest.aus, self.manifest.expressions, error=found)
+        else:
+            faces = self._finish([found])[0]
+        times = dataclasses.replace(faces.times, read_ms=read.read_s * 1e3)
+        return dataclasses.replace(faces, times=times, source=frame.source, frame=frame.number, time_s=frame.time_s)
+
     def _new_reference(self) -> NeutralReference:
         return NeutralReference(self._neutral_spec, self._given)
+
+    def _crop(self, image_bgr: np.ndarray, points_xy: np.ndarray) -> np.ndarray:
+        # Only the crop's channels are reversed: OpenCV would copy a reversed view of the whole image.
+        return np.ascontiguousarray(crop_face(image_bgr, points_xy, self.manifest.crop)[:, :, ::-1])
+
+    def _sized(self, crops: Images) -> np.ndarray:
+        """Crops as one batch of the model's size."""
+        spec = self.manifest.inputs[0]
+        if isinstance(crops, np.ndarray) and crops.ndim == 4 and crops.shape[1:3] == (spec.height, spec.width):
+            return np.ascontiguousarray(crops)
+        return np.stack([resized(crop, spec.height, spec.width) for crop in crops])
 
     def _subjects(
         self,
@@ -149,13 +284,29 @@ class Analyzer:
         detections: Sequence[Detection],
         track_ids: Sequence[int],
         references: Sequence[NeutralReference],
-    ) -> List[_Subject]:
+        detect_s: float,
+    ) -> _Found:
         """The faces of one image, cropped."""
-        image_rgb = image_bgr[:, :, ::-1]
-        return [
-            _Subject(detection, track_id, crop_face(image_rgb, detection.points_xy, self.manifest.crop), reference)
+        started = time.perf_counter()
+        subjects = [
+            _Subject(detection, track_id, self._crop(image_bgr, detection.points_xy), reference)
             for detection, track_id, reference in zip(detections, track_ids, references)
         ]
+        return _Found(subjects, detect_s * 1e3, (time.perf_counter() - started) * 1e3)
+
+    def _finish(self, images: Sequence[_Found]) -> List[Faces]:
+        """Results of images whose faces are analysed in one call."""
+        with self._inferring:
+            started = time.perf_counter()
+            faces = self._analyse([subject for image in images for subject in image.subjects])
+            infer_ms = (time.perf_counter() - started) * 1e3
+        results, start = [], 0
+        for image in images:
+            times = StageTimes(detect_ms=image.detect_ms, crop_ms=image.crop_ms, infer_ms=infer_ms)
+            own = tuple(faces[start : start + len(image.subjects)])
+            results.append(Faces(own, self.manifest.aus, self.manifest.expressions, times))
+            start += len(own)
+        return results
 
     def _analyse(self, subjects: List[_Subject]) -> List[Face]:
         """Results in the order of the subjects, whose references are updated."""
@@ -187,16 +338,75 @@ class Analyzer:
         manifest, detection = self.manifest, subject.detection
         au = {name: float(p) for name, p in zip(manifest.aus, outputs["au"])}
         present = {name: au[name] >= limit for name, limit in zip(manifest.aus, manifest.thresholds)}
-        expression = dict(zip(manifest.expressions, (float(p) for p in outputs.get("expression", ()))))
         left, top, right, bottom = (float(v) for v in detection.box_xyxy)
-        box = (left, top, right, bottom)
-        return Face(subject.track_id, box, detection.points_xy, detection.score, au, present, expression, ready)
+        return Face(
+            subject.track_id,
+            (left, top, right, bottom),
+            detection.points_xy,
+            detection.score,
+            au,
+            present,
+            dict(zip(manifest.expressions, (float(p) for p in outputs.get("expression", ())))),
+            ready,
+            head_pose(detection.points_xy),
+            dict(zip(manifest.aus, (float(p) for p in outputs.get("intensity", ())))),
+        )
 
     def _only_crop(self, image_bgr: np.ndarray) -> np.ndarray:
         detections = self.detector.detect(image_bgr)
         if not detections:
             raise InputError("neutral image", got="no face in it", expected="one face, at rest")
-        return crop_face(image_bgr[:, :, ::-1], detections[0].points_xy, self.manifest.crop)
+        return self._crop(image_bgr, detections[0].points_xy)
+
+
+def _refuse_places(boxes_xyxy: Optional[np.ndarray], points_xy: Optional[np.ndarray]) -> None:
+    if boxes_xyxy is not None or points_xy is not None:
+        raise InputError("boxes or points", got="a list of images", expected="one image")
+
+
+def _opened(source: Union[str, os.PathLike[str], int, Source, Iterable[np.ndarray]]) -> Source:
+    if isinstance(source, Source):
+        return source
+    if isinstance(source, int):
+        return open_source(f"camera:{source}")
+    if isinstance(source, (str, os.PathLike)):
+        return open_source(os.fspath(source))
+    return Source((Frame("", number, 0.0, image) for number, image in enumerate(source)), True, 0.0, 0)
+
+
+def _read(frames: Iterator[Frame]) -> Iterator[_Read]:
+    """Frames with the time that reading them took."""
+    try:
+        while True:
+            started = time.perf_counter()
+            frame = next(frames, None)
+            if frame is None:
+                return
+            yield _Read(frame, time.perf_counter() - started)
+    finally:
+        close = getattr(frames, "close", None)
+        if close is not None:
+            close()
+
+
+_Streamed = Tuple[Frame, Faces]
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A frame of a source, and the seconds that reading it took."""
+
+    frame: Frame
+    read_s: float
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The faces of one image, and what finding and cropping them took."""
+
+    subjects: List[_Subject]
+    detect_ms: float
+    crop_ms: float
 
 
 @dataclass(frozen=True)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Callable, Iterator, List, Optional, Sequence, Set
+from typing import Callable, Iterator, Optional, Sequence, Set
 
 import numpy as np
 
-from .analyzer import Face
 from .draw import Annotator, annotate
 from .errors import InputError
 from .files import write_bytes
+from .results import Face
 from .sources import Frame, Source
 from .steady import Steady
 from .video import VideoSink
 
-Draw = Callable[[Frame, List[Face]], None]
+Draw = Callable[[Frame, Sequence[Face]], None]
 
 
 @contextlib.contextmanager
@@ -42,7 +42,7 @@ class _FrameWriter:
     def __init__(self, sink: VideoSink, aus: Sequence[str]) -> None:
         self._sink, self._annotator, self._steady = sink, Annotator(aus, moving=True), Steady()
 
-    def __call__(self, frame: Frame, faces: List[Face]) -> None:
+    def __call__(self, frame: Frame, faces: Sequence[Face]) -> None:
         self._sink.write(self._annotator.draw(_image(frame), self._steady(faces, frame.time_s)))
 
 
@@ -51,7 +51,7 @@ class _PictureWriter:
         self._target, self._folder, self._aus = target, folder, aus
         self._names: Set[str] = set()
 
-    def __call__(self, frame: Frame, faces: List[Face]) -> None:
+    def __call__(self, frame: Frame, faces: Sequence[Face]) -> None:
         path = self._target / self._name(Path(frame.source)) if self._folder else self._target
         write_bytes(path, encode_image(annotate(_image(frame), faces, self._aus), path.suffix))
 

@@ -7,6 +7,12 @@ from typing import List, Protocol, Tuple
 
 import numpy as np
 
+from .errors import InputError
+
+# Mean places of YuNet's five points in its box, in fractions of width and height: the mean over 146 press photos of
+# faces; standard deviations are 0.03 (0.07 to 0.11 across, with yaw).
+_POINTS_IN_BOX = np.array([[0.28, 0.38], [0.72, 0.38], [0.50, 0.59], [0.31, 0.75], [0.69, 0.75]])
+
 
 @dataclass(frozen=True)
 class Detection:
@@ -49,3 +55,44 @@ def largest_first(faces: List[Detection]) -> List[Detection]:
         return float((right - left) * (bottom - top))
 
     return sorted(faces, key=area, reverse=True)
+
+
+def from_boxes(boxes_xyxy: np.ndarray) -> List[Detection]:
+    """Detections at boxes that the caller knows, with the points of the mean face.
+
+    Args:
+        boxes_xyxy: float [N, 4], left, top, right, bottom in pixels.
+
+    Raises:
+        InputError: another shape, or a box without area.
+    """
+    boxes = np.asarray(boxes_xyxy, np.float32)
+    expected = "float [N, 4]: left, top, right, bottom in pixels"
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise InputError("boxes", got=f"{list(boxes.shape)}", expected=expected)
+    if not np.isfinite(boxes).all() or not (boxes[:, 2:] > boxes[:, :2]).all():
+        raise InputError("boxes", got="a box without area", expected=expected)
+    return [Detection(box, box[:2] + (_POINTS_IN_BOX * (box[2:] - box[:2])).astype(np.float32), 1.0) for box in boxes]
+
+
+def from_points(points_xy: np.ndarray) -> List[Detection]:
+    """Detections at points that the caller knows, with the box that YuNet would give the mean face.
+
+    Args:
+        points_xy: float [N, 5, 2], as in `Detection`.
+
+    Raises:
+        InputError: another shape, or points that aren't finite.
+    """
+    points = np.asarray(points_xy, np.float32)
+    if points.ndim != 3 or points.shape[1:] != (5, 2) or not np.isfinite(points).all():
+        got = f"{points.dtype} {list(points.shape)}"
+        raise InputError("points", got=got, expected="finite float [N, 5, 2], in pixels")
+    return [Detection(_box_around(face), face, 1.0) for face in points]
+
+
+def _box_around(points_xy: np.ndarray) -> np.ndarray:
+    """float32 [4]: the box in which the mean points have the same centre and spread."""
+    sides = np.maximum(points_xy.std(axis=0) / _POINTS_IN_BOX.std(axis=0), 1.0)
+    left_top = points_xy.mean(axis=0) - _POINTS_IN_BOX.mean(axis=0) * sides
+    return np.concatenate([left_top, left_top + sides]).astype(np.float32)

@@ -12,9 +12,9 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from .analyzer import Face
 from .lettering import put_text, text_size
 from .placement import SIDES, Area, anywhere, beside
+from .results import Face
 
 Colour = Tuple[int, int, int]
 

@@ -90,6 +90,23 @@ def as_bgr(image: Any) -> np.ndarray:
     return np.ascontiguousarray(array[:, :, :3])
 
 
+def resized(crop: Any, height: int, width: int) -> np.ndarray:
+    """A crop uint8 [H, W, 3] in another size: averaged where it shrinks, interpolated where it grows.
+
+    Raises:
+        InputError: another shape or type.
+    """
+    import cv2
+
+    array = np.asarray(crop)
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
+        raise InputError("crop", got=f"{array.dtype} {list(array.shape)}", expected="uint8 [H, W, 3], RGB")
+    if array.shape[:2] == (height, width):
+        return array
+    method = cv2.INTER_AREA if array.shape[0] > height else cv2.INTER_LINEAR
+    return cv2.resize(np.ascontiguousarray(array), (width, height), interpolation=method)
+
+
 def crops_of_images(files: Sequence[Path], crop: CropSpec) -> np.ndarray:
     """RGB crops of pictures: those already of the crop's size as they are, faces found in the others.
 

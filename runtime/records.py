@@ -7,7 +7,7 @@ import io
 import json
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from .analyzer import Face
+from .results import Face
 
 Row = Dict[str, Any]
 

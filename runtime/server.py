@@ -18,13 +18,14 @@ import time
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from .analyzer import Analyzer, Face
+from .analyzer import Analyzer
 from .errors import EdgeauError, InputError
 from .images import as_bgr
+from .results import Face
 
 Body = Tuple[HTTPStatus, str, bytes]
 Report = Callable[[str], None]
@@ -210,7 +211,7 @@ def decode(data: bytes) -> np.ndarray:
     return as_bgr(image)
 
 
-def faces_json(faces: List[Face]) -> List[Dict[str, Any]]:
+def faces_json(faces: Sequence[Face]) -> List[Dict[str, Any]]:
     """Faces as plain JSON values, rounded to what means something."""
     return [
         {

@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # Modules that are not in this table may change in any release.
 PUBLIC_NAMES = {
     "edgeau.runtime": """
-        Analyzer BackendError Choice EdgeauError EngineError Face InputError Manifest MissingExtraError Package
-        PackageError __version__ load""",
+        Analyzer BackendError Choice CropSpec EdgeauError EngineError Face Faces HeadPose InputError Manifest
+        MissingExtraError Package PackageError StageTimes __version__ crop_face load""",
     "edgeau.runtime.backends": "BACKEND_NAMES Backend BackendOptions FakeBackend missing open_backend",
     "edgeau.runtime.detect": """
         Detection Detector HaarDetector OpenCvYuNet YuNetDetector default_detector make_detector""",

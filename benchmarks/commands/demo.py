@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,6 @@ from edgeau.optimize.quantization.quantize import QuantizeOptions, quantize_pack
 from edgeau.optimize.search.options import SearchOptions
 from edgeau.optimize.search.search import search
 from edgeau.runtime import arguments
-from edgeau.runtime.analyzer import Face
 from edgeau.runtime.choose import load
 from edgeau.runtime.crop_source import read_crops
 from edgeau.runtime.draw import annotate
@@ -36,6 +36,7 @@ from edgeau.runtime.errors import EngineError, MissingExtraError
 from edgeau.runtime.files import atomic_path, write_json
 from edgeau.runtime.package import Package, shipped_package
 from edgeau.runtime.records import rows_of
+from edgeau.runtime.results import Face
 from edgeau.runtime.terminal import note, say
 
 CALIBRATION = "synthetic:subjects=20,frames=12,seed=71"
@@ -122,7 +123,7 @@ def _choose(package: Package, seconds: float) -> tuple[Package, dict[str, Any]]:
     return result.package, {**dataclasses.asdict(chosen), "why": why}
 
 
-def _photo(package: Package, out: Path) -> tuple[list[Face], Path]:
+def _photo(package: Package, out: Path) -> tuple[Sequence[Face], Path]:
     import cv2
 
     image = photo_bgr()
@@ -162,7 +163,7 @@ def _print(
     values: list[dict[str, Any]],
     parity: list[dict[str, Any]],
     chosen: dict[str, Any],
-    faces: list[Face],
+    faces: Sequence[Face],
     notes: list[str],
 ) -> None:
     for line in lines(values):

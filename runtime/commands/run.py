@@ -19,17 +19,18 @@ import os
 import time
 import warnings
 from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import Optional, Sequence, Tuple
 
 from edgeau.runtime import arguments
 from edgeau.runtime.action_units import require_aus
-from edgeau.runtime.analyzer import Analyzer, Face
+from edgeau.runtime.analyzer import Analyzer
 from edgeau.runtime.annotations import Draw, open_annotations
 from edgeau.runtime.choose import load
 from edgeau.runtime.errors import EdgeauWarning, InputError
 from edgeau.runtime.files import STANDARD_OUTPUT, is_replaceable, refuse_same
 from edgeau.runtime.images import read_image
 from edgeau.runtime.records import rows_of
+from edgeau.runtime.results import Face
 from edgeau.runtime.row_file import FORMATS, RESUMABLE, Layout, RowFile
 from edgeau.runtime.sources import Frame, Source, open_source
 from edgeau.runtime.terminal import note
@@ -141,7 +142,7 @@ class _Run:
             self.draw(frame, faces)
         self.analysed, self.with_face = self.analysed + 1, self.with_face + bool(faces)
 
-    def _analyse(self, frame: Frame) -> Tuple[List[Face], Optional[str]]:
+    def _analyse(self, frame: Frame) -> Tuple[Sequence[Face], Optional[str]]:
         error = frame.error
         if frame.image_bgr is not None:
             try:
