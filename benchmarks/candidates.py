@@ -69,7 +69,7 @@ def candidates_of(
     """
     manifest = package.manifest
     selected = manifest.variants if variants is None else tuple(package.variant(name) for name in variants)
-    labelled = crops if crops is not None and crops.aus else None
+    labelled = crops if crops is not None and not np.isnan(crops.presence(manifest.aus)).all() else None
     candidates: list[Candidate] = []
     failures: list[Failure] = []
     for variant, backend in ((v, b) for v in selected for b in v.backends if b in backends):

@@ -50,6 +50,14 @@ def au_name(text: Union[str, int]) -> str:
     return f"AU{int(match.group(1)):02d}"
 
 
+def is_au(name: str) -> bool:
+    """Whether a name is that of an action unit, as edgeau writes it: ``AU04``."""
+    try:
+        return au_name(name) == name
+    except InputError:
+        return False
+
+
 def parse_aus(text: str) -> Tuple[str, ...]:
     """AU names from ``"1,2,4"`` or the name of a set (``bp4d``, ``disfa``, ``union``), in the order given."""
     if text.strip().lower() in _SETS:

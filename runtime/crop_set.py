@@ -1,5 +1,7 @@
 """Crop sets: the face crops that calibration, evaluation, training and benchmarks read. This module owns the format.
 
+docs/data.md describes it for people who write one themselves.
+
 A *crop set* is a folder:
 
     index.json            {"format": "edgeau-crops", "version": 1, "aus": [...], "expressions": [...], "size_px": 112,
@@ -42,7 +44,7 @@ from .folders import Contents, FolderKind
 from .manifest import CropSpec
 
 FORMAT, VERSION = "edgeau-crops", 1
-INDEX, SHARDS = "index.json", "shards"
+INDEX, SHARDS, SKIPPED = "index.json", "shards", "skipped.csv"
 REQUIRED_LABELS = ("au", "neutral")
 LABEL_DTYPES = {
     "au": np.float16,
@@ -68,6 +70,8 @@ class CropSet:
         intensity: float32 [N, A], FACS 0..5, NaN where not labelled; A = 0 for unlabelled crops.
         subjects: N subject names; unknown subjects are "".
         origin: the specification that it was read from.
+        expressions: names that ``expression`` counts in.
+        expression: int64 [N], -1 where unknown; None if no face has one.
     """
 
     faces: np.ndarray
@@ -76,6 +80,8 @@ class CropSet:
     intensity: np.ndarray
     subjects: Tuple[str, ...]
     origin: str
+    expressions: Tuple[str, ...] = ()
+    expression: Optional[np.ndarray] = None
 
     def __len__(self) -> int:
         return len(self.faces)
@@ -92,11 +98,17 @@ class CropSet:
         return presence_of(self.intensity_of(aus), present_from)
 
     def intensity_of(self, aus: Sequence[str]) -> np.ndarray:
-        """FACS intensities of these AUs: float32 [N, len(aus)], NaN for AUs without labels."""
+        """FACS intensities of these AUs: float32 [N, len(aus)], NaN for AUs without labels.
+
+        A name that is no column of ``intensity`` but one of ``expressions`` is 5 where that is the expression.
+        """
         intensity = np.full((len(self), len(aus)), np.nan, np.float32)
         for column, au in enumerate(aus):
             if au in self.aus:
                 intensity[:, column] = self.intensity[:, self.aus.index(au)]
+            elif self.expression is not None and au in self.expressions:
+                shown = self.expression == self.expressions.index(au)
+                intensity[:, column] = np.where(self.expression >= 0, 5.0 * shown, np.nan)
         return intensity
 
     def inputs(self, takes_neutral: bool) -> Dict[str, np.ndarray]:
@@ -111,6 +123,7 @@ class CropSet:
             neutrals=self.neutrals[rows],
             intensity=self.intensity[rows],
             subjects=tuple(self.subjects[row] for row in rows),
+            expression=None if self.expression is None else self.expression[rows],
         )
 
 
@@ -153,12 +166,13 @@ def presence_of(intensity: np.ndarray, present_from: float = 2.0) -> np.ndarray:
 
 
 def _contents(index: bytes) -> Optional[Contents]:
-    """What belongs into a crop set: its shards, and what `edgeau synth` writes beside them."""
+    """What belongs into a crop set: its shards, and what `edgeau synth` and `prepare` write beside them."""
     value = parse_json(index, INDEX)
     if value["format"] != FORMAT:
         return None
     shards = [f"{SHARDS}/{shard['name']}.{suffix}" for shard in value["shards"] for suffix in ("npy", "npz")]
-    return Contents(shards, ("generator.json", "index.csv", "cooccurrence.csv", "contact-sheet.png"))
+    beside = ("generator.json", "prepare.json", f"{SHARDS}/s*.json", "index.csv", "cooccurrence.csv", SKIPPED)
+    return Contents(shards, (*beside, "contact-sheet.png"))
 
 
 CROP_SET = FolderKind("crop set", INDEX, _contents)
@@ -261,6 +275,7 @@ def read_crop_set(folder: Path, size_px: int, limit: Optional[int] = None) -> Cr
     neutrals: List[np.ndarray] = []
     intensity: List[np.ndarray] = []
     subjects: List[str] = []
+    expression: List[np.ndarray] = []
     start = 0
     for shard, count in zip(index.shards, counts):
         rows = chosen[(chosen >= start) & (chosen < start + count)] - start
@@ -277,6 +292,7 @@ def read_crop_set(folder: Path, size_px: int, limit: Optional[int] = None) -> Cr
         neutrals.append(np.asarray(pixels[np.where(own >= 0, own, rows)]))
         intensity.append(labels["au"][rows].astype(np.float32))
         subjects += [shard.subject] * len(rows)
+        expression.append(_expression_of(labels, index)[rows])
     if not faces:
         raise InputError(f"crop set {folder}", got="no samples", expected="at least one")
     return CropSet(
@@ -286,7 +302,19 @@ def read_crop_set(folder: Path, size_px: int, limit: Optional[int] = None) -> Cr
         intensity=np.concatenate(intensity),
         subjects=tuple(subjects),
         origin=str(folder),
+        expressions=index.expressions,
+        expression=_none_if_unknown(np.concatenate(expression)),
     )
+
+
+def _expression_of(labels: Mapping[str, np.ndarray], index: Index) -> np.ndarray:
+    """int64 [T], -1 where unknown or where the index has no such name."""
+    numbers = labels.get("expression", np.full(len(labels["au"]), -1)).astype(np.int64)
+    return np.where((numbers >= 0) & (numbers < len(index.expressions)), numbers, -1)
+
+
+def _none_if_unknown(expression: np.ndarray) -> Optional[np.ndarray]:
+    return expression if (expression >= 0).any() else None
 
 
 def write_shard(folder: Path, name: str, faces: np.ndarray, labels: Mapping[str, np.ndarray]) -> None:

@@ -18,7 +18,10 @@ from . import plugins
 from .crop_set import CropSet, is_crop_set, read_crop_file, read_crop_set, spread
 from .errors import InputError
 from .manifest import CropSpec
+from .own_faces import WORD, is_own, read_own
 from .package import PARITY_FILE, shipped_package
+from .prepare import Source, cached_crop_set
+from .recording_check import require_whole
 
 GROUP = "edgeau.crop_sources"
 SHIPPED_PARITY = "shipped:parity"
@@ -29,10 +32,11 @@ def read_crops(spec: str, crop: CropSpec, *, limit: Optional[int] = None, seed: 
     """Read crops from a data specification.
 
     Args:
-        spec: a folder written by ``edgeau synth``; a folder of images (used as crops if they have the crop's
-            size, otherwise photos in which faces are detected); an ``.npz`` with ``faces`` and optionally ``neutrals``,
-            ``au`` (intensity) and ``aus``; ``shipped:parity`` for the faces that ship with edgeau; or
-            ``synthetic:subjects=8,frames=16,seed=1`` to render some.
+        spec: a folder written by ``edgeau synth`` or ``edgeau data prepare``; a folder of your own labelled pictures
+            or videos, or its CSV file, with or without ``own:`` (see docs/data.md); a folder of images (used as crops
+            if they have the crop's size, otherwise photos in which faces are detected); an ``.npz`` with ``faces`` and
+            optionally ``neutrals``, ``au`` (intensity) and ``aus``; ``shipped:parity`` for the faces that ship with
+            edgeau; or ``synthetic:subjects=8,frames=16,seed=1`` to render some.
         crop: the rule of the model that will read them; crops of another size are resized.
         limit: at most this many, spread evenly over the set.
         seed: for sources that draw at random.
@@ -41,7 +45,10 @@ def read_crops(spec: str, crop: CropSpec, *, limit: Optional[int] = None, seed: 
         InputError: it does not exist, is not readable, or has arrays of the wrong shape or type.
     """
     word, colon, options = spec.partition(":")
-    if Path(spec).is_dir():
+    own = own_path(spec)
+    if own is not None:
+        crops = _read_own(own, spec, crop, limit)
+    elif Path(spec).is_dir():
         crops = _read_folder(Path(spec), crop, limit)
     elif Path(spec).suffix == ".npz" and Path(spec).is_file():
         crops = read_crop_file(Path(spec), crop.size_px, limit)
@@ -54,11 +61,36 @@ def read_crops(spec: str, crop: CropSpec, *, limit: Optional[int] = None, seed: 
         raise InputError(
             f"data {spec}",
             got="no such folder or .npz file",
-            expected="a folder from `edgeau synth`, a folder of images, an .npz, or synthetic:subjects=8,frames=16",
+            expected="a folder of labelled faces with labels.csv, a folder of images, a folder from `edgeau synth`, "
+            "an .npz, or synthetic:subjects=8,frames=16",
         )
     if len(crops) == 0:
         raise InputError(f"data {spec}", got="no crops in it", expected="at least one face")
     return crops
+
+
+def own_path(spec: str) -> Optional[Path]:
+    """The folder or CSV file of your own labelled faces that a specification names; None if it names something else."""
+    word, colon, path = spec.partition(":")
+    if is_crop_set(Path(spec)):
+        return None
+    if colon and word == WORD and not Path(spec).exists():
+        return Path(path)
+    return Path(spec) if is_own(Path(spec)) else None
+
+
+def own_crop_set(path: Path, crop: CropSpec) -> Path:
+    """The crop set of a folder of your own labelled faces, made when it isn't in the cache. Raises InputError."""
+    if path.is_dir() and is_crop_set(path):
+        return path
+    recordings = read_own(path)
+    require_whole(f"own faces {path}", recordings)
+    return cached_crop_set(Source(WORD, path), recordings, crop)
+
+
+def _read_own(path: Path, spec: str, crop: CropSpec, limit: Optional[int]) -> CropSet:
+    crops = read_crop_set(own_crop_set(path, crop), crop.size_px, limit)
+    return dataclasses.replace(crops, origin=spec)
 
 
 def _read_folder(folder: Path, crop: CropSpec, limit: Optional[int]) -> CropSet:
@@ -78,7 +110,9 @@ def _read_source(word: str, options: str, crop: CropSpec, limit: Optional[int], 
     sources = plugins.registered(GROUP)
     hint = "pip install 'edgeau[train]' to render faces, or give a folder of crops"
     if word not in sources:
-        known = ", ".join(f"{name}:..." for name in sorted(sources)) or "a folder or .npz; no source is registered here"
+        if Path(options).exists():
+            hint = f"give the path alone: {options}"
+        known = ", ".join(f"{name}:..." for name in sorted([WORD, *sources]))
         raise InputError(f"data {word}:{options}", got=f"no source called {word}", expected=known, hint=hint)
     try:
         read = sources[word].load()

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Iterator, Mapping, Tuple
 
 import numpy as np
 
-from .action_units import au_name
-from .errors import InputError, PackageError
+from .action_units import is_au
+from .errors import PackageError
 
 if TYPE_CHECKING:
     from .manifest import Manifest, Variant
@@ -61,7 +61,7 @@ def _rules(manifest: Manifest) -> Iterator[Rule]:
     inputs = [spec.name for spec in manifest.inputs]
     crop, sides = manifest.crop, [side for spec in manifest.inputs for side in (spec.height, spec.width)]
     yield _plain(manifest.name), "name", manifest.name, "a line of text without control characters"
-    yield all(map(_is_au, manifest.aus)), "aus", manifest.aus, "names such as AU01"
+    yield all(map(is_au, manifest.aus)), "aus", manifest.aus, "names such as AU01"
     yield all(0 <= limit <= 1 for limit in manifest.thresholds), "thresholds", manifest.thresholds, "from 0 to 1"
     yield tuple(inputs) in (INPUTS[:1], INPUTS), "inputs", inputs, "face, or face and neutral"
     yield all(1 <= side <= LARGEST_CROP_PX for side in sides), "inputs: sides", sides, f"from 1 to {LARGEST_CROP_PX}"
@@ -110,10 +110,3 @@ def _variant_rules(variant: Variant, precisions: Tuple[str, ...], backends: Tupl
 
 def _plain(text: str) -> bool:
     return bool(text) and text.isprintable()
-
-
-def _is_au(name: str) -> bool:
-    try:
-        return au_name(name) == name
-    except InputError:
-        return False

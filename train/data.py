@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from edgeau.runtime.action_units import EXPRESSIONS
+from edgeau.runtime.action_units import EXPRESSIONS, is_au
 from edgeau.runtime.crop_set import is_crop_set, read_index, read_shard
-from edgeau.runtime.crop_source import read_crops
+from edgeau.runtime.crop_source import own_crop_set, own_path, read_crops
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.manifest import CropSpec
 from edgeau.train.faces.source import parse as synthetic_options
 
-from .convert import cached_crop_set
+from .convert import data_set_crops
 from .datasets import READERS
 
 
@@ -109,7 +109,7 @@ def open_data(
     crop = parts[0].crop
     if any(part.crop.template != crop.template for part in parts):
         raise InputError("training data", got="crops made by different rules", expected="one crop rule for all sources")
-    labelled = tuple(sorted({au for part in parts for au in part.aus}))
+    labelled = tuple(sorted({au for part in parts for au in part.aus if is_au(au)}))
     chosen = tuple(aus) if aus else labelled
     if not set(chosen) & set(labelled):
         got = ", ".join(labelled) or "no labels at all"
@@ -140,8 +140,21 @@ def split_subjects(subjects: Sequence[str], val: float, test: float, seed: int) 
 
 def _open(spec: str, crop: CropSpec, seed: int) -> FaceData:
     word, _, root = spec.partition(":")
-    folder = cached_crop_set(word, root, crop) if word in READERS else Path(spec)
+    own = own_path(spec)
+    if own is not None:
+        return _with_known_people(_open_folder(own_crop_set(own, crop)), own)
+    folder = data_set_crops(word, Path(root), crop) if word in READERS else Path(spec)
     return _open_folder(folder) if is_crop_set(folder) else _open_arrays(spec, crop, seed)
+
+
+def _with_known_people(data: FaceData, own: Path) -> FaceData:
+    """The data itself. Raises InputError where a face's subject is unknown: it could be in training and in the test."""
+    if "" in data.subjects:
+        raise InputError(
+            f"own faces {own}", got="faces whose subject is not known", expected="a column subject in the labels",
+            hint="or subjects.csv with the columns file and subject; see docs/data.md",
+        )  # fmt: skip
+    return data
 
 
 def _open_folder(folder: Path) -> FaceData:

@@ -13,54 +13,17 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from edgeau.runtime.action_units import BP4D, au_name
 from edgeau.runtime.errors import InputError
-from edgeau.runtime.images import read_image
+from edgeau.runtime.recording import PRESENT, Recording
 
-# FACS intensity stored for "present" where a data set codes presence only: C, marked.
-PRESENT = 3.0
 _NOT_CODED = 9.0
 _DISFA_AUS = tuple(au_name(n) for n in (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26))
 _CKPLUS_EMOTIONS = {0: "neutral", 3: "disgust", 1: "anger", 4: "fear", 5: "happiness", 6: "sadness", 7: "surprise"}
-
-
-@dataclass(frozen=True)
-class Recording:
-    """Consecutive frames of one subject.
-
-    Attributes:
-        subject, name: as in the data set.
-        frames: images by frame number, or one video.
-        numbers: labelled frame numbers, ascending; those of a video start at 1.
-        aus: column names of ``intensity``.
-        intensity: float32 [T, A], FACS 0..5, NaN where not coded.
-        starts_neutral: whether the first frame is neutral by the data set's design.
-        expression: of the last frame; None if unknown.
-    """
-
-    subject: str
-    name: str
-    frames: Mapping[int, Path] | Path
-    numbers: tuple[int, ...]
-    aus: tuple[str, ...]
-    intensity: np.ndarray
-    starts_neutral: bool = False
-    expression: str | None = None
-
-    def images(self) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield the row of ``intensity`` and the image (uint8 [H, W, 3], BGR) of each labelled frame that exists."""
-        if isinstance(self.frames, Path):
-            yield from _video_frames(self.frames, self.numbers)
-            return
-        for row, number in enumerate(self.numbers):
-            if number in self.frames:
-                yield row, read_image(self.frames[number])
 
 
 def read_bp4d(root: Path) -> Iterator[Recording]:
@@ -98,7 +61,7 @@ def read_disfaplus(root: Path) -> Iterator[Recording]:
         numbers = tuple(sorted(set.intersection(*(set(column) for column in columns))))
         intensity = np.array([[column[n] for column in columns] for n in numbers], np.float32)
         frames = _numbered((root / "Images" / subject / trial).glob("*.*"))
-        yield Recording(subject, trial, frames, numbers, _DISFA_AUS, intensity, starts_neutral=True)
+        yield Recording(subject, trial, frames, numbers, _DISFA_AUS, intensity, neutral_rows=(0,))
 
 
 def read_ckplus(root: Path) -> Iterator[Recording]:
@@ -116,9 +79,10 @@ def read_ckplus(root: Path) -> Iterator[Recording]:
         first, last = min(frames), max(frames)
         intensity = np.zeros((2, len(aus)), np.float32)
         intensity[1] = [scores.get(au, 0.0) for au in aus]
+        emotion = _ckplus_emotion(root, subject, sequence)
         yield Recording(
-            subject, f"{subject}_{sequence}", frames, (first, last), aus, intensity, starts_neutral=True,
-            expression=_ckplus_emotion(root, subject, sequence),
+            subject, f"{subject}_{sequence}", frames, (first, last), aus, intensity, neutral_rows=(0,),
+            expressions=("neutral" if emotion else "", emotion or ""), labels=file,
         )  # fmt: skip
 
 
@@ -184,19 +148,3 @@ def _ckplus_emotion(root: Path, subject: str, sequence: str) -> str | None:
     for file in (root / "Emotion" / subject / sequence).glob("*_emotion.txt"):
         return _CKPLUS_EMOTIONS.get(int(float(file.read_text())))
     return None
-
-
-def _video_frames(file: Path, numbers: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
-    rows = {number: row for row, number in enumerate(numbers)}
-    capture = cv2.VideoCapture(str(file))
-    try:
-        number = 0
-        while True:
-            read, image = capture.read()
-            if not read:
-                return
-            number += 1
-            if number in rows:
-                yield rows[number], image
-    finally:
-        capture.release()

@@ -10,11 +10,12 @@ from edgeau.runtime.action_units import BP4D, DISFA
 from edgeau.runtime.cli import main
 from edgeau.runtime.crop_source import read_crops
 from edgeau.runtime.detect import Detection
-from edgeau.runtime.errors import InputError
+from edgeau.runtime.errors import EdgeauWarning, InputError
 from edgeau.runtime.manifest import CropSpec
+from edgeau.runtime.recording import PRESENT
 from edgeau.train.convert import to_crop_set
 from edgeau.train.data import open_data
-from edgeau.train.datasets import PRESENT, READERS
+from edgeau.train.datasets import READERS
 from edgeau.train.protocols import PROTOCOLS, held_out_by
 
 
@@ -93,7 +94,7 @@ def test_a_fold_is_named_by_what_it_holds_out():
 
 
 def test_bp4d_is_presence_with_gaps(bp4d, tmp_path):
-    assert to_crop_set("bp4d", bp4d, tmp_path / "crops", detector=Middle()) == 12
+    assert to_crop_set("bp4d", bp4d, tmp_path / "crops", make_detector=Middle) == 12
     data = open_data([str(tmp_path / "crops")])
     assert data.subjects == ("F001", "F003", "F004")
     first = data.intensity[:3]
@@ -105,7 +106,9 @@ def test_bp4d_is_presence_with_gaps(bp4d, tmp_path):
 
 
 def test_disfa_is_read_from_videos_and_from_frames(disfa, tmp_path):
-    assert to_crop_set("disfa", disfa, tmp_path / "crops", detector=Middle()) == 3 + 2 + 2
+    with pytest.warns(EdgeauWarning, match=r"middle found no face in 2 of 9 labelled images.*skipped\.csv"):
+        assert to_crop_set("disfa", disfa, tmp_path / "crops", make_detector=Middle) == 3 + 2 + 2
+    assert (tmp_path / "crops" / "skipped.csv").read_text().splitlines()[1].startswith("SN003,2,")
     found = read_crops(str(tmp_path / "crops"), CropSpec())
     assert found.subjects == ("SN001",) * 3 + ("SN003",) * 2 + ("SN006",) * 2
     smile = found.intensity[:, found.aus.index("AU12")]
@@ -125,9 +128,9 @@ def test_disfaplus_starts_neutral(tmp_path):
     for number in (1, 2, 3):
         save(root / "Images" / "SN001" / trial / f"{number:03d}.jpg", picture(50 * number))
     (recording,) = READERS["disfaplus"](root)
-    assert (recording.subject, recording.numbers, recording.starts_neutral) == ("SN001", (1, 2, 3), True)
+    assert (recording.subject, recording.numbers, recording.neutral_rows) == ("SN001", (1, 2, 3), (0,))
     assert recording.intensity[:, 0].tolist() == [0, 1, 2]
-    assert to_crop_set("disfaplus", root, tmp_path / "crops", detector=Middle()) == 3
+    assert to_crop_set("disfaplus", root, tmp_path / "crops", make_detector=Middle) == 3
     assert open_data([str(tmp_path / "crops")]).neutral.tolist() == [0, 0, 0]
 
 
@@ -141,7 +144,7 @@ def test_ckplus_codes_the_peak(tmp_path):
     emotion = root / "Emotion" / "S005" / "001" / "S005_001_00000003_emotion.txt"
     emotion.parent.mkdir(parents=True)
     emotion.write_text("   5.0000000e+00\n")
-    assert to_crop_set("ckplus", root, tmp_path / "crops", detector=Middle()) == 2
+    assert to_crop_set("ckplus", root, tmp_path / "crops", make_detector=Middle) == 2
     data = open_data([str(tmp_path / "crops")])
     assert data.aus == ("AU12", "AU25")
     assert data.intensity.tolist() == [[0, 0], [4, PRESENT]]
@@ -174,5 +177,5 @@ def test_what_is_missing_is_named(tmp_path, disfa):
         to_crop_set("bp4d", disfa, tmp_path / "out")
     (disfa / "ActionUnit_Labels" / "SN001" / "SN001_au26.txt").unlink()
     with pytest.raises(InputError, match="au26"):
-        to_crop_set("disfa", disfa, tmp_path / "out", detector=Middle())
+        to_crop_set("disfa", disfa, tmp_path / "out", make_detector=Middle)
     assert not (tmp_path / "out").exists()

@@ -1,0 +1,182 @@
+"""A folder of one's own faces with a CSV file, in the forms in which people have them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edgeau.runtime.cli import main
+from edgeau.runtime.crop_source import read_crops
+from edgeau.runtime.errors import EdgeauWarning, InputError
+from edgeau.runtime.manifest import CropSpec
+from edgeau.runtime.own_faces import label_files, read_own
+from edgeau.runtime.package import shipped_package
+from edgeau.runtime.recording import PRESENT
+
+SPEC = CropSpec()
+NAN = float("nan")
+
+
+def picture(file: Path, grey: int, side: int = SPEC.size_px) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(file), np.full((side, side, 3), grey, np.uint8))
+
+
+def video(file: Path, frames: int) -> None:
+    """Frames of exactly the crop's size, each a little brighter, so that no face has to be found."""
+    side = SPEC.size_px
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"MJPG"), 25.0, (side, side))
+    for number in range(frames):
+        writer.write(np.full((side, side, 3), 20 * number, np.uint8))
+    writer.release()
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """The folder of docs/data.md."""
+    folder = tmp_path / "own"
+    for number, name in enumerate(("anna/001.png", "anna/002.png", "ben/001.png", "ben/002.png"), start=1):
+        picture(folder / name, 50 * number)
+    (folder / "labels.csv").write_text(
+        "file,subject,AU01,AU12,expression\n"
+        "anna/001.png,anna,0,0,neutral\n"
+        "anna/002.png,anna,0,4,happy\n"
+        "ben/001.png,ben,0,0,neutral\n"
+        "ben/002.png,ben,3,,surprise\n"
+    )
+    return folder
+
+
+def test_all_that_people_type_is_the_same_data(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(own.parent)
+    for spec in ("own", "own:own", "own/labels.csv", "own:own/labels.csv", str(own)):
+        crops = read_crops(spec, SPEC)
+        assert crops.aus == ("AU01", "AU12")
+        assert crops.subjects == ("anna", "anna", "ben", "ben")
+        np.testing.assert_array_equal(crops.intensity, [[0, 0], [0, 4], [0, 0], [3, NAN]])
+        assert crops.faces.mean(axis=(1, 2, 3)).tolist() == [50, 100, 150, 200]
+        assert crops.neutrals.mean(axis=(1, 2, 3)).tolist() == [50, 50, 150, 150]
+    with pytest.raises(InputError, match="give the path alone: own"):
+        read_crops("images:own", SPEC)
+
+
+def test_expressions_are_labels_of_classes(own: Path) -> None:
+    presence = read_crops(str(own), SPEC).presence(["happiness", "surprise", "AU12"])
+    np.testing.assert_array_equal(presence, [[0, 0, 0], [1, 0, 1], [0, 0, 0], [0, 1, NAN]])
+
+
+def test_zeros_and_ones_are_presence_and_fractions_probabilities(own: Path) -> None:
+    (own / "labels.csv").write_text("file;AU1;au12;glasses\nanna/001.png;0;1;1\nanna/002.png;;0;0\n")
+    crops = read_crops(str(own), SPEC)
+    assert crops.aus == ("AU01", "AU12", "glasses")
+    np.testing.assert_array_equal(crops.intensity, [[0, PRESENT, PRESENT], [NAN, 0, 0]])
+    # py-feat's table of an image, shortened: https://py-feat.org, Detector.detect_image
+    (own / "labels.csv").write_text("FaceRectX,AU01,AU12,input,frame\n3.5,0.61,0.31,anna/001.png,0\n")
+    np.testing.assert_array_equal(read_crops(str(own), SPEC).intensity, [[PRESENT, 0]])
+
+
+def test_openface_writes_a_file_for_each_video(tmp_path: Path) -> None:
+    """Columns and blanks as OpenFace's FeatureExtraction has them (its wiki, "Output Format")."""
+    header = "frame, face_id, timestamp, confidence, success, AU12_r, AU28_c, AU12_c\n"
+    video(tmp_path / "talk.avi", 3)
+    (tmp_path / "talk.csv").write_text(
+        header
+        + "1, 0, 0.0, 0.98, 1, 0.00, 0.0, 0.0\n2, 0, 0.04, 0.02, 0, 0.0, 0.0, 0.0\n3, 0, 0.08, 0.9, 1, 2.31, 1.0, 1.0\n"
+    )
+    (tmp_path / "subjects.csv").write_text("file,subject\ntalk.avi,anna\n")
+    (recording,) = read_own(tmp_path)
+    assert (recording.subject, recording.numbers, recording.aus) == ("anna", (1, 3), ("AU12", "AU28"))
+    assert recording.intensity.tolist() == [[0, 0], [pytest.approx(2.31), PRESENT]]
+    crops = read_crops(str(tmp_path), SPEC)
+    assert crops.faces.mean(axis=(1, 2, 3)) == pytest.approx([0, 40], abs=3)
+    assert crops.neutrals.mean(axis=(1, 2, 3)) == pytest.approx([0, 0], abs=3)
+
+
+def test_a_frame_0_means_that_frames_are_counted_from_0(tmp_path: Path) -> None:
+    video(tmp_path / "talk.avi", 3)
+    (tmp_path / "labels.csv").write_text("file,frame,AU12\ntalk.avi,0,0\ntalk.avi,2,1\n")
+    crops = read_crops(str(tmp_path), SPEC)
+    assert crops.faces.mean(axis=(1, 2, 3)) == pytest.approx([0, 40], abs=3)
+
+
+def test_crops_follow_labels_and_pictures_that_change(own: Path) -> None:
+    before = read_crops(str(own), SPEC)
+    text = (own / "labels.csv").read_text()
+    (own / "labels.csv").write_text(text.replace("anna,0,4", "anna,5,4"))
+    assert read_crops(str(own), SPEC).intensity[1, 0] == 5
+    picture(own / "ben" / "002.png", 250)
+    assert read_crops(str(own), SPEC).faces[3].mean() == 250
+    assert before.faces[3].mean() == 200
+
+
+def test_faces_are_found_in_photos_and_pictures_without_one_are_named(
+    own: Path, photo_bgr: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cv2.imwrite(str(own / "anna" / "001.png"), photo_bgr)
+    picture(own / "ben" / "001.png", 128, side=300)
+    with pytest.warns(EdgeauWarning, match=r"haar found no face in 1 of 4 labelled images.*skipped\.csv") as caught:
+        crops = read_crops(str(own), SPEC)
+    assert crops.subjects == ("anna", "anna", "ben")
+    assert crops.faces[0].std() > 30
+    named = Path(str(caught[0].message).split("; ")[1].split(" names")[0]).read_text()
+    assert "ben/001.png" in named.splitlines()[1]
+    # The neutral of ben was lost, so that his other picture has none, and is compared with itself.
+    assert crops.neutrals[2].mean() == 200
+
+
+def test_a_folder_with_another_csv_is_still_a_folder_of_pictures(own: Path) -> None:
+    (own / "labels.csv").rename(own / "notes.csv")
+    assert label_files(own) == [own / "notes.csv"]
+    (own / "notes.csv").write_text("file,weather\nanna/001.png,rain\n")
+    assert label_files(own) == []
+    assert read_crops(str(own), SPEC).aus == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file,AU12\nanna/001.png,9\n", r"labels.csv, line 2, column AU12: got '9', expected 0 to 5, or empty"),
+        ("file,AU12\nanna/001.png,smile\n", r"line 2, column AU12: got 'smile'"),
+        ("file,AU12_c\nanna/001.png,2\n", r"line 2, column AU12_c: got '2', expected 0 to 1"),
+        ("file,AU12\nanna/001.png,1,1\n", r"line 2: got 3 cells, expected 2"),
+        ("file,AU12\nanna/001.png,1\nanna/001.png,0\n", r"line 3: got 001.png again"),
+        ("file,AU12\nanna/009.png,1\n", r"1 of 1 files missing, such as .*009.png"),
+        ("file,AU12\n,1\n", r"line 2: got no file"),
+        ("file,AU12,AU12\nanna/001.png,1,0\n", r"got AU12 twice"),
+        ("AU12\n1\n", r"none called file"),
+        ("file,weather\nanna/001.png,rain\n", r"expected AU columns"),
+        ("file,AU12\n", r"expected a header and at least one row"),
+    ],
+)
+def test_a_label_that_can_not_be_understood_is_named(own: Path, text: str, message: str) -> None:
+    (own / "labels.csv").write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_crops(str(own / "labels.csv"), SPEC)
+
+
+def test_rows_of_a_video_are_checked(tmp_path: Path) -> None:
+    video(tmp_path / "talk.avi", 3)
+    labels = tmp_path / "labels.csv"
+    for text, message in (
+        ("file,frame,AU12\ntalk.avi,1,1\ntalk.avi,1,0\n", "line 3: got frame 1 of talk.avi again"),
+        ("file,AU12\ntalk.avi,1\n", "column frame: got None"),
+        ("file,frame,AU12\ntalk.avi,2,1\ntalk.avi,8,1\ntalk.avi,9,1\n", "2 of 3 labelled frames have no image: 8, 9"),
+        ("file,subject,frame,AU12\ntalk.avi,a,1,1\ntalk.avi,b,2,1\n", "expected one person per video"),
+    ):
+        labels.write_text(text)
+        with pytest.raises(InputError, match=message):
+            read_crops(str(tmp_path), SPEC)
+    (tmp_path / "talk.avi").write_bytes(b"not a video")
+    labels.write_text("file,frame,AU12\ntalk.avi,1,1\n")
+    with pytest.raises(InputError, match=r"talk\.avi"):
+        read_crops(str(tmp_path), SPEC)
+
+
+def test_bench_scores_the_shipped_package_on_them(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert (shipped_package() / "manifest.json").is_file()
+    words = ["bench", "--eval", str(own), "--seconds", "0.05", "--warmup", "0", "--rounds", "1", "--no-memory"]
+    assert main([*words, "--backends", "onnxruntime", "--variants", "fp32"]) == 0
+    assert "fp32" in capsys.readouterr().out
