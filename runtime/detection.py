@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Protocol, Tuple
+from typing import List, Protocol, Sequence, Tuple
 
 import numpy as np
 
@@ -37,6 +37,12 @@ class Detector(Protocol):
     def detect(self, image_bgr: np.ndarray) -> List[Detection]:
         """Faces of a uint8 [H, W, 3] BGR image, largest first; empty if there are none."""
         ...
+
+
+def nearest_middle(faces: Sequence[Detection], image: np.ndarray) -> Detection:
+    """The face whose box's middle is nearest the middle of the picture, uint8 [H, W, 3]."""
+    middle = np.array([image.shape[1], image.shape[0]]) / 2
+    return min(faces, key=lambda face: float(np.linalg.norm(np.reshape(face.box_xyxy, (2, 2)).mean(axis=0) - middle)))
 
 
 def bounded(image: np.ndarray, max_side_px: int) -> Tuple[np.ndarray, float]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,8 +18,10 @@ from torch.nn import functional
 from edgeau.runtime.errors import InputError
 
 from .batches import Batch
+from .extra import unlabelled
 from .losses import AuLoss
 from .models import AuModel, ModelOutput
+from .models.eau import smooth_class_weights
 from .objectives import Supervised, feed
 
 
@@ -31,6 +34,9 @@ class DistillOptions:
         label_weight: weight of the losses against the labels.
         logit_weight: weight of the divergence from the teacher's or the peers' AU probabilities.
         feature_weight: weight of the distance to the teacher's feature maps; not used between peers.
+        mixup: parameter of the Beta distribution by which pairs of faces of a batch are blended, alike for teacher and
+            student (Zhang et al., 2018; for distillation Beyer et al., CVPR 2022); 0 blends none. With a teacher only.
+        unlabelled_weight: weight of the teacher's answers on faces without labels, see AnswerLoss.
 
     The defaults suit a trained teacher; for peers see PEERS.
     """
@@ -39,11 +45,14 @@ class DistillOptions:
     label_weight: float = 0.5
     logit_weight: float = 1.0
     feature_weight: float = 0.5
+    mixup: float = 0.0
+    unlabelled_weight: float = 1.0
 
     def __post_init__(self) -> None:
         if self.temperature <= 0:
             raise InputError("temperature", got=str(self.temperature), expected="more than 0")
-        if min(self.label_weight, self.logit_weight, self.feature_weight) < 0:
+        weights = (self.label_weight, self.logit_weight, self.feature_weight, self.mixup, self.unlabelled_weight)
+        if min(weights) < 0:
             raise InputError("distillation weights", got="a negative one", expected="0 or more")
 
 
@@ -80,6 +89,62 @@ def feature_distance(student: Tensor, teacher: Tensor) -> Tensor:
     return (1 - functional.cosine_similarity(ours, theirs, dim=1)).mean()
 
 
+class AnswerLoss(nn.Module):
+    """Cross-entropy against a teacher's answers on faces without labels, where the teacher may be wrong.
+
+    An answer counts by its confidence ``|2 p - 1|``, so that undecided ones teach nothing. Presence and absence of each
+    AU are weighed by EAU's smooth class weights, by how often the teacher sees the AU, so that rare AUs are not drowned
+    by faces without them. Both are our choice.
+
+    Args:
+        frequency: share of the faces on which the teacher sees each AU, float [A].
+        smoothness: of the class weights.
+    """
+
+    present: Tensor
+    absent: Tensor
+
+    def __init__(self, frequency: np.ndarray, smoothness: float = 0.5) -> None:
+        super().__init__()
+        present, absent = smooth_class_weights(torch.tensor(frequency, dtype=torch.float32), smoothness)
+        self.register_buffer("present", present, persistent=False)
+        self.register_buffer("absent", absent, persistent=False)
+
+    def forward(self, student: Tensor, teacher: Tensor, chosen: Tensor) -> Tensor:
+        """Scalar loss of logits [N, A] against the teacher's on the chosen samples, bool [N]; 0 if there are none."""
+        answer, logits = torch.sigmoid(teacher.detach().float()), student.float()
+        confidence = (2 * answer - 1).abs() * chosen.unsqueeze(1)
+        wrong = self.present * answer * functional.softplus(-logits)
+        wrong = wrong + self.absent * (1 - answer) * functional.softplus(logits)
+        return (confidence * wrong).sum() / confidence.sum().clamp_min(1e-6)
+
+
+def mixed(batch: Batch, alpha: float) -> tuple[Batch, Batch, float]:
+    """Blend each face of a batch with another one.
+
+    Args:
+        batch: the batch.
+        alpha: both parameters of the Beta distribution that the share is drawn from.
+
+    Returns:
+        The batch with blended faces and neutrals, the same with the labels of the other faces, and the share of the
+        first labels.
+    """
+    share = float(torch.distributions.Beta(alpha, alpha).sample())
+    other = torch.randperm(len(batch.face), device=batch.face.device)
+
+    def blend(image: Tensor) -> Tensor:
+        return (share * image + (1 - share) * image[other]).round().to(torch.uint8)
+
+    face = blend(batch.face)
+    neutral = None if batch.neutral is None else blend(batch.neutral)
+    return (
+        Batch(face, neutral, batch.intensity, batch.expression),
+        Batch(face, neutral, batch.intensity[other], batch.expression[other]),
+        share,
+    )
+
+
 class Teacher:
     """A trained model that only predicts. Not a module, so that it is neither trained, averaged nor saved.
 
@@ -103,16 +168,22 @@ class Distilled(Supervised):
         au_loss: loss against the labels.
         teacher: the trained model.
         options: see DistillOptions.
+        answers: what faces without labels teach; without it they are taught like the others.
 
     Raises:
         InputError: teacher and students share no AU.
     """
 
     def __init__(
-        self, members: Mapping[str, AuModel], au_loss: AuLoss, teacher: AuModel, options: DistillOptions
+        self,
+        members: Mapping[str, AuModel],
+        au_loss: AuLoss,
+        teacher: AuModel,
+        options: DistillOptions,
+        answers: AnswerLoss | None = None,
     ) -> None:
         super().__init__(members, au_loss)
-        self.options, self.teacher = options, Teacher(teacher)
+        self.options, self.teacher, self.answers = options, Teacher(teacher), answers
         aus = next(iter(members.values())).config.aus
         self._own, self._theirs = shared_columns(aus, teacher.config.aus)
         width = feature_channels(teacher)
@@ -122,10 +193,21 @@ class Distilled(Supervised):
                 self.projections[name] = nn.Conv2d(feature_channels(model), width, 1)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        options, outputs, taught = self.options, self.outputs(batch), self.teacher(batch)
-        losses = {term: options.label_weight * value for term, value in self.label_losses(outputs, batch).items()}
+        options, share, other = self.options, 1.0, batch
+        if options.mixup > 0 and self.training:
+            batch, other, share = mixed(batch, options.mixup)
+        outputs, taught = self.outputs(batch), self.teacher(batch)
+        labelled = self.label_losses(outputs, batch)
+        if share < 1:
+            second = self.label_losses(outputs, other)
+            labelled = {term: share * value + (1 - share) * second[term] for term, value in labelled.items()}
+        losses = {term: options.label_weight * value for term, value in labelled.items()}
+        extra = unlabelled(batch)
         for name, output in outputs.items():
             ours, theirs = output.au_logits[:, self._own], taught.au_logits[:, self._theirs]
+            if self.answers is not None:
+                losses[f"{name}/answers"] = options.unlabelled_weight * self.answers(ours, theirs, extra)
+                ours, theirs = ours[~extra], theirs[~extra]
             losses[f"{name}/logits"] = options.logit_weight * logit_divergence(ours, theirs, options.temperature)
             if name in self.projections:
                 distance = feature_distance(self.projections[name](output.features), taught.features)

@@ -26,6 +26,7 @@ from .batches import Batches, BatchOptions, default_workers
 from .checkpoint import load_checkpoint, model_from_checkpoint
 from .data import FaceData, Split, open_data, split_subjects
 from .evaluate import evaluate, mean_f1, model_predictor
+from .extra import Extra, MixedBatches, OpenExtra
 from .log import RunLog
 from .losses import AuLoss, LossOptions, frequencies
 from .models import AuModel, build_model, resolve_model
@@ -103,6 +104,7 @@ def run_recipe(
     *,
     resume: bool = False,
     notes: Mapping[str, Any] | None = None,
+    open_extra: OpenExtra | None = None,
 ) -> dict[str, Any]:
     """Train; write ``best.pt`` (one per member), ``last.pt``, ``metrics.json`` and TensorBoard logs to the folder.
 
@@ -112,6 +114,7 @@ def run_recipe(
         make_objective: builds the objective from the models and the AU loss.
         resume: continue from ``last.pt``.
         notes: further entries for the checkpoints' provenance.
+        open_extra: opens samples without AU labels that each batch has beside the labelled ones.
 
     Returns:
         The content of metrics.json; empty in processes other than the first.
@@ -123,6 +126,7 @@ def run_recipe(
     sources = open_sources(recipe)
     data, split = sources.data, sources.split
     models = make_models(recipe, data)
+    extra = None if open_extra is None else open_extra(_extra_crop(models, data), data.aus)
     frequency = frequencies(sources.intensity(), recipe.loss.present_from)
     objective = make_objective(models, AuLoss(frequency, _loss_options(recipe.loss, models))).to(world.device)
     options = batch_options(
@@ -134,9 +138,15 @@ def run_recipe(
     files = RunFiles(recipe.out, models, data.crop, source)
 
     def score(member: nn.Module) -> float:
-        return mean_f1(objective.judged(member), data, sources.val_rows, world.device, recipe.loss.present_from)
+        judged = objective.judged(member)
+        score = mean_f1(judged, data, sources.val_rows, world.device, recipe.loss.present_from)
+        if extra is None or extra.val is None:
+            return score
+        return (score + mean_f1(judged, extra.val, extra.val.rows_of(extra.val.subjects), world.device)) / 2
 
-    results = train_members(recipe, world, sources, objective, options, score=score, keep=files.keep, resume=resume)
+    results = train_members(
+        recipe, world, sources, objective, options, score=score, keep=files.keep, resume=resume, extra=extra
+    )
     if not world.first:
         return {}
     results["members"] = {
@@ -211,17 +221,19 @@ def _open_stream(recipe: Recipe) -> Sources:
 def train_members(
     recipe: Recipe, world: World, sources: Sources, objective: Objective, options: BatchOptions, *,
     score: Callable[[nn.Module], float], keep: Callable[[str, nn.Module, int], None], resume: bool,
+    extra: Extra | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Train an objective into the recipe's folder: connects batches, log, state and Trainer.
 
     Args:
         score: scores a member's averaged weights on the validation samples; not called if there are none.
         keep: see Trainer.
+        extra: samples without AU labels beside the labelled ones.
 
     Returns:
         Figures of the run for metrics.json.
     """
-    batches = sources.batches(options, recipe.seed)
+    batches = _batches(sources, options, recipe.seed, extra, world)
     train = _with_epochs(recipe, recipe.epochs, batches) if recipe.epochs else recipe.train
     with RunLog(recipe.out, train.steps, resume=resume, enabled=world.first) as log:
         trainer = Trainer(
@@ -270,11 +282,9 @@ def batch_options(
     recipe: Recipe, world: World, *, size_px: int, takes_neutral: bool = False, landmarks: bool = False
 ) -> BatchOptions:
     """A recipe's batch options. Raises InputError if the batch can't be divided evenly among the processes."""
-    if recipe.batch % world.size:
-        raise InputError("batch", got=str(recipe.batch), expected=f"a multiple of the {world.size} processes")
     return BatchOptions(
         size_px=size_px,
-        batch=recipe.batch,
+        batch=_divided(recipe.batch, world),
         takes_neutral=takes_neutral,
         landmarks=landmarks,
         neutral_unknown=recipe.neutral_unknown,
@@ -288,7 +298,28 @@ def batch_options(
     )
 
 
-def data_cost(trainer: Trainer, batches: Batches | RenderedBatches) -> dict[str, float]:
+def _batches(
+    sources: Sources, options: BatchOptions, seed: int, extra: Extra | None, world: World
+) -> Batches | RenderedBatches | MixedBatches:
+    labelled = sources.batches(options, seed)
+    if extra is None:
+        return labelled
+    beside = replace(options, batch=_divided(extra.batch, world))
+    return MixedBatches(labelled, Batches(extra.data, extra.rows, beside, seed + 1))
+
+
+def _divided(batch: int, world: World) -> int:
+    if batch % world.size:
+        raise InputError("batch", got=str(batch), expected=f"a multiple of the {world.size} processes")
+    return batch
+
+
+def _extra_crop(models: Mapping[str, AuModel], data: FaceData) -> CropSpec:
+    """The crop rule of samples beside the data: the data's, at the size of the largest model."""
+    return replace(data.crop, size_px=max(model.config.size_px for model in models.values()))
+
+
+def data_cost(trainer: Trainer, batches: Batches | RenderedBatches | MixedBatches) -> dict[str, float]:
     """Milliseconds per step spent on data: CPU time of the worker threads, and time that training waited."""
     count = max(1, batches.made)
     return {"cpu": round(batches.spent_s / count * 1e3, 2), "waited": round(trainer.waited_s / count * 1e3, 2)}
@@ -322,7 +353,7 @@ def _narrowed(split: Split, subjects: Sequence[str]) -> Split:
     return Split(train, val, test)
 
 
-def _with_epochs(recipe: Recipe, epochs: float, batches: Batches | RenderedBatches) -> TrainOptions:
+def _with_epochs(recipe: Recipe, epochs: float, batches: Batches | RenderedBatches | MixedBatches) -> TrainOptions:
     """The trainer's options, with epochs converted to steps."""
     return replace(recipe.train, steps=max(1, round(epochs * batches.per_epoch)))
 

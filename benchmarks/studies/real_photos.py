@@ -25,7 +25,8 @@ import numpy as np
 from edgeau.runtime.choose import load
 from edgeau.runtime.cli import main as edgeau
 from edgeau.runtime.crop import crop_face
-from edgeau.runtime.detect import Detection, Detector, make_detector
+from edgeau.runtime.detect import Detector, make_detector
+from edgeau.runtime.detection import nearest_middle
 from edgeau.runtime.errors import EdgeauError, InputError
 from edgeau.runtime.evaluate import predict_aus, roc_auc
 from edgeau.runtime.files import write_json
@@ -84,12 +85,6 @@ def read_photos(folder: Path, detector: Detector) -> Photos:
     if not images:
         raise InputError(f"photos {folder}", got="no face in any of them", expected="pictures of faces")
     return Photos(tuple(images), tuple(points), tuple(expressions), len(rows) - len(images))
-
-
-def nearest_middle(faces: Sequence[Detection], image: np.ndarray) -> Detection:
-    """The face whose box's middle is nearest the picture's."""
-    middle = np.array([image.shape[1], image.shape[0]]) / 2
-    return min(faces, key=lambda face: float(np.linalg.norm(np.reshape(face.box_xyxy, (2, 2)).mean(axis=0) - middle)))
 
 
 def pair_figures(presence: np.ndarray, aus: Sequence[str], expressions: Sequence[str]) -> dict[str, float | None]:

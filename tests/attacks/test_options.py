@@ -62,6 +62,8 @@ TEXTS: dict[tuple[str, str], tuple[str, ...]] = {
     ("*", "fold"): ("part9", ""),
     ("distill", "teacher"): CHECKPOINTS,
     ("distill", "student"): ("nonsense",),
+    ("distill", "unlabelled"): DATA,
+    ("train", "assist"): ("absent", "thesis.txt", "empty", "home"),
     ("distill", "peers"): ("nonsense", "cednn-s", ","),
     ("eval", "model"): (*PACKAGES, *CHECKPOINTS),
     ("eval", "subjects"): ("nobody",),

@@ -1,12 +1,18 @@
 """Distil a trained teacher into a student, or train peers that teach one another.
 
     edgeau distill --teacher runs/fan-trans/best.pt --student cednn-m --data faces --out runs/student
+    edgeau distill --teacher T --init S --unlabelled my-camera.mp4 --data faces --out runs/adapted --lr 5e-4
     edgeau distill --peers cednn-m,cednn-s --data faces --out runs/peers
     edgeau distill --teacher T --init S --prune 0.3 --data faces --out runs/smaller --lr 1e-3
     edgeau distill --teacher T --init S --qat --data faces --out runs/qat --steps 300 --lr 2e-4
 
 A student learns from labels, from the teacher's AU probabilities and from its feature maps, and holds out the same
 subjects as its teacher. Peers (any presets, repeated or not) learn from labels and from each other.
+
+--unlabelled adapts a student to a camera, a place or people without any label: faces are found and tracked in videos
+and pictures, and the teacher's answers there are learnt by their confidence, beside the labelled --data, which keep the
+student good at home. Weights are chosen by the mean of F1 on labelled validation subjects and F1 against the teacher's
+answers on some of the faces, which are not trained on.
 
 Without --student, the student is the model in --init. --prune first removes its least important channels. --qat trains
 it with simulated INT8 rounding, for models that lose accuracy when quantized after training; the teacher may be the
@@ -21,14 +27,22 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgeau.runtime import arguments
+from edgeau.runtime.crop_set import spread
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import sha256_file
+from edgeau.runtime.manifest import CropSpec
+from edgeau.train.batches import BatchOptions, plain_batches
 from edgeau.train.checkpoint import Checkpoint, load_checkpoint, model_from_checkpoint, save_checkpoint
-from edgeau.train.data import Split
-from edgeau.train.distill import PEERS, Distilled, DistillOptions, Peers
+from edgeau.train.data import FaceData, Split
+from edgeau.train.distill import PEERS, AnswerLoss, Distilled, DistillOptions, Peers, shared_columns
+from edgeau.train.evaluate import model_predictor
+from edgeau.train.extra import Extra, faces_without_labels, open_unlabelled
 from edgeau.train.losses import AuLoss
 from edgeau.train.models import AuModel
+from edgeau.train.models.intensity import LEVELS
 from edgeau.train.objectives import Objective
 from edgeau.train.parallel import World, any_process, joined_world
 from edgeau.train.prune import prune_checkpoint
@@ -45,7 +59,10 @@ from .options import (
     report,
 )
 
-_WEIGHTS = ("temperature", "label_weight", "logit_weight", "feature_weight")
+_WEIGHTS = ("temperature", "label_weight", "logit_weight", "feature_weight", "mixup", "unlabelled_weight")
+_ASKED = 1000  # faces without labels on which the teacher's base rates are counted and, on some, weights are chosen
+_SURE = 0.8  # how sure an answer must be to count as a label in validation
+_BATCH = 64
 _QAT = QatOptions()
 
 
@@ -58,6 +75,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         taught, peers = getattr(DistillOptions(), name), getattr(PEERS, name)
         usual = f"default {taught} with a teacher, {peers} between peers"
         parser.add_argument(f"--{name.replace('_', '-')}", type=arguments.not_negative, help=usual)
+    parser.add_argument(
+        "--unlabelled", action="append", default=[], metavar="SOURCE",
+        help="video, folder of videos or pictures, or crop set without labels; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--unlabelled-batch", type=arguments.positive_int, metavar="N", help="faces of them per step (default: --batch)"
+    )
     parser.add_argument(
         "--prune", type=arguments.probability, metavar="SHARE", help="first remove this share of --init's channels"
     )
@@ -78,6 +102,8 @@ def run(args: argparse.Namespace) -> int:
     models = _models(args)
     recipe = recipe_of(args, models)
     notes: dict[str, Any] = {"distillation": asdict(options)}
+    if args.unlabelled:
+        notes["unlabelled"] = list(args.unlabelled)
     if qat is not None:
         notes["quantization_aware"] = asdict(qat)
     teacher = None if args.peers else load_checkpoint(args.teacher)
@@ -88,10 +114,12 @@ def run(args: argparse.Namespace) -> int:
         recipe = _with_student(recipe, args, world)
         if world.first:
             remember_arguments(args, "distill")
-        make = _objective(teacher, options, qat, world)
+        taught_by = None if teacher is None else model_from_checkpoint(teacher).to(world.device)
+        unlabelled = Unlabelled(args, taught_by) if args.unlabelled and taught_by is not None else None
+        make = _objective(taught_by, options, qat, unlabelled)
         try:
             with forgotten_if_nothing_came(recipe.out):
-                results = run_recipe(recipe, world, make, resume=bool(args.resume), notes=notes)
+                results = run_recipe(recipe, world, make, resume=bool(args.resume), notes=notes, open_extra=unlabelled)
         except KeyboardInterrupt:
             if world.first:
                 advise_resume(args.out, "distill")
@@ -110,6 +138,11 @@ def _models(args: argparse.Namespace) -> tuple[str, ...]:
         )  # fmt: skip
     if args.peers and args.feature_weight:
         raise InputError("--feature-weight", got=f"{args.feature_weight:g} for peers", expected="a --teacher with it")
+    for name in ("unlabelled", "mixup", "unlabelled_weight"):
+        if args.peers and getattr(args, name):
+            raise InputError(f"--{name.replace('_', '-')}", got="peers", expected="a --teacher with it")
+    if args.unlabelled and args.qat:
+        raise InputError("--unlabelled", got="--qat as well", expected="one of them; adapt first, then train for INT8")
     if (args.qat or args.prune is not None) and (args.peers or not args.init):
         raise InputError("--qat or --prune", got="no trained student", expected="--teacher CKPT --init CKPT")
     if args.prune is not None and args.student:
@@ -134,22 +167,58 @@ def _with_student(recipe: Recipe, args: argparse.Namespace, world: World) -> Rec
     return replace(recipe, config={**config, **recipe.config})
 
 
+class Unlabelled:
+    """Opens the faces without labels once data and AUs are known, and asks the teacher about some of them.
+
+    Args:
+        args: of the command.
+        teacher: on the training device.
+
+    Attributes:
+        frequency: share of the faces on which the teacher sees each AU that it shares with the data, float [A'].
+    """
+
+    def __init__(self, args: argparse.Namespace, teacher: AuModel) -> None:
+        self.args, self.teacher = args, teacher
+        self.frequency = np.zeros(0)
+
+    def __call__(self, crop: CropSpec, aus: tuple[str, ...]) -> Extra:
+        data, rows = open_unlabelled(self.args.unlabelled, crop, aus, self._activity)
+        own, theirs = shared_columns(aus, self.teacher.config.aus)
+        asked = rows[spread(len(rows), _ASKED)]
+        answers = self._answers(data, asked)[:, theirs]
+        self.frequency = np.clip(answers.mean(axis=0), 0.01, 0.99)
+        held = slice(0, None, 2) if len(rows) > len(asked) else slice(0, None, 10)
+        labels = np.full_like(data.intensity, np.nan)
+        sure = np.where(np.abs(answers - 0.5) >= _SURE - 0.5, np.where(answers >= 0.5, LEVELS, 0.0), np.nan)
+        labels[np.ix_(asked[held], own)] = sure[held]
+        batch = self.args.unlabelled_batch or self.args.batch
+        return Extra(data, np.setdiff1d(rows, asked[held]), batch, replace(data, intensity=labels))
+
+    def _answers(self, data: FaceData, rows: np.ndarray) -> np.ndarray:
+        """AU probabilities of these samples, float [N, A]."""
+        config = self.teacher.config
+        options = BatchOptions(size_px=config.size_px, batch=_BATCH, takes_neutral=self.teacher.takes_neutral)
+        predictor = model_predictor(self.teacher, next(self.teacher.parameters()).device)
+        return np.concatenate([predictor.outputs(batch)["au"] for batch in plain_batches(data, rows, options)])
+
+    def _activity(self, faces: np.ndarray) -> np.ndarray:
+        data, rows = faces_without_labels(faces, self.teacher.config.aus, CropSpec(faces.shape[1]), ())
+        return np.asarray(self._answers(data, rows).mean(axis=1))
+
+
 def _objective(
-    teacher: Checkpoint | None, options: DistillOptions, qat: QatOptions | None, world: World
+    teacher: AuModel | None, options: DistillOptions, qat: QatOptions | None, extra: Unlabelled | None
 ) -> MakeObjective:
     """A function that builds the objective from the models."""
 
     def make(models: Mapping[str, AuModel], au_loss: AuLoss) -> Objective:
         if teacher is None:
             return Peers(models, au_loss, options)
-        taught_by = model_from_checkpoint(teacher)
-        objective: Distilled
-        if qat is None:
-            objective = Distilled(models, au_loss, taught_by, options)
-        else:
-            objective = QuantizationAware(models, au_loss, taught_by, options, qat)
-        objective.teacher.model.to(world.device)
-        return objective
+        if qat is not None:
+            return QuantizationAware(models, au_loss, teacher, options, qat)
+        answers = None if extra is None else AnswerLoss(extra.frequency)
+        return Distilled(models, au_loss, teacher, options, answers)
 
     return make
 

@@ -7,6 +7,10 @@
     torchrun --nproc-per-node 2 -m edgeau.train.commands.train --model cednn-m --data faces --out runs/two
     edgeau train --model fan-s --data faces --out runs/fan            first a FAN learns landmarks, then
     edgeau train --model fan-trans-s --fan runs/fan --data faces --out runs/teacher
+    edgeau train --model cednn-m --init best.pt --data faces --assist photos --out runs/assisted --steps 500 --lr 5e-4
+
+--assist takes photos with one expression each, in a folder with labels.csv (columns file and expression) or with one
+folder of pictures per expression, and lets them assist the learning of AUs beside the AU labels in --data.
 
 The run's folder gets best.pt (averaged weights, best on the validation subjects), last.pt (to resume from),
 metrics.json (per-AU F1 on subjects never trained on), history.jsonl and TensorBoard logs.
@@ -15,11 +19,22 @@ metrics.json (per-AU F1 on subjects never trained on), history.jsonl and TensorB
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
+from edgeau.runtime import arguments
 from edgeau.runtime.errors import InputError
+from edgeau.runtime.manifest import CropSpec
+from edgeau.train.assist import READS, Assisted, AssistOptions
+from edgeau.train.extra import Extra, open_photos
 from edgeau.train.landmarks import FANS, run_landmarks
-from edgeau.train.parallel import joined_world
-from edgeau.train.recipe import run_recipe
+from edgeau.train.losses import AuLoss
+from edgeau.train.models import AuModel
+from edgeau.train.objectives import Supervised
+from edgeau.train.parallel import World, joined_world
+from edgeau.train.recipe import Recipe, run_recipe
 
 from .options import (
     add_recipe_arguments,
@@ -31,16 +46,30 @@ from .options import (
     report,
 )
 
+_ASSIST = AssistOptions()
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``edgeau train``."""
     parser.add_argument("--model", metavar="NAME", help="preset or family, such as cednn-m")
+    parser.add_argument("--assist", metavar="FOLDER", help="photos with one expression each, which assist")
+    parser.add_argument(
+        "--assist-batch", type=arguments.positive_int, default=48, help="photos per step (default %(default)s)"
+    )
+    parser.add_argument(
+        "--assist-weight", type=arguments.not_negative, default=_ASSIST.weight, help="default %(default)s"
+    )
+    parser.add_argument(
+        "--assist-reads", choices=READS, default=_ASSIST.reads, help="what their head reads (default %(default)s)"
+    )
     add_recipe_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Train and report held-out metrics."""
     args = arguments_of(args, "train")
+    if args.assist and args.model in FANS:
+        raise InputError("--assist", got=args.model, expected="a model of AUs, such as cednn-m")
     if not args.model:
         raise InputError("options", got="no --model", expected="a model such as cednn-m, or --resume RUN")
     recipe = recipe_of(args, (args.model,))
@@ -51,6 +80,8 @@ def run(args: argparse.Namespace) -> int:
             with forgotten_if_nothing_came(recipe.out):
                 if args.model in FANS:
                     results = run_landmarks(recipe, world, resume=bool(args.resume))
+                elif args.assist:
+                    results = _assisted(recipe, world, args)
                 else:
                     results = run_recipe(recipe, world, resume=bool(args.resume))
         except KeyboardInterrupt:
@@ -60,6 +91,20 @@ def run(args: argparse.Namespace) -> int:
     if world.first:
         report(results, recipe.out, as_json=args.json)
     return 0
+
+
+def _assisted(recipe: Recipe, world: World, args: argparse.Namespace) -> dict[str, Any]:
+    options = AssistOptions(args.assist_weight, args.assist_reads)
+
+    def make(models: Mapping[str, AuModel], au_loss: AuLoss) -> Supervised:
+        return Assisted(models, au_loss, options)
+
+    def open_extra(crop: CropSpec, aus: tuple[str, ...]) -> Extra:
+        data, rows = open_photos(Path(args.assist), crop, aus)
+        return Extra(data, rows, args.assist_batch)
+
+    notes = {"assist": {"photos": args.assist, "batch": args.assist_batch, **asdict(options)}}
+    return run_recipe(recipe, world, make, resume=bool(args.resume), notes=notes, open_extra=open_extra)
 
 
 if __name__ == "__main__":

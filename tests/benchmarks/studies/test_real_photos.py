@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from skimage import data
 
-from edgeau.benchmarks.studies.real_photos import PAIRS, main, nearest_middle, pair_figures, read_photos
-from edgeau.runtime.detect import Detection, make_detector
+from edgeau.benchmarks.studies.real_photos import PAIRS, main, pair_figures, read_photos
+from edgeau.runtime.detect import make_detector
+from edgeau.runtime.detection import Detection, nearest_middle
 from edgeau.runtime.errors import InputError
 
 AUS = ("AU12", "AU06")
