@@ -119,7 +119,8 @@ def test_peers_of_different_architectures_are_trained_together(crop_set, tmp_pat
     logged = json.loads((out / "history.jsonl").read_text().splitlines()[0])
     assert logged["cednn-s/peers"] > 0
     used = load_checkpoint(out / "best-cednn-dw.pt").provenance["distillation"]
-    assert used == {"temperature": 1.0, "label_weight": 1.0, "logit_weight": 2.0, "feature_weight": 0.0}
+    weights_of_peers = {"temperature": 1.0, "label_weight": 1.0, "logit_weight": 2.0, "feature_weight": 0.0}
+    assert used == {**weights_of_peers, "mixup": 0.0, "unlabelled_weight": 1.0}
 
 
 def test_peers_draw_together(crop_set, tmp_path, tiny_config):
