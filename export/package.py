@@ -13,6 +13,7 @@ from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import PathLike, sha256_file
 from edgeau.runtime.manifest import InputSpec, Manifest, Variant
 from edgeau.runtime.package import Package
+from edgeau.runtime.parity_crops import store_reference
 from edgeau.train.checkpoint import Checkpoint, load_checkpoint, model_from_checkpoint
 from edgeau.train.models import AuModel
 
@@ -83,7 +84,9 @@ def export_package(checkpoint_file: PathLike, package: PathLike, options: Export
         )
         return manifest.with_variant(variant)
 
-    return Package.create(target, manifest, write, checkpoint_file)
+    created = Package.create(target, manifest, write, checkpoint_file)
+    store_reference(created)
+    return created
 
 
 def _default_notes(checkpoint: Checkpoint) -> str:

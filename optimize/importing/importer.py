@@ -23,6 +23,7 @@ from edgeau.runtime.files import PathLike, sha256_file
 from edgeau.runtime.manifest import CropSpec, InputSpec, Manifest, Parity, Variant
 from edgeau.runtime.package import Package
 from edgeau.runtime.parity import measure_parity
+from edgeau.runtime.parity_crops import store_reference
 
 from .wrap import ACTIVATIONS, COLOURS, LAYOUTS, Wrapping, channels, image_input, make_batch_dynamic, prepare, wrap
 
@@ -224,4 +225,6 @@ def _write(wrapped: onnx.ModelProto, manifest: Manifest, parity: Parity, out: Pa
         )
         return manifest.with_variant(variant)
 
-    return Package.create(out, manifest, files, source)
+    created = Package.create(out, manifest, files, source)
+    store_reference(created)
+    return created

@@ -11,6 +11,7 @@ from onnx import numpy_helper
 from edgeau.export import package as export_module
 from edgeau.export.package import ExportOptions, export_package
 from edgeau.export.proof import prove_parity
+from edgeau.runtime import parity_crops
 from edgeau.runtime.backends import open_backend
 from edgeau.runtime.cli import main
 from edgeau.runtime.errors import EdgeauError, InputError
@@ -42,7 +43,7 @@ def test_every_family_becomes_a_package_with_parity(checkpoint_of, tmp_path, fam
     assert variant.parity.max_abs_error < 1e-4
     assert variant.parity.decisions_flipped == 0
     assert variant.parity.data == "6 random crops and 6 crops of skimage.data.astronaut()"
-    assert sorted(path.name for path in package.path.iterdir()) == ["fp32.onnx", "manifest.json"]
+    assert sorted(path.name for path in package.path.iterdir()) == ["fp32.onnx", "manifest.json", "parity.npz"]
 
 
 @pytest.mark.parametrize("family", ["cednn", "fan-trans", "sma-net", "eau"])
@@ -134,3 +135,10 @@ def test_command_names_a_checkpoint_that_is_none(tmp_path, capsys, content):
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith(f"edgeau: checkpoint {file}: got ")
     assert not (tmp_path / "c.edgeau").exists()
+
+
+def test_what_fp32_gives_is_stored_for_boards_without_another_backend(checkpoint_of, tmp_path, monkeypatch):
+    package = export_package(checkpoint_of("cednn"), tmp_path / "p.edgeau")
+    monkeypatch.setattr(parity_crops, "missing", lambda name: "not installed")
+    evidence = parity_crops.gather(package, package.variant("fp32"))
+    assert evidence.reference.shape == (len(evidence.crops), len(package.manifest.aus))

@@ -133,6 +133,7 @@ def test_the_command_writes_a_package_that_says_where_it_came_from(make_foreign,
     assert package.manifest.thresholds == (0.3,) * 4
     assert package.manifest.crop.size_px == 48
     assert package.manifest.provenance["imported_from"] == "foreign.onnx"
+    assert (package.path / "parity.npz").is_file()
     assert "next: edgeau quantize" in capsys.readouterr().out
 
 
