@@ -51,7 +51,7 @@ def candidates_of(
     *,
     backends: Sequence[str] = BACKEND_NAMES,
     variants: Sequence[str] | None = None,
-    threads: Sequence[int] = (1,),
+    threads: Sequence[int | None] = (1,),
     batches: Sequence[int] = (1,),
     provider: str = "CPUExecutionProvider",
     crops: CropSet | None = None,
@@ -60,7 +60,8 @@ def candidates_of(
 
     Args:
         package: what to measure.
-        backends, variants, threads, batches: which of them; variants None means all.
+        backends, variants, threads, batches: which of them; variants None means all, and a thread count None that the
+            library chooses.
         provider: ONNX Runtime's.
         crops: real inputs, and labels for accuracy; without them the inputs are noise with a fixed seed.
 

@@ -28,7 +28,7 @@ class GraphBuilder:
     def image(self) -> str:
         """The input as float [N, 3, size, size] in 0..1."""
         x = self.node("Cast", "face", to=TensorProto.FLOAT)
-        x = self.node("Mul", x, self._tensor(np.float32(1 / 255)))
+        x = self.node("Mul", x, self.constant(np.float32(1 / 255)))
         return self.node("Transpose", x, perm=[0, 3, 1, 2])
 
     def convolution(
@@ -37,14 +37,25 @@ class GraphBuilder:
         """A convolution padded to keep the size, but for its stride."""
         fan_in = inside // groups * kernel**2
         weight = self._random.normal(0, (2 / fan_in) ** 0.5, (outside, inside // groups, kernel, kernel))
-        tensors = [self._tensor(weight)] + ([self._tensor(np.zeros(outside))] if bias else [])
+        tensors = [self.constant(weight)] + ([self.constant(np.zeros(outside))] if bias else [])
         sides = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [kernel // 2] * 4}
         return self.node("Conv", x, *tensors, group=groups, **sides)
+
+    def patches(self, x: str, inside: int, outside: int, kernel: int) -> str:
+        """A convolution over patches that don't overlap, with a bias."""
+        weight = self._random.normal(0, (inside * kernel**2) ** -0.5, (outside, inside, kernel, kernel))
+        tensors = (self.constant(weight), self.constant(np.zeros(outside)))
+        return self.node("Conv", x, *tensors, kernel_shape=[kernel] * 2, strides=[kernel] * 2)
+
+    def linear(self, x: str, inside: int, outside: int) -> str:
+        """A linear layer over the last axis, with a bias."""
+        weight = self._random.normal(0, inside**-0.5, (inside, outside))
+        return self.node("Add", self.node("MatMul", x, self.constant(weight)), self.constant(np.zeros(outside)))
 
     def normalization(self, x: str, channels: int) -> str:
         """A batch normalization that can't be folded into the convolution before it."""
         ones, zeros = np.ones(channels), np.zeros(channels)
-        return self.node("BatchNormalization", x, *(self._tensor(each) for each in (ones, zeros, zeros, ones)))
+        return self.node("BatchNormalization", x, *(self.constant(each) for each in (ones, zeros, zeros, ones)))
 
     def max_pool(self, x: str, kernel: int, stride: int) -> str:
         """Maximum pooling; odd kernels are padded to keep the size, but for the stride."""
@@ -53,14 +64,14 @@ class GraphBuilder:
 
     def upsample(self, x: str) -> str:
         """Twice the size, nearest neighbour."""
-        empty = self._tensor(np.zeros(0))
-        scales = self._tensor(np.array([1, 1, 2, 2]))
+        empty = self.constant(np.zeros(0))
+        scales = self.constant(np.array([1, 1, 2, 2]))
         return self.node("Resize", x, empty, scales, mode="nearest", nearest_mode="floor",
                          coordinate_transformation_mode="asymmetric")  # fmt: skip
 
     def clip(self, x: str, low: float, high: float) -> str:
         """Limit to a range."""
-        return self.node("Clip", x, self._tensor(np.float32(low)), self._tensor(np.float32(high)))
+        return self.node("Clip", x, self.constant(np.float32(low)), self.constant(np.float32(high)))
 
     def node(self, kind: str, *inputs: str, **attributes: Any) -> str:
         """Any operator with one output."""
@@ -72,7 +83,7 @@ class GraphBuilder:
         """Average the features [N, channels, h, w] over the image, add one linear layer and a sigmoid, and write."""
         pooled = self.node("Flatten", self.node("GlobalAveragePool", features))
         weight = self._random.normal(0, channels**-0.5, (channels, self._aus))
-        logits = self.node("Gemm", pooled, self._tensor(weight), self._tensor(np.zeros(self._aus)))
+        logits = self.node("Gemm", pooled, self.constant(weight), self.constant(np.zeros(self._aus)))
         self._nodes.append(helper.make_node("Sigmoid", [logits], ["au"]))
         image: list[str | int | None] = ["N", self._size_px, self._size_px, 3]
         graph = helper.make_graph(
@@ -85,7 +96,8 @@ class GraphBuilder:
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION)
         onnx.save(model, str(file))
 
-    def _tensor(self, values: Any) -> str:
+    def constant(self, values: Any) -> str:
+        """A float32 weight."""
         name = f"w{len(self._weights)}"
         self._weights.append(numpy_helper.from_array(np.asarray(values, np.float32), name))
         return name

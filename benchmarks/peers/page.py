@@ -1,0 +1,75 @@
+"""The comparison with peers as a table for the terminal and as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from edgeau.benchmarks.columns import aligned
+from edgeau.benchmarks.provenance import provenance
+from edgeau.runtime.device import fingerprint
+from edgeau.runtime.machine import read_machine
+from edgeau.runtime.machine_state import read_state
+
+from .evaluate import Absent, Entry
+
+SCHEMA = "edgeau-peers-1"
+NOTES = (
+    "The same FP32 file in each peer, whose probabilities were compared with ONNX Runtime's first.",
+    "AU tools: architecture only, with random weights, at their input size; what they say of AUs is not compared, and "
+    "their face detection and alignment are not in the time.",
+)
+
+
+def to_json(entries: Sequence[Entry], absent: Sequence[Absent], package: str, options: Any) -> dict[str, Any]:
+    """Everything as plain values, with the machine."""
+    return {
+        "schema": SCHEMA,
+        "package": package,
+        "entries": [entry.to_json() for entry in entries],
+        "absent": [dataclasses.asdict(each) for each in absent],
+        "notes": list(NOTES),
+        "device": fingerprint(),
+        "machine": read_machine().to_json(),
+        "state_before": read_state().to_json(),
+        "provenance": dataclasses.asdict(provenance()),
+        "options": dataclasses.asdict(options),
+        "protocol": SCHEMA,
+    }
+
+
+def rows(value: Mapping[str, Any]) -> list[dict[str, str]]:
+    """One row per entry of `to_json`, fastest first."""
+    return [_row(entry) for entry in value["entries"]]
+
+
+def _row(entry: Mapping[str, Any]) -> dict[str, str]:
+    times, ratio = entry["latency"], entry["versus"]
+    threads = entry["settings"].get("threads")
+    return {
+        "what": entry["title"],
+        "threads": "its own" if threads is None else str(threads),
+        "p50 ms": f"{times['p50_ms']:.3f}",
+        "times edgeau's best": _ratio(ratio),
+        "first call ms": f"{entry['first_ms']:.0f}",
+        "load ms": f"{entry['load_ms']:.0f}",
+        "MMACs": "-" if entry["macs"] is None else f"{entry['macs'] / 1e6:,.0f}",
+        "params M": "-" if entry["parameters"] is None else f"{entry['parameters'] / 1e6:.2f}",
+        "max error": "-" if entry["max_error"] is None else f"{entry['max_error']:.1e}",
+    }
+
+
+def _ratio(value: Mapping[str, Any]) -> str:
+    if value["low"] == value["high"] == 1:
+        return "1"
+    verdict = value["verdict"]
+    span = f"{value['low']:.2f} to {'?' if value['high'] is None else format(value['high'], '.2f')}"
+    return f"{value['value']:.2f} ({span})" + ("" if verdict in ("slower", "faster") else f" {verdict}")
+
+
+def lines(value: Mapping[str, Any]) -> list[str]:
+    """The table for a terminal, what is absent, and the notes."""
+    text = aligned(rows(value), left=("what",))
+    text += ["", *(f"not here: {each['title']}: {each['reason']}" for each in value["absent"])]
+    return [*text, "", *value["notes"]]
