@@ -16,6 +16,7 @@ from edgeau.runtime.package import Package
 from edgeau.runtime.parity_crops import store_reference
 from edgeau.train.checkpoint import Checkpoint, load_checkpoint, model_from_checkpoint
 from edgeau.train.models import AuModel
+from edgeau.train.provenance import without_names
 
 from .graph import input_names, to_onnx
 from .proof import prove_parity
@@ -119,5 +120,5 @@ def _manifest(checkpoint: Checkpoint, model: AuModel, name: str, sha256: str) ->
         neutral=neutral,
         expressions=tuple(model.config.expressions),
         intensity=model.config.intensity,
-        provenance={**checkpoint.provenance, "model": checkpoint.config, "export": made},
+        provenance={**without_names(checkpoint.provenance), "model": checkpoint.config, "export": made},
     )

@@ -35,7 +35,7 @@ class Checkpoint:
         state_dict: the weights to use (the averaged ones if training kept an average).
         crop: the crop rule of its training data.
         neutral: the neutral policy at run time; ``none`` for models that take no neutral.
-        thresholds: presence thresholds in 0..1, one per AU.
+        thresholds: presence thresholds in 0..1, one per AU (see thresholds.py).
         provenance: data, subjects held out, command, seed, versions, commit, metrics.
         trainer: state needed to resume (optimiser, scheduler, averaged weights, random states, step); None in a
             checkpoint meant for inference only.

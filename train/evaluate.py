@@ -56,6 +56,13 @@ def model_predictor(model: AuModel, device: torch.device) -> Predictor:
     return Predictor(outputs, tuple(model.config.aus), model.config.size_px, model.takes_neutral)
 
 
+def predict_rows(predictor: Predictor, data: FaceData, rows: np.ndarray, batch: int = 128) -> dict[str, np.ndarray]:
+    """A predictor's outputs for these samples, each with its neutral, in this order."""
+    options = BatchOptions(size_px=predictor.size_px, batch=batch, takes_neutral=predictor.takes_neutral)
+    parts = [predictor.outputs(part) for part in plain_batches(data, rows, options)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
 def evaluate(
     predictor: Predictor,
     data: FaceData,
@@ -74,9 +81,7 @@ def evaluate(
         thresholds: probability from which an AU is predicted present.
         batch: samples per call.
     """
-    options = BatchOptions(size_px=predictor.size_px, batch=batch, takes_neutral=predictor.takes_neutral)
-    parts = [predictor.outputs(part) for part in plain_batches(data, rows, options)]
-    outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    outputs = predict_rows(predictor, data, rows, batch)
     intensity = data.intensity[rows]
     presence = presence_of(intensity, present_from)
     accuracy = None

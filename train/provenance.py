@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from .data import FaceData, Split
 
+_HASH_BYTES = 4  # of each name's SHA-256; enough to tell thousands of subjects apart
 _LIBRARIES = ("edgeau", "torch", "numpy", "opencv-python")
 
 
@@ -27,6 +31,34 @@ def provenance(data: FaceData, split: Split, seed: int, options: dict[str, Any])
         "commit": commit(),
         "versions": versions(),
     }
+
+
+def without_names(made: Mapping[str, Any]) -> dict[str, Any]:
+    """Provenance whose subjects are counted and hashed, which `used_subjects` still recognises, instead of named."""
+    if "subjects" not in made:
+        return dict(made)
+    subjects = {
+        part: {"count": len(names), "hashes": base64.b64encode(b"".join(sorted(map(_hash, names)))).decode()}
+        for part, names in made["subjects"].items()
+    }
+    return {**made, "subjects": subjects}
+
+
+def used_subjects(made: Mapping[str, Any]) -> Callable[[str], bool]:
+    """Tells whether training or validation used a subject, from a checkpoint's or a package's provenance."""
+    parts = [made.get("subjects", {}).get(part, ()) for part in ("train", "val")]
+    hashes: set[bytes] = set()
+    for part in parts:
+        if isinstance(part, Mapping):
+            packed = base64.b64decode(part["hashes"])
+            hashes |= {packed[i : i + _HASH_BYTES] for i in range(0, len(packed), _HASH_BYTES)}
+        else:
+            hashes |= set(map(_hash, part))
+    return lambda subject: _hash(subject) in hashes
+
+
+def _hash(subject: str) -> bytes:
+    return hashlib.sha256(subject.encode()).digest()[:_HASH_BYTES]
 
 
 def command() -> str:

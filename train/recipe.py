@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from edgeau.runtime.action_units import EXPRESSIONS, UNION
+from edgeau.runtime.crop_set import presence_of
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import write_json
 from edgeau.runtime.manifest import CropSpec
@@ -25,7 +26,7 @@ from .augment import AugmentOptions
 from .batches import Batches, BatchOptions, default_workers
 from .checkpoint import load_checkpoint, model_from_checkpoint
 from .data import FaceData, Split, open_data, split_subjects
-from .evaluate import evaluate, mean_f1, model_predictor
+from .evaluate import evaluate, mean_f1, model_predictor, predict_rows
 from .extra import Extra, MixedBatches, OpenExtra
 from .log import RunLog
 from .losses import AuLoss, LossOptions, frequencies
@@ -35,6 +36,7 @@ from .parallel import World
 from .provenance import provenance
 from .rendered import RenderedBatches, stream_intensity
 from .run_files import RunFiles, read_state, write_state
+from .thresholds import DEFAULT, RULE, choose_thresholds
 from .trainer import Trainer, TrainOptions
 
 
@@ -371,8 +373,14 @@ def _examine(
     for part, subjects in (("val", split.val), ("test", split.test)):
         rows = data.rows_of(subjects)
         metrics[part] = evaluate(predictor, data, rows, present_from=present_from).to_json() if len(rows) else None
-    files.add_metrics(name, {"val": metrics["val"], "test": metrics["test"]})
-    return metrics
+    notes: dict[str, Any] = {"metrics": {"val": metrics["val"], "test": metrics["test"]}}
+    thresholds, rows = (DEFAULT,) * len(data.aus), data.rows_of(split.val)
+    if len(rows):
+        probability = predict_rows(predictor, data, rows)["au"]
+        thresholds = choose_thresholds(probability, presence_of(data.intensity[rows], present_from))
+        notes["thresholds"] = {"rule": RULE, "samples": len(rows)}
+    files.complete(name, notes, thresholds)
+    return metrics | {"thresholds": dict(zip(data.aus, thresholds, strict=True))}
 
 
 def _give_fan(models: Mapping[str, AuModel], fan: Fan) -> None:

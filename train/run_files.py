@@ -76,10 +76,11 @@ class RunFiles:
         assert isinstance(member, AuModel)
         save_checkpoint(self.path(name), self._checkpoint(member, {**self.source, "step": step}))
 
-    def add_metrics(self, name: str, metrics: dict[str, Any]) -> None:
-        """Write metrics into the provenance of a member's best checkpoint."""
+    def complete(self, name: str, notes: Mapping[str, Any], thresholds: tuple[float, ...]) -> None:
+        """Write notes, such as metrics, and thresholds into a member's best checkpoint."""
         kept = load_checkpoint(self.path(name))
-        save_checkpoint(self.path(name), replace(kept, provenance={**kept.provenance, "metrics": metrics}))
+        provenance = {**kept.provenance, **notes}
+        save_checkpoint(self.path(name), replace(kept, provenance=provenance, thresholds=thresholds))
 
     def _checkpoint(self, model: AuModel, source: dict[str, Any]) -> Checkpoint:
         return Checkpoint(

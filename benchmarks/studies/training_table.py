@@ -3,7 +3,7 @@
 A run is a folder of `edgeau train` or `edgeau distill`; NAME-SEED folders with one name form one row. Validation (and,
 if the run held subjects out, test) figures come from its metrics.json; each `edgeau eval --json` output beside a
 checkpoint, named CHECKPOINT.SET.json, such as best.heldout.json, adds a set or replaces one. Peers of one kind that
-were trained together count as one, by their mean.
+were trained together count as one, by their mean. CHECKPOINT.photos.json of real_photos is the set "photos".
 
     edgeau eval runs/alone-1/best.pt --data crops/heldout --subjects all --json > runs/alone-1/best.heldout.json
     python -m edgeau.benchmarks.studies.training_table runs/alone-? runs/distilled-? --compare distilled:alone \\
@@ -24,6 +24,7 @@ import numpy as np
 
 from edgeau.benchmarks.macs import model_facts
 from edgeau.benchmarks.records import write_records
+from edgeau.benchmarks.studies.training_curve import PHOTOS
 from edgeau.optimize.variants import float_variant
 from edgeau.runtime.errors import EdgeauError, InputError
 from edgeau.runtime.files import write_text
@@ -120,9 +121,20 @@ def _sets(folder: Path, member: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     sets = {name: _figures(own[name], f"run {folder}: {name}") for name in own if own[name].get("samples")}
     stem = Path(member["checkpoint"]).stem
     for file in sorted(folder.glob(f"{stem}.*.json")):
-        what = f"evaluation {file}"
-        sets[file.name[len(stem) + 1 : -len(".json")]] = _figures(_read(file, what, "run it again"), what)
+        what, name = f"evaluation {file}", file.name[len(stem) + 1 : -len(".json")]
+        value = _read(file, what, "run it again")
+        sets[name] = _photo_figures(value, what) if name == PHOTOS else _figures(value, what)
     return sets
+
+
+def _photo_figures(value: Any, what: str) -> dict[str, Any]:
+    """AUC by pair in place of F1 by AU. Raises InputError."""
+    try:
+        judged = value["models"][0]
+        pairs = {pair: auc for pair, auc in judged["pairs"].items() if auc is not None}
+        return {"mean_f1": judged["mean"], "samples": sum(value.get("photos", {}).values()), "f1": pairs}
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
+        raise InputError(what, got="other JSON", expected="what real_photos writes") from error
 
 
 def _figures(metrics: Any, what: str) -> dict[str, Any]:

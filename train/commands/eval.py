@@ -30,6 +30,7 @@ from edgeau.train.checkpoint import load_checkpoint, model_from_checkpoint
 from edgeau.train.data import FaceData, open_data
 from edgeau.train.evaluate import Outputs, Predictor, evaluate, model_predictor
 from edgeau.train.parallel import find_device
+from edgeau.train.provenance import used_subjects
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +68,7 @@ def held_out_rows(data: FaceData, made: Mapping[str, Any], subjects: str) -> np.
 
     Args:
         data: everything.
-        made: provenance, whose ``subjects`` names those that training used.
+        made: provenance, whose ``subjects`` tells those that training used.
         subjects: ``heldout``, ``all`` or names separated by commas.
 
     Raises:
@@ -75,9 +76,8 @@ def held_out_rows(data: FaceData, made: Mapping[str, Any], subjects: str) -> np.
     """
     names = data.subjects
     if subjects == "heldout":
-        seen = made.get("subjects", {})
-        used = {*seen.get("train", ()), *seen.get("val", ())}
-        names = tuple(s for s in data.subjects if s not in used)
+        used = used_subjects(made)
+        names = tuple(s for s in data.subjects if not used(s))
     elif subjects != "all":
         names = tuple(s.strip() for s in subjects.split(","))
         unknown = sorted(set(names) - set(data.subjects))

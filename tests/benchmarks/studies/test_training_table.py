@@ -144,3 +144,15 @@ def test_an_au_counts_where_the_first_seed_lacks_it(write_run):
     (runs[1] / "s-2.heldout.json").write_text(json.dumps(figures(0.7)))
     heldout = summary(runs)["rows"][0]["sets"]["heldout"]
     assert list(heldout["f1"].items()) == [("AU01", pytest.approx(0.8)), ("AU04", pytest.approx(0.525))]
+
+
+def test_photos_beside_a_checkpoint_are_a_set_of_pairs(write_run):
+    run = write_run("alone-1", {"best": 0.5}, {})
+    value = {"photos": {"neutral": 3}, "models": [{"mean": 0.7, "pairs": {"AU12 happiness": 0.9, "AU04 anger": None}}]}
+    (run / "best.photos.json").write_text(json.dumps(value))
+    (row,) = summary([run])["rows"]
+    assert row["sets"]["photos"]["mean_f1"] == 0.7
+    assert row["sets"]["photos"]["f1"] == {"AU12 happiness": 0.9}
+    (run / "best.photos.json").write_text("{}")
+    with pytest.raises(InputError, match="what real_photos writes"):
+        summary([run])
