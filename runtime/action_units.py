@@ -71,7 +71,7 @@ def parse_aus(text: str) -> Tuple[str, ...]:
 def require_aus(wanted: Iterable[str], available: Iterable[str], owner: str) -> Tuple[str, ...]:
     """The wanted names, all of which must be among the available ones. Raises InputError naming those that aren't."""
     have = tuple(available)
-    names = tuple(au_name(au) for au in wanted)
+    names = tuple(au if au in have else au_name(au) for au in wanted)
     missing = [au for au in names if au not in have]
     if missing:
         raise InputError(f"{owner} does not have {', '.join(missing)}", expected=f"some of {', '.join(have)}")

@@ -12,6 +12,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from .action_units import is_au
 from .lettering import put_text, text_size
 from .placement import SIDES, Area, anywhere, beside
 from .results import Face
@@ -233,7 +234,7 @@ def _labels(
     height, width = drawn.shape[:2]
     taken = [outline.grown(1) for outline in outlines]
     for face, outline in zip(faces, outlines):
-        active = [au[2:].lstrip("0") for au in aus if face.present[au]]
+        active = [au[2:].lstrip("0") if is_au(au) else au for au in aus if face.present[au]]
         for lines in _wordings(str(face.track_id), active):
             size = _label_size(lines, style)
             found = beside(outline, size, (width, height), taken, 2, ("below", "above", "right", "left"))

@@ -126,12 +126,13 @@ class Manifest:
     Attributes:
         name: of the package.
         family: of the model: ``cednn``, ``fan-trans``, ``sma-net``, ``eau`` or ``imported``.
-        aus: AU names, in the order of the output's last axis.
+        aus: AU names, in the order of the output's last axis; or other names, if ``kind`` is ``classes``.
         thresholds: presence thresholds in 0..1, one per AU.
         inputs: ``face`` first, then ``neutral`` for models on difference images.
         crop: the rule that makes the inputs.
         neutral: where the neutral reference comes from.
         scale: of the output: ``presence`` (probability 0..1).
+        kind: what the output's columns are: ``aus``, or ``classes`` of other names, such as emotions.
         expressions: classes of the output ``expression`` (probabilities), empty if there is none.
         intensity: whether the graph has an output ``intensity``, FACS 0..5, one value per AU.
         variants: the runnable files.
@@ -149,6 +150,7 @@ class Manifest:
     crop: CropSpec = CropSpec()
     neutral: NeutralSpec = NeutralSpec()
     scale: str = "presence"
+    kind: str = "aus"
     expressions: Tuple[str, ...] = ()
     intensity: bool = False
     variants: Tuple[Variant, ...] = ()

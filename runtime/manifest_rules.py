@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from .manifest import Manifest, Variant
 
 SCALES = ("presence",)
+KINDS = ("aus", "classes")
+# Columns that every row of results has (runtime/records.py), which no class may be called.
+COLUMNS = ("source", "frame", "time_s", "success", "track_id", "left", "top", "right", "bottom", "score",
+           "neutral_ready", "error")  # fmt: skip
+CLASS_NAMES = "one-line names of at most 40 characters, without commas, that no column of the results has"
 INPUTS = ("face", "neutral")
 LARGEST_CROP_PX = 8192
 MOST_NEUTRAL_FRAMES = 10_000
@@ -61,7 +66,11 @@ def _rules(manifest: Manifest) -> Iterator[Rule]:
     inputs = [spec.name for spec in manifest.inputs]
     crop, sides = manifest.crop, [side for spec in manifest.inputs for side in (spec.height, spec.width)]
     yield _plain(manifest.name), "name", manifest.name, "a line of text without control characters"
-    yield all(map(is_au, manifest.aus)), "aus", manifest.aus, "names such as AU01"
+    yield manifest.kind in KINDS, "kind", manifest.kind, " or ".join(KINDS)
+    if manifest.kind == "classes":
+        yield all(map(is_class_name, manifest.aus)), "aus", manifest.aus, CLASS_NAMES
+    else:
+        yield all(map(is_au, manifest.aus)), "aus", manifest.aus, "names such as AU01"
     yield all(0 <= limit <= 1 for limit in manifest.thresholds), "thresholds", manifest.thresholds, "from 0 to 1"
     yield tuple(inputs) in (INPUTS[:1], INPUTS), "inputs", inputs, "face, or face and neutral"
     yield all(1 <= side <= LARGEST_CROP_PX for side in sides), "inputs: sides", sides, f"from 1 to {LARGEST_CROP_PX}"
@@ -106,6 +115,11 @@ def _variant_rules(variant: Variant, precisions: Tuple[str, ...], backends: Tupl
         f"some of {', '.join(backends)}",
     )
     yield variant.size_bytes >= 0, f"{where}: size_bytes", variant.size_bytes, "0 or more"
+
+
+def is_class_name(name: str) -> bool:
+    """Whether a class may have this name: it becomes a column of the results beside those that every face has."""
+    return _plain(name) and name == name.strip() and len(name) <= 40 and "," not in name and name not in COLUMNS
 
 
 def _plain(text: str) -> bool:

@@ -266,13 +266,14 @@ def _video(source: _Source, people: Mapping[str, str]) -> Recording:
         raise InputError(f"video {source.file} in {table.path}", got=got, expected="one person per video")
     ordered = [row for _, _, row in numbered]
     names = tuple(sorted(table.aus))
+    intensity = np.array([table.intensity_of(row, names) for row in ordered], np.float32)
     return Recording(
         subject=subjects.pop(),
         name=_name(source.file, table),
         frames=source.file,
         numbers=tuple(number for number, _, _ in numbered),
         aus=names,
-        intensity=np.array([table.intensity_of(row, names) for row in ordered], np.float32).reshape(-1, len(names)),
+        intensity=intensity.reshape(len(ordered), len(names)),
         neutral_rows=_neutral_rows(table, ordered),
         expressions=tuple(table.expression_of(row) for row in ordered),
         first_number=0 if table.counts_from_0 else 1,
@@ -299,7 +300,7 @@ def _stills(sources: Sequence[_Source], people: Mapping[str, str]) -> Iterator[R
 def _album(subject: str, pictures: Sequence[Tuple[Path, _Table, _Row]]) -> Recording:
     names = tuple(sorted({name for _, table, _ in pictures for name in table.aus}))
     rows = [table.intensity_of(row, names) for _, table, row in pictures]
-    intensity = np.array(rows, np.float32).reshape(-1, len(names))
+    intensity = np.array(rows, np.float32).reshape(len(rows), len(names))
     marked = [table.is_neutral(row) for _, table, row in pictures]
     first = pictures[0]
     return Recording(

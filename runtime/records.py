@@ -13,6 +13,7 @@ Row = Dict[str, Any]
 
 # A spreadsheet runs a cell that begins with one of these as a formula (OWASP, "CSV Injection").
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_CELL = 6  # columns of the table; wider for longer names of classes
 _NO_FACE: Tuple[Optional[Face], ...] = (None,)
 
 
@@ -63,7 +64,7 @@ def _row(
 
 def table_header(aus: Sequence[str]) -> str:
     """The header of the table printed for people."""
-    return f"{'frame':>6} {'time_s':>8} {'face':>4} {'neutral':>7} " + " ".join(f"{au:>6}" for au in aus)
+    return f"{'frame':>6} {'time_s':>8} {'face':>4} {'neutral':>7} " + " ".join(au.rjust(_CELL) for au in aus)
 
 
 def table_line(row: Row, aus: Sequence[str]) -> str:
@@ -72,7 +73,7 @@ def table_line(row: Row, aus: Sequence[str]) -> str:
     if not row["success"]:
         return start + f"   - {'no face' if row['error'] is None else 'not analysed'}"
     neutral = "yes" if row["neutral_ready"] else "not yet"
-    cells = (f"{row[au]:.2f}{'*' if row[au + '_present'] else ' '}".rjust(6) for au in aus)
+    cells = (f"{row[au]:.2f}{'*' if row[au + '_present'] else ' '}".rjust(max(_CELL, len(au))) for au in aus)
     return start + f"{row['track_id']:>4} {neutral:>7} " + " ".join(cells)
 
 

@@ -1,4 +1,4 @@
-"""Make a package of an ONNX file of an AU model that was trained elsewhere.
+"""Make a package of an ONNX file of an AU model, or of an emotion model, that was trained elsewhere.
 
 Casting, layout, colour order, mean and standard deviation become part of the graph, and the result is compared with
 the original. The model's input is (pixel / scale - mean) / std.
@@ -6,6 +6,7 @@ the original. The model's input is (pixel / scale - mean) / std.
 Example:
     edgeau import theirs.onnx --aus 1,2,4,6,12 --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 \\
         --activation sigmoid -o theirs.edgeau
+    edgeau import emotions.onnx --classes neutral,happiness,surprise,anger --activation softmax -o emotions.edgeau
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ _DEFAULTS = Wrapping()
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `edgeau import`."""
     parser.add_argument("model", metavar="MODEL.onnx", help="float ONNX with one image input")
-    parser.add_argument("--aus", required=True, help="AUs in the order of the output: 1,2,4 or bp4d, disfa")
+    names = parser.add_mutually_exclusive_group(required=True)
+    names.add_argument("--aus", help="AUs in the order of the output: 1,2,4 or bp4d, disfa")
+    names.add_argument("--classes", help="names in the order of the output, if they aren't AUs: neutral,happiness")
     parser.add_argument("-o", "--out", required=True, metavar="PACKAGE", help="package to write")
     parser.add_argument("--layout", choices=LAYOUTS, default=_DEFAULTS.layout, help="of the input (%(default)s)")
     parser.add_argument("--colour", choices=COLOURS, default=_DEFAULTS.colour, help="of the input (%(default)s)")
@@ -71,7 +74,9 @@ def run(args: argparse.Namespace) -> int:
         activation=args.activation,
         intensity_max=args.intensity_max,
     )
-    options = ImportOptions(parse_aus(args.aus), wrapping, args.size, args.threshold, _crop(args.template))
+    kind = "aus" if args.classes is None else "classes"
+    names = parse_aus(args.aus) if args.classes is None else _classes(args.classes)
+    options = ImportOptions(names, wrapping, args.size, args.threshold, _crop(args.template), kind)
     note(f"importing {args.model}")
     package = import_model(args.model, args.out, options)
     if args.json:
@@ -80,7 +85,8 @@ def run(args: argparse.Namespace) -> int:
     variant = package.manifest.variants[0]
     error = variant.parity.max_abs_error if variant.parity else 0.0
     side = package.manifest.crop.size_px
-    say(f"{package.path}: {len(package.manifest.aus)} AUs, crops of {side} x {side}, {variant.size_bytes / 1e6:.2f} MB")
+    counted = f"{len(names)} {'AUs' if kind == 'aus' else kind}"
+    say(f"{package.path}: {counted}, crops of {side} x {side}, {variant.size_bytes / 1e6:.2f} MB")
     say(f"compared with the original on random images: error at most {error:.1e}")
     say(f"next: edgeau quantize {package.path} --calib DATA, or edgeau run PHOTO -p {package.path}")
     return EXIT_OK
@@ -91,6 +97,13 @@ def _numbers(name: str, text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise InputError(name, got=text, expected="numbers such as 0.485,0.456,0.406") from None
+
+
+def _classes(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names) or len(set(names)) != len(names):
+        raise InputError("--classes", got=repr(text), expected="distinct names such as neutral,happiness")
+    return names
 
 
 def _crop(text: str | None) -> CropSpec:

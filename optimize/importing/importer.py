@@ -15,12 +15,13 @@ import onnx
 from onnx import TensorProto
 
 from edgeau.optimize.onnx_graph.graph import opset_of
-from edgeau.optimize.onnx_graph.model_file import read_model, require_float
+from edgeau.optimize.onnx_graph.model_file import read_model, require_float, to_supported_opset
 from edgeau.optimize.onnx_graph.session import open_session
 from edgeau.runtime.errors import EdgeauWarning, InputError
 from edgeau.runtime.evaluate import predict
 from edgeau.runtime.files import PathLike, sha256_file
 from edgeau.runtime.manifest import CropSpec, InputSpec, Manifest, Parity, Variant
+from edgeau.runtime.manifest_rules import CLASS_NAMES, is_class_name
 from edgeau.runtime.package import Package
 from edgeau.runtime.parity import measure_parity
 from edgeau.runtime.parity_crops import store_reference
@@ -36,11 +37,12 @@ class ImportOptions:
     """What only the author of the model knows.
 
     Attributes:
-        aus: AU names in the order of the output.
+        aus: AU names in the order of the output; or other names, if ``kind`` is ``classes``.
         wrapping: layout, colour, normalisation and output of the model.
         size_px: side of its input, for models with a dynamic size.
         threshold: presence threshold of all AUs; None means 0.5, or that of FACS intensity 2.
         crop: template of the crop that the model was trained on.
+        kind: of the names, as in Manifest.
     """
 
     aus: tuple[str, ...]
@@ -48,13 +50,14 @@ class ImportOptions:
     size_px: int | None = None
     threshold: float | None = None
     crop: CropSpec = field(default_factory=CropSpec)
+    kind: str = "aus"
 
 
 def import_model(file: PathLike, out: PathLike, options: ImportOptions) -> Package:
     """Make a package of an ONNX model with one image as input and one value per AU as output.
 
     Args:
-        file: float ONNX, one image input [N, C, H, W] or [N, H, W, C], H = W.
+        file: float ONNX of opset 7 or newer, one image input [N, C, H, W] or [N, H, W, C], H = W.
         out: the package to write; an older one there is replaced.
         options: see ImportOptions.
 
@@ -65,12 +68,13 @@ def import_model(file: PathLike, out: PathLike, options: ImportOptions) -> Packa
     file = Path(file)
     Package.check_output(out, file)
     original = read_model(file)
-    require_float(original, file.name)
+    current = to_supported_opset(original, file.name)
+    require_float(current, file.name)
     _check_options(options)
     side = _side(original, options, file.name)
     images = np.random.default_rng(0).integers(0, 256, (_IMAGES, side, side, 3), np.uint8)
     expected = _run_original(original, images, options.wrapping, file.name)
-    wrapped = wrap(original, options.wrapping, len(options.aus), side, file.name)
+    wrapped = wrap(current, options.wrapping, len(options.aus), side, file.name)
     wrapped, dynamic = make_batch_dynamic(wrapped, images)
     got = open_session(wrapped).run(["au"], {"face": images})[0] if dynamic else _one_by_one(wrapped, images)
     _check_outputs(got, expected, options, file.name)
@@ -100,6 +104,8 @@ def _check_options(options: ImportOptions) -> None:
         raise InputError("--std and --scale", got=f"{wrapping.std}, {wrapping.scale}", expected="numbers above 0")
     if wrapping.intensity_max is not None and wrapping.intensity_max <= 0:
         raise InputError("--intensity-max", got=str(wrapping.intensity_max), expected="a number above 0, such as 5")
+    if options.kind == "classes" and not all(map(is_class_name, options.aus)):
+        raise InputError("--classes", got=", ".join(options.aus), expected=CLASS_NAMES)
     if options.threshold is not None and not 0 < options.threshold < 1:
         raise InputError("--threshold", got=str(options.threshold), expected="a probability between 0 and 1")
 
@@ -165,7 +171,7 @@ def _one_by_one(model: onnx.ModelProto, images: np.ndarray) -> np.ndarray:
 
 def _check_outputs(got: np.ndarray, expected: np.ndarray, options: ImportOptions, name: str) -> None:
     if got.shape[1] != len(options.aus):
-        raise InputError(f"{name}: output", got=f"{got.shape[1]} values", expected=f"{len(options.aus)}, one per AU")
+        raise InputError(f"{name}: output", got=f"{got.shape[1]} values", expected=f"{len(options.aus)}, one per name")
     if not np.isfinite(got).all():
         raise InputError(f"{name}: output", got="NaN or infinity on random images", expected="finite values")
     error = float(np.abs(got - expected).max())
@@ -191,6 +197,7 @@ def _manifest(original: onnx.ModelProto, file: Path, name: str, side: int, optio
         name=name,
         family="imported",
         aus=options.aus,
+        kind=options.kind,
         thresholds=(threshold,) * len(options.aus),
         inputs=(InputSpec("face", side, side),),
         crop=dataclasses.replace(options.crop, size_px=side),

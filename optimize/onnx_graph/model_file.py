@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx.version_converter
 from google.protobuf.message import DecodeError
 from onnx import TensorProto, numpy_helper
 
@@ -15,6 +16,8 @@ from .graph import opset_of
 from .operators import QUANTIZED_OPS
 
 OLDEST_OPSET, NEWEST_OPSET = 13, onnx.defs.onnx_opset_version()
+# Older ones have broadcasting and batch normalization of other meanings.
+OLDEST_CONVERTIBLE_OPSET = 7
 
 
 # What onnx and protobuf raise for files that are damaged or something else.
@@ -67,6 +70,27 @@ def require_float(model: onnx.ModelProto, name: str) -> None:
             hint="use the FP32 model that it was made from",
         )
     require_finite(model, name)
+
+
+def to_supported_opset(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
+    """The model itself, or in OLDEST_OPSET if its own is older, by ONNX's version converter.
+
+    Raises:
+        InputError: the converter can't do it.
+    """
+    if not OLDEST_CONVERTIBLE_OPSET <= opset_of(model) < OLDEST_OPSET:
+        return model
+    try:
+        converted = onnx.version_converter.convert_version(model, OLDEST_OPSET)
+        onnx.checker.check_model(converted)
+    except (RuntimeError, *DAMAGE) as error:  # RuntimeError is what the converter raises for operators it can't convert
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(
+            f"{name}: opset {opset_of(model)}",
+            got=f"operators that ONNX's version converter can't convert to {OLDEST_OPSET} ({reason})",
+            hint="export it with opset 18",
+        ) from error
+    return converted
 
 
 def require_opset(model: onnx.ModelProto, name: str) -> None:

@@ -73,6 +73,7 @@ TEXTS: dict[tuple[str, str], tuple[str, ...]] = {
     ("export", "notes"): (),  # any text is right
     ("import", "model"): MODELS,
     ("import", "out"): FOLDERS_OUT,
+    ("import", "classes"): ("", ",", "smile,smile"),
     ("import", "mean"): ("x", "nan", "1,2", ""),
     ("import", "std"): ("0", "x", "nan", "-1"),
     ("import", "output"): ("absent",),
