@@ -17,6 +17,7 @@ from .backends import Backend
 from .crop import crop_face
 from .detection import Detection, Detector, from_boxes, from_points
 from .errors import InputError
+from .following import SEARCH_EVERY, Follower
 from .images import as_bgr, resized
 from .manifest import Manifest, NeutralSpec
 from .manifest_rules import check_widths
@@ -51,12 +52,14 @@ class Analyzer:
         choice: Any = None,
         neutral: Optional[NeutralSpec] = None,
         neutral_image_bgr: Optional[np.ndarray] = None,
+        search_every: int = SEARCH_EVERY,
     ) -> None:
         self.manifest = manifest
         self.backend = backend
         self.detector = detector
         self.choice = choice
         self._neutral_spec = neutral or manifest.neutral
+        self._follower = Follower(detector, search_every)
         self._tracker = Tracker()
         self._references: Dict[int, NeutralReference] = {}
         # Finding faces in one frame may overlap the model's call for another.
@@ -196,6 +199,7 @@ class Analyzer:
     def reset(self) -> None:
         """Forget faces and neutrals, as before a new video."""
         with self._finding, self._inferring:
+            self._follower.reset()
             self._tracker.reset()
             self._references = {}
 
@@ -218,7 +222,7 @@ class Analyzer:
         frame = as_bgr(frame_bgr)
         with self._finding:
             started = time.perf_counter()
-            detections = self._detect(frame, boxes_xyxy, points_xy)
+            detections = self._detect(self._follower, frame, boxes_xyxy, points_xy)
             detected = time.perf_counter()
             track_ids = self._tracker.update([detection.box_xyxy for detection in detections])
             self._references = {n: r for n, r in self._references.items() if n in self._tracker.alive}
@@ -232,19 +236,23 @@ class Analyzer:
         image = as_bgr(image_bgr)
         with self._finding:
             started = time.perf_counter()
-            detections = self._detect(image, boxes_xyxy, points_xy)
+            detections = self._detect(self.detector, image, boxes_xyxy, points_xy)
             detect_s = time.perf_counter() - started
         references = [self._new_reference() for _ in detections]
         return self._subjects(image, detections, range(len(detections)), references, detect_s)
 
     def _detect(
-        self, image_bgr: np.ndarray, boxes_xyxy: Optional[np.ndarray], points_xy: Optional[np.ndarray]
+        self,
+        detector: Union[Detector, Follower],
+        image_bgr: np.ndarray,
+        boxes_xyxy: Optional[np.ndarray],
+        points_xy: Optional[np.ndarray],
     ) -> List[Detection]:
         if boxes_xyxy is not None and points_xy is not None:
             raise InputError("faces", got="boxes and points", expected="one of both")
         if points_xy is not None:
             return from_points(points_xy)
-        return self.detector.detect(image_bgr) if boxes_xyxy is None else from_boxes(boxes_xyxy)
+        return detector.detect(image_bgr) if boxes_xyxy is None else from_boxes(boxes_xyxy)
 
     def _found(self, read: _Read, moving: bool) -> Union[_Found, str]:
         """The faces of an image of a source, or why it could not be analysed."""

@@ -13,6 +13,7 @@ from .detect import Detector, make_detector
 from .device import fingerprint
 from .errors import BackendError, InputError, PackageError
 from .files import PathLike
+from .following import SEARCH_EVERY
 from .manifest import NEUTRAL_POLICIES, Manifest, NeutralSpec, Variant
 from .manifest_rules import check_widths
 from .package import Package, shipped_package
@@ -50,6 +51,7 @@ def load(
     detector: Optional[str] = None,
     neutral_policy: Optional[str] = None,
     neutral_image_bgr: Optional[np.ndarray] = None,
+    search_every: int = SEARCH_EVERY,
 ) -> Analyzer:
     """Open a package for use.
 
@@ -57,11 +59,13 @@ def load(
         package: its folder; without it the one that ships with edgeau.
         variant: name of the variant to run; by default the one measured best on this device, else the safest.
         backend: ``onnxruntime``, ``openvino`` or ``tensorrt``; by default the same.
-        threads: CPU threads; by default the backend's own choice.
+        threads: CPU threads of the model; by default the backend's own choice. The detector has one.
         detector: ``yunet``, ``yunet-opencv``, ``haar`` or a path to YuNet's file; by default the package's engines of
             YuNet with a variant for TensorRT, else YuNet where its file is at hand, else Haar.
         neutral_policy: overrides the manifest's: ``first``, ``running``, ``none`` (compare each face with itself).
         neutral_image_bgr: uint8 [H, W, 3], BGR: a picture of the subject at rest, which is then the neutral.
+        search_every: YuNet looks for known faces near where they were in the last frame of a video, and searches the
+            whole frame in every n-th one, or when a face is lost. 1 searches every frame.
 
     Raises:
         InputError, PackageError, BackendError, MissingExtraError: each says in one line what is wrong and the hint.
@@ -69,6 +73,8 @@ def load(
     opened = Package.open(shipped_package() if package is None else package)
     if neutral_policy is not None and neutral_policy not in NEUTRAL_POLICIES:
         raise InputError("neutral policy", got=neutral_policy, expected=", ".join(NEUTRAL_POLICIES))
+    if search_every < 1:
+        raise InputError("search_every", got=str(search_every), expected="1 or more frames")
     choice = choose(opened, variant, backend, threads)
     engine = open_variant(opened, choice)
     _check_graph(opened.manifest, engine)
@@ -82,6 +88,7 @@ def load(
         choice=choice,
         neutral=spec,
         neutral_image_bgr=neutral_image_bgr,
+        search_every=search_every,
     )
 
 
@@ -90,7 +97,7 @@ def _detector(package: Package, choice: Choice, name: Optional[str]) -> Detector
     engines = sorted((package.path / DETECTOR_ENGINES).glob("*.engine"))
     if name is None and choice.backend == "tensorrt" and engines:
         return on_engines([open_backend("tensorrt", file) for file in engines])
-    return make_detector(name, choice.threads)
+    return make_detector(name)
 
 
 def _check_graph(manifest: Manifest, backend: Backend) -> None:

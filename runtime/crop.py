@@ -74,17 +74,30 @@ def crop_face(image_rgb: np.ndarray, points_xy: np.ndarray, spec: CropSpec) -> n
     Returns:
         uint8 [size_px, size_px, 3]. Pixels outside the image repeat its edge.
     """
+    return sample(image_rgb, crop_matrix(points_xy, spec), spec.size_px)
+
+
+def sample(image: np.ndarray, matrix: np.ndarray, size_px: int) -> np.ndarray:
+    """Sample a square through a similarity.
+
+    Args:
+        image: uint8 [H, W, 3].
+        matrix: float64 [2, 3], image coordinates to coordinates in the square.
+        size_px: side of the square.
+
+    Returns:
+        uint8 [size_px, size_px, 3]. Pixels outside the image repeat its edge.
+    """
     import cv2
 
-    matrix = crop_matrix(points_xy, spec)
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
-    image, matrix = _shrink(image_rgb, matrix, spec.size_px, scale)
+    image, matrix = _shrink(image, matrix, size_px, scale)
     if image.shape[:2] == (1, 1):
         # OpenCV 4.5 refuses an array of one pixel. Its edge is repeated below, so a second one changes nothing.
         image = np.repeat(image, 2, axis=0)
-    size = (spec.size_px, spec.size_px)
-    crop: np.ndarray = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return crop
+    size = (size_px, size_px)
+    square: np.ndarray = cv2.warpAffine(image, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return square
 
 
 def _shrink(image: np.ndarray, matrix: np.ndarray, size_px: int, scale: float) -> Tuple[np.ndarray, np.ndarray]:

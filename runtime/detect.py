@@ -28,15 +28,17 @@ YUNET_FILE = "face_detection_yunet_2023mar.onnx"
 YUNET_SHA256 = "8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4"
 YUNET_URL = "https://github.com/opencv/opencv_zoo/raw/main/models/face_detection_yunet/" + YUNET_FILE
 YUNET_VARIABLE = "EDGEAU_YUNET"
+# A close-up takes 0.4 ms on one thread. A second pool of threads would spin beside the model's and slow both.
+DETECTOR_THREADS = 1
 # Fastest with YuNet first: benchmarks/studies/detector_speed.py.
 _YUNET_BACKENDS = ("onnxruntime", "openvino")
 
 
-def default_detector(threads: Optional[int] = None) -> Detector:
+def default_detector(threads: Optional[int] = DETECTOR_THREADS) -> Detector:
     """YuNet if its file is named in EDGEAU_YUNET or cached, and can run here; otherwise Haar.
 
     Args:
-        threads: CPU threads of YuNet; by default the backend's own choice.
+        threads: CPU threads of YuNet; None for the backend's own choice.
 
     Raises:
         MissingExtraError: without OpenCV.
@@ -47,7 +49,7 @@ def default_detector(threads: Optional[int] = None) -> Detector:
     return HaarDetector() if file is None or _yunet_obstacle() else open_yunet(file, threads)
 
 
-def make_detector(name: Optional[str], threads: Optional[int] = None) -> Detector:
+def make_detector(name: Optional[str], threads: Optional[int] = DETECTOR_THREADS) -> Detector:
     """A detector by name: ``yunet``, ``yunet-opencv``, ``haar``, a path to YuNet's file, or None for the default."""
     if name is None:
         return default_detector(threads)
@@ -63,7 +65,7 @@ def make_detector(name: Optional[str], threads: Optional[int] = None) -> Detecto
     return OpenCvYuNet(file) if name == "yunet-opencv" else open_yunet(file, threads)
 
 
-def open_yunet(file: PathLike, threads: Optional[int] = None) -> Detector:
+def open_yunet(file: PathLike, threads: Optional[int] = DETECTOR_THREADS) -> Detector:
     """YuNet on the first backend that is installed, else in OpenCV. Raises InputError if nothing can run the file."""
     if not Path(file).is_file():
         raise InputError(f"YuNet file {file}", got="no such file", expected=YUNET_FILE)

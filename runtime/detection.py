@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Protocol, Sequence, Tuple
+from typing import List, Optional, Protocol, Sequence, Tuple, runtime_checkable
 
 import numpy as np
 
@@ -43,6 +43,23 @@ def nearest_middle(faces: Sequence[Detection], image: np.ndarray) -> Detection:
     """The face whose box's middle is nearest the middle of the picture, uint8 [H, W, 3]."""
     middle = np.array([image.shape[1], image.shape[0]]) / 2
     return min(faces, key=lambda face: float(np.linalg.norm(np.reshape(face.box_xyxy, (2, 2)).mean(axis=0) - middle)))
+
+
+@runtime_checkable
+class FollowingDetector(Detector, Protocol):
+    """A detector that can look for known faces alone, which costs less than searching the whole image."""
+
+    def detect_near(self, image_bgr: np.ndarray, boxes_xyxy: Sequence[np.ndarray]) -> Optional[List[Detection]]:
+        """Find faces again.
+
+        Args:
+            image_bgr: uint8 [H, W, 3].
+            boxes_xyxy: float [4] each: where the faces were in the last frame.
+
+        Returns:
+            A detection per box, in order; None if a face is not there any more, or was not looked for.
+        """
+        ...
 
 
 def bounded(image: np.ndarray, max_side_px: int) -> Tuple[np.ndarray, float]:

@@ -13,6 +13,7 @@ from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 
 from .backends import Backend, BackendOptions, open_backend
+from .crop import sample
 from .detection import Detection, bounded, largest_first
 from .errors import InputError
 from .files import PathLike, utf8_path
@@ -28,6 +29,14 @@ SUPPRESS_IOU = 0.3  # FaceDetectorYN's default
 _SIDES = range(STRIDES[-1], MAX_SIDE_PX + 1, STRIDES[-1])
 ON_DEMAND: Tuple[Size, ...] = tuple((height, width) for height in _SIDES for width in _SIDES)
 _MOST_OPEN = 8
+# A close-up shows a face 96 pixels high. Repeated with shifts of 6% and scales of 8% on 27 photos and frames, points
+# scatter by 0.018 eye distances there, by 0.024 at 64 pixels and by 0.044 at 128, between two strides.
+CLOSE_UP_PX, _CLOSE_UP_FACE_PX = 160, 96.0
+CLOSE_UP: Size = (CLOSE_UP_PX, CLOSE_UP_PX)
+_SAME_IOU = 0.5
+# In a close-up the face is known to be there.
+_MIN_SCORE_NEAR = 0.6
+_SMALLER_SIDES_PX = (320, 160)
 
 
 class YuNet:
@@ -64,6 +73,33 @@ class YuNet:
         rows = suppress(decode(self._backend(size).infer({INPUT: canvas}), size, min_score))
         rows[:, :14] /= scale
         return rows
+
+    def close_up(self, image_bgr: np.ndarray, box_xyxy: np.ndarray, min_score: float) -> Optional[np.ndarray]:
+        """Find one face again near where it is known to be, more exactly and at a small part of the cost.
+
+        The network is precise to 0.03 eye distances, but differently at each size of the face. So the face is always
+        brought to the same size, and all predictions that overlap the best are averaged, weighted by their squared
+        scores (the blending of BlazeFace, Bazarevsky et al., 2019), which reduces the noise by a third.
+
+        Args:
+            image_bgr: uint8 [H, W, 3].
+            box_xyxy: float [4]: where the face is, or was in the last frame.
+            min_score: a face with a lower score is none.
+
+        Returns:
+            float32 [15] as in ``faces``, or None if no face overlaps the box.
+        """
+        matrix = _close_up_matrix(box_xyxy)
+        square = sample(image_bgr, matrix, CLOSE_UP_PX)
+        cells = decode(self._backend(CLOSE_UP).infer({INPUT: square[None]}), CLOSE_UP, min_score / 2)
+        expected = CLOSE_UP_PX / 2 + (box_xyxy.reshape(2, 2) - box_xyxy.reshape(2, 2).mean(axis=0)) * matrix[0, 0]
+        row = blend(cells, np.concatenate([expected[0], expected[1] - expected[0]]), min_score)
+        return None if row is None else _to_image(row, matrix)
+
+    @property
+    def has_close_ups(self) -> bool:
+        """Whether the graph that ``close_up`` needs exists or can be built."""
+        return CLOSE_UP in self._sizes
 
     def _backend(self, size: Size) -> Backend:
         backend = self._backends.pop(size, None) or self._open(size)
@@ -117,6 +153,57 @@ def decode(outputs: Mapping[str, np.ndarray], size: Size, min_score: float) -> n
     return np.vstack(rows).astype(np.float32)
 
 
+def blend(cells: np.ndarray, expected_xywh: np.ndarray, min_score: float) -> Optional[np.ndarray]:
+    """The average of the cells that predict the expected face.
+
+    Args:
+        cells: float32 [N, 15], from ``decode``.
+        expected_xywh: float [4], left, top, width, height.
+        min_score: of the best cell.
+
+    Returns:
+        float32 [15] with the best cell's score; None if no cell overlaps the expected box or reaches the score.
+    """
+    near = cells[_iou(cells, expected_xywh) >= SUPPRESS_IOU]
+    if not len(near):
+        return None
+    best = near[near[:, 14].argmax()]
+    if best[14] < min_score:
+        return None
+    same = near[_iou(near, best[:4]) >= _SAME_IOU]
+    weights = same[:, 14:] ** 2
+    row: np.ndarray = (same * weights).sum(axis=0) / weights.sum()
+    row[14] = best[14]
+    return row
+
+
+def _iou(rows: np.ndarray, xywh: np.ndarray) -> np.ndarray:
+    """Intersection over union of rows that begin with left, top, width, height with one such box, [N]."""
+    left_top = np.maximum(rows[:, :2], xywh[:2])
+    right_bottom = np.minimum(rows[:, :2] + rows[:, 2:4], xywh[:2] + xywh[2:4])
+    common = np.prod(np.maximum(right_bottom - left_top, 0), axis=1)
+    iou: np.ndarray = common / (np.prod(rows[:, 2:4], axis=1) + xywh[2] * xywh[3] - common)
+    return iou
+
+
+def _close_up_matrix(box_xyxy: np.ndarray) -> np.ndarray:
+    """float64 [2, 3]: image to a square in which the box's larger side has the size at which YuNet is most precise."""
+    left, top, right, bottom = (float(v) for v in box_xyxy)
+    scale = _CLOSE_UP_FACE_PX / max(right - left, bottom - top, 1.0)
+    middle = (CLOSE_UP_PX - 1) / 2
+    x, y = middle - scale * (left + right - 1) / 2, middle - scale * (top + bottom - 1) / 2
+    return np.array([[scale, 0.0, x], [0.0, scale, y]])
+
+
+def _to_image(row: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """A row of ``faces`` from coordinates of the close-up to the image's."""
+    scale, moved = matrix[0, 0], row.copy()
+    moved[0:14] /= scale
+    moved[[0, 4, 6, 8, 10, 12]] -= matrix[0, 2] / scale
+    moved[[1, 5, 7, 9, 11, 13]] -= matrix[1, 2] / scale
+    return moved
+
+
 def suppress(faces: np.ndarray, most_iou: float = SUPPRESS_IOU) -> np.ndarray:
     """Non-maximum suppression: keep the best of overlapping faces; float32 [N, 15], best first.
 
@@ -138,16 +225,52 @@ def suppress(faces: np.ndarray, most_iou: float = SUPPRESS_IOU) -> np.ndarray:
 
 
 class YuNetDetector:
-    """YuNet on one of edgeau's backends."""
+    """YuNet on one of edgeau's backends: faces in the whole image, then the points of each from a close-up.
+
+    Args:
+        net: the network.
+        min_score: faces with a lower score are omitted.
+        close_ups: False for the whole image's points, as OpenCV gives them.
+    """
 
     name = "yunet"
 
-    def __init__(self, net: YuNet, *, min_score: float = MIN_SCORE) -> None:
+    def __init__(self, net: YuNet, *, min_score: float = MIN_SCORE, close_ups: bool = True) -> None:
         self._net, self._min_score = net, min_score
+        self._close_ups = close_ups and net.has_close_ups
 
     def detect(self, image_bgr: np.ndarray) -> List[Detection]:
-        """As in Detector."""
-        return _detections(self._net.faces(image_bgr, self._min_score))
+        """As in Detector. An image in which nothing is found is searched again in smaller sizes, for faces that fill
+        it."""
+        rows = self._net.faces(image_bgr, self._min_score)
+        for side in _SMALLER_SIDES_PX:
+            if len(rows) or max(image_bgr.shape[:2]) <= side:
+                break
+            small, scale = bounded(image_bgr, side)
+            rows = self._net.faces(small, self._min_score)
+            rows[:, :14] /= scale
+        found = _detections(rows)
+        if not self._close_ups:
+            return found
+        return largest_first([self._refined(image_bgr, face) for face in found])
+
+    def detect_near(self, image_bgr: np.ndarray, boxes_xyxy: Sequence[np.ndarray]) -> Optional[List[Detection]]:
+        """As in FollowingDetector."""
+        if not self._close_ups:
+            return None
+        found = [self._near(image_bgr, box, _MIN_SCORE_NEAR) for box in boxes_xyxy]
+        faces = [face for face in found if face is not None]
+        return faces if len(faces) == len(found) else None
+
+    def _refined(self, image_bgr: np.ndarray, face: Detection) -> Detection:
+        """The face in a close-up. The second one is centred by the first, as those of following frames are."""
+        for _ in range(2):
+            face = self._near(image_bgr, face.box_xyxy, _MIN_SCORE_NEAR) or face
+        return face
+
+    def _near(self, image_bgr: np.ndarray, box_xyxy: np.ndarray, min_score: float) -> Optional[Detection]:
+        row = self._net.close_up(image_bgr, box_xyxy, min_score)
+        return None if row is None else next(iter(_detections(row[None])), None)
 
 
 def on_backend(file: PathLike, backend: str, threads: Optional[int] = None) -> YuNetDetector:

@@ -12,7 +12,17 @@ from edgeau.runtime.backends import FakeBackend, missing, open_backend
 from edgeau.runtime.detection import Detection
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.opencv import yunet_obstacle
-from edgeau.runtime.yunet import ON_DEMAND, OpenCvYuNet, YuNet, fit, on_backend, on_engines, suppress
+from edgeau.runtime.yunet import (
+    ON_DEMAND,
+    OpenCvYuNet,
+    YuNet,
+    YuNetDetector,
+    blend,
+    fit,
+    on_backend,
+    on_engines,
+    suppress,
+)
 from edgeau.runtime.yunet_graph import OUTPUTS, with_uint8_input
 
 MARGIN_PX = 0.5
@@ -29,6 +39,11 @@ def require(backend: str) -> None:
         pytest.skip(f"{backend} is not installed")
 
 
+def whole_image(yunet_path: Path, backend: str) -> YuNetDetector:
+    """The detector without close-ups, which OpenCV has not."""
+    return YuNetDetector(on_backend(yunet_path, backend, threads=1)._net, close_ups=False)
+
+
 def agree(ours: list[Detection], theirs: list[Detection]) -> None:
     assert len(ours) == len(theirs)
     for i, face in enumerate(ours):
@@ -41,7 +56,7 @@ def agree(ours: list[Detection], theirs: list[Detection]) -> None:
 @backends
 def test_the_photo_gives_what_opencv_gave(backend: str, photo_bgr: np.ndarray, yunet_path: Path) -> None:
     require(backend)
-    (face,) = on_backend(yunet_path, backend).detect(photo_bgr)
+    (face,) = whole_image(yunet_path, backend).detect(photo_bgr)
     found = np.concatenate([face.box_xyxy, face.points_xy.ravel()])
     assert np.abs(found - PHOTO[:14]).max() < MARGIN_PX
     assert face.score == pytest.approx(PHOTO[14], abs=SCORE_MARGIN)
@@ -51,7 +66,7 @@ def test_the_photo_gives_what_opencv_gave(backend: str, photo_bgr: np.ndarray, y
 @backends
 def test_the_clip_gives_what_opencv_gives(backend: str, clip_path: Path, yunet_path: Path) -> None:
     require(backend)
-    ours, theirs = on_backend(yunet_path, backend, threads=1), OpenCvYuNet(yunet_path)
+    ours, theirs = whole_image(yunet_path, backend), OpenCvYuNet(yunet_path)
     capture = cv2.VideoCapture(str(clip_path))
     for number in range(0, 460, 20):
         capture.set(cv2.CAP_PROP_POS_FRAMES, number)
@@ -62,7 +77,7 @@ def test_the_clip_gives_what_opencv_gives(backend: str, clip_path: Path, yunet_p
 @needs_opencv_4_8
 def test_pictures_of_any_size_and_crowds_give_what_opencv_gives(photo_bgr: np.ndarray, yunet_path: Path) -> None:
     require("onnxruntime")
-    ours, theirs = on_backend(yunet_path, "onnxruntime"), OpenCvYuNet(yunet_path)
+    ours, theirs = whole_image(yunet_path, "onnxruntime"), OpenCvYuNet(yunet_path)
     crowd = np.vstack([np.hstack([cv2.resize(photo_bgr, (213, 180))] * 4)] * 3)
     close = photo_bgr[40:200, 150:310]  # a face that fills the picture
     sizes = [cv2.resize(photo_bgr, size) for size in ((1536, 1536), (768, 512), (205, 205), (358, 254))]
@@ -157,3 +172,58 @@ def test_of_two_faces_in_one_place_the_better_stays() -> None:
     faces[:, 2:4], faces[:, 14] = 100, (0.8, 0.9, 0.75)
     faces[2, 0] = 80  # a fifth of the first two
     assert suppress(faces)[:, 14].tolist() == pytest.approx([0.9, 0.75])
+
+
+def test_a_close_up_finds_the_face_where_the_whole_image_has_it(photo_bgr: np.ndarray, yunet_path: Path) -> None:
+    require("onnxruntime")
+    detector = on_backend(yunet_path, "onnxruntime", threads=1)
+    (face,) = detector.detect(photo_bgr)
+    eye_distance = float(np.linalg.norm(face.points_xy[1] - face.points_xy[0]))
+    # OpenCV's FaceDetectorYN in the whole image; one of its mouth corners is a seventh of the eye distance off.
+    assert np.abs(face.points_xy - np.reshape(PHOTO[4:14], (5, 2))).max() < 0.2 * eye_distance
+    # As the face might be in the last frame.
+    box = face.box_xyxy + np.float32([9, -7, 14, -2])
+    found = detector.detect_near(photo_bgr, [box])
+    assert found is not None
+    assert np.abs(found[0].points_xy - face.points_xy).max() < 0.1 * eye_distance
+
+
+def test_points_do_not_depend_on_the_size_of_the_picture(photo_bgr: np.ndarray, yunet_path: Path) -> None:
+    require("onnxruntime")
+    detector = on_backend(yunet_path, "onnxruntime", threads=1)
+    (face,) = detector.detect(photo_bgr)
+    eye_distance = float(np.linalg.norm(face.points_xy[1] - face.points_xy[0]))
+    for factor in (0.5, 2.0, 4.0):
+        scaled = cv2.resize(photo_bgr, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+        (other,) = detector.detect(scaled)
+        assert np.abs(other.points_xy / factor - face.points_xy).max() < 0.1 * eye_distance
+
+
+def test_a_close_up_without_a_face_finds_none(photo_bgr: np.ndarray, yunet_path: Path) -> None:
+    require("onnxruntime")
+    detector = on_backend(yunet_path, "onnxruntime", threads=1)
+    beside = np.float32([300, 300, 400, 420])
+    assert detector.detect_near(photo_bgr, [beside]) is None
+    face_and_nothing = [detector.detect(photo_bgr)[0].box_xyxy, beside]
+    assert detector.detect_near(photo_bgr, face_and_nothing) is None
+
+
+def test_a_face_that_fills_a_large_picture_is_found(photo_bgr: np.ndarray, yunet_path: Path) -> None:
+    require("onnxruntime")
+    close = cv2.resize(photo_bgr[60:185, 165:290], (1250, 1250), interpolation=cv2.INTER_CUBIC)
+    (face,) = on_backend(yunet_path, "onnxruntime", threads=1).detect(close)
+    assert np.abs(face.points_xy / 10 + (165, 60) - np.reshape(PHOTO[4:14], (5, 2))).max() < 8
+
+
+def test_cells_of_one_face_are_averaged_by_their_squared_scores() -> None:
+    cells = np.zeros((3, 15), np.float32)
+    cells[:, 2:4] = 100
+    cells[:, 4] = (10, 16, 99)
+    cells[:, 14] = (0.9, 0.6, 0.8)
+    cells[2, 0] = 90  # another face
+    row = blend(cells, np.array([0, 0, 100, 100]), 0.7)
+    assert row is not None
+    assert row[4] == pytest.approx((10 * 0.81 + 16 * 0.36) / 1.17)
+    assert row[14] == pytest.approx(0.9)
+    assert blend(cells, np.array([0, 0, 100, 100]), 0.95) is None
+    assert blend(cells[:0], np.array([0, 0, 100, 100]), 0.1) is None
