@@ -23,7 +23,6 @@ from .manifest import Manifest, NeutralSpec
 from .manifest_rules import check_widths
 from .neutral import NeutralReference
 from .pipeline import ahead
-from .pose import head_pose
 from .results import Face, Faces, StageTimes
 from .sources import Frame, Source, open_source
 from .tracks import Tracker
@@ -356,7 +355,6 @@ class Analyzer:
             present,
             dict(zip(manifest.expressions, (float(p) for p in outputs.get("expression", ())))),
             ready,
-            head_pose(detection.points_xy),
             dict(zip(manifest.aus, (float(p) for p in outputs.get("intensity", ())))),
         )
 

@@ -28,6 +28,7 @@ class Follower:
 
     def __init__(self, detector: Detector, every: int = SEARCH_EVERY) -> None:
         self.detector, self._every = detector, every
+        self._following = detector if isinstance(detector, FollowingDetector) else None
         self.reset()
 
     def reset(self) -> None:
@@ -47,9 +48,9 @@ class Follower:
 
     def _near(self, frame_bgr: np.ndarray) -> Optional[List[Detection]]:
         due = self._since_whole >= self._every
-        if due or not self._last or not isinstance(self.detector, FollowingDetector):
+        if due or not self._last or self._following is None:
             return None
-        found = self.detector.detect_near(frame_bgr, [face.box_xyxy for face in self._last])
+        found = self._following.detect_near(frame_bgr, [face.box_xyxy for face in self._last])
         if found is None or _any_overlap(found):
             return None
         return largest_first(found)

@@ -13,7 +13,7 @@ T = TypeVar("T")
 _JOIN_S = 2.0
 
 
-def ahead(items: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
+def ahead(items: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
     """Yield items in order, while a thread prepares at most ``depth`` further ones.
 
     An exception of the iterable is raised after the items before it. When the generator is closed, the thread ends with

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, Mapping, Optional, Sequen
 import numpy as np
 
 from .errors import MissingExtraError
-from .pose import HeadPose
+from .pose import HeadPose, head_pose
 
 if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped]
-
-FACING_THE_CAMERA = HeadPose(0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,6 @@ class Face:
         expression: probability by class; empty for models without an expression head.
         neutral_ready: False while the subject's neutral is not known and the face was compared with itself; True for
             models that need none.
-        pose: where the head points, from the five points.
         intensity: 0..5 by AU name; empty for models without an intensity output.
     """
 
@@ -43,8 +40,12 @@ class Face:
     present: Mapping[str, bool]
     expression: Mapping[str, float]
     neutral_ready: bool
-    pose: HeadPose = FACING_THE_CAMERA
     intensity: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def pose(self) -> HeadPose:
+        """Where the head points, from the five points."""
+        return head_pose(self.points_xy)
 
     def to_dict(self) -> Dict[str, Any]:
         """Plain values, as JSON takes them."""

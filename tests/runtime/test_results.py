@@ -5,17 +5,17 @@ import json
 import numpy as np
 import pytest
 
-from edgeau.runtime.pose import HeadPose
+from edgeau.runtime.pose import head_pose
 from edgeau.runtime.results import Face, Faces, StageTimes
 
+# What OpenCV's FaceDetectorYN gives for scikit-image's photo of an astronaut.
+POINTS = np.array([[200.1, 101.8], [247.1, 102.6], [220.4, 124.5], [198.6, 142.8], [239.7, 143.6]], np.float32)
 AUS = ("AU06", "AU12")
 
 
 def face(track_id: int = 3) -> Face:
     au, present = {"AU06": 0.25, "AU12": 0.75}, {"AU06": False, "AU12": True}
-    points = np.arange(10, dtype=np.float32).reshape(5, 2)
-    pose = HeadPose(10.0, -5.0, 2.0)
-    return Face(track_id, (1.0, 2.0, 3.0, 4.0), points, 0.9, au, present, {}, True, pose)
+    return Face(track_id, (1.0, 2.0, 3.0, 4.0), POINTS, 0.9, au, present, {}, True)
 
 
 def test_faces_are_a_sequence() -> None:
@@ -31,15 +31,15 @@ def test_a_dictionary_is_plain_json() -> None:
     assert json.loads(json.dumps(value)) == value
     assert (value["source"], value["frame"], value["time_s"], value["error"]) == ("clip.mp4", 7, 0.28, None)
     (first,) = value["faces"]
-    assert first["pose"] == {"yaw_deg": 10.0, "pitch_deg": -5.0, "roll_deg": 2.0}
-    assert first["points_xy"][4] == [8.0, 9.0]
+    assert first["pose"] == head_pose(POINTS).to_dict()
+    assert first["points_xy"][0] == pytest.approx([200.1, 101.8])
 
 
 def test_arrays_have_a_row_per_face_and_a_column_per_name() -> None:
     arrays = Faces((face(0), face(1)), AUS).to_numpy()
     assert arrays["au"].tolist() == [[0.25, 0.75]] * 2
     assert arrays["present"].tolist() == [[False, True]] * 2
-    assert arrays["pose_deg"].tolist() == [[10, -5, 2]] * 2
+    assert arrays["pose_deg"][1].tolist() == pytest.approx(list(head_pose(POINTS).to_dict().values()))
     shapes = {name: array.shape for name, array in Faces((), AUS).to_numpy().items()}
     assert shapes == {name: (0, *array.shape[1:]) for name, array in arrays.items()}
 
