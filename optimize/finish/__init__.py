@@ -13,21 +13,23 @@ import onnx
 from edgeau.optimize.onnx_graph.graph import with_shapes
 
 from .base import FinishError, FinishingPass, Note, PassReport
-from .bias import FloatBias
 from .branches import BarredBranches
 from .casts import CastBeforeMoving
 from .concat import SharedConcatScale
 from .constants import DirectConstants, OmittedInputs
+from .dynamic import FloatDynamic
+from .float_constants import FloatConstants
 from .fusions import UnbrokenFusions
 from .integer_operators import FloatOperators
 from .layer_norm import PlainLayerNorm
 from .opset import to_supported_opset
 from .parameters import MatchingParameters
 from .per_tensor import PerTensorActivations
+from .pointwise import FloatPointwise
 from .reader import ONNXRUNTIME, OPENVINO, parse_reader
 from .residual import ResidualAdds
 from .sensitive import FloatSensitive
-from .signed import SignedActivations, SignedWeights
+from .signed import ReluForClip, SignedActivations, SignedWeights
 from .small_layers import FloatSmallLayers
 from .unsigned import OneIntegerType, UnsignedActivations
 from .weights import FoldWeights, OutputChannelAxis, UnfoldWeights
@@ -35,21 +37,24 @@ from .weights import FoldWeights, OutputChannelAxis, UnfoldWeights
 __all__ = ["FinishError", "FinishResult", "Note", "PassReport", "finish", "passes_for"]
 
 _TENSORRT: tuple[FinishingPass, ...] = (
+    FloatDynamic(),
     FloatOperators(),
     OmittedInputs(),
     CastBeforeMoving(),
     DirectConstants(),
     MatchingParameters(),
+    FloatConstants(),
     SignedActivations(),
     SignedWeights(),
     PerTensorActivations(),
     SharedConcatScale(),
     OutputChannelAxis(),
-    FloatBias(),
     FloatSensitive(),
+    FloatPointwise(),
     FloatSmallLayers(),
     ResidualAdds(),
     UnbrokenFusions(),
+    ReluForClip(),
 )
 _ONNXRUNTIME: tuple[FinishingPass, ...] = (
     DirectConstants(),

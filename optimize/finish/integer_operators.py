@@ -48,15 +48,15 @@ CONCAT = "QLinearConcat"  # the output's scale and zero point first, then the te
 _MICROSOFT = "com.microsoft"
 _PER_CHANNEL_OPSET = 13  # DequantizeLinear's first with an axis
 _OWN_ATTRIBUTES = ("channels_last", "opset")
-# Operators that ONNX Runtime runs on integers as they are, besides those that only move data.
-_ON_INTEGERS = frozenset({"Resize", "Pad", "Concat", "Clip", "Relu", "AveragePool"})
+# Operators that ONNX Runtime runs on integers as they are.
+_ON_INTEGERS = MOVING_OPS | {"Resize", "Pad", "Concat", "Clip", "Relu", "AveragePool"}
 
 
 class FloatOperators(FinishingPass):
     """Write quantized operators (``QLinearConv``, ``QLinearAdd`` and others) as Q/DQ: a DQ in front of each input, the
     operator on floats, a Q behind it.
 
-    Resize and other operators that take integers as they are get a DQ and a Q as well.
+    Resize, Transpose and other operators that take integers as they are get a DQ and a Q as well.
 
     After: no operator of INTEGER_OPERATORS is left whose scales and zero points are constants. Values differ by at most
     one step of the output's scale, where rounding falls the other way.
@@ -170,8 +170,8 @@ def _surround(graph: Graph, node: onnx.NodeProto) -> bool:
 
 
 def _quantizer_behind(graph: Graph, name: str) -> onnx.NodeProto | None:
-    """The Q that integers come from, also through operators that only move data."""
+    """The Q that an activation's integers come from."""
     producer = graph.producer(name)
-    while producer is not None and producer.op_type in MOVING_OPS:
-        producer = graph.producer(producer.input[0])
-    return producer if producer is not None and producer.op_type == QUANTIZE else None
+    if producer is None or producer.op_type != QUANTIZE or graph.constant(producer.input[0]) is not None:
+        return None
+    return producer

@@ -13,6 +13,7 @@ from .qdq import dequantized, is_weight, linked, quantized, quantizer_of, scale_
 from .signs import is_never_negative
 
 HIGHEST = 127  # of INT8; symmetric ranges use -127..127
+_ROUNDING = 1e-3
 
 
 class SignedActivations(FinishingPass):
@@ -22,8 +23,9 @@ class SignedActivations(FinishingPass):
     resolution. With another zero point the larger end determines the symmetric range. TensorRT itself would read
     unsigned integers as signed ones with scale s, which halves the range.
 
-    An unsigned Q also clips negative values, and some quantizers (ONNX Runtime's) drop the ReLU in front of it for
-    that reason. Where the tensor may be negative, a ReLU is inserted again.
+    An unsigned Q also clips to 0..255 s, and ONNX Runtime's quantizer drops a ReLU or a Clip (ReLU6, or the one inside
+    a hard swish) in front of it for that reason. Where the tensor may be negative, a Clip to that range is inserted, so
+    that it stays when a later pass removes the pair; ReluForClip turns it into a ReLU where the pair is kept.
 
     After: every activation's zero point is INT8 0.
     Left: integers that are a graph's input or output or that an operator computes on, and 16-bit ones.
@@ -44,7 +46,7 @@ class SignedActivations(FinishingPass):
                 notes.leave(node, "its integers are used outside of Q/DQ pairs, so their scale can't change")
             else:
                 if node.op_type == QUANTIZE and (zero_point == np.iinfo(zero_point.dtype).min).all():
-                    _keep_clipping(graph, node, notes)
+                    _keep_clipping(graph, node, scale, notes)
                 set_parameters(graph, node, symmetric_scale(scale, zero_point), np.zeros(scale.shape, np.int8))
                 was = f"{zero_point.dtype} with zero point {int(zero_point.ravel()[0])}"
                 notes.change(node, f"{was} to int8 with zero point 0")
@@ -71,10 +73,51 @@ class SignedWeights(FinishingPass):
                 notes.change(node, f"{zero_point.dtype} weights to int8 with zero point 0")
 
 
-def _keep_clipping(graph: Graph, node: onnx.NodeProto, notes: Notes) -> None:
-    if not is_never_negative(graph, node.input[0]):
-        graph.set_input(node, 0, graph.insert("Relu", [node.input[0]], f"{node.name}_never_negative"))
-        notes.change(node, "ReLU in front, which the unsigned integers implied")
+class ReluForClip(FinishingPass):
+    """Write a Clip from 0 as a ReLU where the Q behind it clips to the upper limit itself.
+
+    TensorRT fuses a ReLU into the layer in front of it at every precision.
+
+    After: no Clip from 0 is read only by Qs with zero point 0 whose range ends at or below its upper limit. Values are
+    unchanged.
+    """
+
+    name = "relu-for-clip"
+
+    def call(self, graph: Graph, notes: Notes) -> None:
+        for node in graph.of_type("Clip"):
+            limits = [graph.constant(name) if name else None for name in (*node.input[1:], "", "")[:2]]
+            if limits[0] is None or limits[0].any() or limits[1] is None:
+                continue
+            readers = [reader for reader, _ in graph.consumers(node.output[0])]
+            if node.output[0] in graph.pinned or not readers:
+                continue
+            if all(_ends_at(graph, reader, float(limits[1])) for reader in readers):
+                node.op_type = "Relu"
+                del node.input[1:]
+                notes.change(node, "Clip to ReLU, since the Q behind it has the same upper limit")
+
+
+def _ends_at(graph: Graph, node: onnx.NodeProto, limit: float) -> bool:
+    """Whether a node is a Q with zero point 0 whose largest value is at most the limit, but for rounding."""
+    if node.op_type != QUANTIZE:
+        return False
+    zero_point, scale = zero_point_of(graph, node), scale_of(graph, node)
+    if zero_point is None or scale is None or zero_point.dtype != np.int8 or zero_point.any():
+        return False
+    return bool(float(scale.max()) * HIGHEST <= limit * (1 + _ROUNDING))
+
+
+def _keep_clipping(graph: Graph, node: onnx.NodeProto, scale: np.ndarray, notes: Notes) -> None:
+    if is_never_negative(graph, node.input[0]):
+        return
+    highest = (scale.max().astype(np.float64) * np.iinfo(np.uint8).max).astype(scale.dtype)
+    limits = [
+        graph.add_constant(f"{node.name}_{end}", np.asarray(v, scale.dtype))
+        for end, v in (("lowest", 0), ("highest", highest))
+    ]
+    graph.set_input(node, 0, graph.insert("Clip", [node.input[0], *limits], f"{node.name}_never_negative"))
+    notes.change(node, "Clip in front, which the unsigned integers implied")
 
 
 def symmetric_scale(scale: np.ndarray, zero_point: np.ndarray) -> np.ndarray:

@@ -8,11 +8,12 @@ import numpy as np
 import onnx
 
 from edgeau.optimize.finish.base import Note
-from edgeau.optimize.finish.bias import FloatBias
 from edgeau.optimize.finish.concat import SharedConcatScale
+from edgeau.optimize.finish.float_constants import FloatConstants
 from edgeau.optimize.finish.fusions import UnbrokenFusions
 from edgeau.optimize.finish.parameters import MatchingParameters
 from edgeau.optimize.finish.per_tensor import PerTensorActivations
+from edgeau.optimize.finish.pointwise import FloatPointwise
 from edgeau.optimize.finish.qdq import is_weight, scale_of, zero_point_of
 from edgeau.optimize.finish.reader import ONNXRUNTIME, TENSORRT
 from edgeau.optimize.finish.residual import ResidualAdds
@@ -178,10 +179,10 @@ rule_of_pass(
 )
 rule_of_pass(
     "E109",
-    "bias stored as integers",
-    FloatBias(),
+    "constant other than a weight stored as integers",
+    FloatConstants(),
     (TENSORRT,),
-    why="TensorRT expects float biases; the importer reads int32 as int8 and refuses the model",
+    why="TensorRT expects float biases and operands; the importer reads int32 as int8 and refuses the model",
 )
 
 
@@ -256,6 +257,13 @@ rule_of_pass(
     FloatSensitive(),
     (TENSORRT,),
     why="8 bits before a sigmoid, softmax, normalisation, threshold or in the head change decisions and save no time",
+)
+rule_of_pass(
+    "W204",
+    "operator without weights quantized",
+    FloatPointwise(),
+    (TENSORRT,),
+    why="it gains no speed from INT8, breaks fusions, and each pair in front of it rounds once more",
 )
 rule_of_pass(
     "W206",

@@ -10,16 +10,16 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeau.optimize.finish.base import FinishError, FinishingPass
-from edgeau.optimize.finish.bias import FloatBias
 from edgeau.optimize.finish.casts import CastBeforeMoving
 from edgeau.optimize.finish.concat import SharedConcatScale
 from edgeau.optimize.finish.constants import DirectConstants, OmittedInputs
+from edgeau.optimize.finish.float_constants import FloatConstants
 from edgeau.optimize.finish.fusions import UnbrokenFusions
 from edgeau.optimize.finish.layer_norm import PlainLayerNorm
 from edgeau.optimize.finish.per_tensor import PerTensorActivations
 from edgeau.optimize.finish.residual import ResidualAdds
 from edgeau.optimize.finish.sensitive import FloatSensitive
-from edgeau.optimize.finish.signed import SignedActivations, SignedWeights
+from edgeau.optimize.finish.signed import ReluForClip, SignedActivations, SignedWeights
 from edgeau.optimize.finish.small_layers import FloatSmallLayers
 from edgeau.optimize.finish.unsigned import OneIntegerType, UnsignedActivations
 from edgeau.optimize.finish.weights import FoldWeights, OutputChannelAxis, UnfoldWeights
@@ -75,8 +75,11 @@ def test_signed_activations_follow_integers_across_data_movement(net):
 def test_a_relu_that_unsigned_integers_stood_for_is_put_back(net):
     g = net()
     before = finished(g, g.pair(g.conv("x", 16, 16), 0.02, U8), SHAPE)
-    after, _ = SignedActivations()(before)
+    clipped, _ = SignedActivations()(before)
+    assert ops(clipped)[:3] == ["Conv", "Clip", "QuantizeLinear"]
+    after, _ = ReluForClip()(clipped)
     assert ops(after)[:3] == ["Conv", "Relu", "QuantizeLinear"]
+    assert close_db(clipped, after) == np.inf
     assert close_db(before, after) > 30
 
 
@@ -124,7 +127,7 @@ def test_integer_bias_becomes_float(net):
     integers, scale = np.arange(16, dtype=np.int32) * 1000, np.full(16, 1e-4, np.float32)
     bias = g.op("DequantizeLinear", g.const(integers), g.const(scale), g.const(np.zeros(16, np.int32)), axis=0)
     before = finished(g, g.op("Conv", "x", g.int8_weight(g.weight(16, 16, 1, 1)), bias), SHAPE)
-    after, _ = FloatBias()(before)
+    after, _ = FloatConstants()(before)
     assert ops(after).count("DequantizeLinear") == 1
     assert close_db(before, after) == np.inf
 

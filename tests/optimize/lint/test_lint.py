@@ -232,6 +232,13 @@ def _(g):
     return g.op("Gemm", g.pair("x", 0.02, S8), g.int8_weight(g.weight(64, 32)), transB=1), ["batch", 64]
 
 
+@breaks("W204")
+def _(g):
+    x = g.op("Conv", g.pair("x", 0.02, S8), g.int8_weight(g.weight(16, 16, 1, 1)))
+    x = g.op("Mul", g.pair(x, 0.05, S8), g.const(np.float32(2)))
+    return g.op("Conv", g.pair(x, 0.05, S8), g.int8_weight(g.weight(16, 16, 1, 1))), SHAPE
+
+
 @breaks("W205")
 def _(g):
     return g.op("Sigmoid", g.pair(g.conv("x", 16, 16), 0.02, S8)), SHAPE
@@ -355,7 +362,7 @@ def test_importer_refuses_what_lint_calls_an_error(net, importer, case):
 
 
 def test_importer_warns_of_nncfs_file_and_takes_the_finished_one(nncf_cnn, importer):
-    assert {finding.code for finding in lint(nncf_cnn, NEW)} == {"E101", "E106", "W201", "W203"}
+    assert {finding.code for finding in lint(nncf_cnn, NEW)} == {"E101", "E106", "W201", "W203", "W204"}
     taken, lines = importer(nncf_cnn)
     assert taken
     assert any("UINT8 zero_point" in line for line in lines)
