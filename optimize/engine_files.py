@@ -83,7 +83,7 @@ def versions_of(target: Target | None) -> list[Version]:
 
 
 def lint_files(package: Package, able: Iterable[Capabilities], options: MakeOptions, progress: Progress) -> None:
-    """Lint each file of the ladder for each TensorRT that may read it.
+    """Lint each file of the ladder for each TensorRT that may read it, and ask TensorRT's importer if it is here.
 
     Each finding that is an error is one line; warnings are one line per code.
 
@@ -116,6 +116,8 @@ def lint_files(package: Package, able: Iterable[Capabilities], options: MakeOpti
                 if line not in told:
                     told.add(line)
                     progress(line)
+    for line in importer_lines(package, dict.fromkeys(file for file, _ in seen)):
+        progress(line)
     if len(broken) == len({each.version for each in versions}):
         reader, file = next(iter(broken.items()))
         raise InputError(
@@ -124,6 +126,15 @@ def lint_files(package: Package, able: Iterable[Capabilities], options: MakeOpti
             expected=f"a file that {reader} reads",
             hint=f"edgeau inspect {package.path / file} --target {reader} says why, and --fix FILE fixes what it can",
         )
+
+
+def importer_lines(package: Package, files: Iterable[str]) -> list[str]:
+    """What the importer of TensorRT for RTX says of a package's ONNX files; empty where it is not installed."""
+    from edgeau.optimize.lint import read_onnx
+    from edgeau.optimize.lint.importer import ask_importer
+
+    verdicts = ((file, ask_importer(read_onnx(package.path / file))) for file in files)
+    return [f"{file}: {verdict}" for file, verdict in verdicts if verdict is not None]
 
 
 def _warning_lines(file: str, findings: Iterable[Finding]) -> list[str]:

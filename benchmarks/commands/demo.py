@@ -25,6 +25,7 @@ from edgeau.benchmarks.measurement import BenchOptions, Failure
 from edgeau.benchmarks.report import Extras, write_html
 from edgeau.optimize.engine.job import MakeOptions
 from edgeau.optimize.engine.make import make_engine
+from edgeau.optimize.engine_files import importer_lines
 from edgeau.optimize.quantization.quantize import QuantizeOptions, quantize_package
 from edgeau.optimize.search.options import SearchOptions
 from edgeau.optimize.search.search import search
@@ -62,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
     note(f"1/6 quantize {source.manifest.name} for each target, calibrated on rendered faces")
     package = source.copy_to(out / source.path.name)
     package, _ = quantize_package(package.path, CALIBRATION, QuantizeOptions(), evaluation=EVALUATION)
+    for line in importer_lines(package, [v.file for v in package.manifest.variants if "tensorrt" in v.backends]):
+        note(f"    {line}")
     note("2/6 build a TensorRT engine")
     package, skipped = _build_engine(package)
     note("3/6 measure every variant on every backend of this machine")

@@ -6,6 +6,7 @@ its own passes, in order. They work on Q/DQ ONNX from any quantizer, and are ide
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import onnx
@@ -34,7 +35,7 @@ from .small_layers import FloatSmallLayers
 from .unsigned import OneIntegerType, UnsignedActivations
 from .weights import FoldWeights, OutputChannelAxis, UnfoldWeights
 
-__all__ = ["FinishError", "FinishResult", "Note", "PassReport", "finish", "passes_for"]
+__all__ = ["FinishError", "FinishResult", "Note", "PassReport", "finish", "passes_for", "stages"]
 
 _TENSORRT: tuple[FinishingPass, ...] = (
     FloatDynamic(),
@@ -104,10 +105,8 @@ def finish(model: onnx.ModelProto, reader: str) -> FinishResult:
         InputError: unknown reader.
         FinishError: a pass failed its postcondition, or the result is not valid ONNX.
     """
-    current, report = to_supported_opset(with_shapes(model), parse_reader(reader))
-    reports = [report]
-    for step in passes_for(reader):
-        current, report = step(current)
+    reports = []
+    for current, _, report in stages(model, reader):  # noqa: B007 - the last model is the result
         reports.append(report)
     if not any(report.modified for report in reports):
         return FinishResult(model, tuple(reports))
@@ -116,6 +115,15 @@ def finish(model: onnx.ModelProto, reader: str) -> FinishResult:
     except onnx.checker.ValidationError as error:
         raise FinishError(f"finishing for {reader} wrote invalid ONNX: {str(error).splitlines()[0]}") from error
     return FinishResult(current, tuple(reports))
+
+
+def stages(model: onnx.ModelProto, reader: str) -> Iterator[tuple[onnx.ModelProto, str, PassReport]]:
+    """The model after each step of `finish`, what the step does in one sentence, and its report."""
+    current, report = to_supported_opset(with_shapes(model), parse_reader(reader))
+    yield current, "Convert the model to an opset that the reader supports.", report
+    for step in passes_for(reader):
+        current, report = step(current)
+        yield current, " ".join((step.__doc__ or "").split("\n\n")[0].split()), report
 
 
 def passes_for(reader: str) -> tuple[FinishingPass, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import onnx
 
-from edgeau.optimize.onnx_graph.graph import Graph
+from edgeau.optimize.onnx_graph.graph import Graph, label
 from edgeau.optimize.onnx_graph.operators import DEFAULT_DOMAINS
 from edgeau.runtime.errors import EdgeauError
 
@@ -21,10 +21,14 @@ MAX_ROUNDS = 8
 
 @dataclass(frozen=True)
 class Note:
-    """One change, or one thing that could not be changed: the node, and a text that says what or why."""
+    """One change, or one thing that could not be changed: the node, and a text that says what or why.
+
+    ``hint`` says what to do, where that is not what the rule says.
+    """
 
     node: str
     text: str
+    hint: str = ""
 
     def __str__(self) -> str:
         return f"{self.node}: {self.text}"
@@ -38,10 +42,10 @@ class Notes:
     left: list[Note] = field(default_factory=list)
 
     def change(self, node: onnx.NodeProto, text: str) -> None:
-        self.changed.append(Note(node.name or node.output[0], text))
+        self.changed.append(Note(label(node), text))
 
     def leave(self, node: onnx.NodeProto, text: str) -> None:
-        self.left.append(Note(node.name or node.output[0], text))
+        self.left.append(Note(label(node), text))
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from edgeau.optimize.onnx_graph.graph import Graph, attribute
 from edgeau.optimize.onnx_graph.operators import DEFAULT_DOMAINS, DEQUANTIZE, MOVING_OPS, QUANTIZE
 
 from .base import FinishingPass, Notes
+from .qdq import scale_of, zero_point_of
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ INTEGER_OPERATORS = {
     "QLinearGlobalAveragePool": IntegerOperator("GlobalAveragePool", _ONE, 3),
 }
 CONCAT = "QLinearConcat"  # the output's scale and zero point first, then the tensors
-_MICROSOFT = "com.microsoft"
+MICROSOFT = "com.microsoft"
 _PER_CHANNEL_OPSET = 13  # DequantizeLinear's first with an axis
 _OWN_ATTRIBUTES = ("channels_last", "opset")
 # Operators that ONNX Runtime runs on integers as they are.
@@ -71,7 +72,7 @@ class FloatOperators(FinishingPass):
             if node.op_type == CONCAT:
                 tensors = tuple(range(2, len(node.input), 3))
                 known = IntegerOperator("Concat", tensors, 0)
-            if known is None or node.domain not in (*DEFAULT_DOMAINS, _MICROSOFT):
+            if known is None or node.domain not in (*DEFAULT_DOMAINS, MICROSOFT):
                 continue
             reason = _obstacle(graph, node, known)
             if reason:
@@ -175,3 +176,16 @@ def _quantizer_behind(graph: Graph, name: str) -> onnx.NodeProto | None:
     if producer is None or producer.op_type != QUANTIZE or graph.constant(producer.input[0]) is not None:
         return None
     return producer
+
+
+def first_quantized_range(graph: Graph, name: str) -> tuple[float, float] | None:
+    """Lowest and highest value of the integers that a tensor is quantized to first; None where it isn't."""
+    for node, _ in graph.consumers(name):
+        if node.op_type != QUANTIZE:
+            continue
+        scale, zero_point = scale_of(graph, node), zero_point_of(graph, node)
+        if scale is not None and zero_point is not None and zero_point.dtype.kind in "iu" and scale.size == 1:
+            limits, middle = np.iinfo(zero_point.dtype), int(zero_point.ravel()[0])
+            step = float(scale.ravel()[0])
+            return (limits.min - middle) * step, (limits.max - middle) * step
+    return None

@@ -92,7 +92,7 @@ class ReluForClip(FinishingPass):
             readers = [reader for reader, _ in graph.consumers(node.output[0])]
             if node.output[0] in graph.pinned or not readers:
                 continue
-            if all(_ends_at(graph, reader, float(limits[1])) for reader in readers):
+            if all(_ends_at(graph, reader, float(limits[1].max())) for reader in readers):
                 node.op_type = "Relu"
                 del node.input[1:]
                 notes.change(node, "Clip to ReLU, since the Q behind it has the same upper limit")

@@ -12,27 +12,40 @@ import onnx
 from onnx import TensorProto
 
 from edgeau.optimize.finish.qdq import is_weight, zero_point_of
+from edgeau.optimize.finish.reader import TENSORRT, parse_reader
 from edgeau.optimize.onnx_graph.graph import Graph, opset_of
 from edgeau.optimize.onnx_graph.model_file import DAMAGE, require_sound
 from edgeau.optimize.onnx_graph.operators import DEQUANTIZE, QUANTIZE
-from edgeau.runtime.errors import InputError
+from edgeau.runtime.errors import EdgeauError, InputError
 from edgeau.runtime.files import refuse_same, write_bytes
 
+from .cost import Samples, face_inputs, measure_cost, read_inputs
 from .fixing import fix, lint
+from .importer import Verdict, ask_importer
 
 MAX_LINES_PER_RULE = 4
 
 
-def report(path: Path, target: str | None = None, fix_to: Path | None = None) -> dict[str, Any]:
+def report(
+    path: Path,
+    target: str | None = None,
+    fix_to: Path | None = None,
+    *,
+    inputs: Path | None = None,
+    float_model: Path | None = None,
+) -> dict[str, Any]:
     """Describe an ONNX file, lint it for a target, and optionally write a fixed copy.
 
     Args:
         path: the ONNX file.
         target: as `lint` takes it.
         fix_to: where to write a fixed copy; needs a target.
+        inputs: .npz with one array per input, on which the cost of the fix is measured; by default shipped faces.
+        float_model: ONNX file that this one was quantized from, to compare both with.
 
     Returns:
-        JSON values. ``ok`` is False if errors remain, in the fixed copy if there is one, else in the file.
+        JSON values. ``ok`` is False if errors remain, in the fixed copy if there is one, else in the file. ``importer``
+        is what TensorRT's own importer says of the same model, None where it is not installed.
 
     Raises:
         InputError: not an ONNX file, unknown target, or ``fix_to`` without a target. Nothing is written then.
@@ -41,21 +54,48 @@ def report(path: Path, target: str | None = None, fix_to: Path | None = None) ->
         raise InputError("--fix needs a target", hint="add --target tensorrt-10.3, onnxruntime or openvino")
     if fix_to is not None:
         refuse_same(fix_to, path)
+    if fix_to is None and (inputs is not None or float_model is not None):
+        raise InputError("--inputs and --float", got="no --fix", expected="--fix OUT, whose cost they measure")
     model = read_onnx(path)
+    original = None if float_model is None else read_onnx(float_model)
+    samples = None if inputs is None else (read_inputs(inputs, model), str(inputs))
     findings = lint(model, target)
     result = {"path": str(path), "kind": "onnx", **describe(model)}
     result["size_bytes"] = path.stat().st_size
     result["target"] = target
     result["findings"] = [dataclasses.asdict(finding) for finding in findings]
-    remaining = findings
+    remaining, final = findings, model
     if fix_to is not None and target is not None:
         fixed = fix(model, target)
         write_bytes(fix_to, fixed.model.SerializeToString())
-        remaining = fixed.left
+        remaining, final = fixed.left, fixed.model
         left = [dataclasses.asdict(finding) for finding in remaining]
         result["fixed"] = {"path": str(fix_to), "done": list(fixed.done), "left": left}
+        result["fixed"]["cost"] = _cost(model, target, samples, original) if fixed.done else None
+    verdict = ask_importer(final) if target is not None and parse_reader(target).name == TENSORRT else None
+    result["importer"] = None if verdict is None else _verdict(verdict)
     result["ok"] = not any(finding.severity == "error" for finding in remaining)
     return result
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    return {**dataclasses.asdict(verdict), "warnings": list(verdict.warnings), "text": str(verdict)}
+
+
+def _cost(
+    model: onnx.ModelProto, target: str, samples: tuple[Samples, str] | None, original: onnx.ModelProto | None
+) -> dict[str, Any]:
+    """The cost as JSON values; with only ``reason`` where it can't be measured."""
+    try:
+        chosen, said = samples or face_inputs(model)
+        cost = measure_cost(model, target, chosen, said, original)
+    except EdgeauError as error:
+        if samples is not None or original is not None:
+            raise
+        return {"reason": str(error)}
+    worst = None if cost.worst is None else cost.worst.name
+    steps = [dataclasses.asdict(step) for step in cost.steps]
+    return {**dataclasses.asdict(cost), "steps": steps, "after_db": cost.after_db, "worst": worst}
 
 
 def read_onnx(path: Path) -> onnx.ModelProto:
@@ -115,8 +155,36 @@ def render(report: dict[str, Any]) -> list[str]:
     if "fixed" in report:
         fixed = report["fixed"]
         lines += ["", f"wrote     {fixed['path']}: {len(fixed['done'])} changes, {len(fixed['left'])} findings left"]
-        lines += [f"  left    {item['code']} {item['node']}: {item['message']}" for item in fixed["left"]]
+        lines += _cost_lines(fixed["cost"])
+        lines += [
+            f"  left    {line}" for line in (_finding_lines(fixed["left"], report["target"]) if fixed["left"] else [])
+        ]
+    if report["importer"] is not None:
+        lines.append(f"importer  {report['importer']['text']}")
     return lines
+
+
+def _cost_lines(cost: dict[str, Any] | None) -> list[str]:
+    if cost is None:
+        return []
+    if "reason" in cost:
+        return [f"cost      not measured: {cost['reason']}"]
+    lines = [
+        f"cost      SQNR against {cost['reference']}: {_db(cost['before_db'])} before, {_db(cost['after_db'])} after, "
+        f"on {cost['samples']}"
+    ]
+    before = cost["before_db"]
+    for step in cost["steps"]:
+        if step["name"] == cost["worst"]:
+            lines.append(
+                f"          most of it by {step['name']}, {_db(before)} to {_db(step['sqnr_db'])}: {step['does']}"
+            )
+        before = step["sqnr_db"]
+    return lines
+
+
+def _db(value: float | None) -> str:
+    return "no noise" if value is None else f"{value:.1f} dB"
 
 
 def _finding_lines(findings: list[dict[str, Any]], target: str | None) -> list[str]:

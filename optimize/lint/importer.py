@@ -46,10 +46,10 @@ def ask_importer(model: onnx.ModelProto) -> Verdict | None:
     """Let the importer parse a model. None where TensorRT for RTX is not installed or can't be used."""
     try:
         trt = load_tensorrt(MODULE)
-        log = listen(trt)
-        builder = make_builder(trt, log)
+        builder = make_builder(trt, listen(trt))
     except EngineError:
         return None
+    log = listen(trt)  # from here on: the builder warns where the process had another logger first
     network, name = builder.create_network(0), f"TensorRT for RTX {version(trt)}"
     try:
         parse(trt, network, ModelFile(Path("the model"), model.SerializeToString(), ""), log)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import onnx
 from onnx import TensorProto, numpy_helper
 
 from edgeau.optimize.finish.base import Note
 from edgeau.optimize.finish.casts import CastBeforeMoving
 from edgeau.optimize.finish.constants import OmittedInputs
+from edgeau.optimize.finish.integer_operators import CONCAT, INTEGER_OPERATORS, MICROSOFT
 from edgeau.optimize.finish.opset import opset_range
 from edgeau.optimize.finish.reader import ONNXRUNTIME, OPENVINO, TENSORRT
+from edgeau.optimize.onnx_graph.graph import label
 from edgeau.optimize.onnx_graph.operators import (
     AXES_MOVED_TO_INPUT,
     DEFAULT_DOMAINS,
@@ -58,9 +61,9 @@ def _operators(case: Case) -> Iterator[Note]:
             continue
         since = OPERATORS_SINCE.get(node.op_type)
         if node.op_type in OPERATORS_NEVER:
-            yield Note(node.name, f"{node.op_type} is not supported")
+            yield Note(label(node), f"{node.op_type} is not supported")
         elif since is not None and case.before(*since):
-            yield Note(node.name, f"{node.op_type} needs TensorRT {'.'.join(map(str, since))}")
+            yield Note(label(node), f"{node.op_type} needs TensorRT {'.'.join(map(str, since))}")
 
 
 @rule(
@@ -76,9 +79,9 @@ def _unread_axes(case: Case) -> Iterator[Note]:
         if len(node.input) < 2 or not node.input[1]:
             continue
         if case.graph.constant(node.input[1]) is None:
-            yield Note(node.name, f"{node.op_type}: axes {node.input[1]} are computed")
+            yield Note(label(node), f"{node.op_type}: axes {node.input[1]} are computed")
         elif case.before(*FIRST_TO_READ_AXES) and node.op_type in AXES_MOVED_TO_INPUT:
-            yield Note(node.name, f"{node.op_type} takes axes as an input")
+            yield Note(label(node), f"{node.op_type} takes axes as an input")
 
 
 @rule(
@@ -91,7 +94,7 @@ def _unread_axes(case: Case) -> Iterator[Note]:
 def _fake_quantize(case: Case) -> Iterator[Note]:
     for node in case.graph.nodes:
         if node.op_type == "FakeQuantize" or node.domain == FAKE_QUANTIZE_DOMAIN:
-            yield Note(node.name, f"{node.op_type} of {node.domain or 'no domain'}")
+            yield Note(label(node), f"{node.op_type} of {node.domain or 'no domain'}")
 
 
 @rule(
@@ -103,8 +106,8 @@ def _fake_quantize(case: Case) -> Iterator[Note]:
 )
 def _domains(case: Case) -> Iterator[Note]:
     for node in case.graph.nodes:
-        if node.domain not in QUIET_DOMAINS:
-            yield Note(node.name, f"{node.op_type} of {node.domain}")
+        if node.domain not in QUIET_DOMAINS and not _on_integers(node):
+            yield Note(label(node), f"{node.op_type} of {node.domain}")
 
 
 @rule(
@@ -136,12 +139,19 @@ rule_of_pass(
     "E118",
     "operator that computes on integers",
     (TENSORRT,),
-    hint="--fix writes QLinearConv and the like as Q/DQ; for others quantize the float model again, in QDQ format",
+    hint="--fix writes QLinearConv and the like as Q/DQ, and layers with ranges computed at run time as float layers",
     why="TensorRT reads quantization only from QuantizeLinear and DequantizeLinear",
 )
 def _integer_operators(case: Case) -> Iterator[Note]:
-    for node in case.graph.of_type(*INTEGER_OPS):
-        yield Note(node.name or node.output[0], node.op_type)
+    for node in case.graph.nodes:
+        if _on_integers(node):
+            yield Note(label(node), node.op_type)
+
+
+def _on_integers(node: onnx.NodeProto) -> bool:
+    """Whether a node is a standard operator on integers, or one of ONNX Runtime's that `FloatOperators` knows."""
+    standard = node.op_type in INTEGER_OPS and node.domain in DEFAULT_DOMAINS
+    return standard or (node.op_type in (*INTEGER_OPERATORS, CONCAT) and node.domain == MICROSOFT)
 
 
 @rule(
@@ -176,7 +186,7 @@ def _inner_bytes(case: Case) -> Iterator[Note]:
     for node in case.graph.of_type("Cast"):
         to = next((entry.i for entry in node.attribute if entry.name == "to"), 0)
         if to == TensorProto.UINT8 and node.output[0] not in case.graph.outputs:
-            yield Note(node.name, "Cast to uint8")
+            yield Note(label(node), "Cast to uint8")
 
 
 rule_of_pass(

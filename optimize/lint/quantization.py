@@ -21,7 +21,7 @@ from edgeau.optimize.finish.sensitive import FloatSensitive
 from edgeau.optimize.finish.small_layers import FloatSmallLayers
 from edgeau.optimize.finish.unsigned import OneIntegerType, UnsignedActivations
 from edgeau.optimize.finish.weights import OutputChannelAxis, UnfoldWeights
-from edgeau.optimize.onnx_graph.graph import attribute
+from edgeau.optimize.onnx_graph.graph import attribute, label
 from edgeau.optimize.onnx_graph.operators import DEQUANTIZE, QUANTIZE
 
 from .rules import EVERYWHERE, Case, changes_of, rule, rule_of_pass
@@ -49,7 +49,7 @@ def _unsigned(case: Case) -> Iterator[Note]:
     for node, zero_point in _pairs(case):
         if zero_point.dtype == np.uint8 and not zero_point.any():
             stated = "zero point uint8" if len(node.input) > 2 else "no zero point, which means uint8"
-            yield Note(node.name, f"{stated} 0")
+            yield Note(label(node), f"{stated} 0")
 
 
 @rule(
@@ -62,7 +62,7 @@ def _unsigned(case: Case) -> Iterator[Note]:
 def _shifted(case: Case) -> Iterator[Note]:
     for node, zero_point in _pairs(case):
         if zero_point.dtype.kind in "iu" and zero_point.any():
-            yield Note(node.name, f"zero point {int(zero_point.ravel()[np.flatnonzero(zero_point)[0]])}")
+            yield Note(label(node), f"zero point {int(zero_point.ravel()[np.flatnonzero(zero_point)[0]])}")
 
 
 @rule(
@@ -77,7 +77,7 @@ def _bad_scale(case: Case) -> Iterator[Note]:
         scale = scale_of(case.graph, node)
         if scale is not None and not (np.isfinite(scale) & (scale > 0)).all():
             wrong = scale.ravel()[~(np.isfinite(scale) & (scale > 0)).ravel()]
-            yield Note(node.name, f"{wrong.size} of {scale.size} scales not positive, such as {wrong[0]}")
+            yield Note(label(node), f"{wrong.size} of {scale.size} scales not positive, such as {wrong[0]}")
 
 
 @rule(
@@ -95,7 +95,7 @@ def _scale_count(case: Case) -> Iterator[Note]:
         axis = attribute(node, "axis", 1)
         size = shape[axis] if -len(shape) <= axis < len(shape) else -1
         if size is not None and size != scale.size:
-            yield Note(node.name, f"{scale.size} scales along axis {axis} of shape {shape}")
+            yield Note(label(node), f"{scale.size} scales along axis {axis} of shape {shape}")
 
 
 @rule(
@@ -109,7 +109,7 @@ def _computed(case: Case) -> Iterator[Note]:
     for node in case.graph.of_type(QUANTIZE, DEQUANTIZE):
         for name in node.input[1:]:
             if name and case.graph.constant(name) is None:
-                yield Note(node.name, f"{name} is computed")
+                yield Note(label(node), f"{name} is computed")
 
 
 @rule(
@@ -123,7 +123,7 @@ def _missing(case: Case) -> Iterator[Note]:
     if case.before(8, 6):
         for node in case.graph.of_type(QUANTIZE, DEQUANTIZE):
             if len(node.input) < 3 or not node.input[2]:
-                yield Note(node.name, f"{node.op_type} with two inputs")
+                yield Note(label(node), f"{node.op_type} with two inputs")
 
 
 @rule(
@@ -140,7 +140,7 @@ def _odd_integers(case: Case) -> Iterator[Note]:
         unsigned_weight = kind.name == "uint4"
         too_new = (kind.name == "int4" and case.before(10, 0)) or ("float8" in kind.name and case.before(8, 6))
         if wide or unsigned_weight or too_new:
-            yield Note(node.name, f"zero point {kind}")
+            yield Note(label(node), f"zero point {kind}")
 
 
 @rule(
@@ -153,7 +153,7 @@ def _odd_integers(case: Case) -> Iterator[Note]:
 def _unsigned_weights(case: Case) -> Iterator[Note]:
     for node, zero_point in _pairs(case):
         if zero_point.dtype == np.uint8 and node.op_type == DEQUANTIZE and is_weight(case.graph, node):
-            yield Note(node.name, f"{node.input[0]} is uint8")
+            yield Note(label(node), f"{node.input[0]} is uint8")
 
 
 rule_of_pass(
@@ -214,7 +214,7 @@ def _indirect(case: Case) -> Iterator[Note]:
     for node in case.graph.of_type(QUANTIZE, DEQUANTIZE):
         for name in node.input:
             if name and name not in case.graph.tensors and case.graph.constant(name) is not None:
-                yield Note(node.name, f"reads {name} through another node")
+                yield Note(label(node), f"reads {name} through another node")
 
 
 @rule(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -9,10 +10,13 @@ from typing import Literal
 import onnx
 
 from edgeau.optimize.finish.base import FinishingPass, Note, Notes
+from edgeau.optimize.finish.dynamic import FloatDynamic
+from edgeau.optimize.finish.integer_operators import FloatOperators
 from edgeau.optimize.finish.reader import ONNXRUNTIME, OPENVINO, TENSORRT, Reader
-from edgeau.optimize.onnx_graph.graph import Graph
+from edgeau.optimize.onnx_graph.graph import Graph, with_shapes
 
 Severity = Literal["error", "warning"]
+BY_HAND = "change it where the model is exported, or quantize the float model again"
 EVERYWHERE = (TENSORRT, ONNXRUNTIME, OPENVINO)
 
 
@@ -44,6 +48,16 @@ class Case:
     model: onnx.ModelProto
     graph: Graph
     reader: Reader | None
+
+    @functools.cached_property
+    def as_qdq(self) -> onnx.ModelProto:
+        """The model as the passes behind the first ones see it: for TensorRT, operators on integers written as Q/DQ."""
+        model = self.model
+        for step in (
+            (FloatDynamic(), FloatOperators()) if self.reader is not None and self.reader.name == TENSORRT else ()
+        ):
+            model, _ = step(model)
+        return model if model is self.model else with_shapes(model)
 
     def before(self, *version: int) -> bool:
         """Whether the reader is a TensorRT older than this version."""
@@ -80,7 +94,7 @@ class Rule:
 
     def __call__(self, case: Case) -> Iterator[Finding]:
         for note in self.find(case):
-            yield Finding(self.code, self.severity, note.node, note.text, self.why, self.hint)
+            yield Finding(self.code, self.severity, note.node, note.text, self.why, note.hint or self.hint)
 
 
 RULES: dict[str, Rule] = {}
@@ -106,7 +120,7 @@ def rule_of_pass(
     def find(case: Case) -> Iterator[Note]:
         notes = changes_of(step, case)
         yield from (Note(note.node, f"{title}; fixed: {note.text}") for note in notes.changed)
-        yield from (Note(note.node, f"{title}, and can't be fixed: {note.text}") for note in notes.left)
+        yield from (Note(note.node, f"{title}, and --fix can't change it: {note.text}", BY_HAND) for note in notes.left)
 
     rule(code, title, readers, why=why, hint=hint)(find)
 
@@ -114,5 +128,5 @@ def rule_of_pass(
 def changes_of(step: FinishingPass, case: Case) -> Notes:
     """What a finishing pass would change and would have to leave."""
     notes = Notes()
-    step.call(Graph(case.model), notes)
+    step.call(Graph(case.as_qdq), notes)
     return notes

@@ -232,6 +232,11 @@ class Graph:
                 self._consumers.setdefault(name, []).append((node, index))
 
 
+def label(node: onnx.NodeProto) -> str:
+    """A node's name; without one, that of its first output, which is unique."""
+    return node.name or next((output for output in node.output if output), node.op_type)
+
+
 def attribute(node: onnx.NodeProto, name: str, default: int) -> int:
     """An integer attribute of a node."""
     return next((entry.i for entry in node.attribute if entry.name == name), default)

@@ -26,6 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", nargs="?", help="package folder, .onnx or .engine (default: the shipped package)")
     parser.add_argument("--target", help="lint an ONNX for this target, such as tensorrt-10.3, onnxruntime or openvino")
     parser.add_argument("--fix", type=Path, metavar="OUT", help="write an ONNX with what can be fixed")
+    parser.add_argument("--inputs", type=Path, metavar="NPZ", help="what --fix costs is measured on (shipped faces)")
+    parser.add_argument(
+        "--float", type=Path, metavar="ONNX", help="float model to compare with, before and after --fix"
+    )
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
@@ -41,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     elif path.suffix.lower() in ENGINE_SUFFIXES:
         report, lines = _engine(path)
     elif path.suffix.lower() == ".onnx":
-        report, lines = _onnx(path, args.target, args.fix)
+        report, lines = _onnx(path, args)
     else:
         raise InputError(
             f"file {path}", got=f"suffix {path.suffix or 'none'}", expected="a package, an .onnx or an .engine"
@@ -135,7 +139,7 @@ def _engine(path: Path) -> tuple[Dict[str, Any], List[str]]:
     return facts.to_json(), engine_lines(facts)
 
 
-def _onnx(path: Path, target: Optional[str], fix_to: Optional[Path]) -> tuple[Dict[str, Any], List[str]]:
+def _onnx(path: Path, args: argparse.Namespace) -> tuple[Dict[str, Any], List[str]]:
     """A report by the inspector registered for ``.onnx``: ``report(path, target, fix_to)`` and ``render(report)``."""
     inspector = plugins.registered(GROUP).get("onnx")
     if inspector is None:
@@ -144,5 +148,5 @@ def _onnx(path: Path, target: Optional[str], fix_to: Optional[Path]) -> tuple[Di
         reader = inspector.load()
     except ModuleNotFoundError as error:
         raise MissingExtraError(error.name or "onnx", "optimize", "inspecting an ONNX file") from error
-    report = reader.report(path, target, fix_to)
+    report = reader.report(path, args.target, args.fix, inputs=args.inputs, float_model=args.float)
     return report, list(reader.render(report))

@@ -92,6 +92,8 @@ TEXTS: dict[tuple[str, str], tuple[str, ...]] = {
     ("inspect", "file"): (*PACKAGES[:-1], *MODELS[:-1], "camera.engine"),
     ("inspect", "target"): ("toaster", "tensorrt-x"),
     ("inspect", "fix"): ("home", "model.onnx"),
+    ("inspect", "inputs"): ("absent", "thesis.txt", "broken.npz"),
+    ("inspect", "float"): MODELS,
     ("bench", "threads"): ("0", "x", "1,,2", "nan"),
     ("bench", "batch"): ("0", "x", "-1"),
     ("bench", "provider"): (),  # a failure of ONNX Runtime's lines; the other backends are measured
