@@ -133,7 +133,7 @@ def importer_lines(package: Package, files: Iterable[str]) -> list[str]:
     from edgeau.optimize.lint import read_onnx
     from edgeau.optimize.lint.importer import ask_importer
 
-    verdicts = ((file, ask_importer(read_onnx(package.path / file))) for file in files)
+    verdicts = ((file, ask_importer(read_onnx(package.path / file))) for file in files if file.endswith(".onnx"))
     return [f"{file}: {verdict}" for file, verdict in verdicts if verdict is not None]
 
 

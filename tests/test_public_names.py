@@ -23,7 +23,7 @@ PUBLIC_NAMES = {
     "edgeau.runtime.detect": """
         Detection Detector HaarDetector OpenCvYuNet YuNetDetector default_detector make_detector""",
     "edgeau.optimize.engine": "BuilderSettings MakeOptions build_on_host make_bundle make_engine",
-    "edgeau.optimize.finish": "FinishError FinishResult Note PassReport finish passes_for",
+    "edgeau.optimize.finish": "FinishError FinishResult Note PassReport finish passes_for stages",
     "edgeau.optimize.importing": "ImportOptions Wrapping import_model",
     "edgeau.optimize.lint": "RULES Finding FixResult Rule describe fix lint read_onnx render report",
     "edgeau.optimize.quantization.quantize": "QuantizeOptions quantize_package",

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 
 from edgeau.optimize.onnx_graph.graph import Graph, attribute
-from edgeau.optimize.onnx_graph.operators import DEFAULT_DOMAINS, DEQUANTIZE, MOVING_OPS, QUANTIZE
+from edgeau.optimize.onnx_graph.operators import DEFAULT_DOMAINS, DEQUANTIZE, FIRST_OPSET_OF_AXIS, MOVING_OPS, QUANTIZE
 
 from .base import FinishingPass, Notes
 from .qdq import scale_of, zero_point_of
@@ -47,7 +47,6 @@ INTEGER_OPERATORS = {
 }
 CONCAT = "QLinearConcat"  # the output's scale and zero point first, then the tensors
 MICROSOFT = "com.microsoft"
-_PER_CHANNEL_OPSET = 13  # DequantizeLinear's first with an axis
 _OWN_ATTRIBUTES = ("channels_last", "opset")
 # Operators that ONNX Runtime runs on integers as they are.
 _ON_INTEGERS = MOVING_OPS | {"Resize", "Pad", "Concat", "Clip", "Relu", "AveragePool"}
@@ -91,8 +90,8 @@ def _obstacle(graph: Graph, node: onnx.NodeProto, known: IntegerOperator) -> str
     for index in parameters:
         if index < len(node.input) and node.input[index] and graph.constant(node.input[index]) is None:
             return f"{node.input[index]} is computed"
-    if graph.opset < _PER_CHANNEL_OPSET and any(_size(graph, node.input[index + 1]) > 1 for index in known.tensors):
-        return f"scales per channel need opset {_PER_CHANNEL_OPSET}, this is {graph.opset}: convert it first"
+    if graph.opset < FIRST_OPSET_OF_AXIS and any(_size(graph, node.input[index + 1]) > 1 for index in known.tensors):
+        return f"scales per channel need opset {FIRST_OPSET_OF_AXIS}, this is {graph.opset}: convert it first"
     if attribute(node, "channels_last", 0):
         return "channels last"
     if known.bias is not None and len(node.input) > known.bias and node.input[known.bias]:

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 
 from edgeau.optimize.onnx_graph.graph import Graph, attribute
-from edgeau.optimize.onnx_graph.operators import DEQUANTIZE
+from edgeau.optimize.onnx_graph.operators import DEQUANTIZE, FIRST_OPSET_OF_AXIS
 
 from .base import FinishingPass, Notes
 from .qdq import dequantize_of, dequantized, fits, quantized, quantizer_of, scale_of, zero_point_of
@@ -52,7 +52,8 @@ class UnfoldWeights(FinishingPass):
                 continue
             floats = graph.add_constant(f"{node.input[0]}_float", value)
             inputs = [floats, *node.input[1:]]
-            name = graph.insert("QuantizeLinear", inputs, f"{node.name}_quantized", axis=attribute(node, "axis", 1))
+            along = {"axis": attribute(node, "axis", 1)} if graph.opset >= FIRST_OPSET_OF_AXIS else {}
+            name = graph.insert("QuantizeLinear", inputs, f"{node.name}_quantized", **along)
             graph.set_input(node, 0, name)
             notes.change(node, "weights stored as FP32 with Q and DQ")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 DEFAULT_DOMAINS = ("", "ai.onnx")
 QUANTIZE, DEQUANTIZE = "QuantizeLinear", "DequantizeLinear"
+FIRST_OPSET_OF_AXIS = 13  # of both: scales per channel
 DYNAMIC_QUANTIZE = "DynamicQuantizeLinear"
 # From this opset on, these reductions take their axes as an input instead of an attribute; ReduceSum did from 13 on.
 FIRST_OPSET_OF_AXES_INPUT = 18

@@ -209,6 +209,16 @@ def test_relu_reads_its_convolution_directly(net):
     assert ops(after) == ["Conv", "Relu", "Identity"]
 
 
+def test_weights_are_unfolded_in_an_opset_without_scales_per_channel(net):
+    """QuantizeLinear has an axis from opset 13 on; NVIDIA's Model Optimizer writes Q/DQ into models of opset 10."""
+    g = net()
+    weight = g.op("DequantizeLinear", g.const(np.ones((16, 16, 1, 1), np.int8)), g.const(np.float32(0.1)), g.const(S8))
+    model = finished(g, g.op("Conv", "x", weight), SHAPE, opset=11)
+    after, report = UnfoldWeights()(model)
+    assert report.modified
+    onnx.checker.check_model(after)
+
+
 def test_folding_and_unfolding_weights_keep_every_value(net):
     g = net()
     folded = finished(g, g.op("Conv", "x", g.int8_weight(g.weight(16, 16, 3, 3))), [1, 16, 6, 6])
