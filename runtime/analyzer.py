@@ -9,7 +9,21 @@ import threading
 import time
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple, Type, Union, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    Type,
+    Union,
+    overload,
+)
 
 import numpy as np
 
@@ -24,8 +38,10 @@ from .manifest_rules import check_widths
 from .neutral import NeutralReference
 from .pipeline import ahead
 from .results import Face, Faces, StageTimes
-from .sources import Frame, Source, open_source
 from .tracks import Tracker
+
+if TYPE_CHECKING:
+    from .sources import Frame, Source
 
 Images = Union[np.ndarray, Sequence[np.ndarray]]
 
@@ -137,7 +153,9 @@ class Analyzer:
         _refuse_places(boxes_xyxy, points_xy)
         return self._finish([self._alone(image) for image in image_bgr])
 
-    def stream(self, source: Union[str, os.PathLike[str], int, Source, Iterable[np.ndarray]]) -> Iterator[_Streamed]:
+    def stream(
+        self, source: Union[str, os.PathLike[str], int, Source, Iterable[np.ndarray]]
+    ) -> Iterator[Tuple[Frame, Faces]]:
         """Analyse all images of a source, in order. Reading, finding faces and the model overlap in time.
 
         Args:
@@ -371,6 +389,8 @@ def _refuse_places(boxes_xyxy: Optional[np.ndarray], points_xy: Optional[np.ndar
 
 
 def _opened(source: Union[str, os.PathLike[str], int, Source, Iterable[np.ndarray]]) -> Source:
+    from .sources import Frame, Source, open_source
+
     if isinstance(source, Source):
         return source
     if isinstance(source, int):
@@ -393,9 +413,6 @@ def _read(frames: Iterator[Frame]) -> Iterator[_Read]:
         close = getattr(frames, "close", None)
         if close is not None:
             close()
-
-
-_Streamed = Tuple[Frame, Faces]
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,6 @@ from .errors import InputError
 from .manifest import CropSpec
 from .own_faces import WORD, is_own, read_own
 from .package import PARITY_FILE, shipped_package
-from .prepare import Source, cached_crop_set
 from .recording_check import require_whole
 
 GROUP = "edgeau.crop_sources"
@@ -85,6 +84,8 @@ def own_crop_set(path: Path, crop: CropSpec) -> Path:
         return path
     recordings = read_own(path)
     require_whole(f"own faces {path}", recordings)
+    from .prepare import Source, cached_crop_set  # its worker processes take 30 ms to import
+
     return cached_crop_set(Source(WORD, path), recordings, crop)
 
 

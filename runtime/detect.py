@@ -8,7 +8,6 @@ better: it detects turned faces, and its points align the crop more exactly.
 from __future__ import annotations
 
 import os
-import urllib.request
 from pathlib import Path
 from typing import Optional, Tuple
 
@@ -98,6 +97,8 @@ def yunet_file() -> Optional[Path]:
 
 def fetch_yunet() -> Path:
     """Download YuNet into the cache and check its hash. Raises InputError if that fails."""
+    import urllib.request  # takes 20 ms, which every other use would wait for
+
     target = cache_folder() / YUNET_FILE
     try:
         with urllib.request.urlopen(YUNET_URL, timeout=30) as answer:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edgeau.optimize.variants import float_variant
 from edgeau.runtime.backends import Backend, BackendOptions, missing, open_backend
-from edgeau.runtime.choose import obstacle
+from edgeau.runtime.choose import default_threads, obstacle
 from edgeau.runtime.device import usable_cores
 from edgeau.runtime.errors import BackendError
 from edgeau.runtime.manifest import Manifest, Variant
@@ -58,10 +58,11 @@ def list_candidates(package: Package, objective: str) -> tuple[list[Candidate], 
 
 def baseline_of(manifest: Manifest, candidates: list[Candidate]) -> Candidate:
     """FP32 as `load` runs it before anything is measured. Raises BackendError where it runs on no backend here."""
-    name = float_variant(manifest).name
+    variant = float_variant(manifest)
+    name, threads = variant.name, default_threads(variant)
     for backend in ("onnxruntime", "openvino"):
         for candidate in candidates:
-            if (candidate.variant.name, candidate.backend, candidate.threads) == (name, backend, None):
+            if (candidate.variant.name, candidate.backend, candidate.threads) == (name, backend, threads):
                 return candidate
     raise BackendError(f"{name} of package {manifest.name} runs on no backend here; there is nothing to compare with")
 

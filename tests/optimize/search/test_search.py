@@ -155,7 +155,7 @@ def test_fp32_is_compared_with_whatever_the_order_of_its_backends_and_the_time(q
     package = package.with_manifest(dataclasses.replace(package.manifest, variants=variants))
     chosen = search(package, crops, SearchOptions(minutes=0.01), clock=slow_clock(load_s=1.0)).selection
     assert "fp32 on onnxruntime" in chosen.accuracy
-    assert {entry.label for entry in chosen.measured} == {"fp32 on onnxruntime, default threads"}
+    assert {entry.label for entry in chosen.measured} == {"fp32 on onnxruntime, 1 thread"}
     assert "more --minutes" in chosen.losers["fp32 on openvino"]
 
 
@@ -164,7 +164,7 @@ def test_fp32_that_can_not_be_opened_is_said(quantized, crops, tmp_path, monkeyp
     times = []
 
     def sometimes(name, file, options):
-        if (name, file.name, options.threads) == ("onnxruntime", "fp32.onnx", None):
+        if (name, file.name, options.threads) == ("onnxruntime", "fp32.onnx", 1):
             times.append(name)
             if len(times) > opened:
                 raise BackendError("ONNX Runtime can't load fp32.onnx")
