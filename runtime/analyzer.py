@@ -43,6 +43,9 @@ from .tracks import Tracker
 if TYPE_CHECKING:
     from .sources import Frame, Source
 
+# Between two stages of a stream. Eight small frames even out that some are searched whole; large ones are few.
+_MOST_WAITING, _WAITING_BYTES = 8, 16 << 20
+
 Images = Union[np.ndarray, Sequence[np.ndarray]]
 
 
@@ -170,10 +173,14 @@ class Analyzer:
             InputError: the source can't be opened, or ends without a frame.
         """
         opened = _opened(source)
-        frames: Iterator[_Read] = _read(opened.frames)
+        reads: Iterator[_Read] = _read(opened.frames)
+        first = next(reads, None)
+        if first is None:
+            return
         # A live source keeps only the newest frame. Frames that wait in a pipeline would be older than that.
-        found = ((read, self._found(read, opened.moving)) for read in (frames if opened.live else ahead(frames)))
-        with contextlib.closing(found if opened.live else ahead(found)) as prepared:
+        depth = 0 if opened.live else _depth(first.frame.image_bgr)
+        found = ((read, self._found(read, opened.moving)) for read in ahead(_rejoined(first, reads), depth))
+        with contextlib.closing(ahead(found, depth)) as prepared:
             for read, part in prepared:
                 yield read.frame, self._finished(read, part)
 
@@ -381,6 +388,17 @@ class Analyzer:
         if not detections:
             raise InputError("neutral image", got="no face in it", expected="one face, at rest")
         return self._crop(image_bgr, detections[0].points_xy)
+
+
+def _rejoined(first: _Read, reads: Iterator[_Read]) -> Iterator[_Read]:
+    yield first
+    yield from reads
+
+
+def _depth(image_bgr: Optional[np.ndarray]) -> int:
+    """How many frames of this size may wait between two stages of a stream."""
+    size = _WAITING_BYTES if image_bgr is None else image_bgr.nbytes
+    return max(1, min(_MOST_WAITING, _WAITING_BYTES // size))
 
 
 def _refuse_places(boxes_xyxy: Optional[np.ndarray], points_xy: Optional[np.ndarray]) -> None:

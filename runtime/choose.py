@@ -153,7 +153,7 @@ def choose(
 
 
 def default_threads(variant: Variant) -> Optional[int]:
-    """CPU threads of a variant until `edgeau optimize` has measured: one for a small file, else the backend's choice."""
+    """CPU threads of a variant that isn't measured here: one for a small file, else the backend's choice."""
     return 1 if variant.size_bytes <= _ONE_THREAD_BYTES else None
 
 

@@ -14,11 +14,14 @@ _JOIN_S = 2.0
 
 
 def ahead(items: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
-    """Yield items in order, while a thread prepares at most ``depth`` further ones.
+    """Yield items in order, while a thread prepares at most ``depth`` further ones. With 0 there is no thread.
 
     An exception of the iterable is raised after the items before it. When the generator is closed, the thread ends with
     the item in hand, and a generator that it iterates over is closed there.
     """
+    if depth == 0:
+        yield from items
+        return
     prepared: queue.Queue[Tuple[Optional[Tuple[T]], Optional[BaseException]]] = queue.Queue(maxsize=depth)
     stop = threading.Event()
 
