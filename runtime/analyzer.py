@@ -159,7 +159,8 @@ class Analyzer:
     def stream(
         self, source: Union[str, os.PathLike[str], int, Source, Iterable[np.ndarray]]
     ) -> Iterator[Tuple[Frame, Faces]]:
-        """Analyse all images of a source, in order. Reading, finding faces and the model overlap in time.
+        """Analyse all images of a source, in order. Reading, finding faces, the model, and what the caller does
+        with the results overlap in time.
 
         Args:
             source: what ``edgeau run`` takes (an image, folder, video, ``camera:0``, address or pipeline), a camera's
@@ -180,9 +181,9 @@ class Analyzer:
         # A live source keeps only the newest frame. Frames that wait in a pipeline would be older than that.
         depth = 0 if opened.live else _depth(first.frame.image_bgr)
         found = ((read, self._found(read, opened.moving)) for read in ahead(_rejoined(first, reads), depth))
-        with contextlib.closing(ahead(found, depth)) as prepared:
-            for read, part in prepared:
-                yield read.frame, self._finished(read, part)
+        finished = ((read.frame, self._finished(read, part)) for read, part in ahead(found, depth))
+        with contextlib.closing(ahead(finished, depth)) as results:
+            yield from results
 
     def crop(self, image_bgr: np.ndarray, points_xy: np.ndarray) -> np.ndarray:
         """The crop that the model sees of one face.

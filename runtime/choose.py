@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import List, Optional, Tuple
 
@@ -11,7 +12,7 @@ from .analyzer import Analyzer
 from .backends import BACKEND_NAMES, Backend, BackendOptions, missing, open_backend
 from .detect import Detector, make_detector
 from .device import fingerprint
-from .errors import BackendError, InputError, PackageError
+from .errors import BackendError, EdgeauWarning, InputError, PackageError
 from .files import PathLike
 from .following import SEARCH_EVERY
 from .manifest import NEUTRAL_POLICIES, Manifest, NeutralSpec, Variant
@@ -22,6 +23,7 @@ from .yunet import on_engines
 
 # Engines of YuNet's graphs (yunet_graph.with_uint8_input), one for each size of picture, with their sidecars.
 DETECTOR_ENGINES = "detector"
+HAAR_ONLY = "YuNet's file is not here, so faces are found by Haar cascades, which are slower and miss turned faces"
 # Below this, threads gain less than they cost the other stages of a stream: on 2 cores a stream of the shipped package
 # has 480 frames per second with one thread and 390 with two.
 _ONE_THREAD_BYTES = 4 << 20
@@ -101,7 +103,10 @@ def _detector(package: Package, choice: Choice, name: Optional[str]) -> Detector
     engines = sorted((package.path / DETECTOR_ENGINES).glob("*.engine"))
     if name is None and choice.backend == "tensorrt" and engines:
         return on_engines([open_backend("tensorrt", file) for file in engines])
-    return make_detector(name)
+    detector = make_detector(name)
+    if name is None and detector.name == "haar":
+        warnings.warn(f"{HAAR_ONLY}; type: edgeau doctor --fetch-detector", EdgeauWarning, stacklevel=3)
+    return detector
 
 
 def _check_graph(manifest: Manifest, backend: Backend) -> None:

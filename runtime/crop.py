@@ -53,8 +53,10 @@ def crop_matrix(points_xy: np.ndarray, spec: CropSpec) -> np.ndarray:
 
 def invert(matrix: np.ndarray) -> np.ndarray:
     """The inverse of a [2, 3] affine transform: crop coordinates to image coordinates."""
-    linear = np.linalg.inv(matrix[:, :2])
-    return np.hstack([linear, -linear @ matrix[:, 2:]])
+    (a, b, x), (c, d, y) = matrix.tolist()
+    size = a * d - b * c
+    a, b, c, d = d / size, -b / size, -c / size, a / size
+    return np.array([[a, b, -a * x - b * y], [c, d, -c * x - d * y]])
 
 
 def transform(points_xy: np.ndarray, matrix: np.ndarray) -> np.ndarray:
