@@ -1,11 +1,13 @@
-"""What ``edgeau run`` reads: images, videos, cameras, network streams, GStreamer pipelines."""
+"""What ``edgeau run`` reads: images, folders, videos, cameras, network streams, GStreamer pipelines."""
 
 from __future__ import annotations
 
 import contextlib
+import glob
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Iterator, Optional, Union
+from typing import Callable, Iterator, List, Optional, Sequence, Tuple, Union
 from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
@@ -27,7 +29,10 @@ from .live import LiveSource
 from .video import VIDEO_SUFFIXES, Capture, VideoSource, frame_count, frames_per_second, open_capture, open_video
 
 STREAMS = ("rtsp", "rtsps", "http", "https")
-KINDS = "an image, a folder, a video, camera:0, csi://0, rtsp://HOST/PATH, http://HOST/PATH or a GStreamer pipeline"
+KINDS = (
+    "an image, a folder, a video, a pattern such as 'clips/*.mp4', camera:0, csi://0, rtsp://HOST/PATH, "
+    "http://HOST/PATH or a GStreamer pipeline"
+)
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,8 @@ class Source:
         moving: True for videos and cameras, where faces are tracked; False for stills.
         fps, count: 0 if unknown.
         live: True for cameras and streams, which yield only the newest frame.
+        name: file, folder, camera or address, without a password.
+        files: the files of stills, in order; empty for anything else.
     """
 
     frames: Iterator[Frame]
@@ -65,19 +72,123 @@ class Source:
     fps: float
     count: int
     live: bool = False
+    name: str = ""
+    files: Tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Unopened:
+    """A source that is there, and is opened when its turn comes.
+
+    Attributes:
+        text: as ``open_source`` takes it; the first file for pictures.
+        pictures: image files that form one source; empty for anything else.
+    """
+
+    text: str
+    pictures: Tuple[Path, ...] = ()
+
+    def open(self) -> Source:
+        """Open it. Raises InputError."""
+        return _pictures(self.pictures, self.text) if len(self.pictures) > 1 else open_source(self.text)
+
+
+def find_sources(texts: Sequence[str]) -> List[Unopened]:
+    """The sources that a command line names, in order, none opened yet.
+
+    Args:
+        texts: files, cameras, addresses and pipelines; folders, whose images and videos are found in their subfolders
+            too; and patterns such as ``clips/*.mp4`` or ``photos/**/*.jpg``. A number is a camera unless a file has
+            that name. Images that follow one another form one source.
+
+    Raises:
+        InputError: a file doesn't exist or has another suffix, a folder or pattern has no images or videos, or there is
+            a camera, stream or pipeline among several sources.
+    """
+    files = [file for text in texts for file in _expanded(text)]
+    live = next((text for text in files if isinstance(text, str)), None)
+    if live is not None and len(files) > 1:
+        name = without_password(live)
+        raise InputError(f"source {name}", got="several sources", expected="a camera, stream or pipeline by itself")
+    sources: List[Unopened] = []
+    for file in files:
+        if isinstance(file, str) or file.suffix.lower() in VIDEO_SUFFIXES:
+            sources.append(Unopened(str(file)))
+        elif sources and sources[-1].pictures:
+            sources[-1] = Unopened(sources[-1].text, (*sources[-1].pictures, file))
+        else:
+            sources.append(Unopened(str(file), (file,)))
+    return sources
+
+
+def _expanded(text: str) -> List[Union[str, Path]]:
+    """The files that a text names; the text itself if it names no file."""
+    if _is_camera_number(text):
+        return [f"camera:{text}"]
+    if text.startswith("camera:") or is_pipeline(text) or text.partition("://")[0] in ("csi", *STREAMS):
+        return [text]
+    path = Path(text)
+    if path.is_dir():
+        return list(_files_below(path))
+    if not path.exists() and glob.has_magic(text):
+        matches = [Path(name) for name in sorted(glob.glob(text, recursive=True))]
+        usable = [path for path in matches if path.suffix.lower() in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)]
+        if not usable:
+            got = f"{len(matches)} files, none of them an image or a video" if matches else "no file of that name"
+            raise InputError(f"pattern {text}", got=got, expected="images or videos")
+        return list(usable)
+    _check_file(text)
+    return [path]
+
+
+def _is_folder_or_pattern(text: str) -> bool:
+    path = Path(text)
+    return path.is_dir() or (glob.has_magic(text) and not path.exists())
+
+
+def _is_camera_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and not Path(text).exists()
+
+
+def _check_file(text: str) -> None:
+    suffix = Path(text).suffix.lower()
+    if not Path(text).exists():
+        raise InputError(f"source {text}", got="no such file", expected=KINDS)
+    if suffix not in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES):
+        expected = "an image (" + " ".join(IMAGE_SUFFIXES) + ") or a video (" + " ".join(VIDEO_SUFFIXES) + ")"
+        raise InputError(f"source {text}", got=f"suffix {suffix or 'none'}", expected=expected)
+
+
+def _files_below(folder: Path) -> List[Path]:
+    """Images and videos in a folder and its subfolders, sorted, each folder's own before its subfolders'.
+
+    Hidden files and folders are left out, and links to folders are not followed.
+    """
+    files: List[Path] = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        own = sorted(name for name in names if not name.startswith("."))
+        files += [Path(place, name) for name in own if Path(name).suffix.lower() in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)]
+    if not files:
+        expected = "files ending in " + " ".join((*IMAGE_SUFFIXES, *VIDEO_SUFFIXES))
+        raise InputError(f"folder {folder}", got="no images or videos in it", expected=expected)
+    return files
 
 
 def open_source(text: str) -> Source:
     """Open a source by its text.
 
     Args:
-        text: an image, a folder of images, a video, ``camera:0``, ``csi://0`` (a Jetson's camera port, perhaps with
-            ``?width=1920&height=1080&fps=30&flip=2``), an ``rtsp://`` or ``http(s)://`` address, a GStreamer pipeline.
+        text: an image, a folder of images, a video, ``camera:0`` or ``0``, ``csi://0`` (a Jetson's camera port, perhaps
+            with ``?width=1920&height=1080&fps=30&flip=2``), an ``rtsp://`` or ``http(s)://`` address, a GStreamer
+            pipeline.
 
     Raises:
-        InputError: anything else, or it can't be opened.
+        InputError: anything else, it can't be opened, or it is a folder or pattern with videos among several files.
     """
     scheme = text.partition("://")[0]
+    if _is_camera_number(text):
+        return _camera(f"camera:{text}")
     if text.startswith("camera:"):
         return _camera(text)
     if scheme == "csi":
@@ -86,31 +197,28 @@ def open_source(text: str) -> Source:
         return _pipeline(text)
     if scheme in STREAMS:
         return _stream(text)
+    if not _is_folder_or_pattern(text):
+        return _file(text)
+    sources = find_sources([text])
+    if len(sources) > 1:
+        got, hint = f"{len(sources)} sources", "find_sources gives them one by one"
+        raise InputError(f"source {text}", got=got, expected="images only, or one video", hint=hint)
+    return sources[0].open()
+
+
+def _file(text: str) -> Source:
     path = Path(text)
-    if path.is_dir():
-        return _folder(path)
-    suffix = path.suffix.lower()
-    if suffix in IMAGE_SUFFIXES:
+    if path.suffix.lower() in IMAGE_SUFFIXES:
         image = read_image(path)
-        return Source(iter([Frame(text, 0, 0.0, image)]), False, 0.0, 1)
-    if not path.exists():
-        raise InputError(f"source {text}", got="no such file", expected=KINDS)
-    if suffix in VIDEO_SUFFIXES:
-        return _video(text)
-    raise InputError(
-        f"source {text}",
-        got=f"suffix {suffix or 'none'}",
-        expected="an image (" + " ".join(IMAGE_SUFFIXES) + ") or a video (" + " ".join(VIDEO_SUFFIXES) + ")",
-    )
+        return Source(iter([Frame(text, 0, 0.0, image)]), False, 0.0, 1, name=text, files=(path,))
+    _check_file(text)
+    video = open_video(text)
+    return Source(_frames(video, text), True, video.fps, video.frame_count, name=text)
 
 
-def _folder(path: Path) -> Source:
-    files = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
-    if not files:
-        raise InputError(
-            f"folder {path}", got="no images in it", expected="files ending in " + " ".join(IMAGE_SUFFIXES)
-        )
-    return Source((_picture(file, number) for number, file in enumerate(files)), False, 0.0, len(files))
+def _pictures(files: Sequence[Path], name: str) -> Source:
+    frames = (_picture(file, number) for number, file in enumerate(files))
+    return Source(frames, False, 0.0, len(files), name=name, files=tuple(files))
 
 
 def _picture(file: Path, number: int) -> Frame:
@@ -118,11 +226,6 @@ def _picture(file: Path, number: int) -> Frame:
         return Frame(str(file), number, 0.0, read_image(file))
     except InputError as error:
         return Frame(str(file), number, 0.0, None, str(error))
-
-
-def _video(text: str) -> Source:
-    video = open_video(text)
-    return Source(_frames(video, text), True, video.fps, video.frame_count)
 
 
 def _camera(text: str) -> Source:
@@ -152,7 +255,7 @@ def _pipeline(text: str) -> Source:
     capture = open_capture(completed(text), text, gstreamer=True, hint="gst-launch-1.0 says what is wrong with it")
     if is_finite(text):
         video = VideoSource(capture, text)
-        return Source(_frames(video, text), True, video.fps, 0)
+        return Source(_frames(video, text), True, video.fps, 0, name=text)
     # A pipeline that ends is meant to, for example by num-buffers.
     return _live(capture, text)
 
@@ -169,7 +272,7 @@ def _stream(url: str) -> Source:
     capture = connect()
     if frame_count(capture) > 0:  # a file at a URL
         video = VideoSource(capture, name)
-        return Source(_frames(video, name), True, video.fps, video.frame_count)
+        return Source(_frames(video, name), True, video.fps, video.frame_count, name=name)
     return _live(capture, name, connect)
 
 
@@ -182,7 +285,7 @@ def without_password(url: str) -> str:
 
 def _live(capture: Capture, name: str, connect: Optional[Callable[[], Capture]] = None) -> Source:
     frames = _frames(LiveSource(capture, name, connect), name)
-    return Source(frames, True, frames_per_second(capture), 0, live=True)
+    return Source(frames, True, frames_per_second(capture), 0, live=True, name=name)
 
 
 def _frames(video: Union[VideoSource, LiveSource], name: str) -> Iterator[Frame]:

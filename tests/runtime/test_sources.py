@@ -19,7 +19,7 @@ import pytest
 from edgeau.runtime import load
 from edgeau.runtime.errors import EdgeauWarning, InputError
 from edgeau.runtime.opencv import video_backends
-from edgeau.runtime.sources import open_source, without_password
+from edgeau.runtime.sources import Unopened, find_sources, open_source, without_password
 
 AU_MARGIN = 0.15  # of a probability: H.264 at 4 Mbit/s against the picture itself
 SERVER = Path(__file__).parent / "rtsp_server.py"
@@ -162,6 +162,70 @@ def test_a_webcam_over_http_is_live_and_a_file_over_http_is_not(http_camera: str
 
 def test_what_is_no_source_is_told_what_is() -> None:
     with pytest.raises(
-        InputError, match="no such file, expected an image, a folder, a video, camera:0, csi://0, rtsp://"
+        InputError, match=r"no such file, expected an image, a folder, a video, .*camera:0, csi://0, rtsp://"
     ):
         open_source("nowhere")
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with pictures and clips, also in subfolders, and things that are neither."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.jpg", "a.png", "notes.txt", "clip.mp4", "day2/c.JPG", "day2/late.avi", "day1/d.png", ".x/e.png"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_bytes(b"x")
+    Path("folder.png").mkdir()
+    return tmp_path
+
+
+def named(sources: list[Unopened]) -> list[list[str]]:
+    return [[str(file) for file in source.pictures] or [source.text] for source in sources]
+
+
+def test_a_folder_is_its_pictures_and_videos_in_subfolders_too(tree: Path) -> None:
+    assert named(find_sources(["."])) == [["a.png", "b.jpg"], ["clip.mp4"], ["day1/d.png", "day2/c.JPG"],
+                                          ["day2/late.avi"]]  # fmt: skip
+    assert open_source("day1").count == 1
+
+
+def test_patterns_and_several_sources_keep_their_order(tree: Path) -> None:
+    assert named(find_sources(["**/*.avi", "*.jpg", "a.png", "clip.mp4"])) == [
+        ["day2/late.avi"],
+        ["b.jpg", "a.png"],
+        ["clip.mp4"],
+    ]
+    assert [frame.source for frame in open_source("day*/*.[pJ]*").frames] == ["day1/d.png", "day2/c.JPG"]
+
+
+def test_a_file_with_a_pattern_in_its_name_is_that_file(tree: Path) -> None:
+    Path("x[1].png").write_bytes(b"x")
+    assert named(find_sources(["x[1].png"])) == [["x[1].png"]]
+
+
+def test_a_number_is_a_camera_unless_a_file_has_that_name(tree: Path) -> None:
+    assert named(find_sources(["0"])) == [["camera:0"]]
+    Path("0").write_bytes(b"x")
+    with pytest.raises(InputError, match="source 0: got suffix none"):
+        find_sources(["0"])
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["a.png", "absent.png"], "source absent.png: got no such file"),
+        (["a.png", "notes.txt"], "suffix .txt"),
+        (["*.gif"], "pattern .*no file of that name"),
+        (["*.txt"], "pattern .*1 files, none of them an image or a video"),
+        (["folder.png"], "no images or videos in it"),
+        (["a.png", "camera:0"], "camera:0: got several sources"),
+        (["rtsp://me:secret@host/x", "0"], r"rtsp://\*\*\*@host/x: got several sources"),
+    ],
+)
+def test_what_can_not_be_used_is_refused_before_anything_is_opened(tree: Path, texts: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        find_sources(texts)
+
+
+def test_a_folder_of_pictures_and_videos_is_not_one_source(tree: Path) -> None:
+    with pytest.raises(InputError, match="got 4 sources, expected images only, or one video"):
+        open_source(".")
