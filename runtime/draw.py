@@ -21,7 +21,7 @@ Colour = Tuple[int, int, int]
 
 # BGR, distinct for colour-blind readers too (Okabe and Ito, "Color Universal Design", 2008), without black.
 TRACK_COLOURS: Tuple[Colour, ...] = (
-    (233, 180, 86), (0, 159, 230), (115, 158, 0), (66, 228, 240), (167, 121, 204), (178, 114, 0), (0, 94, 213),
+    (233, 180, 86), (0, 159, 230), (115, 158, 0), (167, 121, 204), (178, 114, 0), (0, 94, 213), (66, 228, 240),
 )  # fmt: skip
 _TEXT, _FAINT, _PANEL, _RAIL = (248, 248, 248), (190, 184, 178), (38, 32, 28), (86, 78, 72)
 _PRESENT, _ABSENT = (110, 214, 124), (168, 158, 148)
@@ -154,7 +154,8 @@ class Annotator:
             if start > x + text_size(title, style.capital)[0]:
                 put_text(drawn, remark, start, y + style.capital - small, small, _FAINT)
         for row, au in enumerate(self._aus, 1):
-            _bar(drawn, au, face.au[au], face.present[au], (x, y + row * style.row), style)
+            at = (x, y + row * style.row)
+            _bar(drawn, au, face.au[au], face.present[au], at, _name_width(self._aus, style), style)
 
 
 def annotate(image_bgr: np.ndarray, faces: Sequence[Face], aus: Sequence[str]) -> np.ndarray:
@@ -201,24 +202,26 @@ def _mark(drawn: np.ndarray, face: Face, outline: Area, style: Style) -> None:
 
 def _panel_size(aus: Sequence[str], style: Style) -> Tuple[int, int]:
     value_width = text_size("0.00", style.capital)[0]
-    width = style.accent + 3 * style.gap + _name_width(style) + _bar_width(style) + value_width
+    width = style.accent + 3 * style.gap + _name_width(aus, style) + _bar_width(style) + value_width
     return width, style.row * (len(aus) + 1) + 2 * style.gap
 
 
-def _name_width(style: Style) -> int:
-    return text_size("AU00", style.capital)[0] + style.gap
+def _name_width(aus: Sequence[str], style: Style) -> int:
+    return max((text_size(au, style.capital)[0] for au in aus), default=0) + style.gap
 
 
 def _bar_width(style: Style) -> int:
     return style.capital * 6
 
 
-def _bar(drawn: np.ndarray, au: str, value: float, present: bool, at: Tuple[int, int], style: Style) -> None:
+def _bar(
+    drawn: np.ndarray, au: str, value: float, present: bool, at: Tuple[int, int], name_width: int, style: Style
+) -> None:
     import cv2
 
     (x, y), text = at, _TEXT if present else _FAINT
     put_text(drawn, au, x, y, style.capital, text)
-    start, width = x + _name_width(style), _bar_width(style)
+    start, width = x + name_width, _bar_width(style)
     top, bottom = y + style.capital // 8, y + style.capital - 1 - style.capital // 8
     cv2.rectangle(drawn, (start, top), (start + width, bottom), _RAIL, -1)
     filled = round(width * min(1.0, max(0.0, value)))
@@ -248,11 +251,12 @@ def _wordings(number: str, active: Sequence[str]) -> List[List[str]]:
     """What a label may say, the fullest first: all active AUs in one line, in several, or only the face's number."""
     if not active:
         return [[number]]
-    wordings = [[f"{number}  AU {' '.join(active)}"]]
+    name = f"{number}  AU" if active[0].isdigit() else number
+    wordings = [[f"{name} {' '.join(active)}"]]
     for per_line in (4, 3, 2):
         if len(active) > per_line // 2:
             parts = [" ".join(active[i : i + per_line]) for i in range(0, len(active), per_line)]
-            wordings.append([f"{number}  AU", *parts])
+            wordings.append([name, *parts])
     return [*wordings, [number]]
 
 

@@ -15,21 +15,24 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Type
+from typing import Any, ContextManager, Dict, Iterator, List, Optional, Protocol, Sequence, Tuple, Type
 
 from .errors import InputError
 from .files import STANDARD_OUTPUT, is_replaceable
-from .records import Row, csv_line, json_line, plain_cell, rows_of, table_header, table_line
+from .openface import openface_columns, openface_line
+from .parquet_file import ParquetFile
+from .records import VIDEO_TABLE, Row, TableColumns, csv_line, json_line, plain_cell, rows_of, table_header, table_line
 
-FORMATS = ("table", "csv", "json", "jsonl")
+FORMATS = ("table", "csv", "json", "jsonl", "parquet", "openface")
 RESUMABLE = ("csv", "jsonl")
 _CLOSING = b"\n]\n"
 # How a file of each format begins, so that nothing else is overwritten.
 _BEGINNINGS = {
-    "table": rb"\s*frame\s+time_s\s",
+    "table": rb"(file\s+|\s*)(frame\s+time_s|face\s+neutral)\s",
     "csv": rb"source,frame,time_s,success,",
     "json": rb"\[\s*(\]|\{\s*\"source\":)",
     "jsonl": rb"\{\"source\":",
+    "openface": rb"frame,face_id,timestamp,confidence,success,",
 }
 
 
@@ -40,32 +43,68 @@ class Layout:
     Attributes:
         format: one of FORMATS.
         aus, expressions: names in the columns.
+        intensity: whether there are columns for intensities.
+        table: what the table for people begins with.
     """
 
     format: str
     aus: Tuple[str, ...]
     expressions: Tuple[str, ...] = ()
+    intensity: bool = False
+    table: TableColumns = VIDEO_TABLE
 
     @property
     def columns(self) -> Tuple[str, ...]:
         """Column names, in order."""
-        return tuple(rows_of("", 0, 0.0, (), self.aus, self.expressions)[0])
+        if self.format == "openface":
+            return openface_columns(self.aus, intensity=self.intensity)
+        return tuple(rows_of("", 0, 0.0, (), self.aus, self.expressions, intensity=self.intensity)[0])
 
     def header(self) -> str:
         """The text before the first row, with its newline; "" if the format has none."""
-        if self.format == "csv":
+        if self.format in ("csv", "openface"):
             return csv_line(self.columns) + "\n"
-        return table_header(self.aus) + "\n" if self.format == "table" else ""
+        return table_header(self.aus, self.table) + "\n" if self.format == "table" else ""
 
     def text(self, rows: Sequence[Row]) -> str:
         """Rows as text, each with its newline; those of JSON have commas between them instead."""
         if self.format == "csv":
             return "".join(csv_line([row[name] for name in self.columns]) + "\n" for row in rows)
         if self.format == "table":
-            return "".join(table_line(row, self.aus) + "\n" for row in rows)
+            return "".join(table_line(row, self.aus, self.table) + "\n" for row in rows)
+        if self.format == "openface":
+            return "".join(openface_line(row, self.aus, intensity=self.intensity) + "\n" for row in rows)
         if self.format == "json":
             return ",\n".join("  " + json_line(row) for row in rows)
         return "".join(json_line(row) + "\n" for row in rows)
+
+
+class Rows(Protocol):
+    """A file of rows that is being written."""
+
+    @property
+    def continued(self) -> bool:
+        """Whether the file already had rows."""
+        ...
+
+    def last(self, source: str, /) -> Optional[Written]:
+        """The last frame of a source that is already in the file; None if there was none."""
+        ...
+
+    def tracks(self, source: str, /) -> int:
+        """One more than the largest track number of a source that is already in the file; 0 if there is none."""
+        ...
+
+    def write(self, rows: Sequence[Row], /) -> None:
+        """Write the rows of one frame."""
+        ...
+
+
+def open_rows(path: Optional[Path], layout: Layout, *, resume: bool = False) -> ContextManager[Rows]:
+    """Open the file that a layout's format needs; arguments and exceptions as for `RowFile` and `ParquetFile`."""
+    if layout.format == "parquet":
+        return ParquetFile(path, layout.columns)
+    return RowFile(path, layout, resume=resume)
 
 
 class RowFile:
@@ -81,7 +120,6 @@ class RowFile:
 
     Attributes:
         layout: what is written.
-        tracks: one more than the largest track number already in the file; 0 without ``resume``.
 
     Raises:
         InputError: the file holds something other than rows of this layout, or can't be written.
@@ -93,8 +131,8 @@ class RowFile:
         self._handle: Optional[int] = None
         self._size, self._frames = 0, 0
         self._rewritable = self._path is not None and is_replaceable(self._path)
-        self._done: Dict[str, Tuple[int, float]] = {}
-        self.tracks = 0
+        self._done: Dict[str, Written] = {}
+        self._tracks: Dict[str, int] = {}
         if self._path is not None and self._rewritable and self._path.exists():
             _refuse_others(self._path, layout.format)
             if resume:
@@ -105,10 +143,13 @@ class RowFile:
         """Whether the file already had rows."""
         return bool(self._done)
 
-    def last(self, source: str) -> Optional[Tuple[int, float]]:
-        """Number and time in seconds of a source's last frame already in the file; None if there was none."""
-        text = source.encode("utf-8", "backslashreplace").decode("utf-8") if self.layout.format == "csv" else source
-        return self._done.get(plain_cell(text) if self.layout.format == "csv" else text)
+    def last(self, source: str) -> Optional[Written]:
+        """The last frame of a source that is already in the file; None if there was none."""
+        return self._done.get(self._name(source))
+
+    def tracks(self, source: str) -> int:
+        """One more than the largest track number of a source that is already in the file; 0 if there is none."""
+        return self._tracks.get(self._name(source), 0)
 
     def write(self, rows: Sequence[Row]) -> None:
         """Write the rows of one frame. Raises OSError if the disk is full; earlier rows are kept."""
@@ -144,6 +185,12 @@ class RowFile:
         if kind is not BrokenPipeError:
             self.close()
 
+    def _name(self, source: str) -> str:
+        """A source's name as the file has it."""
+        if self.layout.format != "csv":
+            return source
+        return plain_cell(source.encode("utf-8", "backslashreplace").decode("utf-8"))
+
     def _append(self, path: Path, data: bytes, *, closed: bool = False) -> None:
         if self._handle is None:
             self._handle = self._open(path)
@@ -177,8 +224,8 @@ class RowFile:
             last = rows[-1].source, rows[-1].frame
             rows = [row for row in rows if (row.source, row.frame) != last]
         for row in rows:
-            self._done[row.source] = (row.frame, row.time_s)
-            self.tracks = max(self.tracks, row.track + 1)
+            self._done[row.source] = row
+            self._tracks[row.source] = max(self._tracks.get(row.source, 0), row.track + 1)
         self._size = rows[-1].end if rows else 0
         self._frames = len(rows)
 
@@ -192,8 +239,8 @@ def _refuse_others(path: Path, kind: str) -> None:
 
 
 @dataclass(frozen=True)
-class _Written:
-    """A row in a file: the offset at which it ends, and what is needed to continue after it."""
+class Written:
+    """A row in a file: the offset at which it ends, and what is needed to continue after it; track -1 for no face."""
 
     end: int
     source: str
@@ -202,9 +249,9 @@ class _Written:
     track: int
 
 
-def _read_rows(path: Path, layout: Layout) -> Tuple[List[_Written], bool]:
+def _read_rows(path: Path, layout: Layout) -> Tuple[List[Written], bool]:
     """The complete rows, and whether an incomplete one follows."""
-    rows: List[_Written] = []
+    rows: List[Written] = []
     try:
         for number, (end, text) in enumerate(_records(path.read_bytes(), layout.format)):
             if end < 0:
@@ -216,7 +263,7 @@ def _read_rows(path: Path, layout: Layout) -> Tuple[List[_Written], bool]:
                 continue
             track = values["track_id"]
             place = int(values["frame"]), float(values["time_s"])
-            rows.append(_Written(end, str(values["source"]), *place, -1 if track in ("", None) else int(track)))
+            rows.append(Written(end, str(values["source"]), *place, -1 if track in ("", None) else int(track)))
     except (ValueError, TypeError, RecursionError, csv.Error) as error:
         raise InputError(f"output {path}", got=f"rows that can't be read ({error})", expected="whole rows") from error
     return rows, False

@@ -203,7 +203,8 @@ def open_source(text: str) -> Source:
     if len(sources) > 1:
         got, hint = f"{len(sources)} sources", "find_sources gives them one by one"
         raise InputError(f"source {text}", got=got, expected="images only, or one video", hint=hint)
-    return sources[0].open()
+    pictures = sources[0].pictures
+    return _pictures(pictures, text) if pictures else sources[0].open()
 
 
 def _file(text: str) -> Source:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import unicodedata
 from typing import Any, TextIO
 
+_CLEAR_LINE = "\r\x1b[K"
+_under_status = [False]  # whether the terminal's last line is a status
 EXIT_OK, EXIT_FAILED, EXIT_WRONG_INPUT = 0, 1, 2
 
 
@@ -25,6 +28,26 @@ def note(text: str) -> None:
     _write_line(sys.stderr, text)
 
 
+class Status:
+    """One line of progress at the bottom of the terminal, which every new one replaces; silent where standard error is
+    not a terminal, or where the result is printed on the same one."""
+
+    def __init__(self) -> None:
+        self._shown = sys.stderr.isatty() and not sys.stdout.isatty()
+
+    @property
+    def visible(self) -> bool:
+        """Whether anybody sees it."""
+        return self._shown
+
+    def show(self, text: str) -> None:
+        """Replace the line."""
+        if self._shown:
+            width = shutil.get_terminal_size().columns - 1
+            _write(sys.stderr, f"{_CLEAR_LINE}{printable(text)[:width]}")
+            _under_status[0] = True
+
+
 def printable(text: str) -> str:
     """A text without control and format characters, except line feeds and tabs.
 
@@ -34,6 +57,13 @@ def printable(text: str) -> str:
 
 
 def _write_line(stream: TextIO, text: str) -> None:
+    start = ""
+    if stream is sys.stderr and _under_status[0]:
+        start, _under_status[0] = _CLEAR_LINE, False
+    _write(stream, f"{start}{printable(text)}\n")
+
+
+def _write(stream: TextIO, text: str) -> None:
     encoding = stream.encoding or "utf-8"
-    stream.write(printable(text).encode(encoding, "replace").decode(encoding) + "\n")
+    stream.write(text.encode(encoding, "replace").decode(encoding))
     stream.flush()

@@ -1,12 +1,14 @@
-"""Action units of an image, a folder of images, a video or a camera.
+"""Action units of images, folders, videos or a camera.
 
 Rows are written as soon as they are known, and survive an interruption. Ends with 0, with 2 where something could not
 be read or written, and with 130 or 143 where it was interrupted.
 
 edgeau run photo.jpg
-edgeau run clip.mp4 -o clip.csv --annotate clip-aus.mp4
+edgeau run clip.mp4 -o clip.csv --annotate clip-aus.mp4 --plot clip.svg
+edgeau run interviews/ 'more/*.mp4' -o all.parquet --annotate drawn/
+edgeau run clip.mp4 -o clip.csv --format openface
 edgeau run clip.mp4 -o clip.csv --resume
-edgeau run camera:0 --format jsonl
+edgeau run 0 --show -o me.jsonl
 edgeau run rtsp://192.168.1.20/stream --format jsonl
 """
 
@@ -14,45 +16,45 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import os
-import time
-import warnings
 from pathlib import Path
-from typing import Optional, Sequence, Tuple
+from typing import Sequence
 
 from edgeau.runtime import arguments
 from edgeau.runtime.action_units import require_aus
-from edgeau.runtime.analyzer import Analyzer
-from edgeau.runtime.annotations import Draw, open_annotations
 from edgeau.runtime.choose import load
-from edgeau.runtime.errors import EdgeauWarning, InputError
+from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import STANDARD_OUTPUT, is_replaceable, refuse_same
 from edgeau.runtime.images import read_image
-from edgeau.runtime.records import rows_of
-from edgeau.runtime.results import Face
-from edgeau.runtime.row_file import FORMATS, RESUMABLE, Layout, RowFile
-from edgeau.runtime.sources import Frame, Source, open_source
+from edgeau.runtime.record import Recorder, Views
+from edgeau.runtime.records import TableColumns
+from edgeau.runtime.row_file import FORMATS, RESUMABLE, Layout, open_rows
+from edgeau.runtime.sources import Unopened, find_sources
 from edgeau.runtime.terminal import note
+from edgeau.runtime.timeline import check_plot
+from edgeau.runtime.window import Window, WindowClosedError
 
-_SUFFIXES = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".txt": "table"}
-_PROGRESS_S = 5
+_SUFFIXES = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".parquet": "parquet", ".txt": "table"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
+        nargs="+",
         type=arguments.name,
-        help="image, folder, video, camera:0, csi://0, rtsp:// or http:// address, or GStreamer pipeline",
+        help="images, folders, videos, patterns such as 'clips/*.mp4', 0 or camera:0, csi://0, rtsp:// or http:// "
+        "address, or GStreamer pipeline",
     )
     parser.add_argument("-p", "--package", help="model package (default: the one that ships with edgeau)")
     parser.add_argument(
         "-o", "--output", type=Path, help="write here instead of the terminal; the suffix names the format"
     )
-    parser.add_argument("--format", choices=FORMATS, help="default: table on the terminal")
+    parser.add_argument("--format", choices=FORMATS, help="default: table on the terminal, else by the suffix")
     parser.add_argument("--json", action="store_true", help="the same as --format json")
     parser.add_argument("--resume", action="store_true", help="continue the CSV or JSONL file of an interrupted run")
-    parser.add_argument("--annotate", type=Path, help="picture, video or folder to write with boxes and AU bars")
+    parser.add_argument("--annotate", type=Path, help="picture, video or folder to write with outlines and AU bars")
+    parser.add_argument("--plot", type=Path, help="timeline of the AUs to write, as .svg or .html")
+    parser.add_argument("--show", action="store_true", help="show the frames in a window while they are analysed")
     parser.add_argument("--aus", type=arguments.aus, help="only these, such as 6,12,25")
     parser.add_argument("--variant", help="variant of the package (default: measured best, else fp32)")
     parser.add_argument("--backend", help="onnxruntime, openvino or tensorrt")
@@ -60,13 +62,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--detector", help="yunet, yunet-opencv, haar, or YuNet's file (default: the best at hand)")
     parser.add_argument("--neutral", type=Path, help="picture of the subject at rest")
     parser.add_argument("--neutral-policy", help="first, running or none (default: the package's)")
-    parser.add_argument("--max-frames", type=arguments.positive_int, help="stop after so many frames")
+    parser.add_argument("--max-frames", type=arguments.positive_int, help="stop each source after so many frames")
 
 
 def run(args: argparse.Namespace) -> int:
     kind = _format(args)
-    _check_outputs(args, kind)
-    source = open_source(args.source)
+    sources = find_sources(args.source)
+    _check_outputs(args, kind, sources)
     neutral = read_image(args.neutral) if args.neutral else None
     with contextlib.ExitStack() as stack:
         analyzer = stack.enter_context(
@@ -83,91 +85,60 @@ def run(args: argparse.Namespace) -> int:
         aus = require_aus(args.aus or analyzer.manifest.aus, analyzer.manifest.aus, f"package {analyzer.manifest.name}")
         choice = analyzer.choice
         note(f"{analyzer.manifest.name}: {choice.variant} on {choice.backend} ({choice.reason})")
-        layout = Layout(kind, tuple(aus), analyzer.manifest.expressions)
-        rows = stack.enter_context(RowFile(args.output, layout, resume=args.resume))
-        draw = stack.enter_context(open_annotations(args.annotate, source, aus))
-        if rows.continued and source.moving:
-            note("continuing behind what is there: faces get new numbers, and their neutral is found anew")
-        _Run(analyzer, source, rows, draw).go(args.max_frames)
+        layout = Layout(kind, tuple(aus), analyzer.manifest.expressions, analyzer.manifest.intensity, _table(sources))
+        window = stack.enter_context(Window(aus)) if args.show else None
+        rows = stack.enter_context(open_rows(args.output, layout, resume=args.resume))
+        views = Views(args.annotate, args.plot, window)
+        with contextlib.suppress(WindowClosedError):
+            Recorder(analyzer, rows, layout, views, args.max_frames).record(sources)
     return 0
 
 
-class _Run:
-    """One source on its way into rows."""
-
-    def __init__(self, analyzer: Analyzer, source: Source, rows: RowFile, draw: Draw) -> None:
-        self.analyzer, self.source, self.rows, self.draw = analyzer, source, rows, draw
-        self.analysed, self.with_face, self.failed = 0, 0, 0
-
-    def go(self, max_frames: Optional[int]) -> None:
-        """Analyse frame after frame, up to ``max_frames``.
-
-        Raises:
-            InputError: no frame could be analysed, or the rest of a video is missing. What was computed is kept.
-        """
-        started = shown_at = time.monotonic()
-        seen = 0
-        for frame in self.source.frames:
-            if max_frames is not None and seen >= max_frames:
-                break
-            seen += 1
-            self._add(frame)
-            if time.monotonic() - shown_at > _PROGRESS_S:
-                shown_at = time.monotonic()
-                note(f"{seen} of {self.source.count or '?'} frames, {seen / (shown_at - started):.0f} per second")
-        elapsed = time.monotonic() - started
-        if seen > 1:
-            note(f"{seen} frames, {self.with_face} with a face, {seen / elapsed:.1f} per second")
-        if self.failed and self.failed == self.analysed:
-            raise InputError("source", got=f"{self.failed} frames, none of which could be analysed")
-        # Containers estimate their frame count; only a clear gap means that the rest is missing.
-        if self.source.moving and max_frames is None and seen < 0.95 * self.source.count - 2:
-            got, hint = f"{seen} of {self.source.count} frames", "the rows of those are kept"
-            raise InputError("video is truncated", got=got, expected="all of them", hint=hint)
-
-    def _add(self, frame: Frame) -> None:
-        """Analyse one frame and write its rows, unless they are there already."""
-        last = self.rows.last(frame.source)
-        number, time_s = frame.number, frame.time_s
-        if last is not None and self.source.live:
-            number, time_s = number + last[0] + 1, time_s + last[1]
-        elif last is not None and frame.number <= last[0]:
-            return
-        faces, error = self._analyse(frame)
-        if self.source.moving and self.rows.tracks:
-            faces = [dataclasses.replace(face, track_id=face.track_id + self.rows.tracks) for face in faces]
-        layout = self.rows.layout
-        self.rows.write(rows_of(frame.source, number, time_s, faces, layout.aus, layout.expressions, error))
-        if frame.image_bgr is not None:
-            self.draw(frame, faces)
-        self.analysed, self.with_face = self.analysed + 1, self.with_face + bool(faces)
-
-    def _analyse(self, frame: Frame) -> Tuple[Sequence[Face], Optional[str]]:
-        error = frame.error
-        if frame.image_bgr is not None:
-            try:
-                analyse = self.analyzer if self.source.moving else self.analyzer.still
-                return analyse(frame.image_bgr), None
-            except InputError as reason:
-                error = str(reason)
-        self.failed += 1
-        where = f"frame {frame.number} of {frame.source}: " if self.source.moving else ""
-        warnings.warn(f"{where}{error}", EdgeauWarning, stacklevel=2)
-        return [], error
-
-
-def _check_outputs(args: argparse.Namespace, kind: str) -> None:
-    """Raise InputError where an output is an input, or can't be continued."""
-    outputs = [path for path in (args.output, args.annotate) if path is not None]
+def _check_outputs(args: argparse.Namespace, kind: str, sources: Sequence[Unopened]) -> None:
+    """Raise InputError where an output is an input, or can't be written or continued."""
+    outputs = [path for path in (args.output, args.annotate, args.plot) if path is not None]
+    inputs = [file for source in sources for file in source.pictures or (source.text,)]
     for path in outputs:
-        others = [other for other in outputs if other is not path]
-        refuse_same(path, args.source, args.neutral, args.package, *others)
-    if args.resume and (args.output is None or os.fspath(args.output) == STANDARD_OUTPUT):
+        refuse_same(path, *inputs, args.neutral, args.package, *(other for other in outputs if other is not path))
+    if args.plot is not None:
+        _check_plot(args.plot, sources)
+    if len(sources) > 1:
+        _check_several(args, kind, sources)
+    if args.resume:
+        _check_resume(args, kind, sources)
+
+
+def _check_plot(plot: Path, sources: Sequence[Unopened]) -> None:
+    if all(source.pictures for source in sources):
+        raise InputError("--plot", got="pictures", expected="a video or camera")
+    if len(sources) == 1:
+        check_plot(plot)
+
+
+def _check_several(args: argparse.Namespace, kind: str, sources: Sequence[Unopened]) -> None:
+    expected = f"a folder for {len(sources)} sources"
+    for option, path in (("--annotate", args.annotate), ("--plot", args.plot)):
+        if path is not None and (path.is_file() or (path.suffix and not path.is_dir())):
+            raise InputError(f"{option} {path}", got="the name of a file", expected=expected)
+    if kind == "openface":
+        raise InputError(
+            "--format openface", got=f"{len(sources)} sources", expected="one: its columns don't name the source"
+        )
+
+
+def _check_resume(args: argparse.Namespace, kind: str, sources: Sequence[Unopened]) -> None:
+    if args.output is None or os.fspath(args.output) == STANDARD_OUTPUT:
         raise InputError("--resume", got="no file to continue", expected="-o FILE.csv or -o FILE.jsonl")
-    if args.resume and kind not in RESUMABLE:
+    if kind not in RESUMABLE:
         raise InputError("--resume", got=f"format {kind}", expected=" or ".join(RESUMABLE))
-    if args.resume and args.annotate is not None and not Path(args.source).is_dir():
-        raise InputError("--resume", got="--annotate", expected="one of both: a video can't be continued")
+    for option, path in (("--annotate", args.annotate), ("--plot", args.plot)):
+        if path is not None and not all(source.pictures for source in sources):
+            raise InputError("--resume", got=option, expected="one of both: a video can't be continued")
+
+
+def _table(sources: Sequence[Unopened]) -> TableColumns:
+    pictures = [bool(source.pictures) for source in sources]
+    return TableColumns(source=len(sources) > 1 or any(pictures), time=not all(pictures))
 
 
 def _format(args: argparse.Namespace) -> str:

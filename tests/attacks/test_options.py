@@ -122,6 +122,7 @@ TEXTS: dict[tuple[str, str], tuple[str, ...]] = {
     ),
     ("run", "output"): ("home", "thesis.txt", "photo.png", "rows.xyz", "whole.edgeau"),
     ("run", "annotate"): ("photo.png", "rows.xyz", "thesis.txt/x.png"),
+    ("run", "plot"): ("thesis.txt", "home", "plot.png", "photo.png", "plot.svg"),  # the source is a picture
     ("run", "detector"): ("absent", "thesis.txt", "empty", "broken.onnx"),
     ("run", "neutral_policy"): ("sometimes", ""),
     ("serve", "host"): ("256.0.0.1", "nonsense.invalid"),

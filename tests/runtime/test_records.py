@@ -7,12 +7,13 @@ import io
 import numpy as np
 import pytest
 
-from edgeau.runtime.records import plain_cell, rows_of, table_line
+from edgeau.runtime.records import TableColumns, plain_cell, rows_of, table_line
 from edgeau.runtime.results import Face
 from edgeau.runtime.row_file import Layout
 
 FACE = Face(0, (1.0, 2.0, 3.0, 4.0), np.zeros((5, 2)), 0.9, {"AU12": 0.75}, {"AU12": True}, {}, False)
 AUS = ("AU12",)
+UPRIGHT = np.array([[40, 40], [70, 40], [55, 58], [43, 75], [67, 75]], np.float32)
 
 
 def test_a_frame_without_a_face_is_a_row_with_success_0() -> None:
@@ -59,3 +60,25 @@ def test_the_table_marks_what_is_present_and_faces_without_a_neutral() -> None:
     line = table_line(rows_of("a", 0, 0, [FACE], AUS)[0], AUS)
     assert "0.75*" in line
     assert "not yet" in line
+
+
+def test_a_picture_without_a_neutral_has_none_rather_than_not_yet() -> None:
+    (row,) = rows_of("a.png", 0, 0, [FACE], AUS, moving=False)
+    assert row["neutral_ready"] is None
+    assert " none " in table_line(row, AUS, TableColumns(source=True, time=False))
+
+
+def test_rows_have_intensity_and_pose_where_the_package_has_them() -> None:
+    face = dataclasses.replace(FACE, intensity={"AU12": 2.5}, points_xy=UPRIGHT)
+    (row,) = rows_of("a", 0, 0, [face], AUS, intensity=True)
+    assert row["AU12_intensity"] == 2.5
+    assert {name: row[name] for name in ("yaw_deg", "roll_deg")} == {"yaw_deg": 0.0, "roll_deg": 0.0}
+    assert row["pitch_deg"] == round(face.pose.pitch_deg, 1)
+    assert "AU12_intensity" not in rows_of("a", 0, 0, [face], AUS)[0]
+
+
+def test_long_paths_keep_their_end_in_the_table() -> None:
+    row = rows_of("/data/" + "x" * 40 + "-last.png", 0, 0, [FACE], AUS)[0]
+    line = table_line(row, AUS, TableColumns(source=True, time=False))
+    assert line.startswith("...")
+    assert line.split()[0].endswith("-last.png")
