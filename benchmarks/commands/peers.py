@@ -34,7 +34,9 @@ OPTIONS = BenchOptions(memory=False, energy=False)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("package", nargs="?", metavar="PACKAGE", help="package (default: the shipped one)")
+    parser.add_argument(
+        "package", nargs="?", metavar="PACKAGE", default=shipped_package(), help="package (default: the shipped one)"
+    )
     parser.add_argument("--peers", help=f"comma-separated, or none (default: {','.join(PEERS)})")
     parser.add_argument("--tools", help=f"comma-separated, or none (default: {','.join(TOOLS)})")
     parser.add_argument("--tflite", type=Path, metavar="FILE", help="the package's FP32 file as TensorFlow Lite")
@@ -53,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         peers.append(litert(args.tflite))
     if args.out:
         is_replaceable(args.out)  # now, because measuring takes long
-    package = Package.open(args.package or shipped_package())
+    package = Package.open(args.package)
     options = bench_options(args, OPTIONS)
     entries, absent = evaluate(package, peers, options, args.threads, tools, note)
     value = to_json(entries, absent, package.manifest.name, options)

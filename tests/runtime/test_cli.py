@@ -12,7 +12,7 @@ from edgeau.runtime.errors import InputError, MissingExtraError
 
 VERBS = [
     "demo", "doctor", "synth", "train", "distill", "eval", "export", "import", "quantize", "build", "optimize",
-    "inspect", "bench", "bench claims", "bench compare", "run", "serve",
+    "inspect", "bench", "bench claims", "bench compare", "bench peers", "run", "serve",
 ]  # fmt: skip
 
 
