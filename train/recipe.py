@@ -38,6 +38,7 @@ from .rendered import RenderedBatches, stream_intensity
 from .run_files import RunFiles, read_state, write_state
 from .thresholds import DEFAULT, RULE, choose_thresholds
 from .trainer import Trainer, TrainOptions
+from .unfold import open_init
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Recipe:
         split: another run's split to follow, such as the teacher's; subjects it does not name are trained on.
         neutral_unknown: probability that the face replaces its neutral in training.
         one_batch: train on the first batch alone, see BatchOptions.
-        init: checkpoint with the initial weights.
+        init: checkpoint or package with the initial weights, see open_init.
         fan, fan_pooling: weights of a FAN for models built on one, and its pooling (``max`` or ``avg``).
     """
 
@@ -392,8 +393,13 @@ def _give_fan(models: Mapping[str, AuModel], fan: Fan) -> None:
 
 
 def _initialise(model: AuModel, init: str) -> None:
-    """Load those weights of a checkpoint that fit; a classifier for other AUs is trained from scratch."""
-    weights = load_checkpoint(init).state_dict
+    """Load those weights that fit; a classifier for other AUs is trained from scratch."""
+    start = open_init(init)
+    if start.family == model.family and start.config["pixels"] != model.config.pixels:
+        kind = start.config["pixels"]
+        got = f"weights for pixels={kind}, a model with pixels={model.config.pixels}"
+        raise InputError("--init", got=got, expected="the same", hint=f"add --config pixels={kind}")
+    weights = start.state_dict
     own = model.state_dict()
     fitting = {k: v for k, v in weights.items() if k in own and own[k].shape == v.shape}
     if not fitting:

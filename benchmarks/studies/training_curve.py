@@ -3,20 +3,23 @@
     python -m edgeau.benchmarks.studies.training_curve RUN/snapshots --batch 64 -o OUT
 
 Beside each snapshot, named STEP.pt, lie STEP.SET.json of `edgeau eval --json` and STEP.photos.json of real_photos, as
-benchmarks/results/training/live.sh writes them. Writes OUT.json and OUT.md.
+benchmarks/results/training/live.sh writes them. Writes OUT.json, OUT.md and OUT.png.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
+import itertools
 import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from edgeau.benchmarks.plots import PALETTE
 from edgeau.runtime.errors import EdgeauError, InputError
-from edgeau.runtime.files import write_json, write_text
+from edgeau.runtime.files import write_bytes, write_json, write_text
 from edgeau.runtime.terminal import note, say
 
 PHOTOS = "photos"
@@ -40,11 +43,38 @@ def _figures(folder: Path, step: int) -> dict[str, float | None]:
     return figures
 
 
+def plot(curve: Sequence[Mapping[str, Any]]) -> bytes:
+    """A PNG: a line per set over the samples seen, with its last value."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.5, 4.2), layout="constrained")
+    axes = figure.subplots()
+    names = sorted({name for point in curve for name in point["figures"]})
+    for colour, name in zip(itertools.cycle(PALETTE), names, strict=False):
+        known = [(p["samples"] / 1000, p["figures"][name]) for p in curve if p["figures"].get(name) is not None]
+        if known:
+            x, y = zip(*known, strict=True)
+            axes.plot(x, y, marker="o", color=colour, linestyle="--" if name == PHOTOS else "-", label=_head(name))
+            axes.annotate(f" {y[-1]:.3f}", (x[-1], y[-1]), va="center", fontsize=9, color=colour)
+    axes.set_xlabel("thousands of samples seen")
+    axes.set_xlim(left=0)
+    axes.margins(x=0.1)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=90)
+    return buffer.getvalue()
+
+
+def _head(name: str) -> str:
+    return f"mean AUC, {name}" if name == PHOTOS else f"F1, {name}"
+
+
 def table(curve: Sequence[Mapping[str, Any]]) -> str:
     """A Markdown table, a line per snapshot."""
     names = sorted({name for point in curve for name in point["figures"]})
-    heads = [f"mean AUC, {name}" if name == PHOTOS else f"F1, {name}" for name in names]
-    lines = ["| " + " | ".join(["samples seen", *heads]) + " |", "|" + "---:|" * (len(names) + 1)]
+    lines = ["| " + " | ".join(["samples seen", *map(_head, names)]) + " |", "|" + "---:|" * (len(names) + 1)]
     for point in curve:
         cells = [f"{point['samples']:,}", *(_cell(point["figures"].get(name)) for name in names)]
         lines.append("| " + " | ".join(cells) + " |")
@@ -56,7 +86,7 @@ def _cell(value: float | None) -> str:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Read snapshots' figures, print the table, write both files."""
+    """Read snapshots' figures, print the table, write the files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="folder of STEP.SET.json files")
     parser.add_argument("--batch", type=int, required=True, help="samples per step of the run")
@@ -69,6 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     write_json(args.out.with_suffix(".json"), {"points": curve})
     write_text(args.out.with_suffix(".md"), table(curve))
+    write_bytes(args.out.with_suffix(".png"), plot(curve))
     say(table(curve))
     return 0
 

@@ -48,6 +48,7 @@ from edgeau.train.parallel import World, any_process, joined_world
 from edgeau.train.prune import prune_checkpoint
 from edgeau.train.qat import QatOptions, QuantizationAware
 from edgeau.train.recipe import MakeObjective, Recipe, run_recipe
+from edgeau.train.unfold import open_init
 
 from .options import (
     add_recipe_arguments,
@@ -147,14 +148,14 @@ def _models(args: argparse.Namespace) -> tuple[str, ...]:
         raise InputError("--qat or --prune", got="no trained student", expected="--teacher CKPT --init CKPT")
     if args.prune is not None and args.student:
         raise InputError("--prune", got=f"--student {args.student}", expected="--init alone, which says what is pruned")
-    return tuple(args.peers.split(",")) if args.peers else (args.student or load_checkpoint(args.init).family,)
+    return tuple(args.peers.split(",")) if args.peers else (args.student or open_init(args.init).family,)
 
 
 def _with_student(recipe: Recipe, args: argparse.Namespace, world: World) -> Recipe:
     """The recipe for the model in --init, pruned if asked for, unless --student names another."""
     if args.peers or args.student:
         return recipe
-    start = load_checkpoint(args.init)
+    start = open_init(args.init)
     if args.prune is not None:
         start = prune_checkpoint(start, args.prune)
         file = Path(args.out) / "pruned.pt"

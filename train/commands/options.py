@@ -50,7 +50,11 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="override a configuration value of the model",
     )
-    parser.add_argument("--init", metavar="CKPT", help="initial weights; those that do not fit are skipped")
+    parser.add_argument(
+        "--init",
+        metavar="CKPT",
+        help="initial weights, or a CEDNN package or `shipped`; those that do not fit are skipped",
+    )
     parser.add_argument("--fan", metavar="WEIGHTS", help="FAN for FAN-Trans: a run of `--model fan-s`, or a file")
     parser.add_argument("--fan-pooling", choices=POOLINGS, default="max", help="max (ibug 2dfan2) or avg (2DFAN4)")
     length = parser.add_mutually_exclusive_group()

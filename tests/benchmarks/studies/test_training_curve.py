@@ -17,6 +17,7 @@ def test_snapshots_are_lines_in_the_order_of_steps(tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "| samples seen | F1, heldout | mean AUC, photos | F1, test |"
     assert lines[2:4] == ["| 6,400 | - | 0.660 | 0.500 |", "| 57,600 | - | - | 0.700 |"]
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
     assert [p["step"] for p in json.loads((tmp_path / "curve.json").read_text())["points"]] == [100, 900]
 
 
