@@ -16,7 +16,7 @@ SCALES = ("presence",)
 KINDS = ("aus", "classes")
 # Columns that every row of results has (runtime/records.py), which no class may be called.
 COLUMNS = ("source", "frame", "time_s", "success", "track_id", "left", "top", "right", "bottom", "score",
-           "neutral_ready", "error")  # fmt: skip
+           "neutral_ready", "yaw_deg", "pitch_deg", "roll_deg", "error")  # fmt: skip
 CLASS_NAMES = "one-line names of at most 40 characters, without commas, that no column of the results has"
 INPUTS = ("face", "neutral")
 LARGEST_CROP_PX = 8192
