@@ -34,7 +34,7 @@ from .errors import InputError
 from .following import SEARCH_EVERY, Follower
 from .images import as_bgr, resized
 from .manifest import Manifest, NeutralSpec
-from .manifest_rules import check_widths
+from .manifest_rules import check_outputs
 from .neutral import NeutralReference
 from .pipeline import ahead
 from .results import Face, Faces, StageTimes
@@ -218,7 +218,7 @@ class Analyzer:
         if self.manifest.takes_neutral:
             inputs["neutral"] = inputs["face"] if neutrals is None else self._sized(neutrals)
         outputs = self.backend.infer(inputs)
-        check_widths(self.manifest, outputs)
+        check_outputs(self.manifest, outputs, len(inputs["face"]))
         return outputs
 
     def reset(self) -> None:

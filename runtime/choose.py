@@ -16,7 +16,7 @@ from .errors import BackendError, EdgeauWarning, InputError, PackageError
 from .files import PathLike
 from .following import SEARCH_EVERY
 from .manifest import NEUTRAL_POLICIES, Manifest, NeutralSpec, Variant
-from .manifest_rules import check_widths
+from .manifest_rules import check_outputs
 from .package import Package, shipped_package
 from .selection import Selection
 from .yunet import on_engines
@@ -111,6 +111,10 @@ def _detector(package: Package, choice: Choice, name: Optional[str]) -> Detector
 
 def _check_graph(manifest: Manifest, backend: Backend) -> None:
     """Compare a graph with the manifest. Raises PackageError where they don't fit."""
+    size_px = manifest.crop.size_px
+    if any((spec.height, spec.width) != (size_px, size_px) for spec in manifest.inputs):
+        got = ", ".join(f"{spec.name} {spec.height} x {spec.width}" for spec in manifest.inputs)
+        raise PackageError(f"package {manifest.name}: crops of {size_px} x {size_px} do not fit its inputs, {got}")
     expected = {spec.name: (spec.height, spec.width, 3) for spec in manifest.inputs}
     if {name: tuple(shape) for name, shape in backend.input_shapes.items()} != expected:
         raise PackageError(
@@ -119,7 +123,7 @@ def _check_graph(manifest: Manifest, backend: Backend) -> None:
         )
     if backend.name != "tensorrt":  # whose smallest batch may be more than one; its outputs are checked as they come
         one = {name: np.zeros((1, *shape), np.uint8) for name, shape in expected.items()}
-        check_widths(manifest, backend.infer(one))
+        check_outputs(manifest, backend.infer(one), 1)
 
 
 def open_variant(package: Package, choice: Choice) -> Backend:

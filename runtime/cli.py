@@ -8,7 +8,6 @@ import nothing heavy, so that ``edgeau --help`` is fast; ``edgeau run`` on a dev
 from __future__ import annotations
 
 import argparse
-import contextlib
 import importlib
 import os
 import platform
@@ -22,7 +21,7 @@ from .arguments import Parser
 from .crash_log import describe_crash
 from .errors import EdgeauError, EdgeauWarning, InputError, MissingExtraError
 from .interrupts import exit_code, raise_on_signals
-from .terminal import EXIT_OK, EXIT_WRONG_INPUT, note
+from .terminal import EXIT_OK, EXIT_WRONG_INPUT, discard, note
 from .version import __version__
 
 
@@ -78,10 +77,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return exit_code(error)
     except BrokenPipeError:
         # The reader of our output has gone, as with `| head`: not an error, and nothing more can be printed.
-        _silence(sys.stdout)
+        discard(sys.stdout)
         return EXIT_OK
     except OSError as error:
-        _silence_if_full(sys.stdout)
+        _discard_if_full(sys.stdout)
         name = f" {error.filename}" if error.filename else ""
         return _complain(f"{error.strerror or error}:{name}" if name else str(error.strerror or error))
     except Exception as error:  # noqa: BLE001 - the last resort: a line for the user, the traceback for the developer
@@ -104,26 +103,25 @@ def _run(arguments: List[str]) -> int:
 
 
 def _open_closed_streams() -> None:
-    """Open standard output and error to the null device if the process was started without them (``>&-``).
+    """Open the standard streams to the null device if the process was started without them (``<&- >&- 2>&-``).
 
     Otherwise the next file to be opened would get the stream's number, and libraries would print into it.
     """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free, which is this one
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - until the process ends
 
 
-def _silence(stream: TextIO) -> None:
-    """Discard buffered output, so that Python's own flush at exit can't fail."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def _silence_if_full(stream: TextIO) -> None:
+def _discard_if_full(stream: TextIO) -> None:
     try:
         stream.flush()
     except OSError:
-        _silence(stream)
+        discard(stream)
 
 
 def load_verb(verb: Verb) -> Any:
@@ -204,8 +202,7 @@ def _parser(asked: Optional[Verb]) -> Parser:
 
 
 def _complain(text: str) -> int:
-    with contextlib.suppress(OSError):  # standard error is a full disk or a closed pipe
-        note(f"edgeau: {' '.join(text.split())}")
+    note(f"edgeau: {' '.join(text.split())}")
     return EXIT_WRONG_INPUT
 
 

@@ -104,8 +104,11 @@ def write_bytes(path: PathLike, data: bytes) -> None:
 
 
 def write_text(path: PathLike, text: str) -> None:
-    """Write a whole UTF-8 file or nothing, whatever the locale."""
-    write_bytes(path, text.encode("utf-8"))
+    """Write a whole UTF-8 file or nothing, whatever the locale.
+
+    Half characters, as in names of files that are not UTF-8, are written as ``\\udcff``, which JSON reads as the same.
+    """
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: PathLike, value: Any) -> None:

@@ -111,12 +111,11 @@ def obstacle(path: Path, kind: FolderKind, *, whole: bool = True) -> Optional[st
         return None
     if not path.is_dir():
         return "a file" if path.exists() else "a link to nothing"
-    present = sorted(_files(path))
-    if not present:
-        return None
     contents = _contents(path, kind)
-    if contents is None:
-        return f"a folder with {present[0]} in it, which is no {kind.name}"
+    if contents is None:  # one file is enough to know; there may be millions, as in a home folder
+        first = next(_files(path), None)
+        return None if first is None else f"a folder with {first} in it, which is no {kind.name}"
+    present = list(_files(path))
     missing = [name for name in contents.required if not (path / name).is_file()]
     if whole and missing:
         return f"a {kind.name} without its {missing[0]}"
@@ -128,8 +127,10 @@ def obstacle(path: Path, kind: FolderKind, *, whole: bool = True) -> Optional[st
 def recover(path: PathLike) -> None:
     """Bring back the folder that was there before, where a process was killed between two renames."""
     target = Path(os.path.realpath(path))
+    if os.path.lexists(target):
+        return
     retired = _retired(target)
-    if not os.path.lexists(target) and retired.is_dir():
+    if retired.is_dir():
         with contextlib.suppress(OSError):
             os.rename(retired, target)
 
@@ -181,10 +182,10 @@ def _retired(target: Path) -> Path:
 def _files(folder: Path) -> Iterator[str]:
     """Everything below a folder but folders and temporaries, as relative paths; empty folders count."""
     for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not is_temporary(name)]
+        folders[:] = sorted(name for name in folders if not is_temporary(name))
         here = Path(place).relative_to(folder)
         links = [name for name in folders if os.path.islink(os.path.join(place, name))]
-        yield from ((here / name).as_posix() for name in (*names, *links) if not is_temporary(name))
+        yield from ((here / name).as_posix() for name in (*sorted(names), *links) if not is_temporary(name))
         if not names and not folders and here != Path():
             yield here.as_posix() + "/"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Iterator, Mapping, Tuple
+from typing import TYPE_CHECKING, Iterator, Mapping, Optional, Tuple
 
 import numpy as np
 
@@ -10,7 +10,8 @@ from .action_units import is_au
 from .errors import PackageError
 
 if TYPE_CHECKING:
-    from .manifest import Manifest, Variant
+    from .manifest import CropSpec, Manifest, Variant
+    from .selection import Selection
 
 SCALES = ("presence",)
 KINDS = ("aus", "classes")
@@ -21,7 +22,10 @@ CLASS_NAMES = "one-line names of at most 40 characters, without commas, that no 
 INPUTS = ("face", "neutral")
 LARGEST_CROP_PX = 8192
 MOST_NEUTRAL_FRAMES = 10_000
+MOST_THREADS, LARGEST_BATCH = 1024, 65536
 _FARTHEST = 10.0  # of the template's points, in sides of the crop
+_LEAST_SPREAD = 0.001  # of the points that count, likewise; five facial points have about 0.2
+_ROUNDING = 0.001  # by which a probability may be outside of 0..1, as half precision and quantization make it
 
 # Whether a value is right, where it is, what it is, and what it must be.
 Rule = Tuple[bool, str, object, str]
@@ -32,19 +36,23 @@ def check_manifest(manifest: Manifest, precisions: Tuple[str, ...], backends: Tu
     rules = list(_rules(manifest))
     for variant in manifest.variants:
         rules += _variant_rules(variant, precisions, backends)
+    for device, selection in manifest.selection.items():
+        rules += _selection_rules(f"selection[{device[:80]!r}]", selection, backends)
     for right, where, got, expected in rules:
         if not right:
             raise PackageError(f"manifest.json: {where} must be {expected}, got {got!r:.120}")
 
 
-def check_widths(manifest: Manifest, outputs: Mapping[str, np.ndarray]) -> None:
-    """Compare the outputs of a graph with the names that the manifest gives them.
+def check_outputs(manifest: Manifest, outputs: Mapping[str, np.ndarray], count: int) -> None:
+    """Compare the outputs of a graph with what the manifest says of them.
 
     Args:
         outputs: float32 [N, ...] by name.
+        count: number of faces that the graph was given, N.
 
     Raises:
-        PackageError: there are more or fewer values than names, so that labels would be wrong.
+        PackageError: there are more or fewer values than names, so that labels would be wrong; or values that are no
+            probabilities, or not finite.
     """
     named = (
         ("au", manifest.aus),
@@ -52,13 +60,32 @@ def check_widths(manifest: Manifest, outputs: Mapping[str, np.ndarray]) -> None:
         ("intensity", manifest.aus if manifest.intensity else ()),
     )
     for output, names in named:
-        shape = outputs[output].shape[1:] if output in outputs else None
-        if shape != (len(names),) and (names or output == "au"):
-            got = "missing" if shape is None else f"{list(shape)} per face"
+        if not names and output != "au":
+            continue
+        problem = _shape_problem(outputs.get(output), count, len(names))
+        if problem is None and not _is_in_range(outputs[output], probabilities=output != "intensity"):
+            problem = "not finite" if output == "intensity" else "not probabilities from 0 to 1"
+        if problem is not None:
             raise PackageError(
-                f"package {manifest.name}: the graph's output {output!r} is {got}, "
+                f"package {manifest.name}: the graph's output {output!r} is {problem}, "
                 f"the manifest names {len(names)} values; export or import the model again"
             )
+
+
+def _shape_problem(values: object, count: int, names: int) -> Optional[str]:
+    if values is None:
+        return "missing"
+    if not isinstance(values, np.ndarray) or values.dtype.kind != "f":
+        return f"of type {getattr(values, 'dtype', type(values).__name__)} instead of float32"
+    if values.shape[1:] != (names,):
+        return f"{list(values.shape[1:])} per face"
+    return None if len(values) == count else f"for {len(values)} of {count} faces"
+
+
+def _is_in_range(values: np.ndarray, probabilities: bool) -> bool:
+    if not probabilities:
+        return bool(np.isfinite(values).all())
+    return bool(values.min() >= -_ROUNDING and values.max() <= 1 + _ROUNDING)  # False for NaN
 
 
 def _rules(manifest: Manifest) -> Iterator[Rule]:
@@ -81,7 +108,6 @@ def _rules(manifest: Manifest) -> Iterator[Rule]:
         crop.template,
         "fractions of the side",
     )
-    yield len(set(crop.template)) > 1, "crop.template", crop.template, "five points that are not all in one place"
     yield all(0 <= weight <= 1e6 for weight in crop.weights), "crop.weights", crop.weights, "0 or more"
     yield (
         sum(weight > 0 for weight in crop.weights) >= 2,
@@ -89,6 +115,7 @@ def _rules(manifest: Manifest) -> Iterator[Rule]:
         crop.weights,
         "above 0 for two points at least",
     )
+    yield _spread(crop) >= _LEAST_SPREAD, "crop.template", crop.template, "points that are not all in one place"
     yield (
         1 <= manifest.neutral.frames <= MOST_NEUTRAL_FRAMES,
         "neutral.frames",
@@ -98,6 +125,7 @@ def _rules(manifest: Manifest) -> Iterator[Rule]:
     yield manifest.scale in SCALES, "scale", manifest.scale, " or ".join(SCALES)
     yield len(set(names)) == len(names), "variants", names, "of distinct names"
     yield len(set(manifest.expressions)) == len(manifest.expressions), "expressions", manifest.expressions, "distinct"
+    yield all(map(_plain, manifest.expressions)), "expressions", manifest.expressions, "lines of text"
 
 
 def _variant_rules(variant: Variant, precisions: Tuple[str, ...], backends: Tuple[str, ...]) -> Iterator[Rule]:
@@ -120,6 +148,22 @@ def _variant_rules(variant: Variant, precisions: Tuple[str, ...], backends: Tupl
 def is_class_name(name: str) -> bool:
     """Whether a class may have this name: it becomes a column of the results beside those that every face has."""
     return _plain(name) and name == name.strip() and len(name) <= 40 and "," not in name and name not in COLUMNS
+
+
+def _selection_rules(where: str, selection: Selection, backends: Tuple[str, ...]) -> Iterator[Rule]:
+    threads, batch = selection.threads, selection.batch
+    yield selection.backend in backends, f"{where}: backend", selection.backend, f"one of {', '.join(backends)}"
+    yield threads is None or 1 <= threads <= MOST_THREADS, f"{where}: threads", threads, f"from 1 to {MOST_THREADS}"
+    yield 1 <= batch <= LARGEST_BATCH, f"{where}: batch", batch, f"from 1 to {LARGEST_BATCH}"
+
+
+def _spread(crop: CropSpec) -> float:
+    """Distance of the points that count from their middle (root mean square), in sides of the crop; 0 if none does."""
+    points, weights = np.asarray(crop.template, np.float64), np.asarray(crop.weights, np.float64)
+    if not weights.sum() > 0:
+        return 0.0
+    middle = np.average(points, axis=0, weights=weights)
+    return float(np.sqrt(np.average(((points - middle) ** 2).sum(axis=1), weights=weights)))
 
 
 def _plain(text: str) -> bool:

@@ -45,29 +45,35 @@ class ModelFile:
     sha256: str
 
 
-def read_model_file(path: PathLike, sha256: Optional[str] = None) -> ModelFile:
+def read_model_file(path: PathLike, sha256: Optional[str] = None, size_bytes: Optional[int] = None) -> ModelFile:
     """Read a model file once.
 
     Args:
         path: an ONNX file, or a TensorRT plan.
         sha256: expected hash; None accepts any.
+        size_bytes: expected size, which is compared before the file is read; None accepts any.
 
     Raises:
         InputError: it can't be read.
-        PackageError: its SHA-256 is different.
+        PackageError: its size or SHA-256 is different.
     """
     path = Path(path)
     try:
+        size = path.stat().st_size
+        if size_bytes not in (None, size):
+            raise _differs(path, f"{size} bytes instead of {size_bytes}: altered or truncated")
         data = path.read_bytes()
     except OSError as error:
         raise InputError(f"model {path}", got=error.strerror, expected="an ONNX file or an engine") from error
     digest = hashlib.sha256(data).hexdigest()
     if sha256 is not None and digest != sha256:
-        raise PackageError(
-            f"{path} differs from the SHA-256 in its manifest (altered or truncated); "
-            "fetch the package again, or make this variant again"
-        )
+        raise _differs(path, "altered or truncated")
     return ModelFile(path, data, digest)
+
+
+def _differs(path: Path, how: str) -> PackageError:
+    hint = "fetch the package again, or make this variant again"
+    return PackageError(f"{path} differs from the SHA-256 in its manifest ({how}); {hint}")
 
 
 def onnx_problem(file: ModelFile, *, partial: bool = False) -> Optional[str]:
@@ -99,7 +105,9 @@ def _has_external(message: memoryview, kind: str, level: int) -> bool:
         raise ValueError(f"more than {_MOST_LEVELS} messages inside each other")
     children = _FIELDS.get(kind, {})
     for number, value in fields(message):
-        if kind == "Tensor" and (number == _EXTERNAL_DATA or (number == _DATA_LOCATION and value == _EXTERNAL)):
+        # Of a number, readers of an enumeration take the lowest 32 bits.
+        external = number == _DATA_LOCATION and isinstance(value, int) and value & 0xFFFFFFFF == _EXTERNAL
+        if kind == "Tensor" and (number == _EXTERNAL_DATA or external):
             return True
         child = children.get(number)
         if child is not None and isinstance(value, memoryview) and _has_external(value, child, level + 1):

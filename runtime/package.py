@@ -117,7 +117,7 @@ class Package:
         return self._verified(self.file(variant, verify=False), variant)
 
     def _verified(self, path: Path, variant: Variant) -> ModelFile:
-        file = read_model_file(path, variant.sha256)
+        file = read_model_file(path, variant.sha256, variant.size_bytes)
         problem = onnx_problem(file, partial=True) if path.suffix == ".onnx" else None
         if problem is not None:
             raise PackageError(f"{path} {problem}")

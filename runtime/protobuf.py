@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Iterable, Iterator, Tuple, Union
 
 _VARINT, _8_BYTES, _LENGTH, _4_BYTES = 0, 1, 2, 5
+_LARGEST_NUMBER = (1 << 29) - 1
 
 
 class Fixed(bytes):
@@ -26,6 +27,9 @@ def fields(message: Value) -> Iterator[Tuple[int, Union[int, memoryview, Fixed]]
     while at < len(view):
         key, at = _read_varint(view, at)
         number, wire = key >> 3, key & 7
+        # Google's reader drops the bits of a key above 32, and so would see another field.
+        if not 1 <= number <= _LARGEST_NUMBER:
+            raise ValueError(f"field number {number} at byte {at}")
         if wire == _VARINT:
             value, at = _read_varint(view, at)
             yield number, value

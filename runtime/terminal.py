@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
 import sys
 import unicodedata
@@ -24,8 +26,22 @@ def say(text: str = "") -> None:
 
 
 def note(text: str) -> None:
-    """Print a line of progress or advice to standard error, so that standard output holds only the result."""
-    _write_line(sys.stderr, text)
+    """Print a line of progress or advice to standard error, so that standard output holds only the result.
+
+    Where it can't be written (a full disk, a pipe that nobody reads), the work goes on without it.
+    """
+    try:
+        _write_line(sys.stderr, text)
+    except OSError:
+        discard(sys.stderr)
+
+
+def discard(stream: TextIO) -> None:
+    """Discard what a stream has buffered and will get, so that Python's own flush at exit can't fail either."""
+    with contextlib.suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
 
 
 class Status:

@@ -37,7 +37,7 @@ class OnnxRuntimeBackend(Backend):
             raise BackendError(f"{file.path} {problem}")
         providers = _providers(file, options.provider)
         session_options = ort.SessionOptions()
-        session_options.log_severity_level = 3
+        session_options.log_severity_level = 4  # its errors are raised, and printed they may hold a file's own text
         if options.threads is not None:
             session_options.intra_op_num_threads = options.threads
         try:

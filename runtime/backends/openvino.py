@@ -69,4 +69,6 @@ def open(file: ModelFile, options: BackendOptions) -> OpenVinoBackend:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    """The first line that says what happened, rather than where in OpenVINO's source."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return next((line for line in lines if not line.startswith("Exception from ")), lines[0])

@@ -114,3 +114,11 @@ def test_without_tensorrt_nobody_is_sent_to_an_extra_that_lacks_it() -> None:
         pytest.skip("TensorRT is installed here")
     assert "edgeau[" not in reason
     assert "python3-libnvinfer" in reason
+
+
+def test_crops_of_another_size_than_the_inputs_are_refused_at_load(package: Package) -> None:
+    size_px = package.manifest.crop.size_px
+    crop = dataclasses.replace(package.manifest.crop, size_px=100)
+    package = package.with_manifest(dataclasses.replace(package.manifest, crop=crop))
+    with pytest.raises(PackageError, match=f"crops of 100 x 100 do not fit its inputs, face {size_px} x {size_px}"):
+        load(package.path, detector="haar")

@@ -144,6 +144,8 @@ COMMAND = '"$0" -c "import sys; from edgeau.runtime.cli import main; sys.exit(ma
         (">&- 2>&-", 0, b""),
         (">/dev/full", 2, b"edgeau: No space left on device\n"),
         (">/dev/full 2>/dev/full", 2, b""),
+        ("<&- >&- 2>&-", 0, b""),
+        ("2>/dev/full", 0, b""),
     ],
 )
 def test_streams_that_are_closed_or_full(redirection: str, code: int, said: bytes) -> None:
@@ -152,6 +154,35 @@ def test_streams_that_are_closed_or_full(redirection: str, code: int, said: byte
         done = subprocess.run(command, capture_output=True, check=False)
         assert done.returncode == code, done.stderr
         assert done.stderr == said
+
+
+@pytest.mark.parametrize("redirection", ["2>/dev/full", "2> >(exec true)"])
+def test_work_goes_on_where_nobody_reads_what_is_said_of_it(redirection: str, tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from edgeau.runtime import cli, terminal; from edgeau.runtime.commands import inspect\n"
+        "def run(args):\n"
+        "    for _ in range(3): terminal.note('working'), time.sleep(0.1)\n"
+        "    open('result', 'w').write('all of it')\n"
+        "    return 0\n"
+        "inspect.run = run\nsys.exit(cli.main(['inspect']))"
+    )
+    command = ["bash", "-c", f'"$0" -c "$1" {redirection}', sys.executable, code]
+    done = subprocess.run(command, capture_output=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0
+    assert (tmp_path / "result").read_text() == "all of it"
+
+
+def test_a_file_never_gets_the_number_of_a_closed_stream(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from edgeau.runtime import cli; from edgeau.runtime.commands import inspect\n"
+        "def run(args):\n"
+        "    with open('result', 'w') as file: os.write(1, b'of a library'), file.write(str(file.fileno() > 2))\n"
+        "    return 0\n"
+        "inspect.run = run\nsys.exit(cli.main(['inspect']))"
+    )
+    command = ["bash", "-c", '"$0" -c "$1" <&- >&- 2>&-', sys.executable, code]
+    assert subprocess.run(command, cwd=tmp_path, check=False).returncode == 0
+    assert (tmp_path / "result").read_text() == "True"
 
 
 def test_without_a_home_and_with_a_read_only_cache_a_defect_is_still_one_line(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import stat
 import subprocess
@@ -44,6 +45,12 @@ def test_not_a_number_is_refused_rather_than_written_as_broken_json(tmp_path: Pa
     with pytest.raises(ValueError):
         write_json(tmp_path / "x.json", {"a": float("nan")})
     assert not (tmp_path / "x.json").exists()
+
+
+def test_the_name_of_a_file_that_is_not_utf8_survives_json(tmp_path: Path) -> None:
+    name = os.fsdecode(b"m\xff.onnx")
+    write_json(tmp_path / "x.json", {"made_by": f"edgeau import {name}"})
+    assert json.loads((tmp_path / "x.json").read_bytes())["made_by"] == f"edgeau import {name}"
 
 
 def test_sha256_is_the_known_one(tmp_path: Path) -> None:

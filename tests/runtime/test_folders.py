@@ -12,7 +12,7 @@ import pytest
 
 from edgeau.runtime import folders, leftovers
 from edgeau.runtime.errors import InputError
-from edgeau.runtime.folders import Contents, FolderKind, atomic_folder, claim_folder, recover
+from edgeau.runtime.folders import Contents, FolderKind, atomic_folder, check_folder, claim_folder, recover
 
 
 def contents(marker: bytes) -> Contents | None:
@@ -168,6 +168,24 @@ def test_a_folder_is_claimed_only_where_it_is_empty_or_ours(tmp_path: Path) -> N
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="a file"):
         claim_folder(tmp_path / "file", TOY)
+
+
+def test_the_root_folder_is_refused_as_any_other() -> None:
+    with pytest.raises(InputError, match=r"output /: got a folder with .* in it, which is no"):
+        check_folder("/", TOY)
+
+
+def test_a_folder_of_others_is_refused_without_walking_through_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "thesis.txt").write_text("years of work")
+    walked = []
+    walk = os.walk
+    monkeypatch.setattr(os, "walk", lambda folder: (walked.append(each[0]) or each for each in walk(folder)))
+    with pytest.raises(InputError, match=r"a folder with a/thesis\.txt in it"):
+        check_folder(tmp_path, TOY)
+    assert walked == [str(tmp_path), str(tmp_path / "a")]
 
 
 def test_the_exchange_is_one_step_where_the_kernel_has_it(tmp_path: Path) -> None:

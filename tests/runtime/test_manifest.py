@@ -4,10 +4,12 @@ import copy
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 
 from edgeau.runtime.errors import PackageError
 from edgeau.runtime.manifest import InputSpec, Manifest, NeutralSpec, Parity, Variant
+from edgeau.runtime.manifest_rules import check_outputs
 
 PARITY = Parity("torch", "random crops", 8, 1e-6, 1e-7, 90.0, 16, 0)
 MANIFEST = Manifest(
@@ -50,6 +52,9 @@ def test_a_manifest_survives_json() -> None:
         (lambda m: m["inputs"].reverse(), "first input must be 'face'"),
         (lambda m: m["crop"].update(template=[[0.1, 0.2]]), "needs 5 points"),
         (lambda m: m["variants"][0]["parity"].pop("samples"), r"variants\[0\].*'samples' is missing"),
+        (lambda m: m["crop"].update(template=[[0.5, 0.5]] * 2 + [[0, 1]] * 3, weights=[1, 1, 0, 0, 0]), "one place"),
+        (lambda m: m["crop"].update(template=[[i * 1e-9, 0] for i in range(5)]), "one place"),
+        (lambda m: m.update(expressions=["joy", "rage\nfear"]), "expressions must be lines of text"),
     ],
 )
 def test_what_is_wrong_is_named(change: Any, message: str) -> None:
@@ -92,6 +97,47 @@ def test_a_wrong_value_in_a_selection_is_named() -> None:
     wrong = {**WRITTEN, "threads": "two"}
     with pytest.raises(PackageError, match=r"selection\['here'\]: threads: expected int, got 'two'"):
         Manifest.from_json({**as_json(), "selection": {"here": wrong}})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"backend": "abacus"}, "backend must be one of onnxruntime, openvino, tensorrt, got 'abacus'"),
+        ({"threads": 10**12}, "threads must be from 1 to 1024, got 1000000000000"),
+        ({"threads": 0}, "threads must be from 1"),
+        ({"batch": 0}, "batch must be from 1"),
+    ],
+)
+def test_a_selection_that_can_not_be_run_is_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(PackageError, match=r"selection\['here'\]: " + message):
+        Manifest.from_json({**as_json(), "selection": {"here": {**WRITTEN, **change}}})
+
+
+HALF = np.full((2, 2), 0.5, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("au", "message"),
+    [
+        (HALF[:, :1], r"\[1\] per face, the manifest names 2"),
+        (HALF[:1], "for 1 of 2 faces"),
+        (HALF[:0], "for 0 of 2 faces"),
+        (HALF * np.float32(np.nan), "not probabilities"),
+        (HALF * np.float32(np.inf), "not probabilities"),
+        (HALF + 1, "not probabilities"),
+        (HALF - 1, "not probabilities"),
+        (HALF.astype(str), "of type <U"),
+        ([HALF], "of type list"),
+        (None, "missing"),
+    ],
+)
+def test_outputs_that_are_not_what_the_manifest_says_are_refused(au: Any, message: str) -> None:
+    with pytest.raises(PackageError, match=f"package tiny: the graph's output 'au' is .*{message}"):
+        check_outputs(MANIFEST, {} if au is None else {"au": au}, 2)
+
+
+def test_a_probability_may_be_rounded_by_half_precision() -> None:
+    check_outputs(MANIFEST, {"au": np.float32([[0, 1.0005], [1, -0.0005]])}, 2)
 
 
 def test_an_unknown_variant_lists_those_that_exist() -> None:

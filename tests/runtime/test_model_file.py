@@ -12,6 +12,7 @@ from edgeau.runtime.choose import load
 from edgeau.runtime.errors import BackendError, InputError, PackageError
 from edgeau.runtime.model_file import has_external_data, read_model_file
 from edgeau.runtime.package import Package, shipped_package
+from edgeau.runtime.protobuf import encode, fields
 
 
 @pytest.fixture
@@ -118,7 +119,8 @@ def test_external_data_in_a_package_is_refused(external, package):
 
     path = external(package.path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    variant = dataclasses.replace(package.variant("fp32"), file=path.name, sha256=digest)
+    size = path.stat().st_size
+    variant = dataclasses.replace(package.variant("fp32"), file=path.name, sha256=digest, size_bytes=size)
     package = package.with_manifest(package.manifest.with_variant(variant))
     for refused in (package.verify, lambda: package.read(variant), lambda: load(package.path, detector="haar")):
         with pytest.raises(PackageError, match="keeps weights in another file"):
@@ -145,6 +147,32 @@ def test_external_data_is_found_wherever_onnx_allows_a_tensor(onnx_model):
         model.CopyFrom(onnx_model)
         put(model)
         assert has_external_data(model.SerializeToString()), place
+
+
+def test_a_field_that_only_other_readers_would_see_is_refused(external, tmp_path, monkeypatch):
+    """Google's reader drops the bits of a key above 32; ONNX Runtime 1.23 loaded the weights of such a file."""
+    data = external(tmp_path).read_bytes()
+    (graph,) = (bytes(value) for number, value in fields(data) if number == 7)
+    rest = encode((number, value) for number, value in fields(data) if number != 7)
+    hidden = tmp_path / "hidden.onnx"
+    hidden.write_bytes(rest + encode([(7 | 1 << 29, graph)]))
+    monkeypatch.chdir(tmp_path)
+    for backend in ("onnxruntime", "openvino"):
+        with pytest.raises(BackendError, match="not a whole ONNX file: field number"):
+            open_backend(backend, hidden)
+
+
+def test_a_location_is_external_whatever_bits_are_above_32():
+    tensor = encode([(8, b"t"), (14, 1 << 32 | 1)])
+    assert has_external_data(encode([(7, encode([(5, tensor)]))]))
+
+
+def test_a_file_of_another_size_is_refused_before_it_is_read(package):
+    """A sparse file of a terabyte would otherwise take all memory before its hash is known."""
+    file = package.file(package.variant("fp32"))
+    os.truncate(file, 1 << 40)
+    with pytest.raises(PackageError, match=r"fp32\.onnx differs .*\(1099511627776 bytes instead of \d+: altered"):
+        package.read(package.variant("fp32"))
 
 
 def test_what_is_no_protobuf_is_a_value_error(onnx_model):
