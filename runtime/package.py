@@ -12,6 +12,7 @@ import dataclasses
 import fcntl
 import os
 import shutil
+import stat
 from pathlib import Path
 from typing import Callable, Iterator, List, Optional, Tuple
 
@@ -85,10 +86,12 @@ class Package:
 
         Raises:
             InputError: at ``path`` there is something else than a whole package; it is left as it is.
+            PackageError: the manifest would not be read again, such as for its name.
         """
         with atomic_folder(path, PACKAGE, *inputs) as folder:
             manifest = files(folder)
             write_json(folder / MANIFEST, manifest.to_json())
+            _read_manifest(folder / MANIFEST)
         return cls.open(path)
 
     @staticmethod
@@ -165,12 +168,30 @@ class Package:
         return self.update(lambda _: manifest)
 
     def copy_files(self, folder: Path) -> None:
-        """Copy the manifest, the variants' files and what belongs beside them into an empty folder."""
-        beside = (file for pattern in _BESIDE for file in self.path.glob(pattern))
-        for file in {self.path / MANIFEST, *(self.path / v.file for v in self.manifest.variants), *beside}:
+        """Copy the manifest, the variants' files and what belongs beside them into an empty folder.
+
+        Raises:
+            PackageError: a variant's file is missing or altered.
+        """
+        shutil.copyfile(self.path / MANIFEST, folder / MANIFEST)
+        for variant in self.manifest.variants:
+            target = folder / variant.file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(self.read(variant).data)
+        for file in (file for pattern in _BESIDE for file in self.files_beside(pattern)):
             target = folder / file.relative_to(self.path)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, target)
+
+    def files_beside(self, pattern: str) -> List[Path]:
+        """Regular files in the package that match a pattern, such as ``engines/*.timing``.
+
+        No hash says what they hold, so those that are links to elsewhere are left out: a copy would give away files
+        that are not the package's.
+        """
+        here = os.path.realpath(self.path) + os.sep
+        files = sorted(self.path.glob(pattern))
+        return [file for file in files if file.is_file() and os.path.realpath(file).startswith(here)]
 
     def copy_to(self, path: PathLike) -> Package:
         """Copy this package whole, so that a read-only one (the shipped one) can be worked on."""
@@ -210,16 +231,20 @@ class Package:
 
         The journal is the lock's file. It names files that are removed at the end, or by the next one to take the lock,
         unless the manifest names them by then: the new files of a change that failed, the old ones of one that did not.
+        Its first line is its own inode, so that a journal that came with a copy of the package is not obeyed.
         """
         path = self.path / _LOCK
         handle = _take_lock(path)
         try:
-            self._remove_unnamed(os.read(handle, 1 << 20).decode("utf-8", "replace").splitlines())
+            own = str(os.fstat(handle).st_ino)
+            first, *left = os.read(handle, 1 << 20).decode("utf-8", "replace").split("\n")
+            self._remove_unnamed(left if first == own else [])
+            os.ftruncate(handle, 0)
             names: List[str] = []
 
             def journal(noted: List[str]) -> None:
                 names.extend(noted)
-                os.pwrite(handle, "".join(f"{name}\n" for name in names).encode("utf-8"), 0)
+                os.pwrite(handle, "".join(f"{name}\n" for name in (own, *names)).encode("utf-8"), 0)
                 os.fsync(handle)
 
             try:
@@ -236,7 +261,7 @@ class Package:
         named = [variant.file for variant in _read_manifest(self.path / MANIFEST).variants]
         here = os.path.realpath(self.path)
         for name in names:
-            # A sidecar belongs to its engine. A journal that came with a package may name anything.
+            # A sidecar belongs to its engine.
             inside = os.path.realpath(self.path / name).startswith(here + os.sep)
             if inside and not any(name == file or name.startswith(file + ".") for file in named):
                 for file in (self.path / name, self.path / (name + ".json")):
@@ -247,7 +272,10 @@ class Package:
 def _take_lock(path: Path) -> int:
     """Open and lock a file that others may remove when they are done with it."""
     while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise PackageError(f"{path} must be a regular file, and is none; remove it")
         fcntl.flock(handle, fcntl.LOCK_EX)
         if path.exists() and os.path.samestat(os.fstat(handle), os.stat(path)):
             return handle

@@ -124,7 +124,7 @@ def _copy_package(package: Package, manifest: Manifest, target: Path) -> None:
             (folder / variant.file).parent.mkdir(parents=True, exist_ok=True)
             (folder / variant.file).write_bytes(package.read(variant).data)
         # Timings of an earlier build on the same device make the next one short; other devices ignore them.
-        for cache in sorted((package.path / ENGINES).glob("*.timing")):
+        for cache in package.files_beside(f"{ENGINES}/*.timing"):
             (folder / ENGINES).mkdir(exist_ok=True)
             shutil.copyfile(cache, folder / ENGINES / cache.name)
         return manifest

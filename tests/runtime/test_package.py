@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import signal
 import subprocess
 import sys
@@ -181,6 +182,49 @@ def test_a_journal_that_came_with_a_package_deletes_nothing_of_others(package: P
     (package.path / ".edgeau-lock").write_text("\n".join(lines))
     Package.open(package.path).update(lambda manifest: manifest)
     assert [v.exists() for v in victims] == [True, True]
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "manifest", "notes.txt", "parity.npz", "a\0b"])
+def test_a_journal_that_came_with_a_package_deletes_nothing_of_its_own(package: Package, name: str) -> None:
+    (package.path / "notes.txt").write_text("of the user")
+    before = sorted(os.listdir(package.path))
+    (package.path / ".edgeau-lock").write_text(f"12\n{name}\n")
+    Package.open(package.path).update(lambda manifest: manifest)
+    assert sorted(os.listdir(package.path)) == before
+
+
+def test_a_lock_that_is_a_fifo_is_refused_and_not_waited_for(package: Package) -> None:
+    os.mkfifo(package.path / ".edgeau-lock")
+    with pytest.raises(PackageError, match="must be a regular file"):
+        package.update(lambda manifest: manifest)
+
+
+@pytest.mark.parametrize("target", ["secret.txt", "/dev/zero"])
+def test_a_copy_takes_nothing_from_outside_the_package(package: Package, tmp_path: Path, target: str) -> None:
+    (tmp_path / "secret.txt").write_text("a key")
+    (package.path / "engines").mkdir()
+    (package.path / "engines" / "own.timing").write_text("timings")
+    for name in ("parity.npz", "engines/a.timing", "engines/a.engine.json"):
+        (package.path / name).symlink_to(tmp_path / target)
+    os.mkfifo(package.path / "engines" / "b.timing")
+    copy = package.copy_to(tmp_path / "copy.edgeau")
+    assert sorted(p.name for p in copy.path.rglob("*") if p.is_file()) == ["fp32.onnx", "manifest.json", "own.timing"]
+
+
+def test_a_copy_of_an_altered_file_is_refused(package: Package, tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_text("a key")
+    (package.path / "fp32.onnx").unlink()
+    (package.path / "fp32.onnx").symlink_to(tmp_path / "secret.txt")
+    with pytest.raises(PackageError, match="differs from the SHA-256"):
+        package.copy_to(tmp_path / "copy.edgeau")
+    assert not (tmp_path / "copy.edgeau").exists()
+
+
+def test_a_package_that_could_not_be_read_again_is_not_written(package: Package, tmp_path: Path) -> None:
+    manifest = dataclasses.replace(package.manifest, name="two\nlines")
+    with pytest.raises(PackageError, match="name must be a line of text"):
+        Package.create(tmp_path / "new.edgeau", manifest, lambda folder: manifest)
+    assert sorted(os.listdir(tmp_path)) == ["tiny.edgeau"]
 
 
 def test_a_package_replaces_a_package_and_nothing_else(package: Package, tmp_path: Path) -> None:
