@@ -168,9 +168,10 @@ def _find_verb(arguments: List[str]) -> Optional[Verb]:
     by_name = {verb.name: verb for verb in RUNTIME_VERBS}
     if arguments[0] not in by_name:
         by_name = {verb.name: verb for verb in all_verbs()}
-    if arguments[0] not in by_name:
-        raise InputError("verb", got=arguments[0], expected=", ".join(by_name), hint=_install_hint())
-    return by_name.get(" ".join(arguments[:2]), by_name[arguments[0]])
+    verb = by_name.get(" ".join(arguments[:2])) or by_name.get(arguments[0])
+    if verb is None:
+        raise InputError("verb", got=" ".join(arguments[:1]), expected=", ".join(by_name), hint=_install_hint())
+    return verb
 
 
 def _install_hint() -> Optional[str]:

@@ -177,9 +177,10 @@ def _claim(folder: Path, source: Source, fingerprint: str) -> None:
             raise InputError(f"folder {folder}", got=got, expected=expected, hint="choose another folder")
     elif folder.is_dir() and any(folder.iterdir()):
         raise InputError(f"folder {folder}", got="a folder with something else in it", expected="a new folder")
-    claim_folder(folder, CROP_SET)
+    else:
+        claim_folder(folder, CROP_SET)
+        write_json(record, {"source": f"{source.word}:{source.root}", "fingerprint": fingerprint})
     (folder / SHARDS).mkdir(exist_ok=True)
-    write_json(record, {"source": f"{source.word}:{source.root}", "fingerprint": fingerprint})
 
 
 def _finished(folder: Path, unit: _Unit) -> Optional[Dict[str, Any]]:

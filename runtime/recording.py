@@ -33,6 +33,7 @@ class Recording:
         first_number: number of the first frame of a video.
         may_be_turned: whether the video may be turned by 90 degrees, as some clips of MMI are.
         labels: the file that the labels come from, for messages.
+        remarks, defects: what its reader noticed: good to know, and what would make figures wrong.
     """
 
     subject: str
@@ -46,6 +47,8 @@ class Recording:
     first_number: int = 1
     may_be_turned: bool = False
     labels: Optional[Path] = None
+    remarks: Tuple[str, ...] = ()
+    defects: Tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.intensity.shape != (len(self.numbers), len(self.aus)):

@@ -4,20 +4,42 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edgeau.runtime.crop_source import own_path
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.manifest import CropSpec
+from edgeau.runtime.own_faces import WORD, read_own
 from edgeau.runtime.prepare import MakeDetector, Source, cached_crop_set, prepare
 from edgeau.runtime.recording import Recording
 from edgeau.runtime.recording_check import require_whole
 
-from .datasets import READERS
+from .datasets import DATA_SETS
+from .datasets.tree import Tree
+
+
+def open_recordings(spec: str) -> tuple[Source, list[Recording]]:
+    """The recordings that a data specification names: of a licensed data set, or of a folder of your own.
+
+    Raises:
+        InputError: unknown data set, or labels that are missing or can't be understood.
+    """
+    word, _, root = spec.partition(":")
+    own = own_path(spec)
+    if own is not None and word not in DATA_SETS:
+        return Source(WORD, own), read_own(own)
+    if word not in DATA_SETS or not root:
+        known = ", ".join(f"{name}:FOLDER" for name in DATA_SETS)
+        raise InputError("data set", got=repr(spec), expected=f"{known}, or a folder with labels.csv")
+    return Source(word, Path(root)), recordings_of(word, Path(root))
 
 
 def recordings_of(name: str, root: Path) -> list[Recording]:
     """The recordings of a data set. Raises InputError: unknown data set, or labels missing from its layout."""
-    if name not in READERS:
-        raise InputError("data set", got=repr(name), expected=", ".join(READERS))
-    return list(READERS[name](root))
+    if name not in DATA_SETS:
+        raise InputError("data set", got=repr(name), expected=", ".join(DATA_SETS))
+    recordings = list(DATA_SETS[name].read(Tree(root)))
+    if not recordings:
+        raise InputError(f"data set {root}", got="no labelled recording", expected=DATA_SETS[name].expected)
+    return recordings
 
 
 def data_set_crops(name: str, root: Path, crop: CropSpec) -> Path:
@@ -33,7 +55,7 @@ def to_crop_set(
     """Crop a data set into a folder and return the number of crops.
 
     Args:
-        name: one of READERS.
+        name: one of DATA_SETS.
         root: its folder.
         out: the crop set's folder, which is written or completed.
         crop: the crop rule.

@@ -19,7 +19,7 @@ from edgeau.runtime.manifest import CropSpec
 from edgeau.train.faces.source import parse as synthetic_options
 
 from .convert import data_set_crops
-from .datasets import READERS
+from .datasets import DATA_SETS
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,9 @@ class FaceData:
         return np.asarray(sides[self.shard_of[samples]])
 
     def rows_of(self, subjects: Sequence[str]) -> np.ndarray:
-        """Labelled samples of these subjects: int64, ascending."""
+        """Samples of these subjects with an AU or an expression label: int64, ascending."""
         selected = np.isin(np.array(self.subjects), list(subjects))
-        labelled = ~np.isnan(self.intensity).all(axis=1)
+        labelled = ~np.isnan(self.intensity).all(axis=1) | (self.expression >= 0)
         return np.flatnonzero(selected[self.subject] & labelled)
 
 
@@ -88,21 +88,29 @@ class Split:
 
 
 def open_data(
-    specs: Sequence[str], aus: Sequence[str] | None = None, *, seed: int = 0, crop: CropSpec = CropSpec()
+    specs: Sequence[str],
+    aus: Sequence[str] | None = None,
+    *,
+    seed: int = 0,
+    crop: CropSpec = CropSpec(),
+    shared_subjects: bool = False,
 ) -> FaceData:
     """Open crop sets for training.
 
     Args:
-        specs: folders written by ``edgeau synth``; licensed data such as ``disfa:ROOT`` (see READERS), cropped on first
-            use; or anything else that ``read_crops`` accepts, which is read into memory.
+        specs: folders written by ``edgeau synth``; licensed data such as ``disfa:ROOT`` (see train/datasets), cropped
+            on first use; or anything else that ``read_crops`` accepts, which is read into memory.
         aus: the AUs to learn; None means all that the sources label, in numerical order.
         seed: for sources that draw at random.
         crop: the rule for sources that are cropped when read; crop sets have their own.
+        shared_subjects: allow data sets with the same people, DISFA and DISFA+; a name then means one person in both.
 
     Raises:
         InputError: missing or damaged data, crops made by different rules, or no source labels any of the AUs.
     """
     _allow_many_files()
+    if not shared_subjects:
+        _require_other_people(specs)
     parts = [_open(spec, crop, seed) for spec in specs]
     if not parts:
         raise InputError("training data", got="none", expected="at least one --data")
@@ -117,6 +125,16 @@ def open_data(
     return _join(parts, chosen)
 
 
+def _require_other_people(specs: Sequence[str]) -> None:
+    words = [spec.partition(":")[0] for spec in specs]
+    for word in words:
+        twin = DATA_SETS[word].same_people if word in DATA_SETS else None
+        if twin in words:
+            got = f"{DATA_SETS[word].title} and {DATA_SETS[str(twin)].title}, which show the same people"
+            raise InputError("training data", got=got, expected="one of them",
+                             hint="--shared-subjects if the overlap is intended")  # fmt: skip
+
+
 def split_subjects(subjects: Sequence[str], val: float, test: float, seed: int) -> Split:
     """Hold out whole subjects: sorted by a hash of name and seed, the first are for test, the next for validation.
 
@@ -127,7 +145,7 @@ def split_subjects(subjects: Sequence[str], val: float, test: float, seed: int) 
     Raises:
         InputError: none left to train on.
     """
-    order = sorted(set(subjects), key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
+    order = subjects_in_order(subjects, seed)
     n_test, n_val = (max(1, round(len(order) * share)) if share > 0 else 0 for share in (test, val))
     if n_test + n_val >= len(order):
         raise InputError(
@@ -138,12 +156,17 @@ def split_subjects(subjects: Sequence[str], val: float, test: float, seed: int) 
     return Split(*named)
 
 
+def subjects_in_order(subjects: Sequence[str], seed: int) -> list[str]:
+    """Distinct names in an order that depends on the seed, and not on the other names."""
+    return sorted(set(subjects), key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
+
+
 def _open(spec: str, crop: CropSpec, seed: int) -> FaceData:
     word, _, root = spec.partition(":")
     own = own_path(spec)
     if own is not None:
         return _with_known_people(_open_folder(own_crop_set(own, crop)), own)
-    folder = data_set_crops(word, Path(root), crop) if word in READERS else Path(spec)
+    folder = data_set_crops(word, Path(root), crop) if word in DATA_SETS else Path(spec)
     return _open_folder(folder) if is_crop_set(folder) else _open_arrays(spec, crop, seed)
 
 

@@ -19,7 +19,7 @@ from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import write_json
 from edgeau.runtime.manifest import CropSpec
 from edgeau.train.faces.stream import StreamOptions, is_stream, parse_stream
-from edgeau.train.models.fan import Fan, fan_pixels, load_fan_weights
+from edgeau.train.models.fan import Fan, FanConfig, fan_pixels, load_fan_weights
 from edgeau.train.models.fan_trans import FanTrans
 
 from .augment import AugmentOptions
@@ -30,7 +30,7 @@ from .evaluate import evaluate, mean_f1, model_predictor, predict_rows
 from .extra import Extra, MixedBatches, OpenExtra
 from .log import RunLog
 from .losses import AuLoss, LossOptions, frequencies
-from .models import AuModel, build_model, resolve_model
+from .models import PRESETS, AuModel, build_model, resolve_model
 from .objectives import Objective, Supervised
 from .parallel import World
 from .provenance import provenance
@@ -60,7 +60,9 @@ class Recipe:
         neutral_unknown: probability that the face replaces its neutral in training.
         one_batch: train on the first batch alone, see BatchOptions.
         init: checkpoint or package with the initial weights, see open_init.
-        fan, fan_pooling: weights of a FAN for models built on one, and its pooling (``max`` or ``avg``).
+        fan, fan_pooling: weights of a FAN for models built on one, and its pooling (``max``, ``avg``, or None for
+            that of public weights with as many stacks).
+        shared_subjects: allow data sets with the same people (see open_data).
     """
 
     models: tuple[str, ...]
@@ -78,7 +80,8 @@ class Recipe:
     neutral_unknown: float = 0.25
     init: str | None = None
     fan: str | None = None
-    fan_pooling: str = "max"
+    fan_pooling: str | None = None
+    shared_subjects: bool = False
     seed: int = 0
     one_batch: bool = False
     workers: int = field(default_factory=default_workers)
@@ -199,7 +202,9 @@ def open_sources(recipe: Recipe) -> Sources:
     torch.manual_seed(recipe.seed)
     if any(is_stream(spec) for spec in recipe.data):
         return _open_stream(recipe)
-    data = open_data([*recipe.data, *recipe.val_data], recipe.aus or None, seed=recipe.seed)
+    data = open_data(
+        [*recipe.data, *recipe.val_data], recipe.aus or None, seed=recipe.seed, shared_subjects=recipe.shared_subjects
+    )
     if not recipe.val_data:
         return Sources(data, split_of(recipe, data))
     val = open_data(recipe.val_data, recipe.aus or None, seed=recipe.seed).subjects
@@ -262,11 +267,12 @@ def make_models(recipe: Recipe, data: FaceData) -> dict[str, AuModel]:
         InputError: an unknown model, or a configuration value that a model does not have.
     """
     labelled = tuple(EXPRESSIONS) if (data.expression >= 0).any() else ()
+    fan = None if recipe.fan is None else load_fan_weights(recipe.fan, recipe.fan_pooling)
     models: dict[str, AuModel] = {}
     for number, preset in enumerate(recipe.models):
         values = {"aus": data.aus, **recipe.config}
-        if recipe.fan is not None:
-            values = {"pixels": fan_pixels(recipe.fan), **values}
+        if fan is not None:
+            values = {"pixels": fan_pixels(str(recipe.fan)), **fan_sizes(fan.config, preset), **values}
         family, config = resolve_model(preset, values)
         if labelled and family in ("sma-net", "eau") and "expressions" not in recipe.config:
             family, config = resolve_model(preset, {**values, "expressions": labelled})
@@ -276,9 +282,17 @@ def make_models(recipe: Recipe, data: FaceData) -> dict[str, AuModel]:
     if recipe.init is not None:
         for model in models.values():
             _initialise(model, recipe.init)
-    if recipe.fan is not None:
-        _give_fan(models, load_fan_weights(recipe.fan, recipe.fan_pooling))
+    if fan is not None:
+        _give_fan(models, fan)
     return models
+
+
+def fan_sizes(config: FanConfig, preset: str) -> dict[str, Any]:
+    """The configuration of a model that is built on a FAN with these weights; empty for other models."""
+    if PRESETS.get(preset, (preset,))[0] != FanTrans.family:
+        return {}
+    sizes = {"fan_stacks": config.stacks, "fan_width": config.width, "fan_depth": config.depth}
+    return {**sizes, "fan_pooling": config.pooling}
 
 
 def batch_options(

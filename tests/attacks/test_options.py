@@ -51,6 +51,9 @@ TEXTS: dict[tuple[str, str], tuple[str, ...]] = {
     ("doctor", "root"): ("absent", "thesis.txt", ""),
     ("synth", "out"): ("home", "thesis.txt", "whole.edgeau"),
     ("synth", "face"): ("absent", "thesis.txt", "empty"),
+    ("data check", "spec"): ("absent", "bp4d:absent", "bp4d:", "nonsense:1", "thesis.txt", "empty"),
+    ("data prepare", "spec"): ("absent", "bp4d:absent", "bp4d:", "nonsense:1", "thesis.txt", "empty"),
+    ("data prepare", "out"): ("home", "thesis.txt", "whole.edgeau"),
     ("train", "model"): ("nonsense", ""),
     ("train", "out"): ("home", "thesis.txt", "whole.edgeau"),
     ("distill", "out"): ("home", "thesis.txt", "whole.edgeau"),
@@ -59,6 +62,7 @@ TEXTS: dict[tuple[str, str], tuple[str, ...]] = {
     ("*", "init"): CHECKPOINTS,
     ("*", "fan"): CHECKPOINTS,
     ("*", "device"): ("abacus", "cuda:99"),
+    ("train", "folds"): ("0", "1", "some", "99", ""),
     ("*", "fold"): ("part9", ""),
     ("distill", "teacher"): CHECKPOINTS,
     ("distill", "student"): ("nonsense",),
@@ -190,6 +194,9 @@ def lay_out(photo_bgr: np.ndarray) -> None:
     os.mkfifo("fifo.png")
     shutil.copytree(shipped_package(), "whole.edgeau")
     shutil.copyfile("whole.edgeau/fp32.onnx", "model.onnx")
+    Path("own").mkdir()
+    shutil.copyfile("photo.png", "own/photo.png")
+    Path("own/labels.csv").write_text("file,subject,AU12\nphoto.png,anna,1\n")
     np.savez("faces.npz", faces=np.zeros((4, 112, 112, 3), np.uint8))
 
 
@@ -206,6 +213,8 @@ RIGHT: dict[str, list[str]] = {
     "demo": ["--seconds", "0.1"],
     "doctor": [],
     "synth": ["--out", "new", "--subjects", "1", "--frames", "1", "--size", "16"],
+    "data check": ["own"],
+    "data prepare": ["own", "--out", "new"],
     "train": ["--model", "cednn-s", "--data", "faces.npz", "--out", "new", "--steps", "1", "--device", "cpu"],
     "distill": ["--peers", "cednn-s,cednn-s", "--data", "faces.npz", "--out", "new", "--steps", "1", "--device", "cpu"],
     "eval": ["whole.edgeau", "--data", "faces.npz"],

@@ -15,7 +15,8 @@ from edgeau.runtime.manifest import CropSpec
 from edgeau.runtime.recording import PRESENT
 from edgeau.train.convert import to_crop_set
 from edgeau.train.data import open_data
-from edgeau.train.datasets import READERS
+from edgeau.train.datasets import DATA_SETS
+from edgeau.train.datasets.tree import Tree
 from edgeau.train.protocols import PROTOCOLS, held_out_by
 
 
@@ -127,7 +128,7 @@ def test_disfaplus_starts_neutral(tmp_path):
         file.write_text("# a header\nanother header\n" + "\n".join(f"{n:03d}.jpg   {n - 1}" for n in (1, 2, 3)))
     for number in (1, 2, 3):
         save(root / "Images" / "SN001" / trial / f"{number:03d}.jpg", picture(50 * number))
-    (recording,) = READERS["disfaplus"](root)
+    (recording,) = DATA_SETS["disfaplus"].read(Tree(root))
     assert (recording.subject, recording.numbers, recording.neutral_rows) == ("SN001", (1, 2, 3), (0,))
     assert recording.intensity[:, 0].tolist() == [0, 1, 2]
     assert to_crop_set("disfaplus", root, tmp_path / "crops", make_detector=Middle) == 3

@@ -56,7 +56,12 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
         help="initial weights, or a CEDNN package or `shipped`; those that do not fit are skipped",
     )
     parser.add_argument("--fan", metavar="WEIGHTS", help="FAN for FAN-Trans: a run of `--model fan-s`, or a file")
-    parser.add_argument("--fan-pooling", choices=POOLINGS, default="max", help="max (ibug 2dfan2) or avg (2DFAN4)")
+    parser.add_argument(
+        "--fan-pooling", choices=POOLINGS, help="default: avg for weights of 4 stacks (2DFAN4), max for 2 (ibug 2dfan2)"
+    )
+    parser.add_argument(
+        "--shared-subjects", action="store_true", help="allow data sets with the same people: DISFA and DISFA+"
+    )
     length = parser.add_mutually_exclusive_group()
     length.add_argument(
         "--steps", type=arguments.positive_int, default=_TRAIN.steps, help="optimiser steps (default %(default)s)"
@@ -186,6 +191,7 @@ def recipe_of(args: argparse.Namespace, models: tuple[str, ...]) -> Recipe:
         init=args.init,
         fan=str(weights_file(args.fan)) if args.fan else None,
         fan_pooling=args.fan_pooling,
+        shared_subjects=args.shared_subjects,
         seed=args.seed,
         workers=args.workers,
         one_batch=args.one_batch,

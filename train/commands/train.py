@@ -4,6 +4,7 @@
     edgeau train --model cednn-m --data faces --out runs/cednn --steps 4000
     edgeau train --resume runs/cednn                     after Ctrl-C; ends with the same numbers
     edgeau train --model cednn-m --data disfa:/data/DISFA --fold part3 --out runs/disfa-part3
+    edgeau train --model fan-trans-full --fan 2dfan2.pth --data bp4d:/data/BP4D --folds all --out runs/bp4d
     torchrun --nproc-per-node 2 -m edgeau.train.commands.train --model cednn-m --data faces --out runs/two
     edgeau train --model fan-s --data faces --out runs/fan            first a FAN learns landmarks, then
     edgeau train --model fan-trans-s --fan runs/fan --data faces --out runs/teacher
@@ -27,11 +28,14 @@ from typing import Any
 from edgeau.runtime import arguments
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.manifest import CropSpec
+from edgeau.runtime.terminal import emit_json, note, say
 from edgeau.train.assist import READS, Assisted, AssistOptions
 from edgeau.train.extra import Extra, open_photos
+from edgeau.train.folds import claim_folds, plan_folds, run_folds, table_lines
 from edgeau.train.landmarks import FANS, run_landmarks
 from edgeau.train.losses import AuLoss
 from edgeau.train.models import AuModel
+from edgeau.train.models.fan import load_fan_weights
 from edgeau.train.objectives import Supervised
 from edgeau.train.parallel import World, joined_world
 from edgeau.train.recipe import Recipe, run_recipe
@@ -62,17 +66,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--assist-reads", choices=READS, default=_ASSIST.reads, help="what their head reads (default %(default)s)"
     )
+    parser.add_argument(
+        "--folds",
+        type=folds_count,
+        metavar="all|N",
+        help="every part of the data set's protocol, or N parts of subjects",
+    )
     add_recipe_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Train and report held-out metrics."""
+    if args.folds:
+        return _run_folds(args)
     args = arguments_of(args, "train")
     if args.assist and args.model in FANS:
         raise InputError("--assist", got=args.model, expected="a model of AUs, such as cednn-m")
     if not args.model:
         raise InputError("options", got="no --model", expected="a model such as cednn-m, or --resume RUN")
     recipe = recipe_of(args, (args.model,))
+    _say_what_fan(recipe)
     with joined_world(args.device) as world:
         if world.first:
             remember_arguments(args, "train")
@@ -90,6 +103,42 @@ def run(args: argparse.Namespace) -> int:
             raise
     if world.first:
         report(results, recipe.out, as_json=args.json)
+    return 0
+
+
+def _say_what_fan(recipe: Recipe) -> None:
+    if recipe.fan is not None:
+        fan = load_fan_weights(recipe.fan, recipe.fan_pooling).config
+        note(f"{recipe.fan}: a FAN of {fan.stacks} stacks, width {fan.width}, depth {fan.depth}, {fan.pooling} pooling")
+
+
+def folds_count(text: str) -> str:
+    """``all``, or a number of folds."""
+    return text if text == "all" else str(arguments.whole(2, 1000)(text))
+
+
+def _run_folds(args: argparse.Namespace) -> int:
+    """Train every fold of a protocol; the same command continues an interrupted one."""
+    if args.resume or args.fold or args.assist or args.model in FANS or not args.model:
+        expected = "--model of AUs and --data, without --resume, --fold and --assist; the same command continues"
+        raise InputError("--folds", got="other options", expected=expected)
+    recipe, folds, protocol = plan_folds(args.folds, recipe_of(args, (args.model,)))
+    claim_folds(recipe.out, {k: v for k, v in vars(args).items() if k not in ("run", "json", "workers")})
+
+    def train(one: Recipe, resume: bool) -> dict[str, Any]:
+        note(f"{one.out.name}: holding out {len(one.held_out)} subjects")
+        with joined_world(args.device) as world, forgotten_if_nothing_came(one.out):
+            return run_recipe(one, world, resume=resume)
+
+    _say_what_fan(recipe)
+    summary = run_folds(recipe, folds, protocol, train)
+    if not summary:
+        return 0
+    if args.json:
+        emit_json(summary)
+    else:
+        for line in table_lines(summary):
+            say(line)
     return 0
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edgeau.runtime.action_units import is_au
 from edgeau.runtime.crop_set import Index, read_shard, spread
 from edgeau.runtime.files import atomic_path, write_text
 
@@ -65,7 +66,8 @@ def write_csv(folder: Path, index: Index) -> None:
 
 def caption(intensity: np.ndarray, aus: Sequence[str]) -> str:
     """List the AUs at intensity 2 or more, as in ``6+12+25``; ``-`` if there are none."""
-    return "+".join(str(int(au[2:])) for au, value in zip(aus, intensity, strict=True) if value >= 2) or "-"
+    shown = (au for au, value in zip(aus, intensity, strict=True) if value >= 2)
+    return "+".join(str(int(au[2:])) if is_au(au) else au for au in shown) or "-"
 
 
 def write_contact_sheet(folder: Path, index: Index, rows: int = 12, columns: int = 10) -> Path:
@@ -76,7 +78,8 @@ def write_contact_sheet(folder: Path, index: Index, rows: int = 12, columns: int
         pixels, labels = read_shard(folder, shards[int(at)].name)
         neutral = int(labels["neutral"][-1])
         others = [row for row in range(len(pixels)) if not labels["is_neutral"][row]]
-        chosen = [neutral, *(others[int(i)] for i in spread(len(others), columns - 1))]
+        first = [neutral] if neutral >= 0 else []
+        chosen = [*first, *(others[int(i)] for i in spread(len(others), columns - len(first)))]
         cells = [_cell(np.asarray(pixels[row]), caption(labels["au"][row], index.aus)) for row in chosen]
         cells += [np.full_like(cells[0], 255)] * (columns - len(cells))
         lines.append(np.hstack(cells))

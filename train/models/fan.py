@@ -173,13 +173,14 @@ def pool(x: Tensor, pooling: str) -> Tensor:
     return functional.max_pool2d(x, 2) if pooling == "max" else functional.avg_pool2d(x, 2)
 
 
-def load_fan_weights(path: PathLike, pooling: str) -> Fan:
+def load_fan_weights(path: PathLike, pooling: str | None) -> Fan:
     """A FAN with weights from a file: a public one, or one trained here.
 
     Args:
         path: a plain state dict written by ``torch.save``, such as ibug's ``2dfan2.pth`` or face-alignment's
             ``2DFAN4-11f355bf06.pth.tar``. TorchScript archives of older releases are not read.
-        pooling: ``max`` or ``avg``; not stored in the file, and the wrong one gives wrong heatmaps (see FanConfig).
+        pooling: ``max`` or ``avg``, or None for `public_pooling`; not stored in the file, and the wrong one gives wrong
+            heatmaps.
 
     Returns:
         The network in eval mode; stacks, width and depth are read off the weights.
@@ -193,11 +194,17 @@ def load_fan_weights(path: PathLike, pooling: str) -> Fan:
         weights = weights["state_dict"]
     try:
         weights = {name.removeprefix("module."): tensor for name, tensor in weights.items()}
-        fan = Fan(fan_config_of(weights, pooling))
+        stacks = fan_config_of(weights, POOLINGS[0]).stacks
+        fan = Fan(fan_config_of(weights, pooling or public_pooling(stacks)))
         fan.load_state_dict(weights)
     except (KeyError, AttributeError, RuntimeError, ValueError) as error:
         raise InputError(what, got="weights of something else", expected=expected) from error
     return fan.eval()
+
+
+def public_pooling(stacks: int) -> str:
+    """The pooling of public weights: average in the two with 4 stacks (2DFAN4, 2dfan4), maximum in those with 2."""
+    return "avg" if stacks >= 4 else "max"
 
 
 def fan_pixels(path: PathLike) -> str:

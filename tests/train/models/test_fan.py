@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from edgeau.runtime.errors import InputError
+from edgeau.train.data import open_data
 from edgeau.train.models.fan import Fan, FanConfig, load_fan_weights
+from edgeau.train.recipe import Recipe, make_models
 
 
 def filled(fan):
@@ -135,3 +137,14 @@ def test_other_files_are_refused(tmp_path, content, message):
         torch.save(content, file)
     with pytest.raises(InputError, match=message):
         load_fan_weights(file, "max")
+
+
+@pytest.mark.parametrize(("stacks", "pooling"), [(4, "avg"), (2, "max")])
+def test_a_model_takes_the_stacks_of_the_weights_and_their_public_pooling(tmp_path, make_crop_set, stacks, pooling):
+    """face-alignment's 2DFAN4 has 4 stacks and pools by averages; ibug's 2dfan2 has 2 and pools by maxima."""
+    file = tmp_path / "weights.pth"
+    torch.save(Fan(FanConfig(stacks, 16, 2, pooling)).state_dict(), file)
+    recipe = Recipe(models=("fan-trans-s",), data=(), out=tmp_path, fan=str(file), config={"size_px": 64, "heads": 2})
+    (model,) = make_models(recipe, open_data([str(make_crop_set())])).values()
+    fan = model.config.fan
+    assert (fan.stacks, fan.width, fan.depth, fan.pooling) == (stacks, 16, 2, pooling)

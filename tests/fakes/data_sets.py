@@ -1,0 +1,50 @@
+"""Small copies of data sets in their published layouts, with made-up pictures and labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+DISFA_AUS = (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26)
+SIDE = 112  # a crop's, so that no face has to be found
+
+
+def picture(file: Path, grey: int) -> Path:
+    """A grey square of exactly a crop's size."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(file), np.full((SIDE, SIDE, 3), grey, np.uint8))
+    return file
+
+
+def video(file: Path, frames: int) -> Path:
+    """Grey squares, each brighter by 20."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"MJPG"), 20.0, (SIDE, SIDE))
+    for number in range(frames):
+        writer.write(np.full((SIDE, SIDE, 3), 30 + 20 * number, np.uint8))
+    writer.release()
+    return file
+
+
+def text(file: Path, *lines: str) -> Path:
+    """A text file of these lines."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("\n".join(lines) + "\n")
+    return file
+
+
+def occurrence(file: Path, rows: dict[int, dict[int, int]]) -> Path:
+    """An AU_OCC table of AUs 1 to 28: labels by frame and AU, else 0."""
+    table = [[number, *(labels.get(au, 0) for au in range(1, 29))] for number, labels in rows.items()]
+    return text(file, ",".join(map(str, range(29))), *(",".join(map(str, row)) for row in table))
+
+
+def disfa_labels(root: Path, subject: str, levels: dict[int, Sequence[int]], frames: int, first: int = 1) -> None:
+    """One file per AU with intensities by AU, else 0, counted from ``first``."""
+    for au in DISFA_AUS:
+        values = levels.get(au, [0] * frames)
+        lines = [f"{number},{level}" for number, level in enumerate(values, start=first)]
+        text(root / "ActionUnit_Labels" / subject / f"{subject}_au{au}.txt", *lines)

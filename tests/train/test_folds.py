@@ -1,0 +1,184 @@
+"""Whole protocols and the checker, on made-up faces written in the layouts of BP4D and DISFA."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from fakes.data_sets import DISFA_AUS, SIDE, disfa_labels, occurrence
+
+from edgeau.runtime.action_units import BP4D, DISFA
+from edgeau.runtime.cli import main
+from edgeau.runtime.errors import InputError
+from edgeau.train.folds import Fold, _require_disjoint, table_lines
+from edgeau.train.protocols import PROTOCOLS
+
+FRAMES = 6
+
+
+def face(file: Path, rng: np.random.Generator, active: set[int]) -> None:
+    """Noise with a bright bar per AU, so that a small network can learn it."""
+    image = rng.integers(60, 120, (SIDE, SIDE, 3), np.uint8)
+    for au in active:
+        image[4 * (au % 28) : 4 * (au % 28) + 4, 20:90] = 250
+    file.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(file), image)
+
+
+def write_bp4d(root: Path, people: int = 2) -> Path:
+    rng = np.random.default_rng(0)
+    numbers = [int(au[2:]) for au in BP4D]
+    for part in PROTOCOLS["bp4d"].parts.values():
+        for subject in part[:people]:
+            rows = {}
+            for k in range(FRAMES):
+                active = {au for i, au in enumerate(numbers) if i % 3 == k % 3 and k}
+                rows[100 + k] = dict.fromkeys(active, 1)
+                face(root / "img" / subject / "T1" / f"{100 + k:04d}.jpg", rng, active)
+            occurrence(root / "AUCoding" / "AU_OCC" / f"{subject}_T1.csv", rows)
+    return root
+
+
+def write_disfa(root: Path, people: int = 2) -> Path:
+    rng = np.random.default_rng(1)
+    for part in PROTOCOLS["disfa"].parts.values():
+        for subject in part[:people]:
+            levels = {au: [3 * (k > 0 and i % 3 == k % 3) for k in range(FRAMES)] for i, au in enumerate(DISFA_AUS)}
+            disfa_labels(root, subject, levels, FRAMES)
+            for k in range(FRAMES):
+                face(root / "Images" / subject / f"{k}.png", rng, {au for au in DISFA_AUS if levels[au][k]})
+    return root
+
+
+def options(tiny_config: list[str], out: Path) -> list[str]:
+    pairs = [word for value in tiny_config for word in ("--config", value)]
+    return ["--out", str(out), "--steps", "2", "--batch", "8", "--device", "cpu", "--eval-every", "2", *pairs]
+
+
+@pytest.mark.slow
+def test_one_command_runs_a_protocol_and_prints_the_means(
+    tmp_path: Path, tiny_config: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for word, write, aus in (("bp4d", write_bp4d, BP4D), ("disfa", write_disfa, DISFA)):
+        root, out = write(tmp_path / word), tmp_path / f"{word}-runs"
+        words = ["train", "--model", "cednn", "--data", f"{word}:{root}", "--folds", "all", *options(tiny_config, out)]
+        assert main([*words, "--json"]) == 0
+        summary = json.loads(capsys.readouterr().out)
+        assert list(summary["folds"]) == ["part1", "part2", "part3"]
+        assert tuple(summary["f1"]) == aus
+        assert all(fold["samples"] == 2 * FRAMES for fold in summary["folds"].values())
+        means = [fold["mean_f1"] for fold in summary["folds"].values()]
+        assert summary["mean_f1"] == pytest.approx(np.mean(means))
+        for part, held in PROTOCOLS[word].parts.items():
+            provenance = json.loads((out / part / "metrics.json").read_text())
+            assert provenance["members"]["cednn"]["test"]["samples"] == 2 * FRAMES, held
+        # The same command again repeats nothing, and another one does not write over it.
+        before = (out / "part1" / "best.pt").stat().st_mtime_ns
+        assert main(words) == 0
+        assert (out / "part1" / "best.pt").stat().st_mtime_ns == before
+        assert "mean" in capsys.readouterr().out
+        assert main([*words, "--seed", "5"]) == 2
+        assert "other options" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_data_without_a_protocol_is_divided_by_people(
+    make_crop_set, tmp_path: Path, tiny_config: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", "--model", "cednn", "--data", str(make_crop_set()), *options(tiny_config, tmp_path / "runs")]
+    assert main([*words, "--folds", "2", "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert [fold["samples"] for fold in summary["folds"].values()] == [4 * 12, 4 * 12]
+    assert main([*words, "--folds", "all"]) == 2
+    assert "or a number of folds" in capsys.readouterr().err
+
+
+def test_the_paper_stands_beside_ours_with_its_source() -> None:
+    from edgeau.train.folds import summarise
+
+    test = {"samples": 9, "mean_f1": 0.5, "per_au": {au: {"f1": 0.5} for au in BP4D}}
+    results = {part: {"members": {"fan-trans-s": {"test": test}}} for part in ("part1", "part2")}
+    lines = table_lines(summarise(results, "bp4d", "fan-trans-s"))
+    assert lines[0].split() == ["AU", "part1", "part2", "mean", "FAN-Trans"]
+    assert lines[1].split() == ["AU01", "50.0", "50.0", "50.0", "55.4"]
+    assert lines[len(BP4D) + 1].split() == ["mean", "50.0", "50.0", "50.0", "64.8"]
+    assert any("MDHR" in line for line in lines)
+
+
+def test_a_subject_in_two_parts_and_an_au_without_a_positive_are_named(
+    tmp_path: Path, tiny_config: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(InputError, match="F001 in part1 and part2"):
+        _require_disjoint((Fold("part1", ("F001",)), Fold("part2", ("F001", "F002"))))
+    root = write_disfa(tmp_path / "disfa", people=1)
+    for file in root.rglob("*_au9.txt"):
+        file.write_text("\n".join(f"{n},0" for n in range(1, FRAMES + 1)))
+    words = ["train", "--model", "cednn", "--data", f"disfa:{root}", "--folds", "all"]
+    assert main([*words, *options(tiny_config, tmp_path / "runs")]) == 2
+    assert "no training image with AU09" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_disfa_and_disfaplus_together_are_refused_unless_asked_for(tmp_path: Path, capsys) -> None:
+    words = ["train", "--model", "cednn-s", "--data", f"disfa:{tmp_path}", "--data", f"disfaplus:{tmp_path}"]
+    assert main([*words, "--out", str(tmp_path / "run")]) == 2
+    assert "show the same people" in capsys.readouterr().err
+    assert main([*words, "--out", str(tmp_path / "run"), "--shared-subjects"]) == 2
+    assert "none of its label files" in capsys.readouterr().err
+
+
+def test_the_checker_passes_a_good_copy_and_names_what_a_broken_one_lacks(tmp_path: Path, capsys) -> None:
+    root = write_bp4d(tmp_path / "BP4D", people=1)
+    assert main(["data", "check", f"bp4d:{root}"]) == 0
+    good = capsys.readouterr().out
+    assert "BP4D, 3 of 41 subjects, 3 recordings, 18 labelled frames, 0 of them without an image" in good
+    assert "ready to train on" in good
+    assert "AU12" in good
+    for number in (102, 103):
+        (root / "img" / "F001" / "T1" / f"{number:04d}.jpg").unlink()
+    for image in (root / "img" / "F003" / "T1").iterdir():
+        image.unlink()
+    assert main(["data", "check", f"bp4d:{root}"]) == 1
+    broken = capsys.readouterr().out
+    assert "PROBLEM: recording F003_T1" in broken
+    assert "none of its 6 labelled frames has an image" in broken
+    assert "F001_T1.csv): 2 of 6 labelled frames have no image: 102, 103" in broken
+    assert "NOT ready" in broken
+    words = ["train", "--model", "cednn-s", "--data", f"bp4d:{root}", "--out", str(tmp_path / "run")]
+    assert main(words) == 2
+    assert "`edgeau data check` lists what is missing" in capsys.readouterr().err
+    assert main(["data", "check", f"bp4d:{root}", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["missing"] == 8
+
+
+@pytest.mark.slow
+def test_prepare_is_resumed_and_gives_what_one_process_gives(
+    tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgeau.runtime import prepare
+
+    monkeypatch.setattr(prepare, "_WORTH_PROCESSES", 1)
+    monkeypatch.setattr(prepare, "_SHARD_FRAMES", FRAMES)
+    root = write_disfa(tmp_path / "DISFA", people=1)
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert main(["data", "prepare", f"disfa:{root}", "--out", str(one), "--workers", "1"]) == 0
+    assert "18 crops of 3 subjects" in capsys.readouterr().out
+    assert (one / "contact-sheet.png").is_file()
+    assert main(["data", "prepare", f"disfa:{root}", "--out", str(two), "--workers", "2"]) == 0
+    shards = sorted(file.name for file in (one / "shards").iterdir())
+    assert len(shards) == 9
+    assert all((one / "shards" / name).read_bytes() == (two / "shards" / name).read_bytes() for name in shards)
+    # As an interrupted process leaves it: no index, and a unit that has not been written.
+    (two / "index.json").unlink()
+    for suffix in ("npy", "npz", "json"):
+        (two / "shards" / f"s00001.{suffix}").unlink()
+    before = (two / "shards" / "s00000.npy").stat().st_mtime_ns
+    assert main(["data", "prepare", f"disfa:{root}", "--out", str(two), "--workers", "1"]) == 0
+    assert (two / "shards" / "s00000.npy").stat().st_mtime_ns == before
+    assert (two / "shards" / "s00001.npy").read_bytes() == (one / "shards" / "s00001.npy").read_bytes()
+    disfa_labels(root, "SN001", {12: [5] * FRAMES}, FRAMES)
+    assert main(["data", "prepare", f"disfa:{root}", "--out", str(two)]) == 2
+    assert "other labels" in capsys.readouterr().err

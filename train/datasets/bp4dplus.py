@@ -1,0 +1,62 @@
+"""BP4D+: 140 people in ten tasks, of which T1, T6, T7 and T8 are coded; intensities of AU06, 10, 12, 14 and 17.
+
+    2D+3D/F001/T1/0001.jpg              unpacked from 2D+3D/F001.zip
+    AUCoding/AU_OCC/F001_T1.csv         presence, frames counted from 1, a part of each task
+    AUCoding/AU_INT/AU06/F001_T1_AU06.csv   intensity
+
+Layout: rPPG-Toolbox (dataset/data_loader/BP4DPlusLoader.py). Published copies have an entry F042 T11, which is no task,
+and another number of frames than labels in F041 T7: labels without an image are left out there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from edgeau.runtime.action_units import BP4D, au_name
+from edgeau.runtime.recording import Recording
+
+from .data_set import DataSet
+from .presence_table import read_column, read_presence
+from .tree import Tree
+
+CODED_TASKS = ("T1", "T6", "T7", "T8")
+_MISMATCHED = {("F041", "T7")}
+_OCCURRENCE = r"AU_OCC/([FM]\d{3})_?(T\d+)\.csv"
+_INTENSITY = r"AU_INT/AU(\d+)/([FM]\d{3})_?(T\d+)_AU\d+\.csv"
+_IMAGES = r"([FM]\d{3})/(T\d+)/(\d+)\.(?:jpg|jpeg|png)"
+
+
+def read(tree: Tree) -> Iterator[Recording]:
+    """The coded tasks. Subjects are named ``bp4dplus-F001``, because BP4D has other people of the same names."""
+    files = tree.labels(_OCCURRENCE, "AU_OCC/F001_T1.csv")
+    intensities = {(m[2], m[3], au_name(m[1])): file for file, m in tree.matching(_INTENSITY).items()}
+    images = tree.images(_IMAGES)
+    for file, match in files.items():
+        key = (match[1], match[2])
+        if key[1] not in CODED_TASKS:
+            continue
+        numbers, aus, table = read_presence(file, BP4D)
+        for column, au in enumerate(aus):
+            file_of_au = intensities.get((key[0], key[1], au))
+            if file_of_au is not None:
+                _fill(table[:, column], numbers, read_column(file_of_au))
+        frames: Mapping[int, Path] = images.get(key, {})
+        if key in _MISMATCHED and frames:
+            present = [row for row, number in enumerate(numbers) if number in frames]
+            numbers, table = tuple(numbers[row] for row in present), table[present]
+        yield Recording(f"bp4dplus-{key[0]}", "_".join(key), frames, numbers, aus, table, labels=file)
+
+
+def _fill(column: np.ndarray, numbers: tuple[int, ...], intensity: Mapping[int, float]) -> None:
+    """Replace presence by intensity where that is coded."""
+    for row, number in enumerate(numbers):
+        column[row] = intensity.get(number, column[row])
+
+
+DATA_SET = DataSet(
+    word="bp4dplus", title="BP4D+", read=read, expected="AUCoding/AU_OCC/F001_T1.csv and 2D+3D/F001/T1/1.jpg",
+    subjects=140, present_from=1.0,
+)  # fmt: skip

@@ -1,0 +1,187 @@
+"""A whole protocol: one run per held-out part, and the mean over them beside what the paper reports."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgeau.runtime.crop_set import presence_of
+from edgeau.runtime.errors import InputError
+from edgeau.runtime.evaluate import mean_of
+from edgeau.runtime.files import write_json
+
+from .data import FaceData, open_data, subjects_in_order
+from .protocols import PROTOCOLS
+from .published import published_for
+from .recipe import Recipe
+
+RESULT = "folds.json"
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One part of a protocol: its name, and the subjects that it holds out."""
+
+    name: str
+    held_out: tuple[str, ...]
+
+
+def plan_folds(folds: str, recipe: Recipe) -> tuple[Recipe, tuple[Fold, ...], str | None]:
+    """The recipe with the protocol's AUs, its folds, and the protocol's name.
+
+    Args:
+        folds: ``all`` for the protocol of the data set, or a number of parts of whole subjects, drawn by the seed.
+        recipe: of every fold, but for what it holds out.
+
+    Raises:
+        InputError: no protocol for this data, fewer subjects than parts, a subject in two parts, or an AU that has no
+            positive among the people that a fold trains on.
+    """
+    words = [spec.partition(":")[0] for spec in recipe.data]
+    known = [word for word in words if word in PROTOCOLS]
+    data = _open(recipe)
+    if folds == "all":
+        if len(known) != 1:
+            expected = f"one of {', '.join(f'{name}:FOLDER' for name in PROTOCOLS)}"
+            raise InputError("--folds all", got=", ".join(recipe.data), expected=expected,
+                             hint="or a number of folds, such as --folds 5")  # fmt: skip
+        protocol = PROTOCOLS[known[0]]
+        recipe = replace(recipe, aus=recipe.aus or protocol.aus)
+        parts = tuple(Fold(name, part) for name, part in protocol.parts.items())
+    else:
+        parts = _parts(data.subjects, int(folds), recipe.seed)
+    _require_disjoint(parts)
+    data = _open(recipe)
+    for fold in parts:
+        _require_both_classes(fold, data, recipe.loss.present_from)
+    return recipe, parts, known[0] if folds == "all" else None
+
+
+def run_folds(
+    recipe: Recipe, folds: Sequence[Fold], protocol: str | None, train: Callable[[Recipe, bool], Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Train every fold into a folder of its name inside ``recipe.out``; folds that are done are not repeated.
+
+    Args:
+        train: runs a recipe, resuming it if the second argument says so, and returns what metrics.json gets.
+
+    Returns:
+        The content of folds.json.
+    """
+    results: dict[str, Mapping[str, Any]] = {}
+    for fold in folds:
+        out = recipe.out / fold.name
+        done = out / "metrics.json"
+        if done.is_file():
+            results[fold.name] = json.loads(done.read_text(encoding="utf-8"))
+            continue
+        one = replace(recipe, out=out, held_out=fold.held_out)
+        results[fold.name] = train(one, (out / "last.pt").is_file())
+    if not all(results.values()):
+        return {}  # not the first process
+    summary = summarise(results, protocol, recipe.models[0])
+    write_json(recipe.out / RESULT, summary)
+    return summary
+
+
+def summarise(results: Mapping[str, Mapping[str, Any]], protocol: str | None, model: str) -> dict[str, Any]:
+    """F1 per fold and AU, their means over the folds, and what the model's paper reports."""
+    tests = {name: next(iter(result["members"].values()))["test"] for name, result in results.items()}
+    aus = tuple(next(iter(tests.values()))["per_au"])
+    by_au = {au: mean_of([test["per_au"][au]["f1"] for test in tests.values()]) for au in aus}
+    family = next((row for row in ("fan-trans", "sma-net", "eau", "cednn") if model.startswith(row)), model)
+    return {
+        "model": model,
+        "protocol": protocol,
+        "folds": {
+            name: {"samples": test["samples"], "mean_f1": test["mean_f1"],
+                   "f1": {au: test["per_au"][au]["f1"] for au in aus}}
+            for name, test in tests.items()
+        },
+        "f1": by_au,
+        "mean_f1": mean_of([test["mean_f1"] for test in tests.values()]),
+        "published": [asdict(row) for row in published_for(protocol, family)],
+    }  # fmt: skip
+
+
+def table_lines(summary: Mapping[str, Any]) -> list[str]:
+    """Percent of F1 per AU: each fold, the mean over folds, and the paper's."""
+    folds, papers = summary["folds"], summary["published"]
+    titles = [*folds, "mean", *(paper["title"] for paper in papers)]
+    lines = [f"{'AU':<6}" + "".join(f"{title:>11}" for title in titles)]
+    for au, mean in summary["f1"].items():
+        row = [fold["f1"][au] for fold in folds.values()]
+        cells = [*map(_percent, [*row, mean]), *(_plain(paper["f1"].get(au)) for paper in papers)]
+        lines.append(f"{au:<6}" + "".join(f"{cell:>11}" for cell in cells))
+    means = [fold["mean_f1"] for fold in folds.values()]
+    cells = [*map(_percent, [*means, summary["mean_f1"]]), *(_plain(paper["mean_f1"]) for paper in papers)]
+    lines.append(f"{'mean':<6}" + "".join(f"{cell:>11}" for cell in cells))
+    lines.append("F1 in %, at probability 0.5: counts pooled over the held-out part, mean over AUs, then over parts")
+    lines += [f"{paper['title']}: {paper['source']}" for paper in papers]
+    if papers:
+        lines.append("our model is designed after the paper's abstract, with our settings: a difference is ours")
+    return lines
+
+
+def _open(recipe: Recipe) -> FaceData:
+    shared = recipe.shared_subjects
+    return open_data(recipe.data, recipe.aus or None, seed=recipe.seed, shared_subjects=shared)
+
+
+def _parts(subjects: Sequence[str], count: int, seed: int) -> tuple[Fold, ...]:
+    """Parts of whole subjects, in an order that the seed draws."""
+    if not 2 <= count <= len(subjects):
+        raise InputError("--folds", got=str(count), expected=f"all, or 2 to {len(subjects)}, the number of subjects")
+    order = subjects_in_order(subjects, seed)
+    return tuple(Fold(f"part{k + 1}", tuple(sorted(order[k::count]))) for k in range(count))
+
+
+def _require_disjoint(folds: Sequence[Fold]) -> None:
+    held: dict[str, str] = {}
+    for fold in folds:
+        for subject in fold.held_out:
+            if subject in held:
+                got = f"{subject} in {held[subject]} and {fold.name}"
+                raise InputError("folds", got=got, expected="each subject in one part")
+            held[subject] = fold.name
+
+
+def _require_both_classes(fold: Fold, data: FaceData, present_from: float) -> None:
+    """Refuse a fold that never shows an AU in training: nothing could be learnt of it, and its weight is infinite."""
+    train = [name for name in data.subjects if name not in fold.held_out]
+    if len(train) == len(data.subjects):
+        expected, hint = "the protocol's subjects in the data", "`edgeau data check` lists who is missing"
+        raise InputError(f"fold {fold.name}", got="none of its subjects", expected=expected, hint=hint)
+    presence = presence_of(data.intensity[data.rows_of(train)], present_from)
+    never = [au for au, column in zip(data.aus, presence.T, strict=True) if not np.nansum(column)]
+    if never:
+        got = f"no training image with {', '.join(never)}"
+        raise InputError(f"fold {fold.name}", got=got, expected="positives of every AU", hint="leave it out with --aus")
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _plain(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def claim_folds(out: Path, arguments: Mapping[str, Any]) -> None:
+    """Make the folder of a protocol's runs, or take one with the same options. Raises InputError for another's."""
+    record = out / "folds-options.json"
+    plain = json.loads(json.dumps(dict(arguments), default=str))
+    if record.is_file():
+        if json.loads(record.read_text(encoding="utf-8")) != plain:
+            got = "runs with other options"
+            raise InputError(f"folder {out}", got=got, expected="the same command", hint="choose another --out")
+    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"folder {out}", got="something else in it", expected="a new folder")
+    else:
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(record, plain)
