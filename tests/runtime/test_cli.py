@@ -11,8 +11,8 @@ from edgeau.runtime import cli, plugins
 from edgeau.runtime.errors import InputError, MissingExtraError
 
 VERBS = [
-    "demo", "doctor", "data check", "data prepare", "synth", "train", "distill", "eval", "export", "import", "quantize", "build", "optimize",
-    "inspect", "bench", "bench claims", "bench compare", "bench peers", "run", "serve",
+    "demo", "doctor", "data check", "data prepare", "synth", "train", "distill", "eval", "export", "import", "quantize",
+    "build", "optimize", "inspect", "bench", "bench claims", "bench compare", "bench peers", "run", "serve",
 ]  # fmt: skip
 
 
