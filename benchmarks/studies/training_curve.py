@@ -55,7 +55,10 @@ def plot(curve: Sequence[Mapping[str, Any]]) -> bytes:
         if known:
             x, y = zip(*known, strict=True)
             axes.plot(x, y, marker="o", color=colour, linestyle="--" if name == PHOTOS else "-", label=_head(name))
-            axes.annotate(f" {y[-1]:.3f}", (x[-1], y[-1]), va="center", fontsize=9, color=colour)
+            axes.annotate(
+                f"{y[-1]:.3f}", (x[-1], y[-1]), xytext=(7, 0), textcoords="offset points", va="center", fontsize=9,
+                color=colour,
+            )  # fmt: skip
     axes.set_xlabel("thousands of samples seen")
     axes.set_xlim(left=0)
     axes.margins(x=0.1)

@@ -226,7 +226,10 @@ def _gap(values: Sequence[float]) -> dict[str, Any]:
 def markdown(value: Mapping[str, Any]) -> str:
     """The tables as text."""
     sets = _set_names(value["rows"])
-    lines = ["# Training: F1", "", "Mean AU F1; of several seeds mean ± deviation (lowest to highest).", ""]
+    explained = "Mean AU F1; of several seeds mean ± deviation (lowest to highest)."
+    if PHOTOS in sets:
+        explained += f" For {PHOTOS}, the mean AUC of pairs of an AU and an expression in place of F1."
+    lines = ["# Training: F1", "", explained, ""]
     head = ["run", "seeds", "parameters", "MMAC", "training faces"]
     lines += _table(
         [*head, *sets], [[*_facts(row), *(_cell(row["sets"].get(key)) for key in sets)] for row in value["rows"]]
