@@ -40,6 +40,12 @@ def _speed(record: Record) -> str:
     return f"{1 / ratio['high']:.2f}-{1 / ratio['low']:.2f}x"
 
 
+def _cold_start(record: Record) -> str:
+    """From the start of a process to its first answer."""
+    times = record.get("cold_start")
+    return "-" if times is None else f"{times['imports_ms'] + times['load_ms'] + times['first_ms']:.0f}"
+
+
 _CELLS: dict[str, Callable[[Record], str]] = {
     "variant": lambda r: str(r["variant"]),
     "backend": lambda r: str(r["backend"]),
@@ -56,14 +62,25 @@ _CELLS: dict[str, Callable[[Record], str]] = {
     "MB": lambda r: _part(r, "facts", "size_bytes", 1e-6, ".2f"),
     "params": lambda r: _part(r, "facts", "parameters", 1, ",.0f"),
     "MMACs": lambda r: _part(r, "facts", "macs", 1e-6, ".1f"),
+    "weights kB": lambda r: _part(r, "limit", "weight_bytes", 1e-3, ",.0f"),
+    "activations kB": lambda r: _part(r, "limit", "activation_bytes", 1e-3, ",.0f"),
     "peak MiB": lambda r: _part(r, "memory", "peak_mib", 1, ".0f"),
     "model MiB": lambda r: _part(r, "memory", "model_mib", 1, ".1f"),
+    "cold ms": _cold_start,
     "mJ": lambda r: _part(r, "energy", "energy_mj", 1, ".2f"),
     "F1": lambda r: _part(r, "accuracy", "mean_f1", 1, ".3f"),
 }
 COLUMNS = tuple(_CELLS)
-# `interval_row` has these with their intervals.
-TAIL_COLUMNS = ("p90 ms", "p99 ms", "p99.9 ms")
+# The page has two tables, since one of all columns is wider than a screen.
+SPEED_COLUMNS = ("variant", "backend", "threads", "batch", "p50 ms", "±", "p90 ms", "p99 ms", "p99.9 ms", "faces/s",
+                 "vs fp32", "of limit")  # fmt: skip
+COST_COLUMNS = ("variant", "backend", "threads", "batch", "MB", "params", "MMACs", "weights kB", "activations kB",
+                "peak MiB", "model MiB", "cold ms", "mJ", "F1")  # fmt: skip
+
+
+# A terminal is narrow: these are on the page only, and those are left out if no record has them.
+_PAGE_ONLY = ("weights kB", "activations kB")
+_HIDDEN = ("p99.9 ms", "mJ", "F1", "peak MiB", "model MiB", "cold ms", "of limit")
 
 
 def rows_of(records: Sequence[Record], cells: Callable[[Record], dict[str, str]]) -> list[dict[str, str]]:
@@ -94,7 +111,10 @@ def interval_row(record: Record) -> dict[str, str]:
 
 def lines(records: Sequence[Record]) -> list[str]:
     """A table for the terminal: a head, a rule, and one line per record, columns aligned."""
-    return aligned(rows_of(records, row), left=("variant", "backend"))
+    shown = rows_of(records, row)
+    empty = {name for name in _HIDDEN if all(cells[name] == "-" for cells in shown)}
+    cells = [{name: cell for name, cell in each.items() if name not in (*_PAGE_ONLY, *empty)} for each in shown]
+    return aligned(cells, left=("variant", "backend"))
 
 
 def aligned(rows: Sequence[Mapping[str, str]], left: Sequence[str] = ()) -> list[str]:

@@ -19,9 +19,10 @@ from edgeau.runtime.errors import EdgeauError
 from edgeau.runtime.machine import Machine, read_machine
 
 from .candidates import Candidate
+from .concurrency import by_callers
 from .macs import ModelFacts, model_facts
 from .measurement import BenchOptions, Failure, Measurement
-from .memory import Memory, measure_memory
+from .memory import ColdStart, Memory, measure_fresh
 from .provenance import provenance
 from .rounds import Runner, run_rounds
 
@@ -86,6 +87,7 @@ def _record(
     runner: Runner, candidate: Candidate | None, options: BenchOptions, machine: Machine, finished: bool
 ) -> Measurement:
     times = runner.latency()
+    memory, cold_start = _fresh(candidate) if candidate and options.memory else (None, None)
     return Measurement(
         package=candidate.package if candidate else "",
         variant=candidate.variant if candidate else "",
@@ -108,7 +110,9 @@ def _record(
         options=options,
         gpu_p50_ms=_gpu_p50_ms(runner),
         facts=_facts(candidate),
-        memory=_memory(candidate) if candidate and options.memory else None,
+        memory=memory,
+        cold_start=cold_start,
+        concurrency=by_callers(runner.backend, runner.inputs, options.callers, options.seconds),
         energy=runner.energy(),
         accuracy=candidate.accuracy(runner.backend) if candidate and candidate.accuracy else {},
         warnings=_warnings(runner, machine, finished),
@@ -130,8 +134,8 @@ def _facts(candidate: Candidate | None) -> ModelFacts | None:
     return dataclasses.replace(model_facts(candidate.onnx_file), size_bytes=size)
 
 
-def _memory(candidate: Candidate) -> Memory:
-    return measure_memory(candidate.backend, candidate.file, candidate.options, candidate.inputs)
+def _fresh(candidate: Candidate) -> tuple[Memory, ColdStart]:
+    return measure_fresh(candidate.backend, candidate.file, candidate.options, candidate.inputs)
 
 
 def _warnings(runner: Runner, machine: Machine, finished: bool) -> tuple[str, ...]:

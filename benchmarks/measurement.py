@@ -13,7 +13,7 @@ from edgeau.runtime.machine_state import MachineState
 from edgeau.runtime.timing import Latency
 
 from .macs import ModelFacts
-from .memory import Memory
+from .memory import ColdStart, Memory
 from .provenance import Provenance
 
 PROTOCOL = "edgeau-bench-2"
@@ -29,9 +29,10 @@ class BenchOptions:
         precision: measuring ends earlier if every p50 is known to this share of itself (half its 95% interval).
         rounds: at least so many; 10 give p50 an interval.
         slice_s: timed seconds of a candidate in a round.
-        memory: measure peak memory in a separate process.
+        memory: measure peak memory and cold start in a separate process.
         energy: read the energy counters, if there are any.
         seed: of the order of the candidates in each round.
+        callers: numbers of threads that call at the same time, for throughput; empty measures none.
     """
 
     warmup_s: float = 1.0
@@ -42,6 +43,7 @@ class BenchOptions:
     memory: bool = True
     energy: bool = True
     seed: int = 0
+    callers: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ class Measurement:
         load_ms, first_ms: time to open the backend, and of its first call.
         gpu_p50_ms: median time of the network alone on the GPU, by its own clock; None for backends without one.
         samples_ms: every timed call, in order.
-        facts, memory, energy: None if not measured.
+        facts, memory, energy, cold_start: None if not measured.
+        concurrency: faces per second by the number of callers, as text.
         accuracy: figures on labelled data, empty if there was none.
         device: its fingerprint, by which packages remember what measured best there.
         machine, state_before, state_after: of the device.
@@ -105,6 +108,8 @@ class Measurement:
     facts: ModelFacts | None = None
     memory: Memory | None = None
     energy: Energy | None = None
+    cold_start: ColdStart | None = None
+    concurrency: dict[str, float] = field(default_factory=dict)
     accuracy: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     data: str = ""

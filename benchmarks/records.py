@@ -1,7 +1,7 @@
 """Files of measurements: JSON with a schema, gzipped if the name ends in ``.gz``.
 
-A file holds ``schema``, ``records`` (`Measurement.to_json`), ``failures`` and ``peaks`` of the device. Files of the
-first schema, which knew no rounds, are read as well.
+A file holds ``schema``, ``records`` (`Measurement.to_json`), ``failures``, ``peaks`` of the device and ``stages``.
+Files of the first schema, which knew no rounds, are read as well.
 """
 
 from __future__ import annotations
@@ -49,10 +49,13 @@ def read_records(path: Path) -> Any:
 
 
 def document(
-    records: list[dict[str, Any]], failures: list[dict[str, Any]], peaks: list[dict[str, Any]]
+    records: list[dict[str, Any]],
+    failures: list[dict[str, Any]],
+    peaks: list[dict[str, Any]],
+    stages: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """What a file of measurements holds."""
-    return {"schema": PROTOCOL, "records": records, "failures": failures, "peaks": peaks}
+    return {"schema": PROTOCOL, "records": records, "failures": failures, "peaks": peaks, "stages": stages}
 
 
 def read_measurements(path: Path) -> list[dict[str, Any]]:

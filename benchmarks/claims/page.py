@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from edgeau.benchmarks.measurement import Measurement
-from edgeau.benchmarks.report import STYLE, conditions, environment
+from edgeau.benchmarks.records import read_records
+from edgeau.benchmarks.report import conditions, environment
+from edgeau.benchmarks.style import STYLE
+from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import write_text
 
 from .claims import Paper
@@ -20,11 +23,26 @@ _UNITS = {"parameters": (1e-6, ".2f", "M"), "macs": (1e-6, ".0f", "MMAC"), "p50_
 _MARKS = {HOLDS: "✓", FAILS: "✗"}
 
 
+SCHEMA = "edgeau-claims-2"
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The table of a file that `edgeau bench claims -o` wrote. Raises InputError for a file of something else."""
+    value = read_records(path)
+    if not isinstance(value, dict) or value.get("schema") != SCHEMA:
+        got = value.get("schema") if isinstance(value, dict) else None
+        raise InputError(str(path), got=f"schema {got}", expected=SCHEMA, hint="type: edgeau bench claims -o FILE")
+    table: list[dict[str, str]] = value["rows"]
+    return table
+
+
 def to_json(
     papers: Mapping[str, Paper], outcomes: Sequence[Outcome], records: Mapping[str, Measurement]
 ) -> dict[str, Any]:
     """Everything as plain values; measurements without their samples."""
     return {
+        "schema": SCHEMA,
+        "rows": rows(papers, outcomes),
         "papers": {family: dataclasses.asdict(paper) for family, paper in papers.items()},
         "outcomes": [_outcome(outcome) for outcome in outcomes],
         "networks": {name: {**record.to_json(), "samples_ms": []} for name, record in records.items()},
@@ -138,27 +156,27 @@ _TEMPLATE = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>The papers' efficiency claims</title>
-<style>{{ style|safe }}
-  td { white-space: normal; text-align: left; vertical-align: top; } th { text-align: left; }
+<style>
+{{ style|safe }}
 </style>
 <h1>The papers' efficiency claims</h1>
 <p>Quotes are from the papers' abstracts; their bodies were not available, and they claim efficiency in words. What a
 claim means as a test is our reading. The models measured are our designs after the abstracts: no figure under
 “ours” is a paper's. F1 that others published is given with its data and never mixed with ours.</p>
-<table>
+<table class="words">
 <tr>{% for name in claims[0] %}<th>{{ name }}</th>{% endfor %}</tr>
 {% for row in claims %}
-<tr>{% for cell in row.values() %}<td>{{ cell }}</td>{% endfor %}</tr>
+<tr>{% for name, cell in row.items() %}<td data-name="{{ name }}">{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}
 </table>
 <h2>What was measured</h2>
 <p>One face, float32, all in the same rounds in random order. Networks of the papers' day have random weights, which
 change no cost: a convolutional trunk, a global average and one linear layer to the AUs. Their usual input is larger
 than ours, which is part of the difference; claims on arithmetic, memory and speed are tested at equal input too.</p>
-<table>
+<table class="words">
 <tr>{% for name in networks[0] %}<th>{{ name }}</th>{% endfor %}</tr>
 {% for row in networks %}
-<tr>{% for cell in row.values() %}<td>{{ cell }}</td>{% endfor %}</tr>
+<tr>{% for name, cell in row.items() %}<td data-name="{{ name }}">{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}
 </table>
 <h2>Papers</h2>
@@ -168,7 +186,7 @@ than ours, which is part of the difference; claims on arithmetic, memory and spe
 {% endfor %}
 </ul>
 <h2>Conditions</h2>
-<table>
+<table class="words">
 {% for key, value in conditions %}
 <tr><td>{{ key }}</td><td>{{ value }}</td></tr>
 {% endfor %}

@@ -18,18 +18,21 @@ from pathlib import Path
 from typing import Any
 
 from edgeau.benchmarks.candidates import Candidate, candidates_of
+from edgeau.benchmarks.claims.page import read_rows as read_claims
 from edgeau.benchmarks.columns import lines
 from edgeau.benchmarks.comparison import with_fp32_ratios
 from edgeau.benchmarks.harness import measure_all
 from edgeau.benchmarks.limit.peak import Peak, to_json
 from edgeau.benchmarks.limit.roofline import with_limits
 from edgeau.benchmarks.measurement import BenchOptions, Failure
+from edgeau.benchmarks.peers.page import read_rows as read_peers
 from edgeau.benchmarks.records import document, write_records
-from edgeau.benchmarks.report import write_html
+from edgeau.benchmarks.report import Extras, write_html
+from edgeau.benchmarks.stages import STAGES, measure_stages, photo_bgr
 from edgeau.runtime import arguments
 from edgeau.runtime.backends import BACKEND_NAMES
 from edgeau.runtime.crop_source import read_crops
-from edgeau.runtime.errors import InputError
+from edgeau.runtime.errors import EdgeauError, InputError
 from edgeau.runtime.files import is_replaceable
 from edgeau.runtime.package import Package, shipped_package
 from edgeau.runtime.terminal import EXIT_FAILED, EXIT_OK, emit_json, note, say
@@ -44,10 +47,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_candidate_arguments(parser)
     add_time_arguments(parser)
     parser.add_argument("--eval", metavar="DATA", help="labelled crops: adds F1, and is what is timed")
-    parser.add_argument("--no-memory", action="store_true", help="skip peak memory, which starts a process each")
+    parser.add_argument(
+        "--no-memory", action="store_true", help="skip peak memory and cold start, which need a process each"
+    )
+    parser.add_argument(
+        "--callers",
+        type=arguments.values(arguments.positive_int),
+        help="also throughput with so many callers: 1,2,4",
+    )
     parser.add_argument("--no-limit", action="store_true", help="skip the device's peak and each model's share of it")
     parser.add_argument("-o", "--out", metavar="FILE", help="write the records here as well: .json or .json.gz")
     parser.add_argument("--html", metavar="FILE", help="write a report")
+    parser.add_argument("--no-stages", action="store_true", help="skip the stages of one picture from end to end")
+    parser.add_argument("--claims", type=Path, metavar="JSON", help="what `bench claims -o` wrote, for the report")
+    parser.add_argument("--peers", type=Path, metavar="JSON", help="what `bench peers -o` wrote, for the report")
     parser.add_argument("--json", action="store_true", help="print the records as JSON instead of the table")
 
 
@@ -83,7 +96,9 @@ def add_time_arguments(parser: Arguments, plain: BenchOptions = BenchOptions()) 
 
 
 def run(args: argparse.Namespace) -> int:
-    options = bench_options(args, BenchOptions(memory=not args.no_memory))
+    options = bench_options(args, BenchOptions(memory=not args.no_memory, callers=tuple(args.callers or ())))
+    claims = read_claims(args.claims) if args.claims else []
+    peers = read_peers(args.peers) if args.peers else []
     for file in filter(None, (args.out, args.html)):
         is_replaceable(file)  # now, because measuring takes long
     candidates: list[Candidate] = []
@@ -98,17 +113,38 @@ def run(args: argparse.Namespace) -> int:
     peaks: list[Peak] = []
     if not args.no_limit:
         records, peaks = with_limits(records, candidates, note)
-    value = document(records, [vars(failure) for failure in failures], [to_json(peak) for peak in peaks])
+    stages = [] if args.no_stages else _stages(args.packages or [shipped_package()], options.seconds)
+    value = document(records, [vars(failure) for failure in failures], [to_json(peak) for peak in peaks], stages)
     if args.out:
         write_records(Path(args.out), value)
     if args.html:
-        write_html(records, Path(args.html))
+        extras = Extras(peaks=value["peaks"], stages=stages, claims=claims, peers=peers)
+        write_html(records, Path(args.html), extras)
         note(f"report: {args.html}")
     if args.json:
         emit_json(value)
     else:
         _print_table(records, failures)
+        _print_stages(stages)
     return EXIT_OK if records else EXIT_FAILED
+
+
+def _stages(packages: Sequence[str | Path], seconds: float) -> list[dict[str, Any]]:
+    """Of each package on the photo that comes with scikit-image; what can't be measured is noted."""
+    stages = []
+    for path in packages:
+        try:
+            note(f"stages of {path}")
+            stages.append(dataclasses.asdict(measure_stages(path, photo_bgr(), "photo", min(seconds, 1.0))))
+        except EdgeauError as error:
+            note(f"stages of {path} not measured: {error}")
+    return stages
+
+
+def _print_stages(stages: Sequence[dict[str, Any]]) -> None:
+    for each in stages:
+        parts = ", ".join(f"{key[: -len('_ms')]} {each[key]:.2f}" for key in STAGES)
+        say(f"{each['package']}, one picture ({each['image']}) in {each['total_ms']:.2f} ms: {parts}")
 
 
 def bench_options(args: argparse.Namespace, plain: BenchOptions = BenchOptions()) -> BenchOptions:

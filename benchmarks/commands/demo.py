@@ -15,14 +15,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgeau.benchmarks.candidates import candidates_of
 from edgeau.benchmarks.columns import lines
 from edgeau.benchmarks.comparison import with_fp32_ratios
 from edgeau.benchmarks.harness import measure_all
 from edgeau.benchmarks.measurement import BenchOptions, Failure
 from edgeau.benchmarks.report import Extras, write_html
+from edgeau.benchmarks.stages import photo_bgr
 from edgeau.optimize.engine.job import MakeOptions
 from edgeau.optimize.engine.make import make_engine
 from edgeau.optimize.engine_files import importer_lines
@@ -138,15 +137,6 @@ def _photo(package: Package, out: Path) -> tuple[Sequence[Face], Path]:
     with atomic_path(path) as temporary:
         cv2.imwrite(str(temporary), drawn)
     return faces, path
-
-
-def photo_bgr() -> np.ndarray:
-    """uint8 [512, 512, 3], BGR: the photo in scikit-image's wheel (NASA, public domain)."""
-    try:
-        import skimage.data
-    except ImportError as error:
-        raise MissingExtraError("scikit-image", "bench", "the demo's photo") from error
-    return np.ascontiguousarray(skimage.data.astronaut()[:, :, ::-1])
 
 
 def _enlarged(face: Face, factor: int) -> Face:

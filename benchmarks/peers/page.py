@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from edgeau.benchmarks.columns import aligned
 from edgeau.benchmarks.provenance import provenance
+from edgeau.benchmarks.records import read_records
 from edgeau.runtime.device import fingerprint
+from edgeau.runtime.errors import InputError
 from edgeau.runtime.machine import read_machine
 from edgeau.runtime.machine_state import read_state
 
@@ -37,6 +40,15 @@ def to_json(entries: Sequence[Entry], absent: Sequence[Absent], package: str, op
         "options": dataclasses.asdict(options),
         "protocol": SCHEMA,
     }
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The table of a file that `edgeau bench peers -o` wrote. Raises InputError for a file of something else."""
+    value = read_records(path)
+    if not isinstance(value, dict) or value.get("schema") != SCHEMA:
+        got = value.get("schema") if isinstance(value, dict) else None
+        raise InputError(str(path), got=f"schema {got}", expected=SCHEMA, hint="type: edgeau bench peers -o FILE")
+    return rows(value)
 
 
 def rows(value: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from edgeau.benchmarks.commands.demo import photo_bgr
 from edgeau.benchmarks.records import write_records
+from edgeau.benchmarks.stages import photo_bgr
 from edgeau.runtime.action_units import au_name
 from edgeau.runtime.analyzer import Analyzer
 from edgeau.runtime.choose import load

@@ -1,6 +1,6 @@
 """Energy per inference, from counters of the kernel.
 
-There are three sources, all plain files:
+There are four sources. Three are plain files:
 - RAPL of x86 (``/sys/class/powercap/intel-rapl:N/energy_uj``, microjoules, wraps at ``max_energy_range_uj``);
 - the INA3221 monitors of a Jetson (``/sys/bus/i2c/drivers/ina3221/*/hwmon/*``: ``inN_label``, ``inN_input`` in mV,
   ``currN_input`` in mA). On boards with a rail for the whole module (``VDD_IN``, ``POM_5V_IN``) only that is read, on
@@ -9,18 +9,23 @@ There are three sources, all plain files:
   ``name`` is ``ina238``: ``power1_input`` in microwatts; the kernel's documentation of ina238). Thor's INA3221 misses
   what doesn't pass its rails, so the INA238 is preferred (NVIDIA's forum, topic 366461).
 
+The fourth is the energy counter of NVIDIA GPUs (``nvml``), which is added to RAPL where both are.
+
 A thread samples while the work runs. Idle power is measured before, so that net energy is what the work added. Without
 a counter the result says why there is none; it is never zero.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+
+from .nvml import GpuCounters, find_gpu_counters
 
 INTERVAL_S = 0.02
 _TOTAL_RAILS = ("VDD_IN", "POM_5V_IN")
@@ -32,7 +37,7 @@ class Energy:
     """Energy per call, or why it is unknown.
 
     Attributes:
-        source: ``rapl``, ``ina3221``, ``ina238``, or None where there is no counter.
+        source: ``rapl``, ``nvml``, ``rapl+nvml``, ``ina3221``, ``ina238``, or None where there is no counter.
         reason: why there is none, else "".
         rails: names of the counters that are summed.
         idle_w, active_w: mean power before, and during the work.
@@ -54,10 +59,11 @@ class Meter:
     """A set of energy or power counters.
 
     Attributes:
-        source: ``rapl``, ``ina3221`` or ``ina238``.
+        source: ``rapl``, ``nvml``, ``rapl+nvml``, ``ina3221`` or ``ina238``.
         rails: names of its counters.
-        read: for RAPL the microjoules of each counter, for the others the watts of each rail.
-        wraps: for RAPL the value at which each counter wraps, in microjoules; empty for the others.
+        read: for RAPL and NVML the microjoules of each counter, for the others the watts of each rail.
+        wraps: for RAPL and NVML the value at which each counter wraps, in microjoules, which for NVML is infinity;
+            empty for the others.
     """
 
     source: str
@@ -66,14 +72,27 @@ class Meter:
     wraps: tuple[float, ...] = ()
 
 
-def find_meter(root: Path = Path("/")) -> Meter | str:
-    """The energy counter of the system at ``root``, or the reason why there is none."""
+def find_meter(
+    root: Path = Path("/"), gpu_counters: Callable[[], GpuCounters | None] = find_gpu_counters
+) -> Meter | str:
+    """The energy counters of the system at ``root`` and of its GPUs, or the reason why there are none."""
     jetson = _ina238(root) or _ina3221(root)
     if jetson is not None:
         return jetson
+    cpu, gpu = _rapl(root), gpu_counters()
+    if gpu is None:
+        return cpu
+    wraps = (math.inf,) * len(gpu.names)
+    if isinstance(cpu, str):
+        return Meter("nvml", gpu.names, gpu.read, wraps)
+    read_cpu = cpu.read
+    return Meter("rapl+nvml", (*cpu.rails, *gpu.names), lambda: (*read_cpu(), *gpu.read()), (*cpu.wraps, *wraps))
+
+
+def _rapl(root: Path) -> Meter | str:
     zones = sorted((root / "sys/class/powercap").glob("intel-rapl:[0-9]"))
     if not zones:
-        return "this machine has neither RAPL (/sys/class/powercap) nor INA3221 or INA238 (Jetson)"
+        return "this machine has neither RAPL (/sys/class/powercap), INA3221 or INA238 (Jetson), nor NVML (NVIDIA GPU)"
     files = [zone / "energy_uj" for zone in zones]
     try:
         for file in files:
@@ -120,7 +139,7 @@ class Sampler:
     def _add(self) -> None:
         values, now = self._meter.read(), time.perf_counter()
         elapsed = now - self._last_time
-        if self._meter.source == "rapl":
+        if self._meter.wraps:
             steps = zip(values, self._last, self._meter.wraps, strict=True)
             self.joules += sum((new - old) % wrap for new, old, wrap in steps) / 1e6
         else:

@@ -5,23 +5,25 @@ import pytest
 
 from edgeau.benchmarks import memory
 from edgeau.benchmarks.candidates import candidates_of
-from edgeau.benchmarks.memory import measure_memory, run_and_weigh
+from edgeau.benchmarks.memory import measure_fresh, run_and_weigh
 from edgeau.runtime.backends import BackendOptions, FakeBackend
 from edgeau.runtime.errors import BackendError
 
 
 def test_memory_is_measured_in_a_separate_process(package):
     candidate = candidates_of(package, backends=["onnxruntime"])[0][0]
-    found = measure_memory("onnxruntime", candidate.file, candidate.options, candidate.inputs)
+    found, cold = measure_fresh("onnxruntime", candidate.file, candidate.options, candidate.inputs)
     assert 5 < found.python_mib <= found.imports_mib <= found.loaded_mib <= found.peak_mib < 1000
     assert found.model_mib == pytest.approx(found.peak_mib - found.imports_mib, abs=0.02)
     assert found.gpu_mib is None
+    assert min(cold.imports_ms, cold.load_ms, cold.first_ms, cold.second_ms) > 0
+    assert cold.total_ms == pytest.approx(cold.imports_ms + cold.load_ms + cold.first_ms)
 
 
 def test_a_model_that_fails_in_its_process_is_one_line(package, tmp_path):
     candidate = candidates_of(package, backends=["onnxruntime"])[0][0]
     with pytest.raises(BackendError, match="failed while its memory was measured"):
-        measure_memory("onnxruntime", tmp_path / "nothing.onnx", candidate.options, candidate.inputs)
+        measure_fresh("onnxruntime", tmp_path / "nothing.onnx", candidate.options, candidate.inputs)
 
 
 def test_an_engine_also_has_its_gpu_memory(monkeypatch, tmp_path):
@@ -41,6 +43,6 @@ def test_an_engine_also_has_its_gpu_memory(monkeypatch, tmp_path):
     monkeypatch.setattr(memory, "missing", lambda name: None)
     monkeypatch.setattr(memory, "open_backend", lambda *_: FakeBackend({"face": (8, 8, 3)}, 1))
     inputs = {"face": np.zeros((1, 8, 8, 3), np.uint8)}
-    found = run_and_weigh("tensorrt", tmp_path / "net.engine", BackendOptions(), inputs)
+    found, _ = run_and_weigh("tensorrt", tmp_path / "net.engine", BackendOptions(), inputs, start_s=0.0)
     assert found.gpu_mib == 96
     assert Cuda.released == 2

@@ -4,7 +4,7 @@ import pytest
 
 from edgeau.runtime.cli import main
 
-QUICK = ["--seconds", "0.01", "--warmup", "0", "--rounds", "2", "--no-memory", "--no-limit"]
+QUICK = ["--seconds", "0.01", "--warmup", "0", "--rounds", "2", "--no-memory", "--no-limit", "--no-stages"]
 
 
 def bench(package, *more):

@@ -16,7 +16,7 @@ QUICK = ["--seconds", "0.05", "--warmup", "0", "--rounds", "12", "--backends", "
 @pytest.fixture
 def recorded(package, tmp_path: Path) -> Path:
     file = tmp_path / "records.json"
-    assert main(["bench", str(package.path), *QUICK, "--no-memory", "--no-limit", "-o", str(file)]) == 0
+    assert main(["bench", str(package.path), *QUICK, "--no-memory", "--no-limit", "--no-stages", "-o", str(file)]) == 0
     return file
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from edgeau.optimize.search.energy import Meter, Sampler, energy_of, find_meter, idle_power_w
+from edgeau.optimize.search.nvml import GpuCounters
 
 RAPL = "sys/class/powercap/intel-rapl:0"
 
@@ -31,6 +32,21 @@ def test_rapl_reads_microjoules_and_wraps(machine_tree):
     with Sampler(meter, interval_s=60) as sampler:
         (root / RAPL / "energy_uj").write_text("100000\n")
     assert sampler.joules == pytest.approx(0.2)
+
+
+def test_a_gpus_counter_is_added_to_rapl_and_stands_alone_without_it(machine_tree, tmp_path):
+    root = machine_tree(
+        {f"{RAPL}/name": "package-0\n", f"{RAPL}/energy_uj": "900000\n", f"{RAPL}/max_energy_range_uj": "1000000\n"}
+    )
+    energy_uj = [5e6]
+    gpu = GpuCounters(("GPU 0 H",), lambda: (energy_uj[0],))
+    meter = find_meter(root, lambda: gpu)
+    assert (meter.source, meter.rails) == ("rapl+nvml", ("package-0", "GPU 0 H"))
+    with Sampler(meter, interval_s=60) as sampler:
+        (root / RAPL / "energy_uj").write_text("100000\n")
+        energy_uj[0] = 8e6
+    assert sampler.joules == pytest.approx(3.2)
+    assert find_meter(tmp_path / "bare", lambda: gpu).source == "nvml"
 
 
 def test_rapl_that_only_root_may_read_says_what_to_type(machine_tree, monkeypatch):
