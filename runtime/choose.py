@@ -23,7 +23,10 @@ from .yunet import on_engines
 
 # Engines of YuNet's graphs (yunet_graph.with_uint8_input), one for each size of picture, with their sidecars.
 DETECTOR_ENGINES = "detector"
-HAAR_ONLY = "YuNet's file is not here, so faces are found by Haar cascades, which are slower and miss turned faces"
+HAAR_ONLY = (
+    "YuNet's file is not here, so faces are found by Haar cascades, which are slower and miss turned faces; "
+    "type: edgeau doctor --fetch-detector"
+)
 # Below this, threads gain less than they cost the other stages of a stream: on 2 cores a stream of the shipped package
 # has 480 frames per second with one thread and 390 with two.
 _ONE_THREAD_BYTES = 4 << 20
@@ -105,7 +108,7 @@ def _detector(package: Package, choice: Choice, name: Optional[str]) -> Detector
         return on_engines([open_backend("tensorrt", file) for file in engines])
     detector = make_detector(name)
     if name is None and detector.name == "haar":
-        warnings.warn(f"{HAAR_ONLY}; type: edgeau doctor --fetch-detector", EdgeauWarning, stacklevel=3)
+        warnings.warn(HAAR_ONLY, EdgeauWarning, stacklevel=3)
     return detector
 
 

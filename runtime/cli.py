@@ -98,6 +98,8 @@ def _run(arguments: List[str]) -> int:
         return EXIT_WRONG_INPUT
     with raise_on_signals(), warnings.catch_warnings():
         warnings.simplefilter("always", EdgeauWarning)
+        # `edgeau run` says so itself, after what it runs.
+        warnings.filterwarnings("ignore", message="YuNet's file is not here", category=EdgeauWarning)
         warnings.showwarning = _show_warning
         return int(args.run(args))
 

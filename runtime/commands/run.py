@@ -22,7 +22,7 @@ from typing import Sequence
 
 from edgeau.runtime import arguments
 from edgeau.runtime.action_units import require_aus
-from edgeau.runtime.choose import load
+from edgeau.runtime.choose import HAAR_ONLY, load
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import STANDARD_OUTPUT, is_replaceable, refuse_same
 from edgeau.runtime.images import read_image
@@ -85,6 +85,8 @@ def run(args: argparse.Namespace) -> int:
         aus = require_aus(args.aus or analyzer.manifest.aus, analyzer.manifest.aus, f"package {analyzer.manifest.name}")
         choice = analyzer.choice
         note(f"{analyzer.manifest.name}: {choice.variant} on {choice.backend} ({choice.reason})")
+        if args.detector is None and analyzer.detector.name == "haar":
+            note(HAAR_ONLY)
         layout = Layout(kind, tuple(aus), analyzer.manifest.expressions, analyzer.manifest.intensity, _table(sources))
         window = stack.enter_context(Window(aus)) if args.show else None
         rows = stack.enter_context(open_rows(args.output, layout, resume=args.resume))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from edgeau.runtime import load
 from edgeau.runtime.backends import FakeBackend
 from edgeau.runtime.choose import Choice, choose
 from edgeau.runtime.device import fingerprint
-from edgeau.runtime.errors import BackendError, InputError, PackageError
+from edgeau.runtime.errors import BackendError, EdgeauWarning, InputError, PackageError
 from edgeau.runtime.package import Package, shipped_package
 from edgeau.runtime.selection import Selection
 
@@ -122,3 +123,13 @@ def test_crops_of_another_size_than_the_inputs_are_refused_at_load(package: Pack
     package = package.with_manifest(dataclasses.replace(package.manifest, crop=crop))
     with pytest.raises(PackageError, match=f"crops of 100 x 100 do not fit its inputs, face {size_px} x {size_px}"):
         load(package.path, detector="haar")
+
+
+def test_load_says_what_to_type_where_only_haar_is_left() -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        load().close()
+        load(detector="haar").close()
+    (only,) = (warning for warning in caught if issubclass(warning.category, EdgeauWarning))
+    assert "type: edgeau doctor --fetch-detector" in str(only.message)
+    assert len(str(only.message).splitlines()) == 1
