@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Dict
+from typing import Dict, List, Tuple
 
 import numpy as np
 
@@ -49,11 +49,16 @@ def head_pose(points_xy: np.ndarray) -> HeadPose:
         points_xy: float [5, 2], as in ``Detection``.
     """
     points = np.asarray(points_xy, np.float64) * (1, -1)
-    rows = (_SOLVE @ (points - points.mean(axis=0))).T
-    # The nearest two orthogonal unit vectors.
-    left, _, right = np.linalg.svd(rows, full_matrices=False)
-    side, up = left @ right
-    front = np.cross(side, up)
+    side, up = _orthonormal(*(_SOLVE @ (points - points.mean(axis=0))).T)
+    front = (side[1] * up[2] - side[2] * up[1], side[2] * up[0] - side[0] * up[2], side[0] * up[1] - side[1] * up[0])
     yaw = math.asin(max(-1.0, min(1.0, -front[0])))
     pitch, roll = math.atan2(-front[1], front[2]), -math.atan2(up[0], side[0])
     return HeadPose(math.degrees(yaw), math.degrees(pitch), math.degrees(roll))
+
+
+def _orthonormal(a: np.ndarray, b: np.ndarray) -> Tuple[List[float], List[float]]:
+    """The nearest two orthogonal unit vectors: (A A^T)^(-1/2) A, with a 2 by 2 matrix's root in closed form."""
+    aa, ab, bb = float(a @ a), float(a @ b), float(b @ b)
+    root = math.sqrt(max(aa * bb - ab * ab, 0.0))
+    scale = math.sqrt(aa + bb + 2 * root) / max((aa + root) * (bb + root) - ab * ab, 1e-12)
+    return (scale * ((bb + root) * a - ab * b)).tolist(), (scale * ((aa + root) * b - ab * a)).tolist()
