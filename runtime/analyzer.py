@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import os
 import threading
@@ -220,6 +221,12 @@ class Analyzer:
         outputs = self.backend.infer(inputs)
         check_outputs(self.manifest, outputs, len(inputs["face"]))
         return outputs
+
+    def for_another_video(self) -> Analyzer:
+        """An analyzer that shares the model, the detector and a given neutral, and follows faces of its own."""
+        other = copy.copy(self)
+        other._tracker, other._references = Tracker(), {}
+        return other
 
     def reset(self) -> None:
         """Forget faces and neutrals, as before a new video."""

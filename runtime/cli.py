@@ -55,7 +55,7 @@ RUNTIME_VERBS = (
         "inspect", f"{_COMMANDS}.inspect", "cpu", "what a package, ONNX or engine is, and what is wrong", 70, ON_DEVICE
     ),
     Verb("run", f"{_COMMANDS}.run", "cpu", "action units of an image, folder, video or camera", 90, ON_DEVICE),
-    Verb("serve", f"{_COMMANDS}.serve", "cpu", "answer images over HTTP", 95, ON_DEVICE),
+    Verb("serve", f"{_COMMANDS}.serve", "serve", "answer pictures over HTTP, and a live page", 95, ON_DEVICE),
 )
 
 

@@ -1,6 +1,7 @@
-"""Serve action units over HTTP: send an image, get the action units of the faces in it.
+"""Serve action units over HTTP: send a picture, get the action units of the faces in it.
 
-There is no authentication, so by default only this machine is served. Ctrl-C or SIGTERM finishes requests in progress.
+http://127.0.0.1:8752/ shows them live, from a camera, a clip or a picture. There is no authentication, so by default
+only this machine is served. Ctrl-C or SIGTERM finishes requests in progress.
 
 example:
   edgeau serve
@@ -11,74 +12,125 @@ example:
 from __future__ import annotations
 
 import argparse
-import errno
+import contextlib
 import ipaddress
 import os
 import signal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, List
 
 from edgeau.runtime import arguments
-from edgeau.runtime.errors import InputError
+from edgeau.runtime.errors import MissingExtraError
 from edgeau.runtime.terminal import EXIT_OK, note
 
-MAX_PIXELS = 64 * 1024 * 1024
+if TYPE_CHECKING:
+    from edgeau.runtime.analyzer import Analyzer
+
+MEGA = 1e6
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-p", "--package", type=Path, help="a package (default: the shipped one)")
     parser.add_argument("--variant", help="variant to run (default: the best on this device)")
     parser.add_argument("--backend", help="backend to run it on")
-    parser.add_argument("--threads", type=arguments.threads, help="CPU threads (default: the backend's choice)")
     parser.add_argument("--neutral", type=Path, metavar="IMAGE", help="the subject at rest, to compare every face with")
     parser.add_argument("--video", action="store_true", help="requests are successive frames of one camera")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=arguments.port, default=8752, help="0 picks a free port (default: %(default)s)")
     parser.add_argument(
+        "--workers",
+        type=arguments.whole(1, 256),
+        help="pictures that are analysed at the same time (default: one per CPU core; one on a GPU)",
+    )
+    parser.add_argument("--threads", type=arguments.threads, help="CPU threads of each worker (default: 1)")
+    parser.add_argument(
+        "--max-batch", type=arguments.whole(1, 1024), default=8, help="requests per call (default: %(default)s)"
+    )
+    parser.add_argument(
         "--max-mb",
         type=arguments.number(0, 4096, above=True),
         default=10.0,
-        help="largest image (default: %(default)s)",
+        help="largest request (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max-megapixels",
+        type=arguments.number(0, 1024, above=True),
+        default=25.0,
+        help="largest picture, decoded (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--max-connections",
+        type=arguments.whole(1, 65536),
+        default=256,
+        help="open at the same time; more get 503 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--timeout", type=arguments.seconds, default=30.0, help="seconds for a whole request (default: %(default)s)"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    # OpenCV reads this once; a small file that unpacks to gigabytes is refused.
-    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
-    from edgeau.runtime import load
-    from edgeau.runtime.images import read_image
-    from edgeau.runtime.server import ServerOptions, stop
+    # OpenCV reads this once. The header is checked before; this holds where a picture contradicts it.
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(int(args.max_megapixels * MEGA)))
+    try:
+        from edgeau.runtime.serving.app import Service
+        from edgeau.runtime.serving.listen import AnalysisServer, listening_socket
+        from edgeau.runtime.serving.options import ServerOptions
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("edgeau"):
+            raise
+        raise MissingExtraError(error.name.split(".")[0], "serve", "`edgeau serve`") from error
 
-    if args.max_mb <= 0:
-        raise InputError("--max-mb", got=f"{args.max_mb:g}", expected="more than 0")
-    neutral = read_image(args.neutral) if args.neutral else None
-    analyzer = load(
-        args.package, variant=args.variant, backend=args.backend, threads=args.threads, neutral_image_bgr=neutral
+    options = ServerOptions(
+        max_bytes=int(args.max_mb * MEGA),
+        max_pixels=int(args.max_megapixels * MEGA),
+        max_connections=args.max_connections,
+        timeout_s=args.timeout,
+        max_batch=args.max_batch,
+        video=args.video,
     )
-    options = ServerOptions(max_bytes=int(args.max_mb * 1e6), video=args.video)
-    with analyzer, _listen(args.host, args.port, analyzer, options) as server:
+    with contextlib.ExitStack() as stack:
+        analyzers = _load(args, stack)
+        listener = stack.enter_context(listening_socket(args.host, args.port))
+        service = Service(analyzers, options, note)
+        server = AnalysisServer(listener, service, options, lambda: note("finishing requests in progress"))
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stop(server))
-        host, port = server.server_address[:2]
-        note(f"{analyzer.manifest.name}: {analyzer.choice.variant} on {analyzer.choice.backend}")
+            signal.signal(number, server.stop)
+        choice = analyzers[0].choice
+        note(f"{analyzers[0].manifest.name}: {choice.variant} on {choice.backend}, workers: {len(analyzers)}")
         if not _is_loopback(args.host):
             note("listening beyond this machine, without authentication")
-        note(f"listening on http://{host}:{port}, Ctrl-C ends")
-        server.serve_forever(poll_interval=0.2)
-        note("finishing what is under way")
+        host, port = server.address
+        note(f"listening on http://{f'[{host}]' if ':' in host else host}:{port}, Ctrl-C ends")
+        server.run()
     return EXIT_OK
 
 
-def _listen(host: str, port: int, analyzer: Any, options: Any) -> Any:
-    from edgeau.runtime.server import AnalysisServer
+def _load(args: argparse.Namespace, stack: contextlib.ExitStack) -> List[Analyzer]:
+    """An analyzer for each worker."""
+    from edgeau.runtime import load
+    from edgeau.runtime.images import read_image
 
-    try:
-        return AnalysisServer((host, port), analyzer, options, note)
-    except OverflowError as error:
-        raise InputError("--port", got=str(port), expected="0 to 65535") from error
-    except OSError as error:
-        hint = "choose another with --port" if error.errno == errno.EADDRINUSE else None
-        raise InputError(f"address {host}:{port}", got=error.strerror or str(error), hint=hint) from error
+    neutral = read_image(args.neutral) if args.neutral else None
+
+    def open_one() -> Analyzer:
+        analyzer = load(
+            args.package,
+            variant=args.variant,
+            backend=args.backend,
+            threads=args.threads or 1,
+            neutral_image_bgr=neutral,
+        )
+        return stack.enter_context(analyzer)
+
+    first = open_one()
+    on_gpu = first.choice.backend == "tensorrt"
+    workers = args.workers or (1 if on_gpu else len(os.sched_getaffinity(0)))
+    if workers > 1:
+        import cv2
+
+        cv2.setNumThreads(1)  # the workers are the threads
+    return [first, *(open_one() for _ in range(workers - 1))]
 
 
 def _is_loopback(host: str) -> bool:

@@ -5,16 +5,19 @@ A target may raise EdgeauError and nothing else. Each is a function of bytes, so
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import uvicorn
+from uvicorn.server import ServerState
 
 from edgeau.runtime.analyzer import Analyzer
 from edgeau.runtime.choose import Choice
@@ -23,10 +26,13 @@ from edgeau.runtime.detect import HaarDetector
 from edgeau.runtime.engine_check import describe_engine
 from edgeau.runtime.errors import EdgeauError
 from edgeau.runtime.images import decode_image
+from edgeau.runtime.manifest import CropSpec, InputSpec, Manifest
 from edgeau.runtime.package import Package, shipped_package
 from edgeau.runtime.records import rows_of
 from edgeau.runtime.row_file import Layout, RowFile
-from edgeau.runtime.server import AnalysisServer, Counters, ServerOptions, _Handler
+from edgeau.runtime.serving.app import Service
+from edgeau.runtime.serving.listen import BoundedProtocol
+from edgeau.runtime.serving.options import ServerOptions
 
 SIDE = 8
 FACES = np.arange(2 * SIDE * SIDE * 3, dtype=np.uint8).reshape(2, SIDE, SIDE, 3)
@@ -178,51 +184,99 @@ def _picture(folder: Path) -> Target:
 
 
 class _NoAnalyzer(Analyzer):
-    """Answers every picture with no face."""
+    """Answers every picture with no face, and every crop with zero."""
 
     def __init__(self) -> None:
         """Nothing to load."""
-        self.manifest = Package.open(shipped_package()).manifest
+        inputs = (InputSpec("face", SIDE, SIDE), InputSpec("neutral", SIDE, SIDE))
+        self.manifest = Manifest("m", "imported", ("AU12",), (0.5,), inputs, CropSpec(SIDE))
         self.choice = Choice("fp32", "onnxruntime", None, "none")
         self.detector = HaarDetector()
 
-    def still(self, image_bgr: np.ndarray) -> list:
-        """No face."""
-        return []
+    def still(self, image_bgr: Any, **_: Any) -> list:
+        """No faces in a list of pictures."""
+        return [() for _ in image_bgr]
+
+    def analyse_crops(self, faces: Any, neutrals: Any = None) -> dict[str, np.ndarray]:
+        """Zero."""
+        return {"au": np.zeros((len(faces), 1), np.float32)}
 
 
-class _Connection:
-    """A socket that gives one request and takes the answer."""
+class _Connection(asyncio.Transport):
+    """A connection that takes the answer."""
 
-    def __init__(self, data: bytes) -> None:
-        self.data, self.answer = data, b""
+    closed = False
 
-    def makefile(self, *_: Any, **__: Any) -> io.BytesIO:
-        """What the client sent."""
-        return io.BytesIO(self.data)
-
-    def sendall(self, data: bytes) -> None:
+    def write(self, data: Any) -> None:
         """Take the answer."""
-        self.answer += data
 
-    def settimeout(self, seconds: float) -> None:
-        """Never waits."""
+    def close(self) -> None:
+        """Nothing more is sent."""
+        self.closed = True
+
+    abort = close
+
+    def is_closing(self) -> bool:
+        """Whether nothing more is sent."""
+        return self.closed
+
+    def pause_reading(self) -> None:
+        """Everything was sent already."""
+
+    resume_reading = pause_reading
 
 
 def _http(folder: Path) -> Target:
-    server = AnalysisServer.__new__(AnalysisServer)
-    server.analyzer, server.options, server.report = _NoAnalyzer(), ServerOptions(), lambda _: None
-    server.counters, server.failure = Counters(), None
-    png = cv2.imencode(".png", FACES[0])[1].tobytes()
-    post = b"POST /analyze HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(png)
+    options, loop = ServerOptions(), asyncio.new_event_loop()
+    service = Service([_NoAnalyzer()], options, lambda _: None)
+    defects: list[Exception] = []
+
+    async def app(*arguments: Any) -> None:
+        try:
+            await service(*arguments)
+        except Exception as error:
+            defects.append(error)
+            raise
+
+    config = uvicorn.Config(app, interface="asgi3", ws="none", lifespan="off", log_config=None, log_level="critical")
+
+    async def answer(data: bytes) -> None:
+        protocol = BoundedProtocol(options, config=config, server_state=ServerState(), app_state={}, _loop=loop)
+        connection = _Connection()
+        protocol.connection_made(connection)
+        protocol.data_received(data)
+        if protocol.cycle is None or protocol.cycle.more_body:
+            protocol.connection_lost(None)  # the client has nothing more to send
+        if protocol.tasks:
+            await asyncio.wait(protocol.tasks)
+        protocol.connection_lost(None)
 
     def run(data: bytes) -> None:
-        connection = _Connection(data)
-        _Handler(connection, ("127.0.0.1", 1), server)
+        loop.run_until_complete(answer(data))
+        if defects:
+            raise defects.pop()
 
-    return Target(
-        (post + png, b"GET /metrics HTTP/1.1\r\n\r\n", b"GET /health HTTP/1.0\r\nExpect: 100-continue\r\n\r\n"), run
+    return Target(tuple(_requests()), run)
+
+
+def _requests() -> Iterator[bytes]:
+    png = cv2.imencode(".png", FACES[0])[1].tobytes()
+    file = b'--b\r\nContent-Disposition: form-data; name="p"; filename="p"\r\n\r\n' + png + b"\r\n--b--\r\n"
+    tensors = [
+        {"name": name, "datatype": "UINT8", "shape": [1, SIDE, SIDE, 3], "parameters": {"binary_data_size": size}}
+        for name, size in (("face", SIDE * SIDE * 3), ("neutral", SIDE * SIDE * 3))
+    ]
+    text = json.dumps({"id": "1", "inputs": tensors, "outputs": [{"name": "au"}]}).encode()
+    infer = f"/v2/models/m/infer HTTP/1.1\r\nInference-Header-Content-Length: {len(text)}".encode()
+    bodies = (
+        (b"/analyze?session=a HTTP/1.1", png),
+        (b"/analyze HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=b", file),
+        (infer, text + FACES.tobytes()),
     )
+    for line, body in bodies:
+        yield b"POST %b\r\nHost: a\r\nContent-Length: %d\r\n\r\n%b" % (line, len(body), body)
+    yield b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"
+    yield b"GET /health HTTP/1.0\r\nExpect: 100-continue\r\n\r\n"
 
 
 def _rows(folder: Path) -> Target:

@@ -1,0 +1,90 @@
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("starlette", reason="starlette, of the extra serve, is not installed")
+
+from fakes.serving import ask, bright_analyzer, running
+
+from edgeau.runtime.cli import main
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--max-mb", "0"], "more than 0"),
+        (["-p", "/no/such.edgeau"], "no such folder"),
+        (["--neutral", "/no/such.jpg"], "image /no/such.jpg"),
+        (["--host", "no such host.invalid"], "address no such host.invalid:8752"),
+    ],
+)
+def test_wrong_arguments_are_one_line_and_exit_code_2(capsys, arguments, says):
+    assert main(["serve", *arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert says in line
+
+
+@pytest.mark.parametrize("module", ["starlette", "uvicorn", "prometheus_client", "python_multipart"])
+def test_without_the_extra_the_error_names_it(module):
+    code = (
+        f"import sys; sys.modules[{module!r}] = None;"
+        "from edgeau.runtime.cli import main; sys.exit(main(['serve', '--port', '0']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    expected = f"edgeau: `edgeau serve` needs {module}, which is not installed; type: pip install 'edgeau[serve]'\n"
+    assert done.stderr == expected
+
+
+def test_a_port_that_is_taken_names_the_hint(monkeypatch, capsys):
+    import edgeau.runtime
+
+    analyzer = bright_analyzer()
+    analyzer.choice = NAMED
+    monkeypatch.setattr(edgeau.runtime, "load", lambda *_, **__: analyzer)
+    with running() as server:
+        assert main(["serve", "--port", str(server.address[1])]) == 2
+    assert "--port" in capsys.readouterr().err
+
+
+class NAMED:
+    variant, backend = "fp32", "fake"
+
+
+PROGRAM = """
+import sys
+from types import SimpleNamespace
+sys.path.insert(0, {folder!r})
+import edgeau.runtime
+from fakes.serving import bright_analyzer
+def load(*_, **__):
+    analyzer = bright_analyzer()
+    analyzer.choice = SimpleNamespace(variant="fp32", backend="fake")
+    return analyzer
+edgeau.runtime.load = load
+from edgeau.runtime.cli import main
+sys.exit(main(["serve", *sys.argv[1:]]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_with_exit_code_0(photo_bgr, number):
+    program = PROGRAM.format(folder=os.path.join(os.path.dirname(__file__), "..", ".."))
+    command = [sys.executable, "-c", program, "--port", "0", "--workers", "2"]
+    photo = cv2.imencode(".jpg", photo_bgr)[1].tobytes()
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        lines = iter(process.stderr.readline, "")
+        port = next(int(m.group(1)) for m in (re.search(r"http://127\.0\.0\.1:(\d+)", line) for line in lines) if m)
+        assert ask(port, "POST", "/analyze", photo)[0] == 200
+        # Small to send and large to hold: refused before it is unpacked.
+        vast = cv2.imencode(".png", np.zeros((8200, 8200), np.uint8))[1].tobytes()
+        assert ask(port, "POST", "/analyze", vast)[0] == 400
+        process.send_signal(number)
+        assert process.wait(timeout=30) == 0
+        assert process.stderr.read() == "finishing requests in progress\n"
