@@ -146,6 +146,7 @@ class Service:
             "package": self._manifest.name,
             "aus": list(self._manifest.aus),
             "meanings": {name: MEANINGS.get(name, "") for name in self._manifest.aus},
+            "thresholds": dict(zip(self._manifest.aus, self._manifest.thresholds)),
             "variant": getattr(choice, "variant", None),
             "backend": getattr(choice, "backend", None),
             "detector": self._analyzer.detector.name,
@@ -231,7 +232,7 @@ def _read_page() -> Any:
     hashes = {name: _hash_of(text, name) for name in ("script", "style")}
     policy = (
         f"default-src 'none'; script-src {hashes['script']}; style-src {hashes['style']}; connect-src 'self'; "
-        "img-src blob:; media-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "img-src blob: data:; media-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     headers = {"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
     return text, HTTPStatus.OK, headers, "text/html"

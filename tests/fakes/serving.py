@@ -9,6 +9,13 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import pytest
+
+pytest.importorskip("starlette", reason="starlette, of the extra serve, is not installed")
+pytest.importorskip("uvicorn", reason="uvicorn, of the extra serve, is not installed")
+pytest.importorskip("prometheus_client", reason="prometheus_client, of the extra serve, is not installed")
+pytest.importorskip("python_multipart", reason="python_multipart, of the extra serve, is not installed")
+
 from edgeau.runtime.analyzer import Analyzer
 from edgeau.runtime.backends import FakeBackend
 from edgeau.runtime.detect import HaarDetector

@@ -244,10 +244,11 @@ def _http(folder: Path) -> Target:
         protocol = BoundedProtocol(options, config=config, server_state=ServerState(), app_state={}, _loop=loop)
         connection = _Connection()
         protocol.connection_made(connection)
-        protocol.data_received(data)
+        if data:  # asyncio never hands over nothing, which h11 takes for the end of the connection
+            protocol.data_received(data)
         if protocol.cycle is None or protocol.cycle.more_body:
             protocol.connection_lost(None)  # the client has nothing more to send
-        if protocol.tasks:
+        while protocol.tasks:  # an answer lets the next request of the same connection begin
             await asyncio.wait(protocol.tasks)
         protocol.connection_lost(None)
 

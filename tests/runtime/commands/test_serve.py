@@ -7,9 +7,6 @@ import sys
 import cv2
 import numpy as np
 import pytest
-
-pytest.importorskip("starlette", reason="starlette, of the extra serve, is not installed")
-
 from fakes.serving import ask, bright_analyzer, running
 
 from edgeau.runtime.cli import main

@@ -118,6 +118,7 @@ def test_health_says_what_runs(serve):
     assert status == 200
     assert (answer["status"], answer["package"], answer["aus"]) == ("ok", "bright", ["AU01", "AU12"])
     assert answer["meanings"] == {"AU01": "inner brow raiser", "AU12": "lip corner puller"}
+    assert answer["thresholds"] == {"AU01": 0.1, "AU12": 0.9}
 
 
 def test_metrics_count_answers_and_faces_and_prometheus_reads_them(serve, photo):
