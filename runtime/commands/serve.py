@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ipaddress
+import logging
 import os
 import signal
 from pathlib import Path
@@ -81,6 +82,8 @@ def run(args: argparse.Namespace) -> int:
             raise
         raise MissingExtraError(error.name.split(".")[0], "serve", "`edgeau serve`") from error
 
+    # It warns of every body that is no form; the client is told.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
     options = ServerOptions(
         max_bytes=int(args.max_mb * MEGA),
         max_pixels=int(args.max_megapixels * MEGA),

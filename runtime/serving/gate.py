@@ -66,8 +66,8 @@ class Gate:
                 await self._too_late(state["received"])(scope, receive, watched_send)
         finally:
             if state["status"]:
-                path = getattr(scope.get("route"), "path", "other")
-                self._metrics.answered(path, state["status"], time.perf_counter() - started)
+                # An HTTPStatus prints its name before Python 3.11.
+                self._metrics.answered(_label(scope["path"]), int(state["status"]), time.perf_counter() - started)
 
     def _too_late(self, received: bool) -> Response:
         limit = f"{self._options.timeout_s:g} s"
@@ -75,6 +75,13 @@ class Gate:
             return answer_error(HTTPStatus.SERVICE_UNAVAILABLE, f"not analysed within {limit}", BUSY)
         closing = {"Connection": "close"}
         return answer_error(HTTPStatus.REQUEST_TIMEOUT, f"the request did not arrive within {limit}", closing)
+
+
+def _label(path: str) -> str:
+    """A path as metrics name it: few names, whatever clients ask for."""
+    if path.startswith("/v2"):
+        return "infer" if path.endswith("/infer") else "/v2"
+    return path if path in ("/", "/analyze", "/health", "/metrics") else "other"
 
 
 class Bodies:

@@ -193,6 +193,14 @@ class _NoAnalyzer(Analyzer):
         self.choice = Choice("fp32", "onnxruntime", None, "none")
         self.detector = HaarDetector()
 
+    def __call__(self, frame_bgr: Any, **_: Any) -> tuple:
+        """No face."""
+        return ()
+
+    def for_another_video(self) -> Analyzer:
+        """Nothing is remembered."""
+        return self
+
     def still(self, image_bgr: Any, **_: Any) -> list:
         """No faces in a list of pictures."""
         return [() for _ in image_bgr]
@@ -231,9 +239,9 @@ def _http(folder: Path) -> Target:
     service = Service([_NoAnalyzer()], options, lambda _: None)
     defects: list[Exception] = []
 
-    async def app(*arguments: Any) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
         try:
-            await service(*arguments)
+            await service(scope, receive, send)
         except Exception as error:
             defects.append(error)
             raise

@@ -135,6 +135,7 @@ def test_metrics_count_answers_and_faces_and_prometheus_reads_them(serve, photo)
     families = {family.name: family for family in text_string_to_metric_families(text)}
     counts = [s.value for s in families["edgeau_request_seconds"].samples if s.name.endswith("_count")]
     assert counts == [2.0]
+    assert {s.labels["path"] for s in families["edgeau_request_seconds"].samples} == {"/analyze"}
     assert families["edgeau_queue"].samples[0].value == 0
     assert families["edgeau_analysis_seconds"].samples[0].value > 0
 
