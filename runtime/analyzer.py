@@ -225,7 +225,8 @@ class Analyzer:
     def for_another_video(self) -> Analyzer:
         """An analyzer that shares the model, the detector and a given neutral, and follows faces of its own."""
         other = copy.copy(self)
-        other._tracker, other._references = Tracker(), {}
+        other._follower, other._tracker, other._references = copy.copy(self._follower), Tracker(), {}
+        other._follower.reset()
         return other
 
     def reset(self) -> None:

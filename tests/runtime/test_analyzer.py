@@ -53,6 +53,15 @@ def test_results_say_until_when_the_neutral_is_not_known(photo_bgr: np.ndarray) 
     assert not analyzer(photo_bgr)[0].neutral_ready
 
 
+def test_another_video_shares_the_model_and_follows_its_own_faces(photo_bgr: np.ndarray) -> None:
+    first = make(frames=1)
+    second = first.for_another_video()
+    assert second.backend is first.backend
+    assert second.detector is first.detector
+    ready = [analyzer(photo_bgr)[0].neutral_ready for analyzer in (first, first, second, first, second)]
+    assert ready == [False, True, False, True, True]
+
+
 def test_a_given_neutral_is_ready_at_once(photo_bgr: np.ndarray) -> None:
     manifest = make().manifest
     analyzer = Analyzer(manifest, FakeBackend(SHAPES, 2), HaarDetector(), neutral_image_bgr=photo_bgr)
