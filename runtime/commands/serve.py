@@ -93,8 +93,8 @@ def run(args: argparse.Namespace) -> int:
         video=args.video,
     )
     with contextlib.ExitStack() as stack:
-        analyzers = _load(args, stack)
         listener = stack.enter_context(listening_socket(args.host, args.port))
+        analyzers = _load(args, stack)
         service = Service(analyzers, options, note)
         server = AnalysisServer(listener, service, options, lambda: note("finishing requests in progress"))
         for number in (signal.SIGINT, signal.SIGTERM):
