@@ -18,11 +18,11 @@ from edgeau.runtime.cli import main
         (["--max-mb", "0"], "more than 0"),
         (["-p", "/no/such.edgeau"], "no such folder"),
         (["--neutral", "/no/such.jpg"], "image /no/such.jpg"),
-        (["--host", "no such host.invalid"], "address no such host.invalid:8752"),
+        (["--host", "no such host.invalid"], "address no such host.invalid:0"),
     ],
 )
 def test_wrong_arguments_are_one_line_and_exit_code_2(capsys, arguments, says):
-    assert main(["serve", *arguments]) == 2
+    assert main(["serve", "--port", "0", *arguments]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert says in line
 
