@@ -22,7 +22,7 @@ SWITCHES = (
     "--disable-sync", "--disable-component-update", "--disable-extensions", "--disable-dev-shm-usage",
     "--hide-scrollbars", "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
 )  # fmt: skip
-WAIT_S = 60
+WAIT_S = 180
 
 
 class Chromium:
