@@ -37,13 +37,15 @@ from .images import as_bgr, resized
 from .manifest import Manifest, NeutralSpec
 from .manifest_rules import check_outputs
 from .neutral import NeutralReference
+from .people import People, Person
 from .pipeline import ahead
 from .results import Face, Faces, StageTimes
-from .tracks import Tracker
 
 if TYPE_CHECKING:
     from .sources import Frame, Source
 
+# Smaller faces beside the one in a neutral picture, as a share of its area, are passers-by.
+_BYSTANDER = 0.25
 # Between two stages of a stream. Eight small frames even out that some are searched whole; large ones are few.
 _MOST_WAITING, _WAITING_BYTES = 8, 16 << 20
 
@@ -72,21 +74,18 @@ class Analyzer:
         neutral: Optional[NeutralSpec] = None,
         neutral_image_bgr: Optional[np.ndarray] = None,
         search_every: int = SEARCH_EVERY,
+        max_faces: Optional[int] = None,
     ) -> None:
         self.manifest = manifest
         self.backend = backend
         self.detector = detector
         self.choice = choice
-        self._neutral_spec = neutral or manifest.neutral
+        self._max_faces = max_faces
         self._follower = Follower(detector, search_every)
-        self._tracker = Tracker()
-        self._references: Dict[int, NeutralReference] = {}
         # Finding faces in one frame may overlap the model's call for another.
         self._finding, self._inferring = threading.Lock(), threading.Lock()
-        self._given: Optional[np.ndarray] = None
-        if neutral_image_bgr is not None:
-            self._neutral_spec = dataclasses.replace(self._neutral_spec, policy="given")
-            self._given = self._only_crop(as_bgr(neutral_image_bgr))
+        given = None if neutral_image_bgr is None else self._only_crop(as_bgr(neutral_image_bgr))
+        self._people = People(neutral or manifest.neutral, given if manifest.takes_neutral else None)
 
     @overload
     def __call__(
@@ -233,8 +232,7 @@ class Analyzer:
         """Forget faces and neutrals, as before a new video."""
         with self._finding, self._inferring:
             self._follower.reset()
-            self._tracker.reset()
-            self._references = {}
+            self._people.reset()
 
     def close(self) -> None:
         """Free the backend."""
@@ -257,10 +255,12 @@ class Analyzer:
             started = time.perf_counter()
             detections = self._detect(self._follower, frame, boxes_xyxy, points_xy)
             detected = time.perf_counter()
-            track_ids = self._tracker.update([detection.box_xyxy for detection in detections])
-            self._references = {n: r for n, r in self._references.items() if n in self._tracker.alive}
-            references = [self._references.setdefault(n, self._new_reference()) for n in track_ids]
-        return self._subjects(frame, detections, track_ids, references, detected - started)
+            crops = [self._crop(frame, detection.points_xy) for detection in detections]
+            people = self._people.next([detection.box_xyxy for detection in detections], crops)
+            chosen = self._people.choose(people, self._max_faces)
+            cropped = time.perf_counter()
+        subjects = [_Subject(detections[i], crops[i], people[i]) for i in chosen]
+        return _Found(subjects, (detected - started) * 1e3, (cropped - detected) * 1e3)
 
     def _alone(
         self, image_bgr: np.ndarray, boxes_xyxy: Optional[np.ndarray] = None, points_xy: Optional[np.ndarray] = None
@@ -270,9 +270,12 @@ class Analyzer:
         with self._finding:
             started = time.perf_counter()
             detections = self._detect(self.detector, image, boxes_xyxy, points_xy)
-            detect_s = time.perf_counter() - started
-        references = [self._new_reference() for _ in detections]
-        return self._subjects(image, detections, range(len(detections)), references, detect_s)
+            detected = time.perf_counter()
+        crops = [self._crop(image, detection.points_xy) for detection in detections[: self._max_faces]]
+        people = self._people.alone(crops)
+        cropped = time.perf_counter()
+        subjects = [_Subject(*parts) for parts in zip(detections, crops, people)]
+        return _Found(subjects, (detected - started) * 1e3, (cropped - detected) * 1e3)
 
     def _detect(
         self,
@@ -305,9 +308,6 @@ class Analyzer:
         times = dataclasses.replace(faces.times, read_ms=read.read_s * 1e3)
         return dataclasses.replace(faces, times=times, source=frame.source, frame=frame.number, time_s=frame.time_s)
 
-    def _new_reference(self) -> NeutralReference:
-        return NeutralReference(self._neutral_spec, self._given)
-
     def _crop(self, image_bgr: np.ndarray, points_xy: np.ndarray) -> np.ndarray:
         # Only the crop's channels are reversed: OpenCV would copy a reversed view of the whole image.
         return np.ascontiguousarray(crop_face(image_bgr, points_xy, self.manifest.crop)[:, :, ::-1])
@@ -318,22 +318,6 @@ class Analyzer:
         if isinstance(crops, np.ndarray) and crops.ndim == 4 and crops.shape[1:3] == (spec.height, spec.width):
             return np.ascontiguousarray(crops)
         return np.stack([resized(crop, spec.height, spec.width) for crop in crops])
-
-    def _subjects(
-        self,
-        image_bgr: np.ndarray,
-        detections: Sequence[Detection],
-        track_ids: Sequence[int],
-        references: Sequence[NeutralReference],
-        detect_s: float,
-    ) -> _Found:
-        """The faces of one image, cropped."""
-        started = time.perf_counter()
-        subjects = [
-            _Subject(detection, track_id, self._crop(image_bgr, detection.points_xy), reference)
-            for detection, track_id, reference in zip(detections, track_ids, references)
-        ]
-        return _Found(subjects, detect_s * 1e3, (time.perf_counter() - started) * 1e3)
 
     def _finish(self, images: Sequence[_Found]) -> List[Faces]:
         """Results of images whose faces are analysed in one call."""
@@ -381,7 +365,7 @@ class Analyzer:
         present = {name: au[name] >= limit for name, limit in zip(manifest.aus, manifest.thresholds)}
         left, top, right, bottom = (float(v) for v in detection.box_xyxy)
         return Face(
-            subject.track_id,
+            subject.person.track_id,
             (left, top, right, bottom),
             detection.points_xy,
             detection.score,
@@ -394,8 +378,13 @@ class Analyzer:
 
     def _only_crop(self, image_bgr: np.ndarray) -> np.ndarray:
         detections = self.detector.detect(image_bgr)
+        expected = "one face, at rest"
         if not detections:
-            raise InputError("neutral image", got="no face in it", expected="one face, at rest")
+            raise InputError("neutral image", got="no face in it", expected=expected)
+        areas = [_area(detection) for detection in detections]
+        if len(areas) > 1 and areas[1] > _BYSTANDER * areas[0]:
+            got = f"{len(areas)} faces"
+            raise InputError("neutral image", got=got, expected=expected, hint="crop the picture to one person")
         return self._crop(image_bgr, detections[0].points_xy)
 
 
@@ -408,6 +397,11 @@ def _depth(image_bgr: Optional[np.ndarray]) -> int:
     """How many frames of this size may wait between two stages of a stream."""
     size = _WAITING_BYTES if image_bgr is None else image_bgr.nbytes
     return max(1, min(_MOST_WAITING, _WAITING_BYTES // size))
+
+
+def _area(detection: Detection) -> float:
+    left, top, right, bottom = detection.box_xyxy
+    return float((right - left) * (bottom - top))
 
 
 def _refuse_places(boxes_xyxy: Optional[np.ndarray], points_xy: Optional[np.ndarray]) -> None:
@@ -465,15 +459,17 @@ class _Subject:
 
     Attributes:
         detection: where it is.
-        track_id: as in Face.
         crop: uint8 [S, S, 3], RGB.
-        reference: its neutral, which learns from this crop.
+        person: whose it is; their neutral learns from this crop.
     """
 
     detection: Detection
-    track_id: int
     crop: np.ndarray
-    reference: NeutralReference
+    person: Person
+
+    @property
+    def reference(self) -> NeutralReference:
+        return self.person.reference
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,7 @@ def load(
     neutral_policy: Optional[str] = None,
     neutral_image_bgr: Optional[np.ndarray] = None,
     search_every: int = SEARCH_EVERY,
+    max_faces: Optional[int] = None,
 ) -> Analyzer:
     """Open a package for use.
 
@@ -72,9 +73,11 @@ def load(
         detector: ``yunet``, ``yunet-opencv``, ``haar`` or a path to YuNet's file; by default the package's engines of
             YuNet with a variant for TensorRT, else YuNet where its file is at hand, else Haar.
         neutral_policy: overrides the manifest's: ``first``, ``running``, ``none`` (compare each face with itself).
-        neutral_image_bgr: uint8 [H, W, 3], BGR: a picture of the subject at rest, which is then the neutral.
+        neutral_image_bgr: uint8 [H, W, 3], BGR: a picture of one subject at rest, which is then that subject's neutral.
+            Faces that don't look like it find their own by the policy.
         search_every: YuNet looks for known faces near where they were in the last frame of a video, and searches the
             whole frame in every n-th one, or when a face is lost. 1 searches every frame.
+        max_faces: analyse at most so many faces of an image, the largest; in a video those analysed before come first.
 
     Raises:
         InputError, PackageError, BackendError, MissingExtraError: each says in one line what is wrong and the hint.
@@ -82,6 +85,8 @@ def load(
     opened = Package.open(shipped_package() if package is None else package)
     if neutral_policy is not None and neutral_policy not in NEUTRAL_POLICIES:
         raise InputError("neutral policy", got=neutral_policy, expected=", ".join(NEUTRAL_POLICIES))
+    if max_faces is not None and max_faces < 1:
+        raise InputError("max_faces", got=str(max_faces), expected="1 or more")
     if search_every < 1:
         raise InputError("search_every", got=str(search_every), expected="1 or more frames")
     choice = choose(opened, variant, backend, threads)
@@ -98,6 +103,7 @@ def load(
         neutral=spec,
         neutral_image_bgr=neutral_image_bgr,
         search_every=search_every,
+        max_faces=max_faces,
     )
 
 

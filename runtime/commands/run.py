@@ -60,8 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", help="onnxruntime, openvino or tensorrt")
     parser.add_argument("--threads", type=arguments.threads, help="CPU threads of the model")
     parser.add_argument("--detector", help="yunet, yunet-opencv, haar, or YuNet's file (default: the best at hand)")
-    parser.add_argument("--neutral", type=Path, help="picture of the subject at rest")
+    parser.add_argument("--neutral", type=Path, help="picture of one subject at rest, used for that face only")
     parser.add_argument("--neutral-policy", help="first, running or none (default: the package's)")
+    parser.add_argument("--max-faces", type=arguments.positive_int, help="analyse at most so many faces of an image")
     parser.add_argument("--max-frames", type=arguments.positive_int, help="stop each source after so many frames")
 
 
@@ -80,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
                 detector=args.detector,
                 neutral_policy=args.neutral_policy,
                 neutral_image_bgr=neutral,
+                max_faces=args.max_faces,
             )
         )
         aus = require_aus(args.aus or analyzer.manifest.aus, analyzer.manifest.aus, f"package {analyzer.manifest.name}")

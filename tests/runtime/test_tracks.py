@@ -1,7 +1,18 @@
 from __future__ import annotations
 
-import numpy as np
+from itertools import islice
+from pathlib import Path
+from typing import List
 
+import numpy as np
+import pytest
+
+from edgeau.runtime.crop import crop_face
+from edgeau.runtime.crop_source import SHIPPED_PARITY, read_crops
+from edgeau.runtime.detect import open_yunet
+from edgeau.runtime.look import Looks, look_of
+from edgeau.runtime.manifest import CropSpec
+from edgeau.runtime.sources import open_source
 from edgeau.runtime.tracks import Tracker, overlap
 
 
@@ -42,3 +53,65 @@ def test_reset_starts_anew() -> None:
     tracker.update([box(0)])
     tracker.reset()
     assert tracker.update([box(50)]) == [0]
+
+
+@pytest.fixture(scope="module")
+def two_people() -> List[np.ndarray]:
+    """uint8 [112, 112, 3], RGB: two rendered people, from the package that ships."""
+    crops = read_crops(SHIPPED_PARITY, CropSpec(112))
+    looks = np.stack([look_of(face) for face in crops.faces])
+    first, second = np.unravel_index(np.argmin(looks @ looks.T), (len(looks), len(looks)))
+    return [crops.faces[first], crops.faces[second]]
+
+
+def test_a_cut_to_somebody_at_the_same_place_is_a_new_number(two_people: List[np.ndarray]) -> None:
+    tracker, (one, other) = Tracker(), two_people
+    numbers = [tracker.update([box(i * 0.1)], Looks([one])) for i in range(8)]
+    assert numbers == [[0]] * 8
+    assert tracker.update([box(3)], Looks([other])) == [1]
+    assert tracker.update([box(0)], Looks([one])) == [0]
+
+
+def test_a_stranger_who_takes_exactly_the_same_place_is_found_out_within_five_frames(
+    two_people: List[np.ndarray],
+) -> None:
+    tracker, (one, other) = Tracker(), two_people
+    for _ in range(7):
+        tracker.update([box(0)], Looks([one]))
+    numbers = [tracker.update([box(0)], Looks([other]))[0] for _ in range(6)]
+    assert numbers[-1] == 1
+
+
+def test_a_stranger_after_a_loss_gets_a_new_number_and_the_first_gets_the_old_one_back_elsewhere(
+    two_people: List[np.ndarray],
+) -> None:
+    tracker, (one, other) = Tracker(), two_people
+    tracker.update([box(0)], Looks([one]))
+    for _ in range(10):
+        tracker.update([], Looks([]))
+    assert tracker.update([box(0)], Looks([other])) == [1]
+    for _ in range(100):
+        tracker.update([], Looks([]))
+    assert tracker.update([box(300), box(0)], Looks([one, other])) == [0, 1]
+
+
+def test_numbers_are_forgotten_in_the_end(two_people: List[np.ndarray]) -> None:
+    tracker = Tracker(memory_frames=30)
+    tracker.update([box(0)], Looks(two_people[:1]))
+    for _ in range(31):
+        tracker.update([], Looks([]))
+    assert tracker.alive == set()
+    assert tracker.update([box(0)], Looks(two_people[:1])) == [1]
+
+
+def test_one_woman_who_acts_expressions_keeps_one_number(clip_path: Path, yunet_path: Path) -> None:
+    """Every third frame of the clip, 8 per second: her face changes more between frames than at full rate."""
+    detector, tracker = open_yunet(yunet_path, 1), Tracker()
+    numbers = set()
+    for frame in islice(open_source(str(clip_path)).frames, 0, None, 3):
+        assert frame.image_bgr is not None
+        faces = detector.detect(frame.image_bgr)
+        crops = [crop_face(frame.image_bgr[:, :, ::-1], face.points_xy, CropSpec(112)) for face in faces]
+        looks = Looks([np.ascontiguousarray(crop) for crop in crops])
+        numbers.update(tracker.update([face.box_xyxy for face in faces], looks))
+    assert numbers == {0}
