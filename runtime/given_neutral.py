@@ -1,7 +1,7 @@
 """A neutral picture from the user, which belongs to one person: it is used for that person's face and for no other.
 
-With several faces it goes to the one that looks most like it. With one face it is used from the first frame; if the
-face doesn't look like the picture within a second, it is taken back. Whatever is decided is said once, as a warning.
+It goes to the face that looks most like it, once one does. Where several faces are there, where none looks like it for
+half a second, and where it passes to another face, a warning says so, once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from .look import SAME_AFTER_LOSS, UNLIKE, Looks, look_of, similarity
 
 _SEVERAL = "several faces, one neutral picture: it is used for the face that looks most like it"
 _UNLIKE = "a face doesn't look like the one in the neutral picture, which is not used for it"
-_TRIAL_FRAMES = 25
+_PASSES = "the neutral picture passes to a face that looks more like it"
+_TRIAL_FRAMES = 12
 _CLEARLY_MORE = 0.1
 
 
@@ -83,23 +84,19 @@ class GivenNeutral:
         return best
 
     def _choose(self, numbers: Sequence[int]) -> None:
-        candidates = [n for n in numbers if not self._is_stranger(self._evidence[n])]
-        best = max(candidates, key=lambda n: self._evidence[n].best, default=None)
-        if self._owner is not None and self._is_stranger(self._evidence[self._owner]):
-            self._say_unlike(self._owner, self._evidence[self._owner].best)
-            self._owner = None
+        alike = {number: self._evidence[number].best for number in numbers}
+        best = max(numbers, key=lambda number: alike[number], default=None)
         if best is None:
             return
-        alike = self._evidence[best].best
         if self._owner is None:
-            # The first face is trusted to be the one that the user means; later ones have to look like it.
-            if not self._had_owner or alike >= SAME_AFTER_LOSS:
+            # The first face may look different than in the picture, as with an expression; later ones may not.
+            if alike[best] >= (SAME_AFTER_LOSS if self._had_owner else UNLIKE):
                 self._owner, self._had_owner = best, True
-        elif alike > self._evidence[self._owner].best + _CLEARLY_MORE:
+            elif self._evidence[best].frames == _TRIAL_FRAMES:
+                self._say_unlike(best, alike[best])
+        elif alike[best] > self._evidence[self._owner].best + _CLEARLY_MORE:
+            self._say(_PASSES, f": from face {self._owner} to face {best}")
             self._owner = best
-
-    def _is_stranger(self, seen: _Evidence) -> bool:
-        return seen.frames >= _TRIAL_FRAMES and seen.best < UNLIKE
 
     def _say_unlike(self, number: int, alike: float) -> None:
         self._say(_UNLIKE, f": face {number}, similarity {alike:.2f}, expected at least {UNLIKE}")

@@ -17,7 +17,7 @@ from typing import Dict, Sequence
 import numpy as np
 
 SAME_NEXT_FRAME, SAME_AFTER_LOSS, SAME_ELSEWHERE = 0.5, 0.6, 0.7
-UNLIKE = 0.42  # below this in every frame of a second, a face is taken for somebody else's
+UNLIKE = 0.42  # a face below this is taken for somebody else's
 
 _SIDE_PX, _CELL_PX, _DIRECTIONS = 56, 8, 8
 _CELLS = np.arange(_SIDE_PX) // _CELL_PX

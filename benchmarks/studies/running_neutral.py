@@ -111,7 +111,7 @@ def compare(analyzer: Analyzer, videos: Sequence[Video], seed: int = 0) -> list[
     labels = [presence_of(video.intensity) for video in videos]
     ready = [ready for _, ready in results["running"]]
     rng = np.random.default_rng(seed)
-    draws = [rng.integers(0, len(videos), len(videos)) for _ in range(_DRAWS)]
+    draws = [rng.integers(0, len(videos), len(videos)).tolist() for _ in range(_DRAWS)]
 
     def f1(policy: str, which: Sequence[int], only: Sequence[np.ndarray] | None = None) -> float:
         pick = [only[i] if only is not None else slice(None) for i in which]
