@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,13 @@ def write_records(path: Path, value: Any) -> None:
 def read_records(path: Path) -> Any:
     """Read JSON that `write_records` wrote. Raises InputError if the file is missing or holds no JSON."""
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("not a regular file")
         data = path.read_bytes()
         return json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
     except FileNotFoundError as error:
         raise InputError(str(path), got="no such file", expected="a file of records", hint=_HINT) from error
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
         raise InputError(str(path), got="something unreadable", expected="JSON records", hint=_HINT) from error
 
 

@@ -122,7 +122,12 @@ def read_sidecar(engine: PathLike) -> EngineSidecar:
         version = value.get("schema_version") if isinstance(value, dict) else None
         if version != SIDECAR_VERSION:
             raise EngineError(f"{path}: schema_version is {version!r}, this edgeau reads {SIDECAR_VERSION}; {hint}")
-        return decode(EngineSidecar, value, str(path))
+        sidecar = decode(EngineSidecar, value, str(path))
+        # Some of it becomes lines of configuration files and of commands to type.
+        wrong = [name for name, text in vars(sidecar).items() if isinstance(text, str) and not text.isprintable()]
+        if wrong:
+            raise PackageError(f"{wrong[0]} has control characters in it")
+        return sidecar
     except FileNotFoundError:
         raise EngineError(
             f"{engine} has no sidecar {path.name}, so nothing says that it is safe to load; {hint}"

@@ -22,6 +22,7 @@ from .files import STANDARD_OUTPUT, is_replaceable
 from .openface import openface_columns, openface_line
 from .parquet_file import ParquetFile
 from .records import VIDEO_TABLE, Row, TableColumns, csv_line, json_line, plain_cell, rows_of, table_header, table_line
+from .terminal import printable
 
 FORMATS = ("table", "csv", "json", "jsonl", "parquet", "openface")
 RESUMABLE = ("csv", "jsonl")
@@ -300,5 +301,7 @@ def _write_all(handle: int, data: bytes) -> None:
 
 def _print(text: str) -> None:
     encoding = sys.stdout.encoding or "utf-8"
+    if sys.stdout.isatty():  # a file gets names as they are
+        text = printable(text)
     sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
     sys.stdout.flush()

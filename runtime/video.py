@@ -136,7 +136,8 @@ class VideoSink:
     def __init__(self, path: Path, fps: float) -> None:
         if path.suffix.lower() not in (".mp4", ".avi"):
             raise InputError(f"annotated video {path}", got=path.suffix or "no suffix", expected=".mp4 or .avi")
-        self._path, self._fps = path, fps or 25.0
+        # What a damaged file says of its rate may be anything.
+        self._path, self._fps = path, fps if 1 <= fps <= 1000 else 25.0
         self._atomic = atomic_path(path)
         self._temporary = self._atomic.__enter__()
         self._writer: Any = None

@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from edgeau.runtime.errors import InputError
+from edgeau.runtime.decode import decode
+from edgeau.runtime.errors import InputError, PackageError
 from edgeau.runtime.files import PathLike, write_bytes
 from edgeau.runtime.manifest import CropSpec, NeutralSpec
 from edgeau.train.models.tensors_file import read_tensors
@@ -79,17 +80,43 @@ def load_checkpoint(path: PathLike) -> Checkpoint:
     """
     what = f"checkpoint {path}"
     values = read_tensors(path, what, "a file written by `edgeau train`")
-    if not isinstance(values, dict) or (values.pop("format", None), values.pop("version", None)) != (FORMAT, VERSION):
+    head = [values.pop(name, None) for name in ("format", "version")] if isinstance(values, dict) else []
+    if list(map(repr, head)) != [repr(FORMAT), repr(VERSION)]:
         raise InputError(what, got="another format or version", expected=f"{FORMAT} {VERSION}")
     names = {f.name for f in dataclasses.fields(Checkpoint)}
     if set(values) != names:
-        raise InputError(what, got=f"fields {sorted(values)}", expected=str(sorted(names)))
+        raise InputError(what, got=f"fields {sorted(map(str, values))}", expected=str(sorted(names)))
+    plain = _without_tensors(what, values)
     values["config"].setdefault("pixels", "scaled")  # the only choice when older checkpoints were written
-    crop = values["crop"]
-    values["crop"] = CropSpec(crop["size_px"], tuple((float(x), float(y)) for x, y in crop["template"]))
-    values["neutral"] = NeutralSpec(**values["neutral"])
-    values["thresholds"] = tuple(values["thresholds"])
+    values["crop"] = CropSpec(plain.crop.size_px, plain.crop.template)
+    values["neutral"], values["thresholds"] = plain.neutral, plain.thresholds
     return Checkpoint(**values)
+
+
+@dataclass(frozen=True)
+class _Plain:
+    """The fields of a checkpoint without tensors, for ``decode``."""
+
+    family: str
+    config: dict[str, Any]
+    crop: CropSpec
+    neutral: NeutralSpec
+    thresholds: tuple[float, ...]
+    provenance: dict[str, Any]
+    trainer: dict[str, Any] | None
+
+
+def _without_tensors(what: str, values: dict[str, Any]) -> _Plain:
+    """The other fields. Raises InputError where any field is of another type: the file may be anybody's."""
+    weights = values["state_dict"]
+    if not isinstance(weights, dict) or not all(
+        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in weights.items()
+    ):
+        raise InputError(f"{what}: state_dict", got="something else", expected="tensors by name")
+    try:
+        return decode(_Plain, {name: value for name, value in values.items() if name != "state_dict"}, what)
+    except PackageError as error:
+        raise InputError(what, got=f"a damaged one ({error})", expected="a file written by `edgeau train`") from error
 
 
 def model_from_checkpoint(checkpoint: Checkpoint) -> AuModel:

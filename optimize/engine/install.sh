@@ -25,6 +25,9 @@ if [ "$yes" = no ]; then
     esac
 fi
 
+case $here in
+    *:*) fail "$here has a colon in its name, which separates folders for Python; unpack with --into another folder" ;;
+esac
 python=${PYTHON:-python3}
 command -v "$python" >/dev/null 2>&1 || fail "no $python here; type: sudo apt-get install python3"
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 8))' ||

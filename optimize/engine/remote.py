@@ -9,6 +9,7 @@ compared with its hash before it enters the package.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import shlex
@@ -18,7 +19,7 @@ import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Dict, List, Optional, Sequence, Tuple
+from typing import IO, Any, Deque, Dict, Optional, Sequence, Tuple
 
 from edgeau.runtime.engine_file import read_sidecar, sidecar_path
 from edgeau.runtime.errors import EdgeauError, EngineError, InputError
@@ -37,6 +38,7 @@ from .store import StoredEngine, store_engine
 READY = "edgeau-remote-ready"
 _SSH_FAILED = 255
 _PATIENCE_S = 20.0
+_LONGEST_LINE, _MOST_LINES = 4096, 1000  # that are kept of what the other side says
 _OPTIONS = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=15", "-o", "ServerAliveInterval=5", "-T")
 
 
@@ -124,10 +126,11 @@ def _send(bundle: Path, pipe: IO[bytes]) -> None:
         pipe.flush()
 
 
-def _listen(pipe: IO[bytes], report: Report) -> Tuple[bool, List[str]]:
-    """Pass lines on until the session ends. Returns whether the far side's script began, and the lines."""
-    ready, lines = False, []
-    for raw in pipe:
+def _listen(pipe: IO[bytes], report: Report) -> Tuple[bool, Sequence[str]]:
+    """Pass lines on until the session ends. Returns whether the far side's script began, and the last lines."""
+    ready = False
+    lines: Deque[str] = collections.deque(maxlen=_MOST_LINES)
+    for raw in iter(lambda: pipe.readline(_LONGEST_LINE), b""):
         line = printable(raw.decode("utf-8", "replace")).rstrip()
         if line == READY:
             ready = True
@@ -149,7 +152,7 @@ def _end(session: Any) -> None:
     session.stderr.close()
 
 
-def _why(host: str, code: int, ready: bool, lines: List[str]) -> str:
+def _why(host: str, code: int, ready: bool, lines: Sequence[str]) -> str:
     """What went wrong, in one line."""
     last = lines[-1] if lines else "no reason given"
     if code == _SSH_FAILED and not ready:
@@ -187,11 +190,13 @@ def _unpack(host: str, archive: Path, target: Path) -> Dict[str, Path]:
     """Write the archive's plain files side by side, by the last part of their names only, and return them by name."""
     target.mkdir()
     files: Dict[str, Path] = {}
+    most_bytes = archive.stat().st_size  # a sparse file may claim to be of any size
     try:
         with tarfile.open(archive, "r:") as tar:
             for member in tar:
                 name = Path(member.name).name
-                data = tar.extractfile(member) if member.isfile() and is_safe_file_name(name) else None
+                plain = member.isfile() and member.size <= most_bytes and is_safe_file_name(name)
+                data = tar.extractfile(member) if plain else None
                 if data is not None:
                     path = target / name
                     path.write_bytes(data.read())

@@ -33,8 +33,8 @@ if [ "$again" = yes ]; then
 else
     [ ! -e "$into" ] || fail "$into exists; give --into another folder, or --again to run in it"
     [ "$(archive | sha256sum | cut -d' ' -f1)" = @SHA256@ ] || fail "this file is truncated or altered; copy it again"
-    mkdir -p "$(dirname "$into")"
-    part=$(mktemp -d "$into.XXXXXX")
+    mkdir -p "$(dirname "$into")" 2>/dev/null && part=$(mktemp -d "$into.XXXXXX" 2>/dev/null) ||
+        fail "can't make $into; give --into another folder"
     trap 'rm -rf "$part"' EXIT
     trap 'exit 2' INT TERM HUP
     archive | tar -xzf - -C "$part" || fail "could not unpack into $part (is the disk full?)"

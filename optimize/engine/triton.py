@@ -9,7 +9,6 @@ Fields are those of Triton's model_config.proto. A plan runs only in a Triton wi
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import List, Optional, Sequence, Tuple
@@ -20,6 +19,7 @@ from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import PathLike
 from edgeau.runtime.folders import Contents, FolderKind, atomic_folder
 from edgeau.runtime.manifest import Manifest, Variant
+from edgeau.runtime.model_file import ModelFile
 from edgeau.runtime.package import Package
 
 from .names import slug
@@ -74,14 +74,15 @@ def write_repository(package: Package, folder: PathLike, serving: Serving = Serv
     models: List[str] = []
     left_out: List[str] = []
     for variant in package.manifest.variants:
-        file = package.file(variant)
+        model = package.read(variant)
+        file = model.path
         sidecar = read_sidecar(file) if variant.file.endswith(".engine") else None
         why_not = _why_not(variant, file, sidecar)
         if why_not is not None:
             left_out.append(f"{variant.name}: {why_not}")
             continue
         name = f"{slug(package.manifest.name)}_{slug(variant.name)}"
-        _write_model(Path(folder) / name, name, package.manifest, file, sidecar, serving)
+        _write_model(Path(folder) / name, name, package.manifest, model, sidecar, serving)
         models.append(name)
     if not models:
         raise InputError(
@@ -150,11 +151,11 @@ def _warm_up(manifest: Manifest, batch: int, lead: Sequence[int], preferred: int
 
 
 def _write_model(
-    target: Path, name: str, manifest: Manifest, file: Path, sidecar: Optional[EngineSidecar], serving: Serving
+    target: Path, name: str, manifest: Manifest, model: ModelFile, sidecar: Optional[EngineSidecar], serving: Serving
 ) -> None:
     with atomic_folder(target, TRITON_MODEL) as folder:
         (folder / "1").mkdir()
-        shutil.copyfile(file, folder / "1" / ("model.onnx" if sidecar is None else "model.plan"))
+        (folder / "1" / ("model.onnx" if sidecar is None else "model.plan")).write_bytes(model.data)
         (folder / CONFIG).write_text(model_config(name, manifest, sidecar, serving), encoding="utf-8")
         (folder / LABELS).write_text("\n".join(manifest.aus) + "\n", encoding="utf-8")
         if manifest.expressions:

@@ -40,6 +40,8 @@ def test_a_compressed_file_is_one_that_gzip_reads_and_has_the_same_bytes_each_ti
         ("a.json.gz", b"not gzip"),
         ("b.json.gz", gzip.compress(b"{}", mtime=0)[:-4]),
         ("c.json", b"\xff\xfe\x00"),
+        ("d.json", b"[" * 100_000),
+        ("e.json.gz", gzip.compress(bytes(range(256)) * 99)[:12] + b"\xff" * 99),
     ],
 )
 def test_something_else_is_refused_in_one_line(tmp_path: Path, name: str, data: bytes) -> None:

@@ -212,6 +212,14 @@ def test_a_damaged_sidecar_is_one_line(engine, damage):
         preflight(engine, ORIN)
 
 
+@pytest.mark.parametrize("field", ["tensorrt", "precision", "compute_capability", "device"])
+def test_a_sidecar_with_a_line_break_in_its_text_is_refused(engine, field):
+    """Such text becomes a line of a Triton configuration, or of a command to type."""
+    write_sidecar(engine, dataclasses.replace(read_sidecar(engine), **{field: "10.3\nplatform: evil"}))
+    with pytest.raises(EngineError, match=f"{field} has control characters"):
+        read_sidecar(engine)
+
+
 def test_a_plan_of_tensorrt_for_rtx_runs_on_no_jetson(engine):
     engine.write_bytes(plan_bytes(tag=b"vtrt", version=(1, 7, 1, 116)))
     write_sidecar(engine, sidecar_of(engine, flavour="tensorrt_rtx", tensorrt="1.7.1.116"))

@@ -101,6 +101,31 @@ def test_a_file_that_would_run_code_is_refused(tmp_path):
         load_checkpoint(tmp_path / "b.pt")
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("version", torch.ones(3)),
+        ("family", []),
+        ("config", None),
+        ("state_dict", []),
+        ("state_dict", {"a": "text"}),
+        ("crop", {"size_px": "x"}),
+        ("crop", {"size_px": 64, "template": "x"}),
+        ("neutral", {"policy": "none", "more": 1}),
+        ("thresholds", True),
+        ("thresholds", [float("nan"), 0.5]),
+        ("provenance", torch.ones(3)),
+        ("trainer", "x"),
+    ],
+)
+def test_a_field_of_another_type_is_refused(checkpoint, tmp_path, field, value):
+    save_checkpoint(tmp_path / "a.pt", checkpoint)
+    values = torch.load(tmp_path / "a.pt", weights_only=True)
+    torch.save({**values, field: value}, tmp_path / "b.pt")
+    with pytest.raises(InputError, match=r"b\.pt"):
+        load_checkpoint(tmp_path / "b.pt")
+
+
 def test_what_could_not_be_read_back_is_not_written(checkpoint, tmp_path):
     with pytest.raises(TypeError, match="plain values"):
         save_checkpoint(tmp_path / "a.pt", dataclasses.replace(checkpoint, provenance={"path": tmp_path}))

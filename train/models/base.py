@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgeau.runtime.errors import InputError
+from edgeau.runtime.manifest_rules import LARGEST_CROP_PX
 
 from .intensity import IntensitySteps
 
@@ -42,10 +43,9 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if not self.aus or len(set(self.aus)) != len(self.aus):
             raise InputError("model configuration: aus", got=str(list(self.aus)), expected="distinct AU names")
-        if self.size_px < 32 or self.size_px % 16:
-            raise InputError(
-                "model configuration: size_px", got=str(self.size_px), expected="a multiple of 16 from 32 up"
-            )
+        if not 32 <= self.size_px <= LARGEST_CROP_PX or self.size_px % 16:
+            expected = f"a multiple of 16 from 32 to {LARGEST_CROP_PX}"
+            raise InputError("model configuration: size_px", got=str(self.size_px), expected=expected)
 
         if self.pixels not in PIXELS:
             raise InputError("model configuration: pixels", got=repr(self.pixels), expected=" or ".join(PIXELS))

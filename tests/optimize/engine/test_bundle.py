@@ -36,6 +36,18 @@ def test_a_bundle_has_what_the_ladder_needs_and_says_so(bundle, device):
     assert [name for name in listed if name.endswith(".whl")]
 
 
+def test_a_folder_that_can_not_be_made_is_one_line(bundle, device):
+    done = device.run("sh", bundle, "--into", "/dev/null/here", "--yes")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "can't make /dev/null/here; give --into another folder" in done.stderr
+
+
+def test_a_folder_whose_name_would_split_python_s_path_is_refused(bundle, device):
+    done = device.run("sh", bundle, "--into", "a:b", "--yes")
+    assert done.returncode == 2
+    assert "has a colon in its name" in done.stderr
+
+
 def test_it_asks_before_it_does_anything(bundle, device):
     done = device.run("sh", bundle, "--into", "here", input="n\n")
     assert done.returncode == 2

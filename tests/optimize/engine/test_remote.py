@@ -267,6 +267,24 @@ def test_escapes_of_the_device_do_not_reach_the_terminal(server, device, package
     assert not any("\x1b" in line or "\x07" in line for line in said)
 
 
+def test_a_line_without_end_is_cut(package, options):
+    """Eight megabytes without a line feed; of the lines, a thousand are kept."""
+    ssh = ("sh", "-c", "head -c 8000000 /dev/zero | tr '\\0' x >&2; exit 3")
+    said = []
+    with pytest.raises(EngineError, match=r"no engine was built on device: x{100}") as caught:
+        build_on_host(package, "device", options, ssh=ssh, report=said.append)
+    assert max(map(len, [*said, str(caught.value)])) < 5000
+
+
+def test_a_member_that_claims_to_be_larger_than_the_archive_is_left_out(package, options, tmp_path):
+    """A sparse file of a terabyte in an archive of three blocks, as GNU tar writes it."""
+    (tmp_path / "x.engine").touch()
+    os.truncate(tmp_path / "x.engine", 1 << 40)
+    subprocess.run(["tar", "-C", tmp_path, "--format=gnu", "-Scf", tmp_path / "a.tar", "x.engine"], check=True)
+    with pytest.raises(EngineError, match="device sent no engine with a sidecar"):
+        build_on_host(package, "device", options, ssh=("sh", "-c", f"cat {shlex.quote(str(tmp_path / 'a.tar'))}"))
+
+
 @pytest.fixture
 def answer(tmp_path):
     """A function: name -> bytes of the files that a device answers with -> the ssh command of that device."""
