@@ -64,6 +64,7 @@ def is_replaceable(path: PathLike) -> bool:
     try:
         mode = os.stat(text).st_mode
     except FileNotFoundError:
+        _check_place(Path(text))
         return True
     except OSError as error:  # such as a link to itself, or a name that is too long
         raise InputError(f"output {text}", got=(error.strerror or "").lower(), expected="a file") from error
@@ -72,6 +73,16 @@ def is_replaceable(path: PathLike) -> bool:
     if not os.access(text, os.W_OK):
         raise InputError(f"output {text}", got="a file that may not be written to", hint="give another name")
     return stat.S_ISREG(mode)
+
+
+def _check_place(path: Path) -> None:
+    """Raise InputError where a new file can't be made, so that it is said before the work."""
+    folder = Path(os.path.realpath(path)).parent
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        got = "no folder" if not folder.is_dir() else "a folder that may not be written to"
+        raise InputError(f"output {path}: {folder}", got=got, expected="a folder to write into")
 
 
 def refuse_same(output: PathLike, *inputs: Optional[PathLike]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import fcntl
 import json
 import os
 import re
@@ -215,6 +216,14 @@ class RowFile:
         if not self._rewritable:
             return os.open(path, os.O_WRONLY | os.O_APPEND)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            got = "a file that another `edgeau run` is writing"
+            raise InputError(f"output {path}", got=got, expected="another name") from None
+        except OSError:  # a file system without locks
+            pass
         os.ftruncate(handle, self._size)
         return handle
 

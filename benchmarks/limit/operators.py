@@ -132,6 +132,7 @@ def _part(row: OperatorTime, total_ms: float) -> str:
 
 
 def _onnxruntime(file: Path, options: BackendOptions, inputs: Mapping[str, np.ndarray]) -> Times:
+    send_no_telemetry()
     import onnxruntime as ort
 
     settings = ort.SessionOptions()

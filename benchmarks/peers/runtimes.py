@@ -24,6 +24,7 @@ Arrays = Mapping[str, np.ndarray]
 
 
 def _onnxruntime(file: Path, _: int | None) -> Backend:
+    send_no_telemetry()
     import onnxruntime as ort
 
     session = ort.InferenceSession(str(file))

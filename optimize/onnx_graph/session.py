@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 
 from edgeau.runtime.errors import EdgeauError
+from edgeau.runtime.privacy import send_no_telemetry
 
 _FATAL_ONLY = 4
 
@@ -20,6 +21,7 @@ def open_session(model: onnx.ModelProto, *, optimized: bool = True) -> Any:
         model: up to 2 GB.
         optimized: whether ONNX Runtime may fuse and replace operators.
     """
+    send_no_telemetry()
     import onnxruntime
 
     level = onnxruntime.GraphOptimizationLevel

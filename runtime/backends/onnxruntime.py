@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import Dict, List, Mapping, Tuple
 
 import numpy as np
-import onnxruntime as ort  # noqa: TID251 - its one file
 
 from edgeau.runtime.detect import cache_folder
 from edgeau.runtime.errors import BackendError, EdgeauWarning, InputError
 from edgeau.runtime.model_file import ModelFile, onnx_problem
+from edgeau.runtime.privacy import send_no_telemetry
 
 from .base import Backend, BackendOptions
+
+send_no_telemetry()
+import onnxruntime as ort  # noqa: E402, TID251 - its one file
 
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 Provider = Tuple[str, Dict[str, str]]

@@ -12,7 +12,7 @@ import pytest
 
 from edgeau.runtime import leftovers
 from edgeau.runtime.errors import InputError
-from edgeau.runtime.files import atomic_path, refuse_same, sha256_file, write_bytes, write_json
+from edgeau.runtime.files import atomic_path, is_replaceable, refuse_same, sha256_file, write_bytes, write_json
 
 
 @pytest.fixture(autouse=True)
@@ -130,6 +130,22 @@ def test_what_can_not_be_replaced_is_refused_before_the_work(tmp_path: Path, kin
         path.chmod(0o444)
     with pytest.raises(InputError), atomic_path(path):
         pytest.fail("the block was entered")
+
+
+@pytest.mark.parametrize("name", ["thesis.txt/new.json", "new.json", "new/folder/new.json"])
+def test_a_place_where_no_file_can_be_made_is_refused_before_the_work(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path and access(path, mode))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"a folder that may not be written to|not a directory"):
+        is_replaceable(name)
+
+
+def test_a_new_file_in_new_folders_can_be_made(tmp_path: Path) -> None:
+    assert is_replaceable(tmp_path / "new" / "folder" / "x.json")
 
 
 def test_an_output_that_is_the_input_is_refused_by_any_name(tmp_path: Path) -> None:

@@ -12,8 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
-from edgeau.runtime import load
+from edgeau.runtime import load, records
 from edgeau.runtime.cli import main
+from edgeau.runtime.errors import InputError
+from edgeau.runtime.row_file import Layout, RowFile
 
 VALUE_MARGIN = 0.02  # of a probability: what writing and decoding a lossless video may change
 
@@ -319,3 +321,12 @@ def test_a_full_disk_is_an_error_and_the_rows_stay(
     assert len(read_csv(out)) == 200
     assert drawn.read_bytes() == b"the old one"
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([drawn.name, "rows.csv"])
+
+
+def test_two_runs_do_not_write_into_one_file(tmp_path: Path) -> None:
+    layout = Layout("csv", ("AU12",))
+    with RowFile(tmp_path / "rows.csv", layout) as first, RowFile(tmp_path / "rows.csv", layout) as second:
+        first.write(records.rows_of("a.png", 0, 0.0, (), layout.aus))
+        with pytest.raises(InputError, match="another `edgeau run` is writing"):
+            second.write(records.rows_of("b.png", 0, 0.0, (), layout.aus))
+    assert "a.png" in (tmp_path / "rows.csv").read_text()
