@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import List, Optional, Tuple
 
 import numpy as np
 
 from .analyzer import Analyzer
 from .backends import BACKEND_NAMES, Backend, BackendOptions, missing, open_backend
-from .detect import Detector, make_detector
+from .detect import Detector, can_run_yunet, make_detector
 from .device import fingerprint
 from .errors import BackendError, EdgeauWarning, InputError, PackageError
 from .files import PathLike
@@ -22,7 +23,7 @@ from .selection import Selection
 from .yunet import on_engines
 
 # Engines of YuNet's graphs (yunet_graph.with_uint8_input), one for each size of picture, with their sidecars.
-DETECTOR_ENGINES = "detector"
+DETECTOR_ENGINES, DETECTOR_FILE = "detector", "yunet.onnx"
 HAAR_ONLY = (
     "YuNet's file is not here, so faces are found by Haar cascades, which are slower and miss turned faces; "
     "type: edgeau doctor --fetch-detector"
@@ -108,14 +109,31 @@ def load(
 
 
 def _detector(package: Package, choice: Choice, name: Optional[str]) -> Detector:
-    """The detector asked for, or engines of it beside an engine of the model, or the default."""
-    engines = sorted((package.path / DETECTOR_ENGINES).glob("*.engine"))
-    if name is None and choice.backend == "tensorrt" and engines:
+    """The detector asked for, or the package's own (engines beside an engine of the model, else its file), or the
+    default."""
+    if name is not None:
+        return make_detector(name)
+    folder = package.path / DETECTOR_ENGINES
+    engines = detector_engines(folder) if choice.backend == "tensorrt" else []
+    if engines:
         return on_engines([open_backend("tensorrt", file) for file in engines])
-    detector = make_detector(name)
-    if name is None and detector.name == "haar":
+    own = folder / DETECTOR_FILE
+    detector = make_detector(str(own) if own.is_file() and can_run_yunet() else None)
+    if detector.name == "haar":
         warnings.warn(HAAR_ONLY, EdgeauWarning, stacklevel=3)
     return detector
+
+
+def detector_engines(folder: Path) -> List[Path]:
+    """Engines of the detector that may run on this machine; those that were built for another one are passed over."""
+    engines = sorted(folder.glob("*.engine"))
+    if not engines:
+        return []
+    from .engine_check import engine_obstacle
+    from .machine import read_machine
+
+    machine = read_machine()
+    return [file for file in engines if engine_obstacle(file, machine) is None]
 
 
 def _check_graph(manifest: Manifest, backend: Backend) -> None:

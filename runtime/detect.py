@@ -76,6 +76,11 @@ def _yunet_backend() -> Optional[str]:
     return next((name for name in _YUNET_BACKENDS if missing(name) is None), None)
 
 
+def can_run_yunet() -> bool:
+    """Whether a backend, or OpenCV, runs YuNet here."""
+    return _yunet_obstacle() is None
+
+
 def _yunet_obstacle() -> Optional[str]:
     """Why YuNet can't run here; None if it can."""
     if _yunet_backend() is not None:

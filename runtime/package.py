@@ -29,15 +29,15 @@ PARITY_FILE = "parity.npz"  # optional: see parity_crops
 SHIPPED = Path(__file__).parent / "packages"
 _LOCK = ".edgeau-lock"
 _LARGEST_MANIFEST = 64 << 20
-# What may be beside the variants: parity crops, sidecars and reports of engines, timings of the builder.
-_BESIDE = (PARITY_FILE, "engines/*.engine.json", "engines/*.report.json", "engines/*.timing")
+# What may be beside the variants: parity crops, sidecars and reports of engines, timings of the builder, the detector.
+_BESIDE = (PARITY_FILE, "engines/*.engine.json", "engines/*.report.json", "engines/*.timing", "detector/*")
 
 
 def _contents(manifest: bytes) -> Optional[Contents]:
     value = parse_json(manifest, MANIFEST)
     if not {"schema_version", "family", "aus", "variants"} <= set(value):
         return None
-    return Contents([str(variant["file"]) for variant in value["variants"]], [_LOCK, "engines/", *_BESIDE])
+    return Contents([str(variant["file"]) for variant in value["variants"]], [_LOCK, "engines/", "detector/", *_BESIDE])
 
 
 # Notes names of files that are removed unless the manifest names them in the end.

@@ -61,15 +61,8 @@ class YuNet:
             float32 [N, 15] in pixels of the image, best first: left, top, width, height, five points as x, y (right
             eye, left eye, nose, right and left mouth corner), score.
         """
-        import cv2
-
         size, scale = fit(self._sizes, image_bgr.shape[0], image_bgr.shape[1])
-        height, width = (max(1, round(side * scale)) for side in image_bgr.shape[:2])
-        if scale != 1.0:
-            image_bgr = cv2.resize(image_bgr, (width, height), interpolation=cv2.INTER_AREA)
-        canvas = np.zeros((1, *size, 3), np.uint8)
-        canvas[0, :height, :width] = image_bgr
-        rows = suppress(decode(self._backend(size).infer({INPUT: canvas}), size, min_score))
+        rows = find_in_canvas(self._backend(size), fit_into(size, image_bgr)[0], min_score)
         rows[:, :14] /= scale
         return rows
 
@@ -113,6 +106,24 @@ class YuNet:
         for backend in self._backends.values():
             backend.close()
         self._backends = {}
+
+
+def fit_into(size: Size, image_bgr: np.ndarray) -> Tuple[np.ndarray, float]:
+    """An image in the corner of a black uint8 [height, width, 3] of a graph's size, and the scale it was shrunk by."""
+    import cv2
+
+    _, scale = fit((size,), image_bgr.shape[0], image_bgr.shape[1])
+    height, width = (max(1, round(side * scale)) for side in image_bgr.shape[:2])
+    if scale != 1.0:
+        image_bgr = cv2.resize(image_bgr, (width, height), interpolation=cv2.INTER_AREA)
+    canvas = np.zeros((*size, 3), np.uint8)
+    canvas[:height, :width] = image_bgr
+    return canvas, scale
+
+
+def find_in_canvas(backend: Backend, canvas: np.ndarray, min_score: float) -> np.ndarray:
+    """Faces of an image of a graph's size, float32 [N, 15], in its pixels, best first."""
+    return suppress(decode(backend.infer({INPUT: canvas[None]}), canvas.shape[:2], min_score))
 
 
 def fit(sizes: Sequence[Size], height: int, width: int) -> Tuple[Size, float]:

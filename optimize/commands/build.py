@@ -7,6 +7,7 @@ Example:
     edgeau build cednn.edgeau --precision int8
     edgeau build cednn.edgeau --target orin-nano:6.2 -o cednn-orin-nano.sh
     edgeau build cednn.edgeau --host user@jetson
+    edgeau build cednn.edgeau --detector face_detection_yunet_2023mar.onnx --detector-data pictures/
     edgeau build cednn.edgeau --triton models/
 """
 
@@ -19,8 +20,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from edgeau.optimize.detector_files import add_detector
 from edgeau.optimize.engine.builder import BuilderSettings
 from edgeau.optimize.engine.bundle import bundle_name, make_bundle
+from edgeau.optimize.engine.detector import DEFAULT_SIZES, build_detector, read_sizes
 from edgeau.optimize.engine.job import MakeOptions
 from edgeau.optimize.engine.ladder import LADDER
 from edgeau.optimize.engine.make import make_engine
@@ -58,6 +61,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--exactly", action="store_true", help="fail rather than go down to a lower precision")
     add("--crops", metavar="DATA", help="crops for parity (the package's own, or those that ship with edgeau)")
     add("--skip-parity", action="store_true", help="keep the engine without comparing it with FP32")
+    add("--detector", metavar="FILE", help="YuNet's ONNX file: build engines of it as well, for `load()` to use")
+    sizes = ",".join(f"{width}x{height}" for height, width in DEFAULT_SIZES)
+    add("--detector-size", default=sizes, metavar="WxH,...", help="sizes of its images (%(default)s)")
+    add("--detector-data", metavar="SOURCE", help="pictures with faces, to check its engines and to calibrate INT8")
     boards = ", ".join(board.name for board in BOARDS)
     add("--target", metavar="BOARD[:JETPACK]", help=f"make a bundle for a board: {boards}")
     add("--host", metavar="USER@HOST", help="build there over ssh, and fetch engine, sidecar and report")
@@ -73,18 +80,29 @@ def run(args: argparse.Namespace) -> int:
     options = read_options(args)
     if sum(map(bool, (args.target, args.host, args.triton))) > 1:
         raise InputError("--target, --host and --triton", got="more than one of them", expected="one at a time")
+    if args.detector and (args.triton or args.host):
+        raise InputError("--detector", got="--triton or --host", expected="a build here, or --target for a bundle")
+    if args.detector_data and not args.detector:
+        raise InputError("--detector-data", got="no --detector", expected="--detector FILE, YuNet's ONNX")
+    sizes = read_sizes(args.detector_size)
     if args.triton:
         return _triton(args)
+    if args.detector:
+        package = Package.open(args.package)
+        add_detector(package, args.detector, args.detector_data, sizes=sizes, progress=note)
     if args.host:
         return _on_host(args, options)
     if args.target:
         return _bundle(args, options)
     prepare_here(args.package, options, note)
     engine = make_engine(args.package, options, report=note)
+    detector = build_detector(args.package, options.precision, report=note, check=options.parity)
     if args.json:
-        emit_json(_as_json(engine))
+        emit_json({**_as_json(engine), "detector": [str(path) for path in detector]})
     else:
         _print(engine)
+        for path in detector:
+            say(f"{path}: {path.stat().st_size / 1e6:.2f} MB, the detector")
     return EXIT_OK
 
 

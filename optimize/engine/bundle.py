@@ -22,6 +22,7 @@ import tempfile
 from pathlib import Path
 from typing import List, Optional, Tuple
 
+from edgeau.runtime.choose import DETECTOR_ENGINES
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import PathLike, atomic_path, sha256_file, write_text
 from edgeau.runtime.manifest import Manifest, Variant
@@ -123,6 +124,10 @@ def _copy_package(package: Package, manifest: Manifest, target: Path) -> None:
         for variant in manifest.variants:
             (folder / variant.file).parent.mkdir(parents=True, exist_ok=True)
             (folder / variant.file).write_bytes(package.read(variant).data)
+        for file in package.files_beside(f"{DETECTOR_ENGINES}/*"):
+            if ".engine" not in file.name:  # those of other machines
+                (folder / DETECTOR_ENGINES).mkdir(exist_ok=True)
+                shutil.copyfile(file, folder / DETECTOR_ENGINES / file.name)
         # Timings of an earlier build on the same device make the next one short; other devices ignore them.
         for cache in package.files_beside(f"{ENGINES}/*.timing"):
             (folder / ENGINES).mkdir(exist_ok=True)

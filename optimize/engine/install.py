@@ -17,6 +17,7 @@ from edgeau.runtime.machine import Machine, read_machine
 from edgeau.runtime.targets import board_of
 from edgeau.runtime.terminal import note, say
 
+from .detector import build_detector
 from .device_report import REPORT, DeviceReport, MeasuredLatency, write_report
 from .make import make_engine
 from .measure import measure_latency
@@ -57,6 +58,10 @@ def install(folder: Path) -> DeviceReport:
     machine = read_machine()
     _compare_board(recipe, machine)
     engine = make_engine(folder / recipe.package, recipe.options_in(folder), machine=machine, report=note)
+    for path in build_detector(
+        folder / recipe.package, recipe.options.precision, machine=machine, report=note, check=recipe.options.parity
+    ):
+        note(f"built {path.relative_to(folder)}")
     report = DeviceReport(
         target=recipe.target,
         machine=machine.to_json(),

@@ -100,6 +100,9 @@ def test_engines_of_the_detector_go_with_an_engine_of_the_model(
         opened.append((name, file.name))
         return FakeBackend({"image": (384, 640, 3)}, 1)
 
+    # One that is not an engine at all can't run here, and is passed over as those of other machines are.
+    assert module.detector_engines(folder) == []
+    monkeypatch.setattr(module, "detector_engines", lambda folder: sorted(folder.glob("*.engine")))
     monkeypatch.setattr(module, "open_backend", fake)
     assert module._detector(package, Choice("int8", "tensorrt", None, ""), None).name == "yunet"
     assert opened == [("tensorrt", "yunet-640x384.engine")]
