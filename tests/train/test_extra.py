@@ -146,6 +146,21 @@ def test_expressions_of_photos_reach_the_network_and_those_of_labelled_faces_do_
     assert model.stem[0].weight.grad.abs().max() > 0
 
 
+def test_a_model_with_its_own_expression_head_uses_that_one():
+    config = {"aus": AUS, "size_px": 32, "widths": (8, 8), "depths": (1, 1), "branch_width": 8, "gate_width": 8}
+    model = build_model("eau", config).eval()
+    objective = Assisted({"m": model}, AuLoss(np.full(3, 0.5), LossOptions()), AssistOptions())
+    assert len(objective.heads) == 0
+    faces = torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8)
+    intensity = torch.tensor([[1.0] * 3, [float("nan")] * 3])
+    losses = [objective(Batch(faces, None, intensity, torch.tensor([-1, word]))) for word in (0, 3)]
+    assert "m/assist" not in losses[0]
+    assert losses[0]["m/expression"] != losses[1]["m/expression"]
+    # The photo's word reaches the AUs' branch through the gates.
+    losses[0]["m/expression"].backward()
+    assert model.exchanges[0].au_block.conv1.weight.grad.abs().max() > 0
+
+
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory, crop_set, tiny_config):
     out = tmp_path_factory.mktemp("taught") / "run"
