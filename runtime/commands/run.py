@@ -10,6 +10,8 @@ edgeau run clip.mp4 -o clip.csv --format openface
 edgeau run clip.mp4 -o clip.csv --resume
 edgeau run 0 --show -o me.jsonl
 edgeau run rtsp://192.168.1.20/stream --format jsonl
+edgeau run study/ --workers 4 -o results/                       a CSV file for each video, in several processes
+edgeau run study/ --cluster tcp://10.0.0.5:8786 -o results/     likewise, on the machines of a Dask cluster
 """
 
 from __future__ import annotations
@@ -18,14 +20,15 @@ import argparse
 import contextlib
 import os
 from pathlib import Path
-from typing import Sequence
+from typing import List, Sequence
 
 from edgeau.runtime import arguments
 from edgeau.runtime.action_units import require_aus
 from edgeau.runtime.choose import HAAR_ONLY, load
 from edgeau.runtime.errors import InputError
-from edgeau.runtime.files import STANDARD_OUTPUT, is_replaceable, refuse_same
+from edgeau.runtime.files import STANDARD_OUTPUT, PathLike, is_replaceable, refuse_same
 from edgeau.runtime.images import read_image
+from edgeau.runtime.many import Outcome, plan, run_all, run_here, run_on_cluster
 from edgeau.runtime.record import Recorder, Views
 from edgeau.runtime.records import TableColumns
 from edgeau.runtime.row_file import FORMATS, RESUMABLE, Layout, open_rows
@@ -64,9 +67,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--neutral-policy", help="first, running or none (default: the package's)")
     parser.add_argument("--max-faces", type=arguments.positive_int, help="analyse at most so many faces of an image")
     parser.add_argument("--max-frames", type=arguments.positive_int, help="stop each source after so many frames")
+    parser.add_argument(
+        "--workers",
+        type=arguments.threads,
+        help="processes for many videos; -o is then a folder of CSV files",
+    )
+    parser.add_argument("--cluster", metavar="ADDRESS", help="likewise, on the workers of this Dask scheduler")
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.workers or args.cluster is not None:
+        return _run_many(args)
     kind = _format(args)
     sources = find_sources(args.source)
     _check_outputs(args, kind, sources)
@@ -96,6 +107,39 @@ def run(args: argparse.Namespace) -> int:
         with contextlib.suppress(WindowClosedError):
             Recorder(analyzer, rows, layout, views, args.max_frames).record(sources)
     return 0
+
+
+def _run_many(args: argparse.Namespace) -> int:
+    """Analyse each video in a process of its own. Raises InputError where some can't be read; the others are kept."""
+    if args.output is None or args.annotate or args.plot or args.show or args.resume or args.format or args.json:
+        expected = "-o FOLDER, and no --annotate, --plot, --show, --resume, --format or --json"
+        raise InputError("--workers and --cluster", got="other options", expected=expected)
+    tasks = plan([Path(source) for source in args.source], args.output, _options_for_each(args))
+    outcomes = run_here(tasks, args.workers) if args.cluster is None else run_on_cluster(tasks, args.cluster)
+
+    def progress(done: int, total: int, outcome: Outcome) -> None:
+        note(f"{done}/{total} {outcome.video}: {outcome.error or 'done'}")
+
+    failed = run_all(tasks, outcomes, progress)
+    if failed:
+        got = f"{len(failed)} of {len(tasks)} videos that could not be analysed, such as {failed[0].video}"
+        raise InputError(f"videos for {args.output}", got=got, expected="all of them", hint=failed[0].error)
+    return 0
+
+
+def _options_for_each(args: argparse.Namespace) -> List[str]:
+    """The options that the process of one video gets; paths are made absolute, for machines that share them."""
+    paths = (("--package", args.package), ("--neutral", args.neutral), ("--detector", args.detector))
+    words = [word for name, path in paths if path for word in (name, _absolute(path))]
+    others = (
+        ("--aus", ",".join(args.aus or ())), ("--variant", args.variant), ("--backend", args.backend),
+        ("--neutral-policy", args.neutral_policy), ("--max-frames", args.max_frames), ("--threads", args.threads or 1),
+    )  # fmt: skip
+    return words + [word for name, value in others if value for word in (name, str(value))]
+
+
+def _absolute(path: PathLike) -> str:
+    return os.path.abspath(path) if os.path.exists(path) else os.fspath(path)
 
 
 def _check_outputs(args: argparse.Namespace, kind: str, sources: Sequence[Unopened]) -> None:

@@ -130,6 +130,7 @@ TEXTS: dict[tuple[str, str], tuple[str, ...]] = {
         "x://y",
         "",
     ),
+    ("run", "cluster"): ("nonsense", ""),
     ("run", "output"): ("home", "thesis.txt", "photo.png", "rows.xyz", "whole.edgeau"),
     ("run", "annotate"): ("photo.png", "rows.xyz", "thesis.txt/x.png"),
     ("run", "plot"): ("thesis.txt", "home", "plot.png", "photo.png", "plot.svg"),  # the source is a picture
