@@ -7,6 +7,7 @@ example:
   edgeau bench
   edgeau bench cednn.edgeau --backends onnxruntime,openvino --threads 1,2 --json > records.json
   edgeau bench a.edgeau b.edgeau --eval crops/ --html report.html
+  edgeau bench --device-matrix records/
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from typing import Any
 
 from edgeau.benchmarks.candidates import Candidate, candidates_of
 from edgeau.benchmarks.claims.page import read_rows as read_claims
-from edgeau.benchmarks.columns import lines
+from edgeau.benchmarks.columns import aligned, lines
 from edgeau.benchmarks.comparison import with_fp32_ratios
+from edgeau.benchmarks.device_matrix import matrix, read_folder
 from edgeau.benchmarks.harness import measure_all
 from edgeau.benchmarks.limit.peak import Peak, to_json
 from edgeau.benchmarks.limit.roofline import with_limits
@@ -28,12 +30,13 @@ from edgeau.benchmarks.measurement import BenchOptions, Failure
 from edgeau.benchmarks.peers.page import read_rows as read_peers
 from edgeau.benchmarks.records import document, write_records
 from edgeau.benchmarks.report import Extras, write_html
+from edgeau.benchmarks.spreadsheet import to_csv
 from edgeau.benchmarks.stages import STAGES, measure_stages, photo_bgr
 from edgeau.runtime import arguments
 from edgeau.runtime.backends import BACKEND_NAMES
 from edgeau.runtime.crop_source import read_crops
 from edgeau.runtime.errors import EdgeauError, InputError
-from edgeau.runtime.files import is_replaceable
+from edgeau.runtime.files import is_replaceable, write_text
 from edgeau.runtime.package import Package, shipped_package
 from edgeau.runtime.terminal import EXIT_FAILED, EXIT_OK, emit_json, note, say
 
@@ -57,7 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-limit", action="store_true", help="skip the device's peak and each model's share of it")
     parser.add_argument("-o", "--out", metavar="FILE", help="write the records here as well: .json or .json.gz")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write one line per variant for a spreadsheet")
     parser.add_argument("--html", metavar="FILE", help="write a report")
+    parser.add_argument(
+        "--device-matrix", type=Path, metavar="DIR", help="measure nothing: join the records of several devices in DIR"
+    )
     parser.add_argument("--no-stages", action="store_true", help="skip the stages of one picture from end to end")
     parser.add_argument("--claims", type=Path, metavar="JSON", help="what `bench claims -o` wrote, for the report")
     parser.add_argument("--peers", type=Path, metavar="JSON", help="what `bench peers -o` wrote, for the report")
@@ -96,10 +103,12 @@ def add_time_arguments(parser: Arguments, plain: BenchOptions = BenchOptions()) 
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.device_matrix is not None:
+        return _join_devices(args)
     options = bench_options(args, BenchOptions(memory=not args.no_memory, callers=tuple(args.callers or ())))
     claims = read_claims(args.claims) if args.claims else []
     peers = read_peers(args.peers) if args.peers else []
-    for file in filter(None, (args.out, args.html)):
+    for file in filter(None, (args.out, args.html, args.csv)):
         is_replaceable(file)  # now, because measuring takes long
     candidates: list[Candidate] = []
     failures: list[Failure] = []
@@ -117,6 +126,8 @@ def run(args: argparse.Namespace) -> int:
     value = document(records, [vars(failure) for failure in failures], [to_json(peak) for peak in peaks], stages)
     if args.out:
         write_records(Path(args.out), value)
+    if args.csv:
+        write_text(args.csv, to_csv(records))
     if args.html:
         extras = Extras(peaks=value["peaks"], stages=stages, claims=claims, peers=peers)
         write_html(records, Path(args.html), extras)
@@ -127,6 +138,23 @@ def run(args: argparse.Namespace) -> int:
         _print_table(records, failures)
         _print_stages(stages)
     return EXIT_OK if records else EXIT_FAILED
+
+
+def _join_devices(args: argparse.Namespace) -> int:
+    """The table of `--device-matrix`, as text, JSON or CSV."""
+    if args.packages:
+        raise InputError("--device-matrix", got="packages as well", expected="only a folder of records")
+    records = read_folder(args.device_matrix)
+    if args.csv:
+        is_replaceable(args.csv)
+        write_text(args.csv, to_csv(records))
+    rows = matrix(records)
+    if args.json:
+        emit_json({"devices": sorted({record["device"] for record in records}), "rows": rows})
+        return EXIT_OK
+    for line in aligned(rows, left=("package", "variant", "backend", "input")):
+        say(line)
+    return EXIT_OK
 
 
 def _stages(packages: Sequence[str | Path], seconds: float) -> list[dict[str, Any]]:

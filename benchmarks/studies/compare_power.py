@@ -2,6 +2,9 @@
 
     python -m edgeau.benchmarks.studies.compare_power -o benchmarks/results/compare_power.json
 
+With ``--kind`` it measures one kind of pairs and keeps the other in the file, for a machine that is quiet only for
+a minute at a time.
+
 Pairs of the shipped package's FP32 in ONNX Runtime on one thread: identical ones, and ones whose new side is slowed on
 purpose (each call busy-waits for a share of its own duration). Each pair is judged twice: measured in the same rounds,
 as `compare` measures two packages; and as two runs at different times (old of one pair, new of the next), as it
@@ -27,6 +30,7 @@ from edgeau.benchmarks.commands.compare import OPTIONS, SHARE
 from edgeau.benchmarks.comparison import Ratio, compare
 from edgeau.benchmarks.measurement import BenchOptions
 from edgeau.benchmarks.provenance import provenance
+from edgeau.benchmarks.records import read_records
 from edgeau.benchmarks.rounds import Runner, run_rounds
 from edgeau.runtime.backends import Backend, open_backend
 from edgeau.runtime.device import fingerprint
@@ -62,13 +66,18 @@ def main() -> None:
     parser.add_argument("--slower", type=float, default=0.05, help="share of the slowed ones (default: %(default)s)")
     parser.add_argument("--share", type=float, default=SHARE, help="as for compare (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=OPTIONS.seconds, help="each (default: %(default)s)")
+    parser.add_argument("--kind", choices=("identical", "slowed"), help="only these; the rest of OUT is kept")
     parser.add_argument("-o", "--out", type=Path)
     args = parser.parse_args()
     candidate = candidates_of(Package.open(shipped_package()), backends=["onnxruntime"], variants=["fp32"])[0][0]
     options = BenchOptions(seconds=args.seconds, precision=0, energy=False)
     load_before = os.getloadavg()[0]
     kinds = {"identical": 0.0, "slowed": args.slower}
+    if args.kind:
+        kinds = {args.kind: kinds[args.kind]}
+    before = read_records(args.out) if args.out and args.kind and args.out.exists() else {}
     result: dict[str, Any] = {
+        **before,
         "device": fingerprint(),
         "provenance": dataclasses.asdict(provenance()),
         "load_before": load_before,

@@ -24,6 +24,10 @@ _DEFAULTS = SearchOptions()
 _DATA = "crop set, folder of images, .npz, or synthetic:subjects=8,frames=16"
 
 
+# Two ratios that differ by more than this are both shown.
+_SAME_RATIO = 0.05
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `edgeau optimize`."""
     parser.add_argument("package", help="package with an FP32 variant")
@@ -71,7 +75,19 @@ def _print(result: SearchResult) -> None:
         if label not in measured:
             say(f"{label:<50}{'-':>12}  {why}")
     verdict = "settled" if chosen.settled else "not settled"
-    say(f"{chosen.label}: {chosen.times_fp32:.2f} times FP32's time; {verdict} after {chosen.rounds} rounds")
+    say(f"{chosen.label}: {times_fp32_text(chosen)}; {verdict} after {chosen.rounds} rounds")
+
+
+def times_fp32_text(chosen: Selection) -> str:
+    """The ratio of the two times that are shown, and that of the median round if it is another."""
+    assert chosen.ms_per_crop is not None
+    assert chosen.fp32_ms_per_crop is not None
+    assert chosen.times_fp32 is not None
+    shown = chosen.ms_per_crop / chosen.fp32_ms_per_crop
+    text = f"{chosen.ms_per_crop:.3f} ms, {shown:.2f} times the {chosen.fp32_ms_per_crop:.3f} ms of FP32"
+    if abs(chosen.times_fp32 / shown - 1) > _SAME_RATIO:
+        text += f" ({chosen.times_fp32:.2f} in the median round: the machine was disturbed)"
+    return text
 
 
 def _verdict(label: str, chosen: Selection) -> str:

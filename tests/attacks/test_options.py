@@ -107,6 +107,8 @@ TEXTS: dict[tuple[str, str], tuple[str, ...]] = {
     ("bench", "callers"): ("0", "x", "-1"),
     ("bench", "claims"): ("absent.json", "thesis.txt"),
     ("bench", "peers"): ("absent.json", "thesis.txt"),
+    ("bench", "csv"): FILES_OUT,
+    ("bench", "device_matrix"): ("absent", "empty", "thesis.txt"),
     ("bench", "out"): FILES_OUT,
     ("bench", "html"): FILES_OUT,
     ("bench compare", "provider"): (),

@@ -1,3 +1,4 @@
+import csv
 import json
 
 import pytest
@@ -59,3 +60,39 @@ def test_an_altered_variant_is_reported_and_not_measured(package, capsys):
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     assert bench(package) == 1
     assert "altered or truncated" in capsys.readouterr().err
+
+
+def test_csv_has_one_line_for_each_record_and_an_empty_cell_for_what_is_unknown(package, tmp_path, capsys):
+    assert bench(package, "--csv", str(tmp_path / "records.csv"), "-o", str(tmp_path / "records.json")) == 0
+    with (tmp_path / "records.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    records = json.loads((tmp_path / "records.json").read_text())["records"]
+    for row, record in zip(rows, records, strict=True):
+        assert float(row["p50_ms"]) == pytest.approx(record["latency"]["p50_ms"], rel=1e-5)
+        assert row["backend"] == record["backend"]
+        assert row["energy_mj"] == row["mean_f1"] == ""
+
+
+def test_records_of_several_devices_are_joined_by_candidate(package, tmp_path, capsys):
+    folder = tmp_path / "devices"
+    folder.mkdir()
+    assert bench(package, "-o", str(folder / "a.json")) == 0
+    document = json.loads((folder / "a.json").read_text())
+    for record in document["records"]:
+        record["device"] = "another board"
+    (folder / "b.json").write_text(json.dumps({**document, "records": document["records"][:1]}))
+    capsys.readouterr()
+    assert main(["bench", "--device-matrix", str(folder), "--json"]) == 0
+    value = json.loads(capsys.readouterr().out)
+    assert len(value["devices"]) == 2
+    assert [row["another board, p50 ms"] == "-" for row in value["rows"]] == [False, True]
+    assert main(["bench", "--device-matrix", str(folder)]) == 0
+    assert "another board, p50 ms" in capsys.readouterr().out
+
+
+def test_a_folder_without_records_is_one_line(tmp_path, capsys):
+    assert main(["bench", "--device-matrix", str(tmp_path)]) == 2
+    assert "one file per device" in capsys.readouterr().err
+    (tmp_path / "x.json").write_text("[1]")
+    assert main(["bench", "--device-matrix", str(tmp_path)]) == 2
+    assert "no records" in capsys.readouterr().err
