@@ -224,7 +224,7 @@ class Analyzer:
     def for_another_video(self) -> Analyzer:
         """An analyzer that shares the model, the detector and a given neutral, and follows faces of its own."""
         other = copy.copy(self)
-        other._follower, other._tracker, other._references = copy.copy(self._follower), Tracker(), {}
+        other._follower, other._people = copy.copy(self._follower), self._people.for_another_video()
         other._follower.reset()
         return other
 

@@ -38,6 +38,7 @@ class People:
     """
 
     def __init__(self, spec: NeutralSpec, given_rgb: Optional[np.ndarray] = None) -> None:
+        self._arguments = (spec, given_rgb)
         given = given_rgb is not None
         self._spec = dataclasses.replace(spec, policy="running") if given and spec.policy == "given" else spec
         self._given = GivenNeutral(given_rgb) if given_rgb is not None else None
@@ -51,6 +52,10 @@ class People:
         self._references, self._chosen = {}, set()
         if self._given is not None:
             self._given.reset()
+
+    def for_another_video(self) -> People:
+        """The same neutrals' source for a video of its own, with nobody known yet."""
+        return People(*self._arguments)
 
     def next(self, boxes_xyxy: Sequence[np.ndarray], crops_rgb: Sequence[np.ndarray]) -> List[Person]:
         """Who the faces of the next frame are, in the same order.
