@@ -52,7 +52,7 @@ def test_the_wheel_has_every_module_of_the_layers_and_nothing_else(wheel: Path) 
     left_out = {name for name in modules if "/".join(name.split("/")[1:3]) in NOT_SHIPPED}
     assert {name for name in names if name.endswith(".py")} == modules - left_out
     others = {Path(name).suffix for name in names if not name.endswith(".py")}
-    assert others == {".typed", ".sh", ".json", ".onnx", ".npz"}
+    assert others == {".typed", ".sh", ".json", ".onnx", ".npz", ".html"}
     assert wheel.stat().st_size < LARGEST_WHEEL_BYTES
 
 
