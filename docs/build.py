@@ -28,7 +28,11 @@ _REFERENCE = re.compile(r"(?<!`)`([A-Za-z_][\w.]*)`(?!`)")
 def main(folder: Path = ROOT / "build" / "docs") -> int:
     warnings.simplefilter("error", SyntaxWarning)
     names = public_modules()
-    problems = [problem for name in names for problem in check(importlib.import_module(name))]
+    modules = [importlib.import_module(name) for name in names]
+    for module in modules:
+        for name in module.__all__:
+            getattr(module, name)  # some are imported when they are asked for, which pdoc doesn't do
+    problems = [problem for module in modules for problem in check(module)]
     for problem in problems:
         print(problem, file=sys.stderr)
     if problems:

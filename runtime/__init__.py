@@ -9,15 +9,18 @@ for face in analyzer(frame_bgr):  # HWC uint8, as cv2 gives it
 ```
 """
 
-from .analyzer import Analyzer
-from .choose import Choice, load
-from .crop import crop_face
-from .errors import BackendError, EdgeauError, EngineError, InputError, MissingExtraError, PackageError
-from .manifest import CropSpec, Manifest
-from .package import Package
-from .pose import HeadPose
-from .results import Face, Faces, StageTimes
-from .version import __version__
+from typing import TYPE_CHECKING, Any, List
+
+if TYPE_CHECKING:
+    from .analyzer import Analyzer
+    from .choose import Choice, load
+    from .crop import crop_face
+    from .errors import BackendError, EdgeauError, EngineError, InputError, MissingExtraError, PackageError
+    from .manifest import CropSpec, Manifest
+    from .package import Package
+    from .pose import HeadPose
+    from .results import Face, Faces, StageTimes
+    from .version import __version__
 
 __all__ = [
     "Analyzer",
@@ -39,3 +42,30 @@ __all__ = [
     "crop_face",
     "load",
 ]
+
+# Where each name is. They are imported when they are asked for: the command line answers Ctrl-C before numpy is loaded.
+_MODULES = {
+    "analyzer": ("Analyzer",),
+    "choose": ("Choice", "load"),
+    "crop": ("crop_face",),
+    "errors": ("BackendError", "EdgeauError", "EngineError", "InputError", "MissingExtraError", "PackageError"),
+    "manifest": ("CropSpec", "Manifest"),
+    "package": ("Package",),
+    "pose": ("HeadPose",),
+    "results": ("Face", "Faces", "StageTimes"),
+    "version": ("__version__",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    for module, names in _MODULES.items():
+        if name in names:
+            value = globals()[name] = getattr(import_module(f".{module}", __name__), name)
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> List[str]:
+    return sorted({*globals(), *__all__})

@@ -1,7 +1,17 @@
-"""``python -m edgeau.runtime`` is ``edgeau``, for places without its script on the path."""
+"""Where ``edgeau`` begins; ``python -m edgeau.runtime`` is the same, for places without its script on the path."""
 
 import sys
 
-from .cli import main
 
-sys.exit(main())
+def main() -> int:
+    """Run the command line and return its exit code. Ctrl-C is answered while its modules are still being imported."""
+    try:
+        from .cli import main as run
+    except KeyboardInterrupt:
+        sys.stderr.write("edgeau: interrupted\n")
+        return 130
+    return run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

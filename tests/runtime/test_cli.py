@@ -197,3 +197,22 @@ def test_without_a_home_and_with_a_read_only_cache_a_defect_is_still_one_line(tm
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "this is a defect of edgeau" in done.stderr
+
+
+CTRL_C_DURING_IMPORT = """
+import sys
+
+class CtrlC:
+    def find_spec(self, name, path=None, target=None):
+        if name == "numpy":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, CtrlC())
+from edgeau.runtime.__main__ import main
+sys.exit(main())
+"""
+
+
+def test_ctrl_c_while_modules_are_imported_is_one_line() -> None:
+    process = subprocess.run([sys.executable, "-c", CTRL_C_DURING_IMPORT], capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stderr) == (130, "edgeau: interrupted\n")
