@@ -101,7 +101,7 @@ def _add_precisions(
     progress(f"quantizing the detector at {size[1]}x{size[0]}")
     quantized = finish(quantize_model(model, samples), "tensorrt-8").model
     rows = _faces(emulate_tensorrt(quantized), canvases)
-    shift = max(rows_shift_px(a, b) for a, b in zip(expected, rows, strict=True))
+    shift = max(map(rows_shift_px, expected, rows))
     file = folder / f"{stem_of(size)}.int8.onnx"
     if shift <= max_shift_px:
         write_bytes(file, quantized.SerializeToString())

@@ -7,8 +7,8 @@ they are, and bundles made on a PC bring these files.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,11 +22,13 @@ from edgeau.runtime.package import Package
 from edgeau.runtime.parity_crops import default_spec
 from edgeau.runtime.targets import JETPACKS, Target
 
-if TYPE_CHECKING:  # lint needs onnx, which boards have not
+if TYPE_CHECKING:  # lint needs onnx, which boards have not, and Python 3.8 can't evaluate these types
+    from collections.abc import Callable, Iterable
+
     from edgeau.optimize.lint import Finding
 
-Progress = Callable[[str], None]
-Version = tuple[int, ...]
+    Progress = Callable[[str], None]
+    Version = tuple[int, ...]
 
 
 def prepare_here(path: str, options: MakeOptions, progress: Progress) -> None:
@@ -40,7 +42,7 @@ def prepare_here(path: str, options: MakeOptions, progress: Progress) -> None:
     Raises:
         InputError: a file has errors, as `lint_files` says.
     """
-    if find_spec("onnx") is None:
+    if not _can_make_files():
         return
     trt = load_tensorrt()
     able = capabilities(trt)
@@ -66,7 +68,7 @@ def prepare_for(
     Raises:
         InputError: as in `lint_files`.
     """
-    if find_spec("onnx") is None:
+    if not _can_make_files():
         return package
     able = [capabilities_of(version) for version in versions_of(target)]
     if any(_lacking(package, each, options.precision) for each in able):
@@ -74,6 +76,11 @@ def prepare_for(
         package = _add_files(copy, able, options, progress)
     lint_files(package, able, options, progress)
     return package
+
+
+def _can_make_files() -> bool:
+    """Whether ONNX files can be linted and written here, which boards with JetPack 5 can't."""
+    return sys.version_info >= (3, 10) and find_spec("onnx") is not None
 
 
 def versions_of(target: Target | None) -> list[Version]:

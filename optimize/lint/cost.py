@@ -7,9 +7,9 @@ writer: TensorRT has no zero points, so ranges become symmetric and an activatio
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Dict, Sequence  # noqa: UP035
 
 import numpy as np
 import onnx
@@ -25,7 +25,8 @@ from edgeau.runtime.errors import EdgeauError, InputError
 from edgeau.runtime.manifest import CropSpec
 from edgeau.runtime.parity import finite, sqnr_db
 
-Samples = Sequence[dict[str, np.ndarray]]
+# Evaluated on Python 3.8 too.
+Samples = Sequence[Dict[str, np.ndarray]]  # noqa: UP006
 FACES = 8
 _DEFAULT_SIDE = 224  # where the file leaves height and width open
 _NOTICEABLE_DB = 0.1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import cv2
@@ -175,6 +176,7 @@ def test_rows_of_a_video_are_checked(tmp_path: Path) -> None:
         read_crops(str(tmp_path), SPEC)
 
 
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="edgeau bench needs Python 3.10")
 def test_bench_scores_the_shipped_package_on_them(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (shipped_package() / "manifest.json").is_file()
     words = ["bench", "--eval", str(own), "--seconds", "0.05", "--warmup", "0", "--rounds", "1", "--no-memory"]
