@@ -29,6 +29,7 @@ from typing import (
 import numpy as np
 
 from .backends import Backend
+from .batch import Subject, make_batch
 from .crop import crop_face
 from .detection import Detection, Detector, from_boxes, from_points
 from .errors import InputError
@@ -36,19 +37,16 @@ from .following import SEARCH_EVERY, Follower
 from .images import as_bgr, resized
 from .manifest import Manifest, NeutralSpec
 from .manifest_rules import check_outputs
-from .neutral import NeutralReference
-from .people import People, Person
+from .people import People
 from .pipeline import ahead
 from .results import Face, Faces, StageTimes
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # these modules are needed for streams only
+    from .reading import ReadFrame
     from .sources import Frame, Source
 
 # Smaller faces beside the one in a neutral picture, as a share of its area, are passers-by.
 _BYSTANDER = 0.25
-# Between two stages of a stream. Eight small frames even out that some are searched whole; large ones are few.
-_MOST_WAITING, _WAITING_BYTES = 8, 16 << 20
-
 Images = Union[np.ndarray, Sequence[np.ndarray]]
 
 
@@ -173,14 +171,16 @@ class Analyzer:
         Raises:
             InputError: the source can't be opened, or ends without a frame.
         """
-        opened = _opened(source)
-        reads: Iterator[_Read] = _read(opened.frames)
+        from .reading import open_any, read_frames, rejoined, waiting_frames
+
+        opened = open_any(source)
+        reads: Iterator[ReadFrame] = read_frames(opened.frames)
         first = next(reads, None)
         if first is None:
             return
         # A live source keeps only the newest frame. Frames that wait in a pipeline would be older than that.
-        depth = 0 if opened.live else _depth(first.frame.image_bgr)
-        found = ((read, self._found(read, opened.moving)) for read in ahead(_rejoined(first, reads), depth))
+        depth = 0 if opened.live else waiting_frames(first.frame.image_bgr)
+        found = ((read, self._found(read, opened.moving)) for read in ahead(rejoined(first, reads), depth))
         finished = ((read.frame, self._finished(read, part)) for read, part in ahead(found, depth))
         with contextlib.closing(ahead(finished, depth)) as results:
             yield from results
@@ -259,7 +259,7 @@ class Analyzer:
             people = self._people.next([detection.box_xyxy for detection in detections], crops)
             chosen = self._people.choose(people, self._max_faces)
             cropped = time.perf_counter()
-        subjects = [_Subject(detections[i], crops[i], people[i]) for i in chosen]
+        subjects = [Subject(detections[i], crops[i], people[i]) for i in chosen]
         return _Found(subjects, (detected - started) * 1e3, (cropped - detected) * 1e3)
 
     def _alone(
@@ -274,7 +274,7 @@ class Analyzer:
         crops = [self._crop(image, detection.points_xy) for detection in detections[: self._max_faces]]
         people = self._people.alone(crops)
         cropped = time.perf_counter()
-        subjects = [_Subject(*parts) for parts in zip(detections, crops, people)]
+        subjects = [Subject(*parts) for parts in zip(detections, crops, people)]
         return _Found(subjects, (detected - started) * 1e3, (cropped - detected) * 1e3)
 
     def _detect(
@@ -290,7 +290,7 @@ class Analyzer:
             return from_points(points_xy)
         return detector.detect(image_bgr) if boxes_xyxy is None else from_boxes(boxes_xyxy)
 
-    def _found(self, read: _Read, moving: bool) -> Union[_Found, str]:
+    def _found(self, read: ReadFrame, moving: bool) -> Union[_Found, str]:
         """The faces of an image of a source, or why it could not be analysed."""
         if read.frame.image_bgr is None:
             return read.frame.error or "unreadable"
@@ -299,7 +299,7 @@ class Analyzer:
         except InputError as error:
             return str(error)
 
-    def _finished(self, read: _Read, found: Union[_Found, str]) -> Faces:
+    def _finished(self, read: ReadFrame, found: Union[_Found, str]) -> Faces:
         frame = read.frame
         if isinstance(found, str):
             faces = Faces((), self.manifest.aus, self.manifest.expressions, error=found)
@@ -333,7 +333,7 @@ class Analyzer:
             start += len(own)
         return results
 
-    def _analyse(self, subjects: List[_Subject]) -> List[Face]:
+    def _analyse(self, subjects: List[Subject]) -> List[Face]:
         """Results in the order of the subjects, whose references are updated."""
         if not subjects:
             return []
@@ -345,11 +345,11 @@ class Analyzer:
             for i, subject in enumerate(subjects)
         ]
 
-    def _infer(self, subjects: List[_Subject]) -> Dict[str, np.ndarray]:
+    def _infer(self, subjects: List[Subject]) -> Dict[str, np.ndarray]:
         """The model's outputs, one row per subject. References are updated on the way."""
         if not self.manifest.takes_neutral:
             return self.analyse_crops(np.stack([subject.crop for subject in subjects]))
-        batch = _make_batch(subjects)
+        batch = make_batch(subjects)
         outputs = self.analyse_crops(batch.faces, batch.neutrals)
         activity = outputs["au"].mean(axis=1)
         for subject, row in zip(subjects, batch.probe_rows):
@@ -359,7 +359,7 @@ class Analyzer:
                 subject.reference.add(subject.crop, float(activity[row]))
         return {name: values[: len(subjects)] for name, values in outputs.items()}
 
-    def _face(self, subject: _Subject, outputs: Mapping[str, np.ndarray], ready: bool) -> Face:
+    def _face(self, subject: Subject, outputs: Mapping[str, np.ndarray], ready: bool) -> Face:
         manifest, detection = self.manifest, subject.detection
         au = {name: float(p) for name, p in zip(manifest.aus, outputs["au"])}
         present = {name: au[name] >= limit for name, limit in zip(manifest.aus, manifest.thresholds)}
@@ -388,17 +388,6 @@ class Analyzer:
         return self._crop(image_bgr, detections[0].points_xy)
 
 
-def _rejoined(first: _Read, reads: Iterator[_Read]) -> Iterator[_Read]:
-    yield first
-    yield from reads
-
-
-def _depth(image_bgr: Optional[np.ndarray]) -> int:
-    """How many frames of this size may wait between two stages of a stream."""
-    size = _WAITING_BYTES if image_bgr is None else image_bgr.nbytes
-    return max(1, min(_MOST_WAITING, _WAITING_BYTES // size))
-
-
 def _area(detection: Detection) -> float:
     left, top, right, bottom = detection.box_xyxy
     return float((right - left) * (bottom - top))
@@ -409,101 +398,10 @@ def _refuse_places(boxes_xyxy: Optional[np.ndarray], points_xy: Optional[np.ndar
         raise InputError("boxes or points", got="a list of images", expected="one image")
 
 
-def _opened(source: Union[str, os.PathLike[str], int, Source, Iterable[np.ndarray]]) -> Source:
-    from .sources import Frame, Source, open_source
-
-    if isinstance(source, Source):
-        return source
-    if isinstance(source, int):
-        return open_source(f"camera:{source}")
-    if isinstance(source, (str, os.PathLike)):
-        return open_source(os.fspath(source))
-    return Source((Frame("", number, 0.0, image) for number, image in enumerate(source)), True, 0.0, 0)
-
-
-def _read(frames: Iterator[Frame]) -> Iterator[_Read]:
-    """Frames with the time that reading them took."""
-    try:
-        while True:
-            started = time.perf_counter()
-            frame = next(frames, None)
-            if frame is None:
-                return
-            yield _Read(frame, time.perf_counter() - started)
-    finally:
-        close = getattr(frames, "close", None)
-        if close is not None:
-            close()
-
-
-@dataclass(frozen=True)
-class _Read:
-    """A frame of a source, and the seconds that reading it took."""
-
-    frame: Frame
-    read_s: float
-
-
 @dataclass(frozen=True)
 class _Found:
     """The faces of one image, and what finding and cropping them took."""
 
-    subjects: List[_Subject]
+    subjects: List[Subject]
     detect_ms: float
     crop_ms: float
-
-
-@dataclass(frozen=True)
-class _Subject:
-    """One face of the image in hand.
-
-    Attributes:
-        detection: where it is.
-        crop: uint8 [S, S, 3], RGB.
-        person: whose it is; their neutral learns from this crop.
-    """
-
-    detection: Detection
-    crop: np.ndarray
-    person: Person
-
-    @property
-    def reference(self) -> NeutralReference:
-        return self.person.reference
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """One call of a model on difference images.
-
-    Attributes:
-        faces, neutrals: uint8 [N + probes, S, S, 3], RGB; the first N rows are the subjects.
-        probe_rows: per subject, the row that compares its crop with itself, which measures how calm the face is; None
-            if its reference doesn't ask for that now.
-    """
-
-    faces: np.ndarray
-    neutrals: np.ndarray
-    probe_rows: Sequence[Optional[int]]
-
-
-def _make_batch(subjects: Sequence[_Subject]) -> _Batch:
-    """Pair every crop with its neutral, and with itself where the reference wants to know how calm it is.
-
-    Until a reference has an image, a crop is compared with itself anyway, so that its own row is the probe.
-    """
-    faces, neutrals = [], []
-    for subject in subjects:
-        faces.append(subject.crop)
-        neutrals.append(subject.crop if subject.reference.image is None else subject.reference.image)
-    probe_rows: List[Optional[int]] = []
-    for row, subject in enumerate(subjects):
-        if not subject.reference.wants_probe:
-            probe_rows.append(None)
-        elif subject.reference.image is None:
-            probe_rows.append(row)
-        else:
-            probe_rows.append(len(faces))
-            faces.append(subject.crop)
-            neutrals.append(subject.crop)
-    return _Batch(np.stack(faces), np.stack(neutrals), probe_rows)

@@ -42,7 +42,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class VideoOutcome:
     """What became of a task; ``error`` is None if its file is complete."""
 
     video: str
@@ -76,11 +76,11 @@ def plan(folders: Sequence[Path], out: Path, options: Sequence[str]) -> List[Tas
     return tasks
 
 
-def run_task(task: Task) -> Outcome:
+def run_task(task: Task) -> VideoOutcome:
     """Analyse one video, unless its file is there. Raises TaskDied where its process was killed or crashed."""
     output = Path(task.output)
     if output.is_file():
-        return Outcome(task.video)
+        return VideoOutcome(task.video)
     command = [sys.executable, "-m", "edgeau.runtime", "run", task.video, "--format", "csv", *task.options]
     try:
         with atomic_path(output) as temporary:
@@ -90,12 +90,12 @@ def run_task(task: Task) -> Outcome:
                 raise _Failed(done.returncode, _last_line(done.stderr))
     except _Failed as failed:
         if failed.code == _WRONG_INPUT:
-            return Outcome(task.video, failed.text)
+            return VideoOutcome(task.video, failed.text)
         raise TaskDied(f"{task.video}: exit code {failed.code}; {failed.text}") from None
-    return Outcome(task.video)
+    return VideoOutcome(task.video)
 
 
-def run_here(tasks: Sequence[Task], workers: int) -> Iterator[Outcome]:
+def run_here(tasks: Sequence[Task], workers: int) -> Iterator[VideoOutcome]:
     """Outcomes of all tasks as they end, by processes on this machine."""
     with ThreadPoolExecutor(workers) as pool:
         futures = [pool.submit(_again, task) for task in tasks]
@@ -107,7 +107,7 @@ def run_here(tasks: Sequence[Task], workers: int) -> Iterator[Outcome]:
                 future.cancel()
 
 
-def run_on_cluster(tasks: Sequence[Task], address: str) -> Iterator[Outcome]:
+def run_on_cluster(tasks: Sequence[Task], address: str) -> Iterator[VideoOutcome]:
     """Outcomes of all tasks as they end, by the workers of a Dask scheduler, which see the same files.
 
     Args:
@@ -136,10 +136,10 @@ def run_on_cluster(tasks: Sequence[Task], address: str) -> Iterator[Outcome]:
 
 
 def run_all(
-    tasks: Sequence[Task], outcomes: Iterator[Outcome], progress: Callable[[int, int, Outcome], None]
-) -> List[Outcome]:
+    tasks: Sequence[Task], outcomes: Iterator[VideoOutcome], progress: Callable[[int, int, VideoOutcome], None]
+) -> List[VideoOutcome]:
     """Those that failed, after all have ended; ``progress`` gets the number that ended, the total, and the outcome."""
-    failed: List[Outcome] = []
+    failed: List[VideoOutcome] = []
     for done, outcome in enumerate(outcomes, start=1):
         progress(done, len(tasks), outcome)
         if outcome.error is not None:
@@ -154,7 +154,7 @@ class _Failed(Exception):  # noqa: N818 - leaves the block that writes the file,
         self.code, self.text = code, text
 
 
-def _again(task: Task) -> Outcome:
+def _again(task: Task) -> VideoOutcome:
     for _ in range(RETRIES):
         try:
             return run_task(task)
@@ -163,15 +163,15 @@ def _again(task: Task) -> Outcome:
     try:
         return run_task(task)
     except TaskDied as error:
-        return Outcome(task.video, f"given up: {error}")
+        return VideoOutcome(task.video, f"given up: {error}")
 
 
-def _outcome_of(future: Any, task: Task) -> Outcome:
+def _outcome_of(future: Any, task: Task) -> VideoOutcome:
     error = future.exception()
     if error is None:
-        outcome: Outcome = future.result()
+        outcome: VideoOutcome = future.result()
         return outcome
-    return Outcome(task.video, f"given up: {type(error).__name__}: {error}")
+    return VideoOutcome(task.video, f"given up: {type(error).__name__}: {error}")
 
 
 def _key(task: Task) -> str:

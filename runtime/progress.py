@@ -10,7 +10,7 @@ _BAR_EVERY_S, _NOTE_EVERY_S = 0.2, 5.0
 _BAR_CELLS, _NAME_CELLS = 24, 24
 
 
-class Progress:
+class ProgressBar:
     """Counts the frames of one source.
 
     Args:

@@ -13,7 +13,7 @@ from typing import Dict, Iterator, List, Optional, Sequence
 from .analyzer import Analyzer
 from .annotations import View, open_annotations, output_names
 from .errors import EdgeauWarning, InputError
-from .progress import Progress
+from .progress import ProgressBar
 from .records import Row, rows_of
 from .results import Face, Faces
 from .row_file import Layout, Rows
@@ -84,7 +84,7 @@ class Recorder:
         if source.moving and self._rows.last(source.name) is not None:
             note("continuing behind what is there: faces get new numbers, and their neutral is found anew")
         counts = _Counts()
-        progress = Progress(Path(source.name).name, source.count)
+        progress = ProgressBar(Path(source.name).name, source.count)
         own = dataclasses.replace(source, frames=self._new_frames(source, counts))
         with self._open_views(source, names) as views:
             for frame, faces in self._analyzer.stream(own):

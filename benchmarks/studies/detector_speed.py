@@ -31,7 +31,7 @@ WARM_UP = 3
 
 
 @dataclass(frozen=True)
-class Cost:
+class DetectorCost:
     """One detector.
 
     Attributes:
@@ -57,7 +57,7 @@ def detectors(file: Path, threads: int) -> dict[str, Detector]:
     return {**found, "haar": HaarDetector()}
 
 
-def measure(pictures: list[np.ndarray], candidates: dict[str, Detector]) -> list[Cost]:
+def measure(pictures: list[np.ndarray], candidates: dict[str, Detector]) -> list[DetectorCost]:
     """Time each detector on each picture, in turns."""
     times: dict[str, list[float]] = {name: [] for name in candidates}
     faces = dict.fromkeys(candidates, 0)
@@ -72,7 +72,7 @@ def measure(pictures: list[np.ndarray], candidates: dict[str, Detector]) -> list
     medians = {name: statistics.median(values) for name, values in times.items()}
     reference = medians.get(REFERENCE)
     return [
-        Cost(
+        DetectorCost(
             name,
             medians[name],
             float(np.percentile(times[name], 90)),
@@ -108,7 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def table(costs: list[Cost]) -> str:
+def table(costs: list[DetectorCost]) -> str:
     """Markdown."""
     lines = ["| detector | p50 ms | p90 ms | to OpenCV's YuNet | faces |", "|---|---|---|---|---|"]
     for cost in costs:

@@ -33,7 +33,7 @@ TARGETS = ("tensorrt-10.3", "tensorrt-8.5")
 
 
 @dataclass(frozen=True)
-class Network:
+class PublicNetwork:
     """One network of the list; see above."""
 
     name: str
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0 if all(is_through(row) for row in rows) else 1
 
 
-def read_list(file: Path) -> list[Network]:
+def read_list(file: Path) -> list[PublicNetwork]:
     """The networks of a list. Raises InputError or PackageError that names what is wrong."""
     try:
         value = parse_json(file.read_bytes(), str(file))
@@ -66,10 +66,10 @@ def read_list(file: Path) -> list[Network]:
         raise InputError(f"list {file}", got=error.strerror, expected="a JSON list of networks") from error
     if not isinstance(value, list):
         raise InputError(f"list {file}", got=type(value).__name__, expected="a JSON list of networks")
-    return [decode(Network, item, f"{file}[{index}]") for index, item in enumerate(value)]
+    return [decode(PublicNetwork, item, f"{file}[{index}]") for index, item in enumerate(value)]
 
 
-def examine(network: Network, folder: Path) -> dict[str, Any]:
+def examine(network: PublicNetwork, folder: Path) -> dict[str, Any]:
     """Findings before and after the fix for each target, the importer's answers, and what the fix costs."""
     note(network.name)
     model = read_onnx(folder / network.file)

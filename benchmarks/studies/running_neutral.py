@@ -48,7 +48,7 @@ class Video:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class NeutralScore:
     """One policy.
 
     Attributes:
@@ -105,7 +105,7 @@ def follow(analyzer: Analyzer, video: Video, policy: str) -> tuple[np.ndarray, n
     return np.stack(rows), np.array(ready)
 
 
-def compare(analyzer: Analyzer, videos: Sequence[Video], seed: int = 0) -> list[Outcome]:
+def compare(analyzer: Analyzer, videos: Sequence[Video], seed: int = 0) -> list[NeutralScore]:
     """Every policy on the same videos."""
     results = {policy: [follow(analyzer, video, policy) for video in videos] for policy in PARTS}
     labels = [presence_of(video.intensity) for video in videos]
@@ -128,7 +128,7 @@ def compare(analyzer: Analyzer, videos: Sequence[Video], seed: int = 0) -> list[
         low, high = np.percentile(gaps, [2.5, 97.5])
         whole = f1(policy, everyone)
         gap = whole - f1("true", everyone)
-        outcomes.append(Outcome(policy, whole, f1(policy, everyone, ready), gap, float(low), float(high)))
+        outcomes.append(NeutralScore(policy, whole, f1(policy, everyone, ready), gap, float(low), float(high)))
     return outcomes
 
 

@@ -28,7 +28,7 @@ from edgeau.runtime.choose import HAAR_ONLY, load
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import STANDARD_OUTPUT, PathLike, is_replaceable, refuse_same
 from edgeau.runtime.images import read_image
-from edgeau.runtime.many import Outcome, plan, run_all, run_here, run_on_cluster
+from edgeau.runtime.many import VideoOutcome, plan, run_all, run_here, run_on_cluster
 from edgeau.runtime.record import Recorder, Views
 from edgeau.runtime.records import TableColumns
 from edgeau.runtime.row_file import FORMATS, RESUMABLE, Layout, open_rows
@@ -117,7 +117,7 @@ def _run_many(args: argparse.Namespace) -> int:
     tasks = plan([Path(source) for source in args.source], args.output, _options_for_each(args))
     outcomes = run_here(tasks, args.workers) if args.cluster is None else run_on_cluster(tasks, args.cluster)
 
-    def progress(done: int, total: int, outcome: Outcome) -> None:
+    def progress(done: int, total: int, outcome: VideoOutcome) -> None:
         note(f"{done}/{total} {outcome.video}: {outcome.error or 'done'}")
 
     failed = run_all(tasks, outcomes, progress)

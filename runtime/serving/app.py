@@ -28,10 +28,10 @@ from edgeau.runtime.results import Face
 
 from . import inference
 from .gate import BUSY, Bodies, Gate, answer_error, answer_json, read_body, refusal, while_connected
-from .metrics import Metrics
+from .metrics import ServerMetrics
 from .options import ServerOptions
 from .pictures import decode_picture, picture_of
-from .workers import Job, QueueFullError, Workers
+from .workers import QueueFullError, Work, Workers
 
 Report = Callable[[str], None]
 
@@ -53,7 +53,7 @@ class Service:
     def __init__(self, analyzers: Sequence[Analyzer], options: ServerOptions, report: Report) -> None:
         self._analyzer, self._options, self._report = analyzers[0], options, report
         self._manifest: Manifest = self._analyzer.manifest
-        self._metrics = Metrics()
+        self._metrics = ServerMetrics()
         self._workers = Workers(analyzers, options, self._metrics.analysed)
         self._metrics.watch("edgeau_queue", "Requests that wait for a worker.", lambda: self._workers.waiting)
         self._bodies = Bodies(options)
@@ -134,7 +134,7 @@ class Service:
             finally:
                 self._workers.arriving -= 1
             own = None if session is None else self._workers.session(session)
-            job = Job(partial(decode, body), own)
+            job = Work(partial(decode, body), own)
             result = await while_connected(request, asyncio.wrap_future(self._workers.submit(job)))
         self._failure = None
         return result

@@ -45,7 +45,7 @@ class Session:
 
 
 @dataclass(eq=False)
-class Job:
+class Work:
     """One request.
 
     Attributes:
@@ -83,7 +83,7 @@ class Workers:
     ) -> None:
         self._analyzers, self._options, self._observe = analyzers, options, observe
         self._changed = threading.Condition()
-        self._waiting: List[Job] = []
+        self._waiting: List[Work] = []
         self._sessions: OrderedDict[str, Session] = OrderedDict()
         self._closed = False
         self.arriving = 0
@@ -114,7 +114,7 @@ class Workers:
                 self._sessions.popitem(last=False)
             return session
 
-    def submit(self, job: Job) -> Future[Any]:
+    def submit(self, job: Work) -> Future[Any]:
         """Queue a request. Raises QueueFullError."""
         with self._changed:
             if self.full:
@@ -148,10 +148,10 @@ class Workers:
             for group in _by_kind(jobs):
                 self._answer(self._analyzers[number], group)
 
-    def _take(self, number: int) -> Optional[List[Job]]:
+    def _take(self, number: int) -> Optional[List[Work]]:
         """The next batch for a worker; None once the server stops."""
 
-        def own() -> List[Job]:
+        def own() -> List[Work]:
             return [job for job in self._waiting if job.session is None or job.session.worker == number]
 
         with self._changed:
@@ -169,7 +169,7 @@ class Workers:
             self._waiting = [job for job in self._waiting if job not in jobs]
             return jobs
 
-    def _answer(self, analyzer: Analyzer, jobs: Sequence[Job]) -> None:
+    def _answer(self, analyzer: Analyzer, jobs: Sequence[Work]) -> None:
         started = time.perf_counter()
         for prepared in self._prepare(jobs):
             try:
@@ -183,9 +183,9 @@ class Workers:
             for (job, _), result in zip(prepared, results):
                 job.done(result)
 
-    def _prepare(self, jobs: Sequence[Job]) -> Iterator[List[Tuple[Job, Any]]]:
+    def _prepare(self, jobs: Sequence[Work]) -> Iterator[List[Tuple[Work, Any]]]:
         """Decode requests, in groups that together hold at most ``max_pixels``."""
-        group: List[Tuple[Job, Any]] = []
+        group: List[Tuple[Work, Any]] = []
         pixels = 0
         for job in jobs:
             try:
@@ -203,15 +203,15 @@ class Workers:
             yield group
 
 
-def _by_kind(jobs: Sequence[Job]) -> List[List[Job]]:
+def _by_kind(jobs: Sequence[Work]) -> List[List[Work]]:
     """Requests in groups that can be analysed together: pictures and crops in one, each session's frames in another."""
-    groups: Dict[int, List[Job]] = {}
+    groups: Dict[int, List[Work]] = {}
     for job in jobs:
         groups.setdefault(id(job.session), []).append(job)
     return list(groups.values())
 
 
-def _analyse(analyzer: Analyzer, prepared: Sequence[Tuple[Job, Any]]) -> List[Any]:
+def _analyse(analyzer: Analyzer, prepared: Sequence[Tuple[Work, Any]]) -> List[Any]:
     """Results of requests that go together."""
     session = prepared[0][0].session
     if session is not None:

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from edgeau.runtime import progress
-from edgeau.runtime.progress import Progress
+from edgeau.runtime.progress import ProgressBar
 from edgeau.runtime.terminal import note
 
 
@@ -30,7 +30,7 @@ def test_a_terminal_shows_a_bar_with_frames_per_second_and_notes_replace_it(
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setattr(sys, "stdout", io.StringIO())
-    shown = Progress("clip.mp4", 400)
+    shown = ProgressBar("clip.mp4", 400)
     for _ in range(100):
         clock[0] += 0.01
         shown.step()
@@ -46,7 +46,7 @@ def test_a_terminal_shows_a_bar_with_frames_per_second_and_notes_replace_it(
 
 
 def test_a_log_gets_a_line_every_few_seconds(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
-    shown = Progress("clip.mp4", 0)
+    shown = ProgressBar("clip.mp4", 0)
     for _ in range(12):
         clock[0] += 1
         shown.step()
