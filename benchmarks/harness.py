@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from edgeau.runtime.backends import Backend, open_backend
 from edgeau.runtime.device import fingerprint
 from edgeau.runtime.errors import EdgeauError
 from edgeau.runtime.machine import Machine, read_machine
+from edgeau.runtime.report import Report, silent
 
 from .candidates import Candidate
 from .concurrency import by_callers
@@ -46,7 +47,7 @@ def measure(backend: Backend, inputs: Mapping[str, np.ndarray], options: BenchOp
 def measure_all(
     candidates: Sequence[Candidate],
     options: BenchOptions = BenchOptions(),
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Report = silent,
 ) -> tuple[list[Measurement], list[Failure]]:
     """Measure candidates in rounds.
 

@@ -6,13 +6,14 @@ computation, the yardstick, runs in every round as well, so that runs at differe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from edgeau.optimize.search.energy import Energy, Meter, Sampler, energy_of, find_meter, idle_power_w
 from edgeau.runtime.backends import Backend
 from edgeau.runtime.machine_state import MachineState, read_state
+from edgeau.runtime.report import Report, silent
 from edgeau.runtime.timing import Latency, latency, time_calls, warm_up, warm_up_until_steady
 
 from .measurement import BenchOptions, Rounds
@@ -25,7 +26,7 @@ _YARDSTICK_S = 0.02
 def run_rounds(
     runners: Sequence[Runner],
     options: BenchOptions,
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Report = silent,
 ) -> bool:
     """Warm up, then measure until every p50 is precise enough or the time is used.
 

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgeau.optimize.engine.detector import DEFAULT_SIZES, MAX_SHIFT_PX, add_graphs, rows_shift_px, stem_of
-from edgeau.optimize.engine.progress import Report, silent
 from edgeau.runtime.backends import open_backend
 from edgeau.runtime.choose import DETECTOR_ENGINES
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import PathLike, atomic_path, write_bytes
 from edgeau.runtime.package import Package
+from edgeau.runtime.report import Report, silent
 from edgeau.runtime.sources import open_source
 from edgeau.runtime.yunet import MIN_SCORE, Size, find_in_canvas, fit_into
 from edgeau.runtime.yunet_graph import INPUT

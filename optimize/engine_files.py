@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,18 +21,14 @@ from edgeau.optimize.engine.library import flavour, load_tensorrt
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.package import Package
 from edgeau.runtime.parity_crops import default_spec
+from edgeau.runtime.report import Report
 from edgeau.runtime.targets import JETPACKS, Target
 
-if TYPE_CHECKING:  # lint needs onnx, which boards have not, and Python 3.8 can't evaluate these types
-    from collections.abc import Callable, Iterable
-
+if TYPE_CHECKING:  # lint needs onnx, which boards lack
     from edgeau.optimize.lint import Finding
 
-    Progress = Callable[[str], None]
-    Version = tuple[int, ...]
 
-
-def prepare_here(path: str, options: MakeOptions, progress: Progress) -> None:
+def prepare_here(path: str, options: MakeOptions, progress: Report) -> None:
     """Make the files that this machine's TensorRT needs, in the package itself, and lint what it will read.
 
     Args:
@@ -53,7 +50,7 @@ def prepare_here(path: str, options: MakeOptions, progress: Progress) -> None:
 
 
 def prepare_for(
-    package: Package, target: Target | None, options: MakeOptions, folder: Path, progress: Progress
+    package: Package, target: Target | None, options: MakeOptions, folder: Path, progress: Report
 ) -> Package:
     """The package, or a copy in ``folder`` with the files that a target's TensorRT may need; linted for each of its
     versions.
@@ -83,13 +80,13 @@ def _can_make_files() -> bool:
     return sys.version_info >= (3, 10) and find_spec("onnx") is not None
 
 
-def versions_of(target: Target | None) -> list[Version]:
+def versions_of(target: Target | None) -> list[tuple[int, ...]]:
     """The versions of TensorRT that a target may have, the oldest first."""
     jetpacks = JETPACKS if target is None else target.jetpacks
     return sorted({tuple(int(part) for part in jetpack.tensorrt.split(".")) for jetpack in jetpacks})
 
 
-def lint_files(package: Package, able: Iterable[Capabilities], options: MakeOptions, progress: Progress) -> None:
+def lint_files(package: Package, able: Iterable[Capabilities], options: MakeOptions, progress: Report) -> None:
     """Lint each file of the ladder for each TensorRT that may read it, and ask TensorRT's importer if it is here.
 
     Each finding that is an error is one line; warnings are one line per code.
@@ -179,7 +176,7 @@ def _errors(findings: Iterable[Finding]) -> int:
     return sum(finding.severity == "error" for finding in findings)
 
 
-def _add_files(package: Package, able: Iterable[Capabilities], options: MakeOptions, progress: Progress) -> Package:
+def _add_files(package: Package, able: Iterable[Capabilities], options: MakeOptions, progress: Report) -> Package:
     from edgeau.optimize.half.variant import add_fp16
     from edgeau.optimize.single import add_fp32_for
 

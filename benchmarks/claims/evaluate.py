@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from edgeau.optimize.variants import float_variant
 from edgeau.runtime.backends import BackendOptions
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.package import Package
+from edgeau.runtime.report import Report, silent
 
 from .claims import Claim
 from .derived import twice_the_aus, ungrouped
@@ -80,7 +81,7 @@ def evaluate(
     packages: Sequence[Package],
     options: BenchOptions,
     setting: Setting = Setting(),
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Report = silent,
 ) -> tuple[list[Outcome], dict[str, Measurement]]:
     """Judge every claim on every package of its family.
 

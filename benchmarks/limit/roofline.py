@@ -8,13 +8,14 @@ limit of the model is the sum.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from edgeau.benchmarks.candidates import Candidate
 from edgeau.runtime.backends import BackendOptions
 from edgeau.runtime.errors import EdgeauError
+from edgeau.runtime.report import Report, silent
 
 from .layers import Layer, Layers, layers_of
 from .operators import OperatorTime, profile, summary
@@ -96,7 +97,7 @@ def layer_ms(layer: Layer, batch: int, peak: Peak, gbytes_per_s: float) -> tuple
 def with_limits(
     records: Sequence[Record],
     candidates: Sequence[Candidate],
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Report = silent,
 ) -> tuple[list[dict[str, Any]], list[Peak]]:
     """Records with ``limit``: the device is probed, and models far from their limit are profiled by operator.
 
@@ -126,7 +127,7 @@ def with_limits(
 class _Peaks:
     """Peaks of the devices, each measured when it is first needed."""
 
-    def __init__(self, progress: Callable[[str], None]) -> None:
+    def __init__(self, progress: Report) -> None:
         self.measured: dict[_Device, Peak] = {}
         self._progress = progress
 

@@ -23,6 +23,7 @@ from edgeau.optimize.variants import float_variant
 from edgeau.runtime.backends import Backend, BackendOptions, open_backend
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.package import Package
+from edgeau.runtime.report import Report, silent
 from edgeau.runtime.timing import Latency
 
 from .peer import Peer
@@ -89,7 +90,7 @@ def evaluate(
     options: BenchOptions,
     threads: int | None = 1,
     tools: Sequence[str] = tuple(TOOLS),
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Report = silent,
 ) -> tuple[list[Entry], list[Absent]]:
     """Measure every variant of a package on edgeau's backends, its FP32 file on each peer, and the tools' networks.
 
@@ -128,7 +129,7 @@ def evaluate(
 class _Opener:
     """Opens what is to be measured; what can't be opened is noted with its reason."""
 
-    def __init__(self, expected: np.ndarray, inputs: dict[str, np.ndarray], progress: Callable[[str], None]) -> None:
+    def __init__(self, expected: np.ndarray, inputs: dict[str, np.ndarray], progress: Report) -> None:
         self.opened: list[_Opened] = []
         self.absent: list[Absent] = []
         self.stack = contextlib.ExitStack()

@@ -20,6 +20,7 @@ from edgeau.runtime.backends.tensorrt_log import Messages, listen
 from edgeau.runtime.errors import EngineError, InputError
 from edgeau.runtime.files import PathLike
 from edgeau.runtime.model_file import ModelFile, read_model_file
+from edgeau.runtime.report import Report, silent
 
 from . import timing_cache
 from .capabilities import capabilities
@@ -28,7 +29,7 @@ from .inner import expose
 from .library import HOW_ON_DEVICE, BuildFailedError, bit, flavour, load_tensorrt, member, tactic_word, version
 from .log import parser_errors
 from .mixed import leave_grouped_in_float
-from .progress import Report, make_monitor, run_interruptibly, silent
+from .progress import make_monitor, run_interruptibly
 from .unread_axes import require_axes_read
 
 MIB = 1 << 20

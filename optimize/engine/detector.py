@@ -10,8 +10,6 @@
 
 from __future__ import annotations
 
-import datetime
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, List, Optional, Tuple
@@ -21,19 +19,19 @@ import numpy as np
 from edgeau.runtime.backends import open_backend
 from edgeau.runtime.choose import DETECTOR_ENGINES
 from edgeau.runtime.crop_set import read_arrays
-from edgeau.runtime.engine_file import EngineSidecar, sidecar_path, write_sidecar
+from edgeau.runtime.engine_file import sidecar_path, write_sidecar
 from edgeau.runtime.errors import EngineError, InputError
 from edgeau.runtime.files import PathLike, write_bytes
 from edgeau.runtime.machine import Machine, read_machine
 from edgeau.runtime.model_file import read_model_file
-from edgeau.runtime.targets import slug_of
+from edgeau.runtime.report import Report, silent
 from edgeau.runtime.yunet import CLOSE_UP, MIN_SCORE, Size, find_in_canvas
 from edgeau.runtime.yunet_graph import with_uint8_input
 
 from .builder import BuildOptions, BuiltEngine, build_engine
 from .capabilities import Capabilities, capabilities
+from .describe import Origin, describe_engine, engine_name
 from .library import BuildFailedError, load_tensorrt
-from .progress import Report, silent
 
 YUNET = "yunet.onnx"
 # The whole image of a camera or video of 16:9, and the square in which a known face is found again.
@@ -179,38 +177,18 @@ def _store(
     machine: Machine,
     failures: Tuple[str, ...],
 ) -> Path:
-    numbers = ".".join(built.tensorrt.split(".")[:3])
-    engine = folder / f"{stem_of(size)}.{slug_of(machine.model)}.trt{numbers}.{rung.precision}.engine"
-    source = read_model_file(rung.file)
-    write_bytes(engine, built.plan)
-    write_sidecar(
-        engine,
-        EngineSidecar(
-            engine_sha256=hashlib.sha256(built.plan).hexdigest(),
-            engine_size_bytes=len(built.plan),
-            onnx_file=rung.file.name,
-            onnx_sha256=source.sha256,
-            made_from=YUNET,
-            package=folder.resolve().parent.name,
-            flavour=built.flavour,
-            tensorrt=built.tensorrt,
-            precision=rung.precision,
-            asked_precision=asked,
-            batch=(1, 1, 1),
-            inputs=dict(built.inputs),
-            device=machine.model or "",
-            compute_capability=machine.compute_capability or "",
-            cuda=machine.cuda,
-            driver=machine.driver,
-            l4t=machine.l4t,
-            jetpack=machine.jetpack,
-            settings=built.settings,
-            ladder=failures,
-            layers=built.layers,
-            notes={"build_s": round(built.build_s, 3), "warnings": list(built.warnings)},
-            built_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        ),
+    origin = Origin(
+        folder.resolve().parent.name,
+        YUNET,
+        rung.file.name,
+        read_model_file(rung.file).sha256,
+        rung.precision,
+        asked,
+        failures=failures,
     )
+    engine = folder / f"{stem_of(size)}.{engine_name(machine, built, rung.precision)}"
+    write_bytes(engine, built.plan)
+    write_sidecar(engine, describe_engine(built, origin, machine))
     return engine
 
 

@@ -8,11 +8,11 @@ from typing import Any, Optional
 
 from edgeau.runtime.machine import Machine
 from edgeau.runtime.package import Package
+from edgeau.runtime.report import Report, silent
 from edgeau.runtime.targets import slug_of
 
 from .builder import BuilderSettings
 from .library import version
-from .progress import Report, silent
 from .timing_cache import cache_name
 
 ENGINES = "engines"

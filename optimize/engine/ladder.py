@@ -14,12 +14,12 @@ from typing import Callable, List, Optional, Tuple, Union
 from edgeau.runtime.errors import EngineError, InputError
 from edgeau.runtime.manifest import Variant
 from edgeau.runtime.package import Package
+from edgeau.runtime.report import Report
 
 from .builder import BuiltEngine
 from .capabilities import Capabilities
 from .dla import DLA_PRECISION, WHY_NO_INT8
 from .library import BuildFailedError
-from .progress import Report
 
 LADDER = ("int8", "mixed", "fp16", "fp32")
 

@@ -10,23 +10,21 @@ This file has the order of the steps; each step is in the file that owns it.
 from __future__ import annotations
 
 import dataclasses
-import datetime
-import hashlib
 from pathlib import Path
 from typing import Any, Optional
 
-from edgeau.runtime.engine_file import EngineSidecar, write_sidecar
+from edgeau.runtime.engine_file import write_sidecar
 from edgeau.runtime.files import PathLike
 from edgeau.runtime.machine import Machine, read_machine
 from edgeau.runtime.package import Package
-from edgeau.runtime.targets import slug_of
+from edgeau.runtime.report import Report, silent
 
 from .builder import BuildOptions, BuiltEngine, build_engine
 from .capabilities import capabilities
+from .describe import Origin, describe_engine, engine_name
 from .job import Job, MakeOptions
 from .ladder import Climb, Rung, climb_down, rungs_from
 from .library import load_tensorrt
-from .progress import Report, silent
 from .store import StoredEngine, store_engine, workshop
 from .verify import gather_evidence, verify_engine
 
@@ -58,9 +56,9 @@ def make_engine(
     rungs, skipped = rungs_from(package, options.precision, capabilities(job.trt), fall_back=options.fall_back, dla=dla)
     evidence = gather_evidence(job) if options.parity else None
     climb = climb_down(rungs, lambda rung: _build(job, rung), report)
-    sidecar = _describe(job, climb)
+    sidecar = describe_engine(climb.built, _origin(job, climb), job.machine)
     with workshop(package) as folder:
-        plan = folder / _file_name(job, climb)
+        plan = folder / engine_name(job.machine, climb.built, climb.rung.precision)
         plan.write_bytes(climb.built.plan)
         write_sidecar(plan, sidecar)
         if evidence is not None:
@@ -81,37 +79,15 @@ def _build(job: Job, rung: Rung) -> BuiltEngine:
     return build_engine(job.package.read(rung.variant), options, trt=job.trt, report=job.report)
 
 
-def _file_name(job: Job, climb: Climb) -> str:
-    """Such as ``orin-nano.trt10.3.0.int8.engine``."""
-    numbers = ".".join(climb.built.tensorrt.split(".")[:3])
-    return f"{slug_of(job.machine.model)}.trt{numbers}.{climb.rung.precision}.engine"
-
-
-def _describe(job: Job, climb: Climb) -> EngineSidecar:
-    rung, built, machine = climb.rung, climb.built, job.machine
-    return EngineSidecar(
-        engine_sha256=hashlib.sha256(built.plan).hexdigest(),
-        engine_size_bytes=len(built.plan),
-        onnx_file=Path(rung.variant.file).name,
-        onnx_sha256=rung.variant.sha256,
-        made_from=rung.variant.name,
-        package=job.package.manifest.name,
-        flavour=built.flavour,
-        tensorrt=built.tensorrt,
-        precision=rung.precision,
-        asked_precision=job.options.precision,
-        batch=job.options.builder.batch,
-        inputs=dict(built.inputs),
-        device=machine.model or "",
-        compute_capability=machine.compute_capability or "",
-        cuda=machine.cuda,
-        driver=machine.driver,
-        l4t=machine.l4t,
-        jetpack=machine.jetpack,
-        settings=built.settings,
-        ladder=climb.failures,
-        layers=built.layers,
-        fell_back=built.fell_back,
-        notes={"build_s": round(built.build_s, 3), "warnings": list(built.warnings)},
-        built_at=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+def _origin(job: Job, climb: Climb) -> Origin:
+    rung = climb.rung
+    return Origin(
+        job.package.manifest.name,
+        rung.variant.name,
+        Path(rung.variant.file).name,
+        rung.variant.sha256,
+        rung.precision,
+        job.options.precision,
+        job.options.builder.batch,
+        climb.failures,
     )

@@ -10,15 +10,12 @@ import threading
 import time
 from typing import Any, Callable, Dict, Optional, TypeVar
 
-Report = Callable[[str], None]
+from edgeau.runtime.report import Report
+
 T = TypeVar("T")
 
 TICK_S = 10.0
 PATIENCE_S = 30.0
-
-
-def silent(_: str) -> None:
-    """A Report that says nothing."""
 
 
 def make_monitor(trt: Any, report: Report, cancelled: threading.Event) -> Optional[Any]:

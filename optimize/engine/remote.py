@@ -26,13 +26,13 @@ from edgeau.runtime.errors import EdgeauError, EngineError, InputError
 from edgeau.runtime.files import PathLike, sha256_file, write_bytes
 from edgeau.runtime.manifest import PRECISIONS
 from edgeau.runtime.package import Package
+from edgeau.runtime.report import Report, silent
 from edgeau.runtime.terminal import printable
 
 from .bundle import ANY, make_bundle
 from .device_report import REPORT, DeviceReport, read_report, write_report
 from .job import ENGINES, MakeOptions
 from .names import is_safe_file_name
-from .progress import Report, silent
 from .store import StoredEngine, store_engine
 
 READY = "edgeau-remote-ready"

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from edgeau.optimize.scoring import Scorer
 from edgeau.runtime.backends import open_backend
 from edgeau.runtime.manifest import Manifest
 from edgeau.runtime.parity import sqnr_db
+from edgeau.runtime.report import Report, silent
 from edgeau.runtime.timing import time_calls
 
 from .flavours import Finished, Flavour, finish_for, layers_in_float, predict_finished
@@ -72,7 +73,7 @@ def restore_accuracy(
     scorer: Scorer,
     manifest: Manifest,
     max_drop: float,
-    progress: Callable[[str], None] = lambda _: None,
+    progress: Report = silent,
     samples: Sequence[dict[str, np.ndarray]] = (),
 ) -> Restored:
     """Revert layers to float until the score is at most ``max_drop`` below FP32's.
@@ -139,7 +140,7 @@ class _Trials:
         return _Trial(tuple(layers), finished, self.scorer.score(outputs).value)
 
 
-def _within(floor: float, trials: _Trials, progress: Callable[[str], None]) -> _Trial:
+def _within(floor: float, trials: _Trials, progress: Report) -> _Trial:
     """The model with as few layers in float as reach the floor, or with all if none do."""
     order = _most_harmful_first(trials, progress)
     trial = None
@@ -152,7 +153,7 @@ def _within(floor: float, trials: _Trials, progress: Callable[[str], None]) -> _
     return trial or trials.run(())
 
 
-def _most_harmful_first(trials: _Trials, progress: Callable[[str], None]) -> list[str]:
+def _most_harmful_first(trials: _Trials, progress: Report) -> list[str]:
     """Quantized layers by score, then by signal to noise ratio, of the model with each layer alone in float."""
     in_float = set(layers_in_float(trials.quantized))
     nodes = trials.quantized.graph.node

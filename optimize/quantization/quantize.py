@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from edgeau.runtime.files import PathLike
 from edgeau.runtime.manifest import Manifest, Variant
 from edgeau.runtime.package import Package
 from edgeau.runtime.parity import cosine, measure_parity
+from edgeau.runtime.report import Report, silent
 
 from .budget import Restored, restore_accuracy
 from .calibration import read_calibration
@@ -27,8 +27,6 @@ from .flavours import FLAVOURS, Finished, Flavour, finish_for, layers_in_float, 
 from .nncf_quantize import nncf_version, prepared, quantize_model
 
 __all__ = ["QuantizeOptions", "quantize_package"]
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ def quantize_package(
     *,
     evaluation: str | None = None,
     out: PathLike | None = None,
-    progress: Progress = lambda _: None,
+    progress: Report = silent,
 ) -> tuple[Package, list[QuantizedVariant]]:
     """Add INT8 variants to a package, each as soon as it is made; existing ones of the same names are replaced.
 
@@ -137,7 +135,7 @@ def _chosen_flavours(options: QuantizeOptions, evaluation: str | None) -> list[F
 
 
 def _prepare(
-    package: Package, calibration: str, evaluation: str | None, options: QuantizeOptions, progress: Progress
+    package: Package, calibration: str, evaluation: str | None, options: QuantizeOptions, progress: Report
 ) -> _Job:
     """Read model and data, calibrate, and quantize."""
     manifest = package.manifest
@@ -160,7 +158,7 @@ def _prepare(
     )
 
 
-def _quantize_for(flavour: Flavour, job: _Job, max_drop: float | None, progress: Progress) -> QuantizedVariant:
+def _quantize_for(flavour: Flavour, job: _Job, max_drop: float | None, progress: Report) -> QuantizedVariant:
     """Finish for one flavour, within the accuracy budget if there is one, and compare with FP32."""
     if max_drop is None:
         restored, finished = None, finish_for(job.quantized, flavour, job.samples)

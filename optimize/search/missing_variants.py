@@ -6,7 +6,6 @@ import multiprocessing
 import signal
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -21,6 +20,7 @@ from edgeau.optimize.variants import store
 from edgeau.runtime.backends import missing
 from edgeau.runtime.errors import EdgeauError, InputError, MissingExtraError
 from edgeau.runtime.package import Package
+from edgeau.runtime.report import Report
 
 _POLL_S = 0.1
 
@@ -62,7 +62,7 @@ def missing_variants(
 
 
 def add_variants(
-    package: Package, lacking: MissingVariants, deadline: float, progress: Callable[[str], None]
+    package: Package, lacking: MissingVariants, deadline: float, progress: Report
 ) -> tuple[Package, dict[str, str]]:
     """Make variants until a deadline by `time.monotonic`.
 
@@ -86,7 +86,7 @@ def add_variants(
     return package, {name: "not made in the time given; more --minutes" for name in names if name not in variants}
 
 
-def _work_until(deadline: float, copy: Package, lacking: MissingVariants, progress: Callable[[str], None]) -> None:
+def _work_until(deadline: float, copy: Package, lacking: MissingVariants, progress: Report) -> None:
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     worker = context.Process(target=_work, args=(str(copy.path), lacking, sender), daemon=True)
@@ -129,7 +129,7 @@ def _work(path: str, lacking: MissingVariants, sender: Connection) -> None:
         sender.send(("failed", f"INT8 and FP16 files can't be made: {type(error).__name__}: {text}"))
 
 
-def _make(path: str, lacking: MissingVariants, tell: Callable[[str], None]) -> None:
+def _make(path: str, lacking: MissingVariants, tell: Report) -> None:
     """FP16 first, because it is the fastest to make. Each variant is stored as soon as it is made."""
     if lacking.half:
         tell("converting to FP16")

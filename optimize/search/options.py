@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from edgeau.runtime.crop_set import CropSet
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.package import Package
+from edgeau.runtime.report import Report
 
 from .candidates import Candidate
 from .energy import Meter, find_meter
 
 OBJECTIVES = ("latency", "throughput", "energy", "size")
 
-Progress = Callable[[str], None]
 Clock = Callable[[], float]
 
 
@@ -58,7 +58,7 @@ class Setup:
     screened_by: float
     deadline: float
     clock: Clock
-    progress: Progress
+    progress: Report
 
 
 def check(options: SearchOptions) -> Meter | None:

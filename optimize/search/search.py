@@ -17,11 +17,12 @@ from types import MappingProxyType
 from edgeau.runtime.crop_set import CropSet
 from edgeau.runtime.device import fingerprint, usable_cores
 from edgeau.runtime.package import Package
+from edgeau.runtime.report import Report, silent
 from edgeau.runtime.selection import Selection
 
 from .candidates import Candidate, baseline_of, list_candidates
 from .decide import decide
-from .options import Clock, Progress, SearchOptions, Setup, check
+from .options import Clock, SearchOptions, Setup, check
 from .race import race
 from .runner import open_runners
 from .screening import screen
@@ -49,7 +50,7 @@ def search(
     package: Package,
     crops: CropSet,
     options: SearchOptions = SearchOptions(),
-    progress: Progress = lambda _: None,
+    progress: Report = silent,
     left_out: Mapping[str, str] = MappingProxyType({}),
     clock: Clock = time.perf_counter,
 ) -> SearchResult:
@@ -89,7 +90,7 @@ def search(
 
 
 def _set_up(
-    package: Package, crops: CropSet, options: SearchOptions, progress: Progress, clock: Clock
+    package: Package, crops: CropSet, options: SearchOptions, progress: Report, clock: Clock
 ) -> tuple[Setup, list[Candidate], dict[str, str]]:
     """What the stages share, the candidates, and why nothing else can run here."""
     start, seconds = clock(), 60 * options.minutes
@@ -109,7 +110,7 @@ def _set_up(
     return setup, candidates, impossible
 
 
-def _load_average(progress: Progress) -> float:
+def _load_average(progress: Report) -> float:
     """The machine's load over the last minute, with a warning where others are using it."""
     load, cores = os.getloadavg()[0], usable_cores()
     if load > cores + 0.5:

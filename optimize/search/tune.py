@@ -12,9 +12,10 @@ from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import PathLike
 from edgeau.runtime.folders import atomic_folder
 from edgeau.runtime.package import PACKAGE, Package
+from edgeau.runtime.report import Report, silent
 
 from .missing_variants import add_variants, missing_variants
-from .options import Progress, SearchOptions, check
+from .options import SearchOptions, check
 from .search import SearchResult, search
 
 # Crops to judge accuracy on, and to calibrate INT8 on.
@@ -30,7 +31,7 @@ def tune_package(
     evaluation: str | None = None,
     calibration: str | None = None,
     out: PathLike | None = None,
-    progress: Progress = lambda _: None,
+    progress: Report = silent,
 ) -> SearchResult:
     """Search a package for what is best on this device, with INT8 and FP16 variants made first where data is given.
 
@@ -70,7 +71,7 @@ def _tune(
     evaluation: str | None,
     calibration: str | None,
     begin: float,
-    progress: Progress,
+    progress: Report,
 ) -> SearchResult:
     """Make what is missing and search, in place, until ``options.minutes`` after ``begin``."""
     left_out: dict[str, str] = {}

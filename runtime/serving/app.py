@@ -24,6 +24,7 @@ from edgeau.runtime.action_units import MEANINGS
 from edgeau.runtime.analyzer import Analyzer
 from edgeau.runtime.errors import EdgeauError, InputError
 from edgeau.runtime.manifest import Manifest
+from edgeau.runtime.report import Report
 from edgeau.runtime.results import Face
 
 from . import inference
@@ -32,8 +33,6 @@ from .metrics import ServerMetrics
 from .options import ServerOptions
 from .pictures import decode_picture, picture_of
 from .workers import QueueFullError, Work, Workers
-
-Report = Callable[[str], None]
 
 PAGE = Path(__file__).with_name("page.html")
 # Of a client that has closed the connection; nobody sees it. nginx counts such requests as 499 as well.

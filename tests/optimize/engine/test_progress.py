@@ -8,6 +8,7 @@ import pytest
 from edgeau.optimize.engine import progress
 from edgeau.optimize.engine.builder import BuildOptions, build_engine
 from edgeau.optimize.engine.progress import make_monitor, run_interruptibly
+from edgeau.runtime.report import silent
 
 
 def test_without_a_monitor_the_time_passed_is_told(monkeypatch):
@@ -23,12 +24,12 @@ def test_an_error_of_the_work_is_raised_here():
         raise ValueError("from the thread")
 
     with pytest.raises(ValueError, match="from the thread"):
-        run_interruptibly(fail, progress.silent, threading.Event(), ticks=False)
+        run_interruptibly(fail, silent, threading.Event(), ticks=False)
 
 
 @pytest.mark.parametrize("version", ["8.5", "8.6"])
 def test_old_versions_have_no_monitor(fake_tensorrt, version):
-    assert make_monitor(fake_tensorrt(version), progress.silent, threading.Event()) is None
+    assert make_monitor(fake_tensorrt(version), silent, threading.Event()) is None
 
 
 @pytest.mark.parametrize("version", ["10.3", "10.16", "11.1"])
