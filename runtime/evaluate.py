@@ -1,7 +1,7 @@
 """Run a model on a crop set and compare its outputs with labels.
 
-This module has edgeau's only prediction loop over crops and its only F1 and ICC; `parity` compares the outputs of two
-models.
+This module has edgeau's only prediction loop over crops and its only F1, ICC and PCC; `parity` compares the outputs of
+two models.
 
 F1 = 2 TP / (2 TP + FP + FN), of presence decisions at a threshold, with counts pooled over all labelled crops of an AU.
 The F1 of an AU without a positive label is None, and is not part of the mean. (With TP = 0 the formula would give 0
@@ -85,6 +85,7 @@ class AuMetrics:
         accuracy: at the threshold; None without a label.
         auc: area under the ROC curve; None unless there are positive and negative labels.
         icc: ICC(3,1) of predicted and labelled intensities; None without an intensity output, or if no label differs.
+        pcc: Pearson's correlation of the same; also None if no prediction differs.
         mae: mean absolute error of the predicted intensities; None without an intensity output, or without a label.
     """
 
@@ -96,6 +97,7 @@ class AuMetrics:
     accuracy: Optional[float]
     auc: Optional[float]
     icc: Optional[float] = None
+    pcc: Optional[float] = None
     mae: Optional[float] = None
 
 
@@ -109,7 +111,7 @@ class Metrics:
         without_positives: AUs without a positive label, which are not in the mean F1.
         samples: number of crops.
         expression_accuracy: of the expression head, if there is one and labels are known.
-        mean_icc, mean_mae: over the AUs that have one; None if no AU has.
+        mean_icc, mean_pcc, mean_mae: over the AUs that have one; None if no AU has.
     """
 
     per_au: Dict[str, AuMetrics]
@@ -120,6 +122,7 @@ class Metrics:
     samples: int
     expression_accuracy: Optional[float] = None
     mean_icc: Optional[float] = None
+    mean_pcc: Optional[float] = None
     mean_mae: Optional[float] = None
 
     @property
@@ -164,7 +167,7 @@ def au_metrics(
 
 
 def with_intensity(metrics: Metrics, predicted: np.ndarray, labelled: np.ndarray) -> Metrics:
-    """Metrics with ICC(3,1) and mean absolute error of intensities.
+    """Metrics with ICC(3,1), PCC and mean absolute error of intensities, pooled over all labelled samples of an AU.
 
     Args:
         metrics: of the same samples; its AUs name the columns.
@@ -178,15 +181,24 @@ def with_intensity(metrics: Metrics, predicted: np.ndarray, labelled: np.ndarray
         mae = float(np.abs(ours - theirs).mean()) if len(ours) else None
         # With constant labels the figure would say something about the data only.
         varied = len(theirs) > 0 and np.ptp(theirs) > 0
-        per_au[au] = replace(one, icc=icc_3_1(np.stack([ours, theirs], axis=1)) if varied else None, mae=mae)
+        icc = icc_3_1(np.stack([ours, theirs], axis=1)) if varied else None
+        per_au[au] = replace(one, icc=icc, pcc=pearson(ours, theirs) if varied else None, mae=mae)
     values = per_au.values()
     return replace(
-        metrics, per_au=per_au, mean_icc=mean_of([m.icc for m in values]), mean_mae=mean_of([m.mae for m in values])
+        metrics,
+        per_au=per_au,
+        mean_icc=mean_of([m.icc for m in values]),
+        mean_pcc=mean_of([m.pcc for m in values]),
+        mean_mae=mean_of([m.mae for m in values]),
     )
 
 
 def icc_3_1(ratings: np.ndarray) -> Optional[float]:
-    """ICC(3,1), the consistency of raters (Shrout and Fleiss, 1979), by which AU intensities are usually scored.
+    """ICC(3,1), the consistency of raters, by which AU intensities are usually scored.
+
+    ``(BMS - EMS) / (BMS + (K - 1) EMS)`` with the mean squares between targets and of the residuals of a two-way
+    analysis of variance (Shrout and Fleiss, "Intraclass correlations: uses in assessing rater reliability",
+    Psychological Bulletin 86, 1979).
 
     Args:
         ratings: float [N, K], the values that K raters gave N targets. None is returned for fewer than two targets, and
@@ -199,6 +211,16 @@ def icc_3_1(ratings: np.ndarray) -> Optional[float]:
     between = raters * float(((by_target - ratings.mean()) ** 2).sum()) / (count - 1)
     residual = float(((ratings - by_target - by_rater + ratings.mean()) ** 2).sum()) / ((count - 1) * (raters - 1))
     return (between - residual) / (between + (raters - 1) * residual)
+
+
+def pearson(one: np.ndarray, other: np.ndarray) -> Optional[float]:
+    """Pearson's correlation coefficient (PCC): the covariance of two float [N], over the product of their deviations.
+
+    None where it is undefined: fewer than two samples, or one of the two is constant.
+    """
+    if len(one) < 2 or np.ptp(one) == 0 or np.ptp(other) == 0:
+        return None
+    return float(np.corrcoef(one, other)[0, 1])
 
 
 def f1(hits: int, positives: int, predicted: int) -> Optional[float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from .models import AuModel
 from .models.intensity import expected_intensity
 
 Outputs = Mapping[str, np.ndarray]
+FLIP_NOTE = "averaged over each face and its mirror image, which `edgeau run` does not do"
 
 
 @dataclass(frozen=True)
@@ -56,10 +57,43 @@ def model_predictor(model: AuModel, device: torch.device) -> Predictor:
     return Predictor(outputs, tuple(model.config.aus), model.config.size_px, model.takes_neutral)
 
 
+def flip_averaged(predictor: Predictor) -> Predictor:
+    """A predictor that sees every face, and its neutral, as it is and mirrored, at twice the cost.
+
+    Probabilities are averaged as logits, as AU-Net's published evaluation does (github.com/jingyang2017/AU-Net); other
+    outputs as they are. Labels must not distinguish left from right; AUs don't.
+    """
+
+    def outputs(batch: Batch) -> Outputs:
+        plain = {name: np.array(values) for name, values in predictor.outputs(batch).items()}
+        mirrored = predictor.outputs(_mirrored(batch))
+        return {name: _mean_of_logits(plain[name], mirrored[name]) if name == "au" else
+                (plain[name] + mirrored[name]) / 2 for name in plain}  # fmt: skip
+
+    return replace(predictor, outputs=outputs)
+
+
+def _mirrored(batch: Batch) -> Batch:
+    neutral = None if batch.neutral is None else batch.neutral.flip(2)
+    return replace(batch, face=batch.face.flip(2), neutral=neutral, landmarks=None)
+
+
+def _mean_of_logits(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """The probability whose logit is the mean of those of two probabilities; NaN stays NaN."""
+    # Float32 has no number between 1 - 6e-8 and 1, where the logit would be infinite.
+    p, q = (np.clip(values.astype(np.float64), 1e-7, 1 - 1e-7) for values in (one, other))
+    present, absent = np.sqrt(p * q), np.sqrt((1 - p) * (1 - q))
+    return (present / (present + absent)).astype(np.float32)
+
+
 def predict_rows(predictor: Predictor, data: FaceData, rows: np.ndarray, batch: int = 128) -> dict[str, np.ndarray]:
     """A predictor's outputs for these samples, each with its neutral, in this order."""
     options = BatchOptions(size_px=predictor.size_px, batch=batch, takes_neutral=predictor.takes_neutral)
-    parts = [predictor.outputs(part) for part in plain_batches(data, rows, options)]
+    # Copied, because a backend may reuse the memory for its next outputs.
+    parts = [
+        {name: np.array(values) for name, values in predictor.outputs(part).items()}
+        for part in plain_batches(data, rows, options)
+    ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

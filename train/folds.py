@@ -16,6 +16,7 @@ from edgeau.runtime.evaluate import mean_of
 from edgeau.runtime.files import write_json
 
 from .data import FaceData, open_data, subjects_in_order
+from .evaluate import FLIP_NOTE
 from .protocols import PROTOCOLS
 from .published import published_for
 from .recipe import Recipe
@@ -89,43 +90,64 @@ def run_folds(
     return summary
 
 
+# What the tables report per AU, by its name in AuMetrics.
+_MEASURES = {"f1": "F1 in %, at probability 0.5", "icc": "ICC(3,1) of intensities", "pcc": "PCC of intensities"}
+
+
 def summarise(results: Mapping[str, Mapping[str, Any]], protocol: str | None, model: str) -> dict[str, Any]:
-    """F1 per fold and AU, their means over the folds, and what the model's paper reports."""
+    """F1 per fold and AU, ICC(3,1) and PCC where there are intensities, their means, and what the paper reports."""
     tests = {name: next(iter(result["members"].values()))["test"] for name, result in results.items()}
     aus = tuple(next(iter(tests.values()))["per_au"])
-    by_au = {au: mean_of([test["per_au"][au]["f1"] for test in tests.values()]) for au in aus}
     family = next((row for row in ("fan-trans", "sma-net", "eau", "cednn") if model.startswith(row)), model)
-    return {
+    summary: dict[str, Any] = {
         "model": model,
         "protocol": protocol,
-        "folds": {
-            name: {"samples": test["samples"], "mean_f1": test["mean_f1"],
-                   "f1": {au: test["per_au"][au]["f1"] for au in aus}}
-            for name, test in tests.items()
-        },
-        "f1": by_au,
-        "mean_f1": mean_of([test["mean_f1"] for test in tests.values()]),
+        "flip_averaged": any(result.get("flip_averaged", False) for result in results.values()),
+        "folds": {name: {"samples": test["samples"]} for name, test in tests.items()},
         "published": [asdict(row) for row in published_for(protocol, family)],
-    }  # fmt: skip
+    }
+    for measure in _MEASURES:
+        if measure != "f1" and all(test.get(f"mean_{measure}") is None for test in tests.values()):
+            continue
+        for name, test in tests.items():
+            summary["folds"][name][measure] = {au: test["per_au"][au].get(measure) for au in aus}
+            summary["folds"][name][f"mean_{measure}"] = test.get(f"mean_{measure}")
+        folds = summary["folds"].values()
+        summary[measure] = {au: mean_of([fold[measure][au] for fold in folds]) for au in aus}
+        summary[f"mean_{measure}"] = mean_of([fold[f"mean_{measure}"] for fold in folds])
+    return summary
 
 
 def table_lines(summary: Mapping[str, Any]) -> list[str]:
-    """Percent of F1 per AU: each fold, the mean over folds, and the paper's."""
-    folds, papers = summary["folds"], summary["published"]
-    titles = [*folds, "mean", *(paper["title"] for paper in papers)]
-    lines = [f"{'AU':<6}" + "".join(f"{title:>11}" for title in titles)]
-    for au, mean in summary["f1"].items():
-        row = [fold["f1"][au] for fold in folds.values()]
-        cells = [*map(_percent, [*row, mean]), *(_plain(paper["f1"].get(au)) for paper in papers)]
-        lines.append(f"{au:<6}" + "".join(f"{cell:>11}" for cell in cells))
-    means = [fold["mean_f1"] for fold in folds.values()]
-    cells = [*map(_percent, [*means, summary["mean_f1"]]), *(_plain(paper["mean_f1"]) for paper in papers)]
-    lines.append(f"{'mean':<6}" + "".join(f"{cell:>11}" for cell in cells))
-    lines.append("F1 in %, at probability 0.5: counts pooled over the held-out part, mean over AUs, then over parts")
+    """A table of F1, and of ICC and PCC where the summary has them: each fold, the mean over folds, and the paper's."""
+    papers = summary["published"]
+    lines = _table(summary, "f1", papers)
+    for measure in ("icc", "pcc"):
+        if measure in summary:
+            lines += ["", *_table(summary, measure, ())]
+    lines.append("counts and frames pooled over the held-out part, mean over AUs, then over parts")
+    if summary["flip_averaged"]:
+        lines.append(FLIP_NOTE)
     lines += [f"{paper['title']}: {paper['source']}" for paper in papers]
     if papers:
         lines.append("our model is designed after the paper's abstract, with our settings: a difference is ours")
     return lines
+
+
+def _table(summary: Mapping[str, Any], measure: str, papers: Sequence[Mapping[str, Any]]) -> list[str]:
+    folds = summary["folds"]
+    show = _percent if measure == "f1" else _decimals
+    lines = [_cells("AU", [*folds, "mean", *(paper["title"] for paper in papers)])]
+    for au, mean in summary[measure].items():
+        ours = [*(fold[measure][au] for fold in folds.values()), mean]
+        lines.append(_cells(au, [*map(show, ours), *(_plain(paper["f1"].get(au)) for paper in papers)]))
+    ours = [*(fold[f"mean_{measure}"] for fold in folds.values()), summary[f"mean_{measure}"]]
+    lines.append(_cells("mean", [*map(show, ours), *(_plain(paper["mean_f1"]) for paper in papers)]))
+    return [*lines, _MEASURES[measure]]
+
+
+def _cells(first: str, others: Sequence[str]) -> str:
+    return f"{first:<6}" + "".join(f"{cell:>11}" for cell in others)
 
 
 def _open(recipe: Recipe) -> FaceData:
@@ -166,6 +188,10 @@ def _require_both_classes(fold: Fold, data: FaceData, present_from: float) -> No
 
 def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _decimals(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _plain(value: float | None) -> str:

@@ -26,7 +26,7 @@ from .augment import AugmentOptions
 from .batches import Batches, BatchOptions, default_workers
 from .checkpoint import load_checkpoint, model_from_checkpoint
 from .data import FaceData, Split, open_data, split_subjects
-from .evaluate import evaluate, mean_f1, model_predictor, predict_rows
+from .evaluate import evaluate, flip_averaged, mean_f1, model_predictor, predict_rows
 from .extra import Extra, MixedBatches, OpenExtra
 from .log import RunLog
 from .losses import AuLoss, LossOptions, frequencies
@@ -63,6 +63,7 @@ class Recipe:
         fan, fan_pooling: weights of a FAN for models built on one, and its pooling (``max``, ``avg``, or None for
             that of public weights with as many stacks).
         shared_subjects: allow data sets with the same people (see open_data).
+        flip: report metrics that are averaged over each face and its mirror image (see flip_averaged).
     """
 
     models: tuple[str, ...]
@@ -82,6 +83,7 @@ class Recipe:
     fan: str | None = None
     fan_pooling: str | None = None
     shared_subjects: bool = False
+    flip: bool = False
     seed: int = 0
     one_batch: bool = False
     workers: int = field(default_factory=default_workers)
@@ -155,9 +157,8 @@ def run_recipe(
     )
     if not world.first:
         return {}
-    results["members"] = {
-        name: _examine(files, name, data, split, world.device, recipe.loss.present_from) for name in models
-    }
+    results["flip_averaged"] = recipe.flip
+    results["members"] = {name: _examine(files, name, data, split, world.device, recipe) for name in models}
     write_json(recipe.out / "metrics.json", results)
     return results
 
@@ -376,19 +377,22 @@ def _with_epochs(recipe: Recipe, epochs: float, batches: Batches | RenderedBatch
 
 
 def _examine(
-    files: RunFiles, name: str, data: FaceData, split: Split, device: torch.device, present_from: float
+    files: RunFiles, name: str, data: FaceData, split: Split, device: torch.device, recipe: Recipe
 ) -> dict[str, Any]:
     """Metrics of a member's best weights on the held-out subjects."""
     model = model_from_checkpoint(load_checkpoint(files.path(name))).to(device)
-    predictor = model_predictor(model, device)
+    predictor, present_from = model_predictor(model, device), recipe.loss.present_from
+    reported = flip_averaged(predictor) if recipe.flip else predictor
     metrics: dict[str, Any] = {
         "checkpoint": files.path(name).name,
         "parameters": sum(p.numel() for p in model.parameters()),
     }
     for part, subjects in (("val", split.val), ("test", split.test)):
         rows = data.rows_of(subjects)
-        metrics[part] = evaluate(predictor, data, rows, present_from=present_from).to_json() if len(rows) else None
+        metrics[part] = evaluate(reported, data, rows, present_from=present_from).to_json() if len(rows) else None
     notes: dict[str, Any] = {"metrics": {"val": metrics["val"], "test": metrics["test"]}}
+    if recipe.flip:
+        notes["metrics"]["flip_averaged"] = True
     thresholds, rows = (DEFAULT,) * len(data.aus), data.rows_of(split.val)
     if len(rows):
         probability = predict_rows(predictor, data, rows)["au"]

@@ -1,11 +1,11 @@
-"""F1, accuracy and AUC agree with scikit-learn wherever both are defined, ICC with the article that defines it."""
+"""F1, accuracy and AUC agree with scikit-learn wherever both are defined, ICC and PCC with printed tables."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeau.runtime.evaluate import au_metrics, icc_3_1, roc_auc, with_intensity
+from edgeau.runtime.evaluate import au_metrics, icc_3_1, pearson, roc_auc, with_intensity
 
 reference = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed, which is the reference")
 
@@ -85,6 +85,15 @@ def test_icc_is_that_of_the_article():
     assert icc_3_1(np.ones((4, 2))) is None
 
 
+def test_pcc_is_that_of_the_article():
+    # Anscombe, "Graphs in statistical analysis", The American Statistician 27 (1973): the first and the fourth set.
+    first = [10, 8, 13, 9, 11, 14, 6, 4, 12, 7, 5], [8.04, 6.95, 7.58, 8.81, 8.33, 9.96, 7.24, 4.26, 10.84, 4.82, 5.68]
+    fourth = [8] * 7 + [19] + [8] * 3, [6.58, 5.76, 7.71, 8.84, 8.47, 7.04, 5.25, 12.50, 5.56, 7.91, 6.89]
+    for x, y in (first, fourth):
+        assert pearson(np.array(x, float), np.array(y)) == pytest.approx(0.816, abs=0.001)
+    assert pearson(np.ones(3), np.arange(3.0)) is None
+
+
 def test_intensities_are_scored_where_they_are_labelled():
     labelled = np.array([[0, 1, 2], [2, 1, np.nan], [4, 1, 5]], float)
     predicted = np.array([[1, 2, 2], [3, 2, 0], [5, 2, 4]], float)
@@ -94,4 +103,5 @@ def test_intensities_are_scored_where_they_are_labelled():
     assert [found.per_au[au].icc for au in ("AU01", "AU02")] == [pytest.approx(1.0), None]
     assert [found.per_au[au].mae for au in ("AU01", "AU02", "AU04")] == [1.0, 1.0, 0.5]
     assert found.mean_mae == pytest.approx(2.5 / 3)
+    assert [found.per_au[au].pcc for au in ("AU01", "AU02")] == [pytest.approx(1.0), None]
     assert plain.mean_icc is None

@@ -128,6 +128,36 @@ def test_a_packages_own_thresholds_are_used_when_asked_for(brightness_package, c
     assert own["per_au"]["AU25"]["recall"] < plain["per_au"]["AU25"]["recall"]
 
 
+def test_flip_averaging_takes_the_mean_of_the_logits_of_both_images():
+    """As the published evaluation of AU-Net does."""
+    import torch
+
+    from edgeau.train.batches import Batch
+    from edgeau.train.evaluate import Predictor, flip_averaged
+
+    def left_half(batch):
+        return {
+            "au": batch.face[:, :, :2].numpy().mean(axis=(1, 2, 3))[:, None] / 255,
+            "intensity": batch.neutral[:, :, :2].numpy().mean(axis=(1, 2, 3))[:, None] / 51,
+        }
+
+    face = torch.zeros(1, 4, 4, 3, dtype=torch.uint8)
+    face[:, :, :2], face[:, :, 2:] = 51, 230
+    batch = Batch(face, face, torch.zeros(1, 1), torch.zeros(1, dtype=torch.int64))
+    outputs = flip_averaged(Predictor(left_half, ("AU01",), 4, True)).outputs(batch)
+    left, right = 51 / 255, 230 / 255
+    logit = (np.log(left / (1 - left)) + np.log(right / (1 - right))) / 2
+    assert outputs["au"][0, 0] == pytest.approx(1 / (1 + np.exp(-logit)), rel=1e-5)
+    assert outputs["intensity"][0, 0] == pytest.approx((1 + 230 / 51) / 2, rel=1e-5)
+
+
+def test_flip_averaging_is_off_by_default_and_said_when_on(checkpoint, crop_set, capsys):
+    assert evaluated(capsys, checkpoint, "--data", crop_set)["flip_averaged"] is False
+    assert evaluated(capsys, checkpoint, "--data", crop_set, "--flip")["flip_averaged"] is True
+    assert main(["eval", str(checkpoint), "--data", str(crop_set), "--flip"]) == 0
+    assert "averaged over each face and its mirror image" in capsys.readouterr().out
+
+
 def test_what_is_no_model_is_one_line(crop_set, tmp_path, capsys):
     (tmp_path / "broken.pt").write_bytes(b"no checkpoint")
     for model in (tmp_path / "none.pt", tmp_path / "broken.pt", tmp_path):

@@ -13,7 +13,7 @@ from fakes.data_sets import DISFA_AUS, SIDE, disfa_labels, occurrence
 from edgeau.runtime.action_units import BP4D, DISFA
 from edgeau.runtime.cli import main
 from edgeau.runtime.errors import InputError
-from edgeau.train.folds import Fold, _require_disjoint, table_lines
+from edgeau.train.folds import Fold, _require_disjoint, summarise, table_lines
 from edgeau.train.protocols import PROTOCOLS
 
 FRAMES = 6
@@ -65,6 +65,7 @@ def test_one_command_runs_a_protocol_and_prints_the_means(
     for word, write, aus in (("bp4d", write_bp4d, BP4D), ("disfa", write_disfa, DISFA)):
         root, out = write(tmp_path / word), tmp_path / f"{word}-runs"
         words = ["train", "--model", "cednn", "--data", f"{word}:{root}", "--folds", "all", *options(tiny_config, out)]
+        words += ["--intensity", "--flip"] if word == "disfa" else []
         assert main([*words, "--json"]) == 0
         summary = json.loads(capsys.readouterr().out)
         assert list(summary["folds"]) == ["part1", "part2", "part3"]
@@ -72,6 +73,8 @@ def test_one_command_runs_a_protocol_and_prints_the_means(
         assert all(fold["samples"] == 2 * FRAMES for fold in summary["folds"].values())
         means = [fold["mean_f1"] for fold in summary["folds"].values()]
         assert summary["mean_f1"] == pytest.approx(np.mean(means))
+        assert summary["flip_averaged"] == (word == "disfa")
+        assert ("mean_icc" in summary, "mean_pcc" in summary) == (word == "disfa", word == "disfa")
         for part, held in PROTOCOLS[word].parts.items():
             provenance = json.loads((out / part / "metrics.json").read_text())
             assert provenance["members"]["cednn"]["test"]["samples"] == 2 * FRAMES, held
@@ -79,7 +82,9 @@ def test_one_command_runs_a_protocol_and_prints_the_means(
         before = (out / "part1" / "best.pt").stat().st_mtime_ns
         assert main(words) == 0
         assert (out / "part1" / "best.pt").stat().st_mtime_ns == before
-        assert "mean" in capsys.readouterr().out
+        printed = capsys.readouterr().out
+        assert "F1 in %" in printed
+        assert all((text in printed) == (word == "disfa") for text in ("ICC(3,1)", "PCC", "mirror image"))
         assert main([*words, "--seed", "5"]) == 2
         assert "other options" in capsys.readouterr().err
 
@@ -97,8 +102,6 @@ def test_data_without_a_protocol_is_divided_by_people(
 
 
 def test_the_paper_stands_beside_ours_with_its_source() -> None:
-    from edgeau.train.folds import summarise
-
     test = {"samples": 9, "mean_f1": 0.5, "per_au": {au: {"f1": 0.5} for au in BP4D}}
     results = {part: {"members": {"fan-trans-s": {"test": test}}} for part in ("part1", "part2")}
     lines = table_lines(summarise(results, "bp4d", "fan-trans-s"))
@@ -106,6 +109,19 @@ def test_the_paper_stands_beside_ours_with_its_source() -> None:
     assert lines[1].split() == ["AU01", "50.0", "50.0", "50.0", "55.4"]
     assert lines[len(BP4D) + 1].split() == ["mean", "50.0", "50.0", "50.0", "64.8"]
     assert any("MDHR" in line for line in lines)
+
+
+def test_agreement_of_intensities_has_a_table_of_its_own() -> None:
+    def test_of(icc: float, pcc: float | None) -> dict[str, object]:
+        one = {"f1": 0.5, "icc": icc, "pcc": pcc}
+        return {"samples": 9, "mean_f1": 0.5, "mean_icc": icc, "mean_pcc": pcc, "per_au": {"AU12": one}}
+
+    parts = {"part1": test_of(0.25, None), "part2": test_of(0.75, 0.8)}
+    summary = summarise({name: {"members": {"m": {"test": test}}} for name, test in parts.items()}, "disfa", "cednn-m")
+    assert (summary["mean_icc"], summary["icc"], summary["mean_pcc"]) == (0.5, {"AU12": 0.5}, 0.8)
+    lines = [line.split() for line in table_lines(summary)]
+    assert ["AU12", "0.250", "0.750", "0.500"] in lines
+    assert ["AU12", "-", "0.800", "0.800"] in lines
 
 
 def test_a_subject_in_two_parts_and_an_au_without_a_positive_are_named(

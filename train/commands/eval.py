@@ -1,7 +1,7 @@
 """Per-AU F1 of a checkpoint or a package on labelled crops.
 
     edgeau eval runs/cednn/best.pt --data faces
-    edgeau eval cednn.edgeau --data faces --variant int8-ort --json
+    edgeau eval cednn.edgeau --data disfa:/data/DISFA --variant int8-ort --json
 
 F1 is computed at probability 0.5 with counts pooled over the set, then averaged over AUs. Subjects used for training or
 validation are left out unless --subjects says otherwise.
@@ -28,7 +28,7 @@ from edgeau.runtime.terminal import emit_json, note, say
 from edgeau.train.batches import Batch
 from edgeau.train.checkpoint import load_checkpoint, model_from_checkpoint
 from edgeau.train.data import FaceData, open_data
-from edgeau.train.evaluate import Outputs, Predictor, evaluate, model_predictor
+from edgeau.train.evaluate import FLIP_NOTE, Outputs, Predictor, evaluate, flip_averaged, model_predictor
 from edgeau.train.parallel import find_device
 from edgeau.train.provenance import used_subjects
 
@@ -48,6 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--limit", type=arguments.positive_int, help="largest number of crops, spread evenly")
     parser.add_argument("--batch", type=arguments.positive_int, default=64, help="crops per batch (default 64)")
+    parser.add_argument(
+        "--flip", action="store_true", help="average over each face and its mirror image; `edgeau run` does not"
+    )
     parser.add_argument("--device", default="auto", help="for checkpoints: auto, cpu or cuda")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -130,18 +133,21 @@ def _evaluate(
     rows = rows[spread(len(rows), args.limit)]
     if "subjects" not in source and args.subjects == "heldout":
         note("the model does not name its training subjects; all subjects are treated as held out")
+    if args.flip:
+        predictor = flip_averaged(predictor)
     metrics = evaluate(
         predictor, data, rows, present_from=args.present_from, batch=args.batch,
         thresholds=thresholds if args.own_thresholds else 0.5,
     )  # fmt: skip
     held = len({int(s) for s in data.subject[rows]})
     if args.json:
-        emit_json(
-            {**identity, "data": args.data, "subjects": args.subjects, "subject_count": held, **metrics.to_json()}
-        )
+        chosen = {"data": args.data, "subjects": args.subjects, "subject_count": held, "flip_averaged": args.flip}
+        emit_json({**identity, **chosen, **metrics.to_json()})
     else:
         details = ", ".join(str(value) for value in list(identity.values())[1:])
         say(f"{args.model} ({details}): {held} subjects, {len(rows)} crops")
+        if args.flip:
+            say(FLIP_NOTE)
         _table(metrics)
     return 0
 
@@ -155,7 +161,8 @@ def _table(metrics: Metrics) -> None:
     if metrics.without_positives:
         say(f"never present in this set, so not in the mean F1: {', '.join(metrics.without_positives)}")
     if metrics.mean_mae is not None:
-        say(f"intensity: ICC(3,1) {_figure(metrics.mean_icc)}, mean absolute error {_figure(metrics.mean_mae)}")
+        agreement = f"ICC(3,1) {_figure(metrics.mean_icc)}, PCC {_figure(metrics.mean_pcc)}"
+        say(f"intensity: {agreement}, mean absolute error {_figure(metrics.mean_mae)}")
     if metrics.expression_accuracy is not None:
         say(f"expression accuracy {_figure(metrics.expression_accuracy)}")
 

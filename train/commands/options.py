@@ -17,6 +17,7 @@ from edgeau.runtime.files import write_json
 from edgeau.runtime.terminal import emit_json, note, say
 from edgeau.train.augment import LEVELS
 from edgeau.train.batches import default_workers
+from edgeau.train.evaluate import FLIP_NOTE
 from edgeau.train.landmarks import weights_file
 from edgeau.train.losses import CLASS_WEIGHTS, LossOptions
 from edgeau.train.models.fan import POOLINGS
@@ -143,6 +144,9 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--intensity", action="store_true", help="learn intensities 0..5 too, from data that codes them"
     )
+    parser.add_argument(
+        "--flip", action="store_true", help="report metrics averaged over each face and its mirror image"
+    )
     parser.add_argument("--json", action="store_true", help="print the metrics as JSON")
 
 
@@ -183,6 +187,7 @@ def recipe_of(args: argparse.Namespace, models: tuple[str, ...]) -> Recipe:
         config={**parse_config(args.config), **({"intensity": True} if args.intensity else {})},
         aus=aus,
         held_out=held_out,
+        flip=args.flip,
         batch=args.batch,
         epochs=args.epochs,
         val=args.val,
@@ -265,6 +270,8 @@ def report(results: dict[str, Any], out: Path, *, as_json: bool) -> None:
         error = results["mean_error_eye_distances"]
         say(f"{out / 'fan.pth'}: mean landmark error {_figure(error['test'] or error['val'])} of the eye distance")
         return
+    if results["flip_averaged"]:
+        say(f"metrics are {FLIP_NOTE}")
     for name, member in results["members"].items():
         test = member["test"] or member["val"]
         say(f"{name}: {member['parameters']:,} parameters, {out / member['checkpoint']}")
