@@ -10,7 +10,7 @@ EdgeauError                 anything that edgeau reports in one line
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Any, Optional, Tuple
 
 
 class EdgeauError(Exception):
@@ -57,9 +57,13 @@ class MissingExtraError(EdgeauError):
     """
 
     def __init__(self, module: str, extra: str, purpose: str, command: Optional[str] = None) -> None:
-        self.module, self.extra = module, extra
+        self.module, self.extra, self._parts = module, extra, (module, extra, purpose, command)
         install = command or f"pip install 'edgeau[{extra}]'"
         super().__init__(f"{purpose} needs {module}, which is not installed; type: {install}")
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        """For worker processes, whose errors reach their parent pickled."""
+        return MissingExtraError, self._parts
 
 
 class EdgeauWarning(UserWarning):

@@ -13,11 +13,8 @@ import csv
 import hashlib
 import io
 import json
-import multiprocessing
 import os
-import signal
 import warnings
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
@@ -35,6 +32,7 @@ from .folders import claim_folder
 from .leftovers import sweep
 from .manifest import CropSpec
 from .recording import Recording, column_union
+from .worker_process import begin_worker, map_in_processes
 
 # Incremented when the same recordings would give other crops or labels than before.
 GENERATION = 1
@@ -200,20 +198,7 @@ def _crop_all(job: _Job, units: Sequence[_Unit], workers: int) -> Iterator[Dict[
             assert detector is not None
             yield _crop_unit(job, unit, detector)
         return
-    # Libraries with threads of their own do not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, _start_worker, (job,)) as pool:
-        futures = [pool.submit(_work, unit) for unit in units]
-        try:
-            for future in futures:
-                value, error = future.result()
-                if error is not None:
-                    raise InputError(error)
-                assert value is not None
-                yield value
-        finally:
-            for future in futures:
-                future.cancel()
+    yield from map_in_processes(_work, units, workers, _start_worker, (job,))
 
 
 _worker_job: Optional[_Job] = None
@@ -222,23 +207,16 @@ _worker_detector: Optional[Detector] = None
 
 def _start_worker(job: _Job) -> None:
     global _worker_job
-    import cv2
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops the workers
-    cv2.setNumThreads(1)
+    begin_worker()
     _worker_job = job
 
 
-def _work(unit: _Unit) -> Tuple[Optional[Dict[str, Any]], Optional[str]]:
-    """One unit's counts, or the text of the error: an InputError can't be sent between processes."""
+def _work(unit: _Unit) -> Dict[str, Any]:
     global _worker_detector
     assert _worker_job is not None
-    try:
-        if _worker_detector is None:
-            _worker_detector = _worker_job.make_detector()
-        return _crop_unit(_worker_job, unit, _worker_detector), None
-    except InputError as error:
-        return None, str(error)
+    if _worker_detector is None:
+        _worker_detector = _worker_job.make_detector()
+    return _crop_unit(_worker_job, unit, _worker_detector)
 
 
 def _crop_unit(job: _Job, unit: _Unit, detector: Detector) -> Dict[str, Any]:

@@ -6,19 +6,17 @@ and none of them twice.
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
-import os
-import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, fields
 from types import TracebackType
 
 import numpy as np
 
-from edgeau.runtime.errors import EdgeauError, InputError
+from edgeau.runtime.errors import InputError
 from edgeau.runtime.manifest import CropSpec
+from edgeau.runtime.worker_process import begin_worker, one_thread_each, results_of
 from edgeau.train.faces.base import DOMAINS, Renderer
 from edgeau.train.faces.plan.prototypes import RATES
 from edgeau.train.faces.plan.sequences import Sample, plan_subject
@@ -141,7 +139,7 @@ class SubjectStream:
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> SubjectStream:
-        with _one_thread_each():
+        with one_thread_each():
             self._pool = ProcessPoolExecutor(
                 self.options.workers,
                 multiprocessing.get_context("spawn"),  # a renderer's graphics context does not survive a fork
@@ -159,34 +157,13 @@ class SubjectStream:
     def request(self, numbers: Sequence[int]) -> list[Future[DrawnSubject]]:
         """Queue subjects for drawing; returns immediately."""
         assert self._pool is not None
-        with _one_thread_each():  # the pool starts its processes at the first request
+        with one_thread_each():  # the pool starts its processes at the first request
             return [self._pool.submit(_draw, number) for number in numbers]
 
 
 def drawn(futures: Sequence[Future[DrawnSubject]]) -> list[DrawnSubject]:
     """Wait for requested subjects. Raises EdgeauError if a worker was killed."""
-    from concurrent.futures.process import BrokenProcessPool
-
-    try:
-        return [future.result() for future in futures]
-    except BrokenProcessPool as error:
-        raise EdgeauError("a process that renders faces was killed, perhaps because memory ran out") from error
-
-
-@contextlib.contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Limit processes started in this context to one thread each."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+    return list(results_of(futures))
 
 
 _worker: tuple[StreamOptions, CropSpec, dict[str, Renderer]] | None = None
@@ -194,10 +171,7 @@ _worker: tuple[StreamOptions, CropSpec, dict[str, Renderer]] | None = None
 
 def _start_worker(options: StreamOptions, crop: CropSpec) -> None:
     global _worker
-    import cv2
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops the workers
-    cv2.setNumThreads(1)
+    begin_worker()
     _worker = (options, crop, {})
 
 

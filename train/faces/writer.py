@@ -6,9 +6,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import multiprocessing
-import os
-import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +20,7 @@ from edgeau.runtime.files import sha256_file, write_json
 from edgeau.runtime.folders import claim_folder
 from edgeau.runtime.leftovers import sweep
 from edgeau.runtime.manifest import CropSpec
+from edgeau.runtime.worker_process import begin_worker, map_in_processes
 from edgeau.train.faces.base import Renderer
 from edgeau.train.faces.plan.sequences import Sample, plan_subject
 from edgeau.train.faces.renderers import make_renderer
@@ -70,6 +68,7 @@ def write_set(job: Job, workers: int, progress: Callable[[int, int], None] | Non
 
     Raises:
         InputError: the folder holds another set, or the face model is not available.
+        EdgeauError: a process that renders was killed.
     """
     _claim(job)
     (job.folder / SHARDS).mkdir(exist_ok=True)
@@ -140,26 +139,7 @@ def _render(job: Job, subjects: list[int], workers: int) -> Iterator[int]:
             for subject in subjects:
                 yield _write_shard(job, subject, renderer)
         return
-    # A renderer's graphics context does not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    with _one_thread_each(), context.Pool(min(workers, len(subjects)), _start_worker, (job,)) as pool:
-        yield from pool.imap_unordered(_work, subjects)
-
-
-@contextlib.contextmanager
-def _one_thread_each() -> Iterator[None]:
-    """Limit processes started in this context to one thread each, since there may be one per core."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+    yield from map_in_processes(_work, subjects, min(workers, len(subjects)), _start_worker, (job,))
 
 
 _worker_job: Job | None = None
@@ -168,11 +148,8 @@ _worker_renderer: Renderer | None = None
 
 def _start_worker(job: Job) -> None:
     global _worker_job, _worker_renderer
-    import cv2
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops the workers
-    cv2.setNumThreads(1)
-    # The pool would restart a failing initializer forever, so the renderer is created with the first subject.
+    begin_worker()
+    # An error here would break the pool, so the renderer is created with the first subject.
     _worker_job, _worker_renderer = job, None
 
 

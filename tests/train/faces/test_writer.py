@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -8,7 +9,7 @@ import pytest
 
 from edgeau.runtime.crop_set import read_index, read_shard
 from edgeau.runtime.crop_source import read_crops
-from edgeau.runtime.errors import InputError
+from edgeau.runtime.errors import EdgeauError, InputError
 from edgeau.runtime.manifest import CropSpec
 from edgeau.train.faces.source import SyntheticOptions
 from edgeau.train.faces.writer import Job, is_complete, shard_name, write_set
@@ -34,6 +35,16 @@ def made(tmp_path_factory):
 
 def test_two_workers_write_the_same_bytes_as_one(made, tmp_path):
     write_set(job(tmp_path / "faces"), workers=2)
+    assert files(tmp_path / "faces") == files(made)
+
+
+def test_a_killed_worker_ends_the_command_with_one_line_and_the_next_one_continues(made, tmp_path):
+    def kill_a_worker(done, total):
+        os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+
+    with pytest.raises(EdgeauError, match="memory"):
+        write_set(job(tmp_path / "faces"), 2, kill_a_worker)
+    write_set(job(tmp_path / "faces"), 1)
     assert files(tmp_path / "faces") == files(made)
 
 
