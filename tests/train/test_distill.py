@@ -106,6 +106,17 @@ def test_teacher_and_student_may_take_crops_of_different_sizes(teacher, crop_set
     assert load_checkpoint(out / "best.pt").config["size_px"] == 48
 
 
+def test_several_students_share_a_run_and_keep_their_own_sizes(teacher, crop_set, tmp_path):
+    out = tmp_path / "students"
+    more = ["--teacher", str(teacher), "--student", "cednn-s,cednn-xs", "--steps", "2", "--feature-weight", "0"]
+    assert main(["distill", *words(crop_set, out, [], *more)]) == 0
+    sizes = {name: load_checkpoint(out / f"best-{name}.pt").crop.size_px for name in ("cednn-s", "cednn-xs")}
+    assert sizes == {"cednn-s": 112, "cednn-xs": 96}
+    logged = json.loads((out / "history.jsonl").read_text().splitlines()[0])
+    assert logged["cednn-s/logits"] > 0
+    assert logged["cednn-xs/logits"] > 0
+
+
 def test_peers_of_different_architectures_are_trained_together(crop_set, tmp_path, tiny_config):
     out = tmp_path / "peers"
     more = ["--peers", "cednn-s,cednn-dw,cednn-s", "--steps", "4", "--logit-weight", "2"]

@@ -1,13 +1,15 @@
 """Distil a trained teacher into a student, or train peers that teach one another.
 
     edgeau distill --teacher runs/fan-trans/best.pt --student cednn-m --data faces --out runs/student
+    edgeau distill --teacher T --student cednn-m,cednn-xs --data faces --out runs/students
     edgeau distill --teacher T --init S --unlabelled my-camera.mp4 --data faces --out runs/adapted --lr 5e-4
     edgeau distill --peers cednn-m,cednn-s --data faces --out runs/peers
     edgeau distill --teacher T --init S --prune 0.3 --data faces --out runs/smaller --lr 1e-3
     edgeau distill --teacher T --init S --qat --data faces --out runs/qat --steps 300 --lr 2e-4
 
 A student learns from labels, from the teacher's AU probabilities and from its feature maps, and holds out the same
-subjects as its teacher. Peers (any presets, repeated or not) learn from labels and from each other.
+subjects as its teacher. Several students in one run learn side by side and share the cost of rendering and of the
+teacher's answers. Peers (any presets, repeated or not) learn from labels and from each other.
 
 --unlabelled adapts a student to a camera, a place or people without any label: faces are found and tracked in videos
 and pictures, and the teacher's answers there are learnt by their confidence, beside the labelled --data, which keep the
@@ -70,7 +72,9 @@ _QAT = QatOptions()
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``edgeau distill``."""
     parser.add_argument("--teacher", metavar="CKPT", help="checkpoint of the trained teacher")
-    parser.add_argument("--student", metavar="NAME", help="preset or family to train (default: what --init holds)")
+    parser.add_argument(
+        "--student", metavar="NAMES", help="presets or families, separated by commas (default: what --init holds)"
+    )
     parser.add_argument("--peers", metavar="NAMES", help="two or more presets, separated by commas, without a teacher")
     for name in _WEIGHTS:
         taught, peers = getattr(DistillOptions(), name), getattr(PEERS, name)
@@ -148,7 +152,7 @@ def _models(args: argparse.Namespace) -> tuple[str, ...]:
         raise InputError("--qat or --prune", got="no trained student", expected="--teacher CKPT --init CKPT")
     if args.prune is not None and args.student:
         raise InputError("--prune", got=f"--student {args.student}", expected="--init alone, which says what is pruned")
-    return tuple(args.peers.split(",")) if args.peers else (args.student or open_init(args.init).family,)
+    return tuple((args.peers or args.student or open_init(args.init).family).split(","))
 
 
 def _with_student(recipe: Recipe, args: argparse.Namespace, world: World) -> Recipe:

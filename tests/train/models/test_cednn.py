@@ -105,8 +105,9 @@ def test_only_the_classifier_depends_on_the_number_of_aus():
     assert differing == {"classifier.weight", "classifier.bias"}
 
 
-def test_the_depthwise_student_has_no_dense_3x3_convolution():
-    model = build_model(*resolve_model("cednn-dw", {"aus": AUS}))
+@pytest.mark.parametrize("name", ["cednn-dw", "cednn-xs"])
+def test_a_depthwise_student_has_no_dense_3x3_convolution(name):
+    model = build_model(*resolve_model(name, {"aus": AUS}))
     assert all(block.grouped[0].weight.shape[1] == 1 for block in model.blocks)
 
 
