@@ -8,7 +8,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist load
 
 .PHONY: demo test retest quick test-oldest check lint types docs dist fuzz kill-test clean
 
-demo: $(VENV)/installed-bench
+demo: $(VENV)/installed-demo
 	$(BIN)/edgeau demo --out demo
 
 test: $(VENV)/installed-dev
@@ -62,13 +62,13 @@ dist: $(VENV)/installed-dev
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/installed-bench: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(INSTALL) --editable '.[bench]'
+$(VENV)/installed-demo: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) --editable '.[demo]'
 	touch $@
 
 $(VENV)/installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(INSTALL) --editable '.[dev]'
-	touch $@ $(VENV)/installed-bench
+	touch $@ $(VENV)/installed-demo
 
 clean:
 	rm -rf $(VENV) build dist demo .mypy_cache .ruff_cache .pytest_cache

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 
 import numpy as np
 
@@ -21,8 +22,7 @@ from edgeau.runtime.report import Report, silent
 
 from .candidates import Candidate
 from .concurrency import by_callers
-from .macs import ModelFacts, model_facts
-from .measurement import BenchOptions, Failure, Measurement
+from .measurement import BenchOptions, Failure, Measurement, ModelFacts
 from .memory import ColdStart, Memory, measure_fresh
 from .provenance import provenance
 from .rounds import Runner, run_rounds
@@ -130,8 +130,11 @@ def _facts(candidate: Candidate | None) -> ModelFacts | None:
     if candidate is None:
         return None
     size = candidate.file.stat().st_size
-    if candidate.onnx_file is None:
+    # A board can measure its engines without onnx, which counts multiply-accumulates.
+    if candidate.onnx_file is None or find_spec("onnx") is None:
         return ModelFacts(size_bytes=size)
+    from .macs import model_facts
+
     return dataclasses.replace(model_facts(candidate.onnx_file), size_bytes=size)
 
 

@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
 from onnx import TensorProto
 
 from edgeau.runtime.errors import InputError
+
+from .measurement import ModelFacts
 
 # Inputs by position that hold quantization's scales and zero points.
 _QUANTIZERS = {
@@ -33,25 +35,6 @@ _QUANTIZERS = {
 _NOT_WEIGHTS = {TensorProto.INT64, TensorProto.BOOL, TensorProto.STRING}
 # Operators that multiply matrices but are not counted. The count of a graph that has them is too low, and says so.
 _UNCOUNTED = {"Einsum", "LSTM", "GRU", "RNN", "Attention", "MultiHeadAttention", "DeformConv", "If", "Loop", "Scan"}
-
-
-@dataclass(frozen=True)
-class ModelFacts:
-    """The size and arithmetic of a model file.
-
-    Attributes:
-        size_bytes: of the file.
-        parameters: weights and biases.
-        macs: multiply-accumulates of one face (batch 1); None if the graph's shapes can't be inferred.
-        macs_by_operator: the same, by operator type.
-        uncounted: operator types in the graph that multiply matrices but are not counted here.
-    """
-
-    size_bytes: int
-    parameters: int | None = None
-    macs: int | None = None
-    macs_by_operator: dict[str, int] = field(default_factory=dict)
-    uncounted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,29 @@ from edgeau.runtime.machine import Machine
 from edgeau.runtime.machine_state import MachineState
 from edgeau.runtime.timing import Latency
 
-from .macs import ModelFacts
 from .memory import ColdStart, Memory
 from .provenance import Provenance
 
 PROTOCOL = "edgeau-bench-2"
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """The size and arithmetic of a model file.
+
+    Attributes:
+        size_bytes: of the file.
+        parameters: weights and biases.
+        macs: multiply-accumulates of one face (batch 1); None if the graph's shapes can't be inferred.
+        macs_by_operator: the same, by operator type.
+        uncounted: operator types in the graph that multiply matrices but are not counted here.
+    """
+
+    size_bytes: int
+    parameters: int | None = None
+    macs: int | None = None
+    macs_by_operator: dict[str, int] = field(default_factory=dict)
+    uncounted: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
