@@ -1,6 +1,6 @@
-"""A real RTSP server, GStreamer's, on a port of this machine: ``/usr/bin/python3 rtsp_server.py PORT [PICTURE]``.
+"""GStreamer's RTSP server on a local port: ``/usr/bin/python3 rtsp_server.py PORT [PICTURE]``.
 
-Serves ``/live``: the picture, or GStreamer's test pattern in 320x240, as H.264 at 15 frames per second. Needs Debian's
+``/live`` is the picture, or GStreamer's test pattern in 320x240, as H.264 at 15 frames per second. Needs Debian's
 gir1.2-gst-rtsp-server-1.0, gstreamer1.0-plugins-good and gstreamer1.0-plugins-ugly.
 """
 

@@ -14,7 +14,7 @@ from edgeau.runtime.errors import InputError
 from edgeau.runtime.manifest import InputSpec, Manifest, NeutralSpec
 from edgeau.runtime.sources import open_source
 
-# What OpenCV's FaceDetectorYN gives for the photo (tests/runtime/test_yunet.py).
+# The output of OpenCV's FaceDetectorYN for the photo (tests/runtime/test_yunet.py).
 PHOTO_BOX = np.array([178.2, 62.9, 268.1, 176.2], np.float32)
 PHOTO_POINTS = np.array([[200.1, 101.8], [247.1, 102.6], [220.4, 124.5], [198.6, 142.8], [239.7, 143.6]], np.float32)
 SHAPES = {"face": (112, 112, 3), "neutral": (112, 112, 3)}
@@ -45,7 +45,7 @@ def test_the_first_frame_of_a_video_equals_the_still(photo_bgr: np.ndarray) -> N
     assert still.box_xyxy == frame.box_xyxy
 
 
-def test_results_say_until_when_the_neutral_is_not_known(photo_bgr: np.ndarray) -> None:
+def test_neutral_ready_is_false_until_the_neutral_is_known(photo_bgr: np.ndarray) -> None:
     analyzer = make(frames=3)
     ready = [analyzer(photo_bgr)[0].neutral_ready for _ in range(6)]
     assert ready == [False, False, False, True, True, True]
@@ -74,14 +74,14 @@ def test_a_neutral_without_a_face_is_refused() -> None:
         Analyzer(make().manifest, FakeBackend(SHAPES, 2), HaarDetector(), neutral_image_bgr=blank)
 
 
-def test_without_a_face_the_result_is_empty() -> None:
+def test_a_frame_without_a_face_gives_an_empty_result() -> None:
     faces = make()(np.zeros((240, 320, 3), np.uint8))
     assert len(faces) == 0
     assert list(faces) == []
     assert faces.to_numpy()["au"].shape == (0, 2)
 
 
-def test_two_faces_keep_their_numbers(photo_bgr: np.ndarray) -> None:
+def test_two_faces_keep_their_track_ids(photo_bgr: np.ndarray) -> None:
     two = np.hstack([photo_bgr, photo_bgr])
     analyzer = make()
     first, second = analyzer(two), analyzer(two)
@@ -96,7 +96,7 @@ def test_the_live_result_does_not_depend_on_later_frames(photo_bgr: np.ndarray) 
     assert values[:4] == [cut(frame)[0].au["AU12"] for frame in frames[:4]]
 
 
-def test_threads_may_share_an_analyzer(photo_bgr: np.ndarray) -> None:
+def test_threads_can_share_an_analyzer(photo_bgr: np.ndarray) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     analyzer = make()
@@ -106,14 +106,14 @@ def test_threads_may_share_an_analyzer(photo_bgr: np.ndarray) -> None:
     assert all(faces[0].au == alone for faces in results)
 
 
-def test_a_closed_analyzer_may_be_closed_again(tmp_path: Path) -> None:
+def test_close_can_be_called_twice(tmp_path: Path) -> None:
     with make() as analyzer:
         pass
     analyzer.close()
 
 
 class NoDetector:
-    """Fails where it is called."""
+    """A detector that must not be called."""
 
     name = "none"
 
@@ -125,14 +125,14 @@ def without_detector() -> Analyzer:
     return Analyzer(make().manifest, FakeBackend(SHAPES, 2), NoDetector())
 
 
-def test_points_of_the_caller_give_what_the_detector_s_gave(photo_bgr: np.ndarray) -> None:
+def test_the_callers_points_give_the_same_result_as_the_detectors(photo_bgr: np.ndarray) -> None:
     (known,) = make().still(photo_bgr)
     (face,) = without_detector().still(photo_bgr, points_xy=known.points_xy[None])
     assert face.au == known.au
     assert face.pose == known.pose
 
 
-def test_a_box_of_the_caller_places_the_crop_near_the_points(photo_bgr: np.ndarray) -> None:
+def test_a_box_from_the_caller_places_the_crop_near_the_true_points(photo_bgr: np.ndarray) -> None:
     (face,) = without_detector()(photo_bgr, boxes_xyxy=PHOTO_BOX[None])
     eye_distance = np.linalg.norm(PHOTO_POINTS[1] - PHOTO_POINTS[0])
     assert np.abs(face.points_xy - PHOTO_POINTS).max() < 0.25 * eye_distance
@@ -154,7 +154,7 @@ def test_wrong_boxes_and_points_are_refused(places: dict[str, np.ndarray], messa
         without_detector().still(photo_bgr, **places)
 
 
-def test_a_list_of_stills_equals_each_alone(photo_bgr: np.ndarray) -> None:
+def test_a_list_of_stills_gives_the_same_as_one_at_a_time(photo_bgr: np.ndarray) -> None:
     analyzer, blank = make(), np.zeros((240, 320, 3), np.uint8)
     darker = cv2.convertScaleAbs(photo_bgr, alpha=0.7)
     together = analyzer.still([photo_bgr, blank, darker])
@@ -163,7 +163,7 @@ def test_a_list_of_stills_equals_each_alone(photo_bgr: np.ndarray) -> None:
         assert [face.au for face in faces] == [face.au for face in analyzer.still(image)]
 
 
-def test_a_list_of_frames_equals_one_after_the_other(photo_bgr: np.ndarray) -> None:
+def test_a_list_of_frames_gives_the_same_as_one_at_a_time(photo_bgr: np.ndarray) -> None:
     frames = [cv2.convertScaleAbs(photo_bgr, alpha=1 - 0.05 * i) for i in range(5)]
     listed, single = make(), make()
     assert [faces[0].au for faces in listed(frames)] == [single(frame)[0].au for frame in frames]
@@ -186,7 +186,7 @@ def test_crops_of_any_size_are_resized(photo_bgr: np.ndarray) -> None:
         analyzer.analyse_crops([np.zeros((8, 8, 3))])
 
 
-def test_a_stream_gives_what_calls_give(photo_bgr: np.ndarray) -> None:
+def test_a_stream_gives_the_same_as_calls(photo_bgr: np.ndarray) -> None:
     frames = [cv2.convertScaleAbs(photo_bgr, alpha=1 - 0.05 * i) for i in range(6)]
     streamed, called = list(make().stream(frames)), make()
     assert [faces.frame for _, faces in streamed] == [0, 1, 2, 3, 4, 5]
@@ -197,7 +197,7 @@ def test_a_stream_gives_what_calls_give(photo_bgr: np.ndarray) -> None:
         assert faces.times.infer_ms > 0
 
 
-def test_a_stream_of_a_folder_is_of_stills_and_passes_over_what_is_no_picture(
+def test_a_stream_of_a_folder_gives_stills_and_continues_past_broken_files(
     photo_bgr: np.ndarray, tmp_path: Path
 ) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), photo_bgr)
@@ -210,7 +210,7 @@ def test_a_stream_of_a_folder_is_of_stills_and_passes_over_what_is_no_picture(
         assert Path(last.source).name == "c.png"
 
 
-def test_a_stream_reports_a_source_that_fails_after_its_frames(photo_bgr: np.ndarray) -> None:
+def test_a_stream_raises_a_sources_error_after_the_frames_before_it(photo_bgr: np.ndarray) -> None:
     def frames():
         yield photo_bgr
         raise InputError("camera", got="unplugged")

@@ -28,7 +28,7 @@ TYPES: dict[str, tuple[Any, list[str], list[str]]] = {
 
 
 @pytest.mark.parametrize("name", TYPES)
-def test_each_type_takes_what_is_in_range_and_nothing_else(name: str) -> None:
+def test_each_type_accepts_only_values_in_its_range(name: str) -> None:
     parse, right, wrong = TYPES[name]
     for text in right:
         parse(text)
@@ -38,7 +38,7 @@ def test_each_type_takes_what_is_in_range_and_nothing_else(name: str) -> None:
 
 
 @given(st.text() | st.floats().map(str) | st.integers().map(str))
-def test_a_number_is_finite_and_in_range_or_refused(text: str) -> None:
+def test_any_accepted_number_is_finite_and_in_range(text: str) -> None:
     for parse, low, high in ((arguments.number(-1, 5), -1, 5), (arguments.whole(2, 7), 2, 7)):
         try:
             value = parse(text)
@@ -48,7 +48,7 @@ def test_a_number_is_finite_and_in_range_or_refused(text: str) -> None:
         assert low <= value <= high
 
 
-def test_a_parsers_error_is_an_input_error_of_one_line() -> None:
+def test_a_parser_error_is_a_one_line_input_error() -> None:
     parser = arguments.Parser(prog="edgeau x")
     parser.add_argument("--n", type=arguments.positive_int)
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""F1, accuracy and AUC agree with scikit-learn wherever both are defined, ICC and PCC with printed tables."""
+"""F1, accuracy and AUC agree with scikit-learn wherever both are defined, and ICC and PCC with printed tables."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ reference = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not i
 
 @settings(max_examples=60)
 @given(st.integers(0, 10_000), st.integers(2, 80), st.integers(1, 4), st.floats(0.1, 0.9))
-def test_every_figure_is_scikit_learns(seed, count, columns, threshold):
+def test_every_metric_agrees_with_scikit_learn(seed, count, columns, threshold):
     rng = np.random.default_rng(seed)
     probability = rng.integers(0, 11, (count, columns)) / 10
     presence = rng.integers(0, 2, (count, columns)).astype(float)
@@ -41,7 +41,7 @@ def test_every_figure_is_scikit_learns(seed, count, columns, threshold):
             assert one.auc is None
 
 
-def test_the_mean_is_over_aus_that_show():
+def test_the_mean_is_over_aus_with_positives():
     presence = np.array([[1, 0, np.nan], [0, 0, np.nan], [1, 0, np.nan]], float)
     probability = np.array([[0.9, 0.1, 0.5], [0.2, 0.1, 0.5], [0.1, 0.1, 0.5]])
     found = au_metrics(probability, presence, ["AU01", "AU02", "AU04"])
@@ -51,7 +51,7 @@ def test_the_mean_is_over_aus_that_show():
     assert found.per_au["AU04"].accuracy is None
 
 
-def test_counts_are_pooled_over_the_set_not_averaged_over_parts():
+def test_f1_pools_counts_over_the_set_instead_of_averaging_parts():
     rng = np.random.default_rng(0)
     probability, presence = rng.random((90, 1)), (rng.random((90, 1)) > 0.7).astype(float)
     whole = au_metrics(probability, presence, ["AU12"]).mean_f1
@@ -60,32 +60,32 @@ def test_counts_are_pooled_over_the_set_not_averaged_over_parts():
     assert whole == pytest.approx(reference.f1_score(presence[:, 0] == 1, probability[:, 0] >= 0.5))
 
 
-def test_thresholds_may_differ_by_au():
+def test_thresholds_can_differ_per_au():
     presence = np.ones((4, 2))
     probability = np.full((4, 2), 0.4)
     found = au_metrics(probability, presence, ["AU01", "AU02"], [0.5, 0.3])
     assert (found.per_au["AU01"].recall, found.per_au["AU02"].recall) == (0.0, 1.0)
 
 
-def test_equal_scores_of_both_classes_are_a_coin_toss():
+def test_auc_of_tied_scores_is_one_half():
     assert roc_auc(np.full(10, 0.3), np.arange(10) % 2 == 0) == pytest.approx(0.5)
 
 
-def test_metrics_are_json():
+def test_metrics_serialize_to_json():
     import json
 
     found = au_metrics(np.zeros((2, 1)), np.zeros((2, 1)), ["AU01"])
     assert json.loads(json.dumps(found.to_json()))["per_au"]["AU01"]["f1"] is None
 
 
-def test_icc_is_that_of_the_article():
+def test_icc_reproduces_the_published_example():
     # Shrout and Fleiss, "Intraclass correlations", Psychological Bulletin 86 (1979), tables 2 and 4.
     ratings = [(9, 2, 5, 8), (6, 1, 3, 2), (8, 4, 6, 8), (7, 1, 2, 6), (10, 5, 6, 9), (6, 2, 4, 7)]
     assert icc_3_1(np.array(ratings, float)) == pytest.approx(0.71, abs=0.005)
     assert icc_3_1(np.ones((4, 2))) is None
 
 
-def test_pcc_is_that_of_the_article():
+def test_pcc_reproduces_the_published_example():
     # Anscombe, "Graphs in statistical analysis", The American Statistician 27 (1973): the first and the fourth set.
     first = [10, 8, 13, 9, 11, 14, 6, 4, 12, 7, 5], [8.04, 6.95, 7.58, 8.81, 8.33, 9.96, 7.24, 4.26, 10.84, 4.82, 5.68]
     fourth = [8] * 7 + [19] + [8] * 3, [6.58, 5.76, 7.71, 8.84, 8.47, 7.04, 5.25, 12.50, 5.56, 7.91, 6.89]
@@ -94,12 +94,12 @@ def test_pcc_is_that_of_the_article():
     assert pearson(np.ones(3), np.arange(3.0)) is None
 
 
-def test_intensities_are_scored_where_they_are_labelled():
+def test_intensities_are_scored_only_where_labelled():
     labelled = np.array([[0, 1, 2], [2, 1, np.nan], [4, 1, 5]], float)
     predicted = np.array([[1, 2, 2], [3, 2, 0], [5, 2, 4]], float)
     plain = au_metrics(np.zeros((3, 3)), labelled, ["AU01", "AU02", "AU04"])
     found = with_intensity(plain, predicted, labelled)
-    # A constant shift is no inconsistency, but an error; labels that don't vary have no ICC.
+    # A constant shift lowers consistency by nothing but is still an error; labels that don't vary have no ICC.
     assert [found.per_au[au].icc for au in ("AU01", "AU02")] == [pytest.approx(1.0), None]
     assert [found.per_au[au].mae for au in ("AU01", "AU02", "AU04")] == [1.0, 1.0, 0.5]
     assert found.mean_mae == pytest.approx(2.5 / 3)

@@ -24,13 +24,13 @@ def package(tmp_path: Path) -> Package:
     return Package.open(tmp_path / "copy.edgeau")
 
 
-def test_unmeasured_fp32_is_chosen_and_the_reason_says_so(package: Package) -> None:
+def test_fp32_is_chosen_when_nothing_was_measured_and_the_reason_says_so(package: Package) -> None:
     choice = choose(package)
     assert (choice.variant, choice.backend) == ("fp32", "onnxruntime")
     assert "not measured" in choice.reason
 
 
-def test_what_measured_best_on_this_device_is_chosen(package: Package) -> None:
+def test_the_choice_that_measured_best_on_this_device_wins(package: Package) -> None:
     pytest.importorskip("openvino")
     best = Selection(variant="fp32", backend="openvino", threads=2, objective="latency")
     package = package.with_manifest(dataclasses.replace(package.manifest, selection={fingerprint(): best}))
@@ -39,7 +39,7 @@ def test_what_measured_best_on_this_device_is_chosen(package: Package) -> None:
     assert "measured best" in choice.reason
 
 
-def test_the_batch_that_measured_best_is_handed_on(package: Package) -> None:
+def test_the_batch_size_that_measured_best_is_kept(package: Package) -> None:
     best = Selection(variant="fp32", backend="onnxruntime", threads=2, batch=16, objective="throughput")
     choice = choose(package.with_manifest(dataclasses.replace(package.manifest, selection={fingerprint(): best})))
     assert choice.batch == 16
@@ -47,31 +47,33 @@ def test_the_batch_that_measured_best_is_handed_on(package: Package) -> None:
     assert choose(package, "fp32").batch == 1
 
 
-def test_a_measured_variant_that_is_gone_is_passed_over(package: Package) -> None:
+def test_a_measured_variant_that_is_missing_is_skipped(package: Package) -> None:
     best = Selection(variant="int8-ort", backend="onnxruntime", threads=2)
     choice = choose(package.with_manifest(dataclasses.replace(package.manifest, selection={fingerprint(): best})))
     assert choice.variant == "fp32"
     assert "not measured" in choice.reason
 
 
-def test_a_measurement_of_another_device_counts_for_nothing(package: Package) -> None:
+def test_a_measurement_from_another_device_is_ignored(package: Package) -> None:
     best = Selection(variant="fp32", backend="openvino", threads=2)
     package = package.with_manifest(dataclasses.replace(package.manifest, selection={"elsewhere": best}))
     assert choose(package).backend == "onnxruntime"
 
 
-def test_when_nothing_runs_the_error_says_why_for_each(package: Package, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_when_no_backend_works_the_error_gives_a_reason_for_each(
+    package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "missing", lambda name: f"{name} is away")
     with pytest.raises(BackendError, match=r"onnxruntime is away.*openvino is away"):
         choose(package)
 
 
-def test_a_variant_on_a_backend_that_may_not_run_it_is_refused(package: Package) -> None:
+def test_a_variant_is_refused_on_a_backend_it_does_not_list(package: Package) -> None:
     with pytest.raises(InputError, match="variant fp32 on tensorrt"):
         choose(package, "fp32", "tensorrt")
 
 
-def test_a_flipped_byte_keeps_a_package_from_loading(package: Package) -> None:
+def test_a_package_with_a_flipped_bit_does_not_load(package: Package) -> None:
     file = package.path / "fp32.onnx"
     data = bytearray(file.read_bytes())
     data[100] ^= 1
@@ -88,9 +90,7 @@ def test_both_cpu_backends_give_the_same_values(photo_bgr: np.ndarray, backend: 
     assert found == pytest.approx(expected, abs=1e-4)
 
 
-def test_engines_of_the_detector_go_with_an_engine_of_the_model(
-    package: Package, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_detector_engines_are_used_only_with_a_model_engine(package: Package, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = package.path / module.DETECTOR_ENGINES
     folder.mkdir()
     (folder / "yunet-640x384.engine").touch()
@@ -100,7 +100,7 @@ def test_engines_of_the_detector_go_with_an_engine_of_the_model(
         opened.append((name, file.name))
         return FakeBackend({"image": (384, 640, 3)}, 1)
 
-    # One that is not an engine at all can't run here, and is passed over as those of other machines are.
+    # A file that is not an engine can't run here, so it is skipped like the engines of other machines.
     assert module.detector_engines(folder) == []
     monkeypatch.setattr(module, "detector_engines", lambda folder: sorted(folder.glob("*.engine")))
     monkeypatch.setattr(module, "open_backend", fake)
@@ -110,7 +110,7 @@ def test_engines_of_the_detector_go_with_an_engine_of_the_model(
     assert module._detector(package, Choice("fp32", "onnxruntime", None, ""), None).name == "haar"
 
 
-def test_without_tensorrt_nobody_is_sent_to_an_extra_that_lacks_it() -> None:
+def test_the_hint_for_missing_tensorrt_names_no_extra() -> None:
     from edgeau.runtime.backends import missing
 
     reason = missing("tensorrt")
@@ -120,7 +120,7 @@ def test_without_tensorrt_nobody_is_sent_to_an_extra_that_lacks_it() -> None:
     assert "python3-libnvinfer" in reason
 
 
-def test_crops_of_another_size_than_the_inputs_are_refused_at_load(package: Package) -> None:
+def test_load_refuses_a_crop_size_that_differs_from_the_inputs(package: Package) -> None:
     size_px = package.manifest.crop.size_px
     crop = dataclasses.replace(package.manifest.crop, size_px=100)
     package = package.with_manifest(dataclasses.replace(package.manifest, crop=crop))
@@ -128,7 +128,7 @@ def test_crops_of_another_size_than_the_inputs_are_refused_at_load(package: Pack
         load(package.path, detector="haar")
 
 
-def test_load_says_what_to_type_where_only_haar_is_left() -> None:
+def test_load_warns_once_with_a_command_when_only_haar_is_available() -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         load().close()

@@ -16,7 +16,7 @@ VERBS = [
 ]  # fmt: skip
 
 
-def test_the_verbs_follow_a_model_from_its_data_to_a_device() -> None:
+def test_verbs_are_listed_from_data_to_device() -> None:
     assert [verb.name for verb in cli.all_verbs()] == VERBS
 
 
@@ -32,7 +32,7 @@ def test_every_verb_has_help_with_an_example(name: str, capsys: pytest.CaptureFi
     assert f"edgeau {name}" in capsys.readouterr().out.split("\n\n", 1)[1]
 
 
-def test_a_verb_that_needs_a_newer_python_says_which() -> None:
+def test_a_verb_that_needs_a_newer_python_names_the_version() -> None:
     with pytest.raises(InputError, match=r"Python for `edgeau fly`: got 3\.\d+\.\d+, expected 99\.1 or newer"):
         cli.load_verb(cli.Verb("fly", "edgeau.fly", "all", "", 0, (99, 1)))
 
@@ -45,7 +45,7 @@ def test_help_needs_no_optional_dependency() -> None:
     assert "distill" in done.stdout
 
 
-def test_a_wrong_verb_and_a_wrong_option_exit_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_verbs_and_options_exit_with_code_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["nonsense"]) == 2
     assert "verb: got nonsense, expected demo, doctor" in capsys.readouterr().err
     assert cli.main(["run", "x.png", "--nonsense"]) == 2
@@ -53,7 +53,7 @@ def test_a_wrong_verb_and_a_wrong_option_exit_with_2(capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize("verb", ["train", "build", "bench"])
-def test_where_only_the_runtime_is_importable_its_verbs_work_and_others_are_refused(verb: str) -> None:
+def test_with_only_the_runtime_installed_its_verbs_work_and_others_are_refused(verb: str) -> None:
     code = (
         "import sys;"
         "sys.modules.update(dict.fromkeys([f'edgeau.{n}' for n in ('train', 'export', 'optimize', 'benchmarks')]));"
@@ -64,7 +64,7 @@ def test_where_only_the_runtime_is_importable_its_verbs_work_and_others_are_refu
     assert f"verb: got {verb}, expected doctor, inspect, run, serve; not installed here: " in done.stderr
 
 
-def test_without_metadata_the_error_says_what_to_install(
+def test_without_package_metadata_the_error_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(plugins, "registered", lambda group: {})
@@ -80,7 +80,7 @@ def test_without_metadata_the_error_says_what_to_install(
         (MissingExtraError("onnx", "optimize", "this"), "pip install 'edgeau[optimize]'"),
     ],
 )
-def test_what_goes_wrong_is_one_line_and_exit_code_2(
+def test_errors_print_one_line_and_exit_with_code_2(
     error: BaseException, text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from edgeau.runtime.commands import inspect
@@ -96,14 +96,14 @@ def test_what_goes_wrong_is_one_line_and_exit_code_2(
     assert captured.out == ""
 
 
-def test_output_survives_a_locale_that_cannot_show_it() -> None:
+def test_characters_that_the_locale_lacks_are_replaced() -> None:
     code = "from edgeau.runtime.terminal import say; say('AU12 \\u2713')"
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, check=False)
     assert (done.returncode, done.stdout) == (0, b"AU12 ?\n")
 
 
-def test_a_closed_pipe_is_no_error() -> None:
+def test_a_closed_pipe_prints_no_traceback() -> None:
     code = "import sys; from edgeau.runtime.cli import main; sys.exit(main(['--help']))"
     done = subprocess.run(
         f'"{sys.executable}" -c "{code}" | true', shell=True, capture_output=True, text=True, check=False
@@ -111,7 +111,7 @@ def test_a_closed_pipe_is_no_error() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_defect_is_one_line_and_a_file_with_the_traceback(
+def test_an_unexpected_exception_prints_one_line_and_logs_the_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     from edgeau.runtime.commands import inspect
@@ -148,7 +148,7 @@ COMMAND = '"$0" -c "import sys; from edgeau.runtime.cli import main; sys.exit(ma
         ("2>/dev/full", 0, b""),
     ],
 )
-def test_streams_that_are_closed_or_full(redirection: str, code: int, said: bytes) -> None:
+def test_closed_and_full_standard_streams(redirection: str, code: int, said: bytes) -> None:
     for verb in ("inspect --json", "inspect"):
         command = ["bash", "-c", COMMAND + verb + " " + redirection, sys.executable]
         done = subprocess.run(command, capture_output=True, check=False)
@@ -157,7 +157,7 @@ def test_streams_that_are_closed_or_full(redirection: str, code: int, said: byte
 
 
 @pytest.mark.parametrize("redirection", ["2>/dev/full", "2> >(exec true)"])
-def test_work_goes_on_where_nobody_reads_what_is_said_of_it(redirection: str, tmp_path: Path) -> None:
+def test_work_finishes_when_progress_messages_cannot_be_written(redirection: str, tmp_path: Path) -> None:
     code = (
         "import sys, time; from edgeau.runtime import cli, terminal; from edgeau.runtime.commands import inspect\n"
         "def run(args):\n"
@@ -172,7 +172,7 @@ def test_work_goes_on_where_nobody_reads_what_is_said_of_it(redirection: str, tm
     assert (tmp_path / "result").read_text() == "all of it"
 
 
-def test_a_file_never_gets_the_number_of_a_closed_stream(tmp_path: Path) -> None:
+def test_opened_files_never_reuse_the_descriptor_of_a_closed_stream(tmp_path: Path) -> None:
     code = (
         "import os, sys; from edgeau.runtime import cli; from edgeau.runtime.commands import inspect\n"
         "def run(args):\n"
@@ -185,7 +185,7 @@ def test_a_file_never_gets_the_number_of_a_closed_stream(tmp_path: Path) -> None
     assert (tmp_path / "result").read_text() == "True"
 
 
-def test_without_a_home_and_with_a_read_only_cache_a_defect_is_still_one_line(tmp_path: Path) -> None:
+def test_an_unexpected_exception_is_one_line_without_home_or_writable_cache(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("no folder")
     code = (
         "import sys; from edgeau.runtime import cli; from edgeau.runtime.commands import inspect\n"
@@ -213,6 +213,6 @@ sys.exit(main())
 """
 
 
-def test_ctrl_c_while_modules_are_imported_is_one_line() -> None:
+def test_ctrl_c_during_imports_prints_one_line() -> None:
     process = subprocess.run([sys.executable, "-c", CTRL_C_DURING_IMPORT], capture_output=True, text=True, check=False)
     assert (process.returncode, process.stderr) == (130, "edgeau: interrupted\n")

@@ -21,7 +21,9 @@ TEMPLATE_PX = np.array(SPEC.template) * SPEC.size_px - 0.5
     x=st.floats(-500, 500),
     y=st.floats(-500, 500),
 )
-def test_any_similarity_of_the_template_is_undone_exactly(angle: float, scale: float, x: float, y: float) -> None:
+def test_the_crop_matrix_inverts_any_similarity_transform_exactly(
+    angle: float, scale: float, x: float, y: float
+) -> None:
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     points = TEMPLATE_PX @ turn.T + [x, y]
     found = transform(points, crop_matrix(points, SPEC))
@@ -29,7 +31,7 @@ def test_any_similarity_of_the_template_is_undone_exactly(angle: float, scale: f
 
 
 @given(noise=st.lists(st.floats(-3, 3), min_size=10, max_size=10))
-def test_the_matrix_is_the_least_squares_one(noise: list[float]) -> None:
+def test_the_matrix_minimizes_the_weighted_squared_error(noise: list[float]) -> None:
     points = TEMPLATE_PX + np.array(noise).reshape(5, 2)
     matrix = crop_matrix(points, SPEC)
     weights = np.array(SPEC.weights)[:, None]
@@ -58,20 +60,20 @@ def test_a_moved_mouth_moves_the_crop_less_than_a_moved_eye() -> None:
     assert shift(3) < 0.5 * shift(0)
 
 
-def test_invert_undoes_the_matrix() -> None:
+def test_invert_gives_the_inverse_transform() -> None:
     matrix = crop_matrix(TEMPLATE_PX * 3 + 7, SPEC)
     points = np.array([[0.0, 0.0], [50.0, 90.0]])
     assert transform(transform(points, matrix), invert(matrix)) == pytest.approx(points)
 
 
-def test_a_crop_at_the_models_scale_copies_pixels() -> None:
+def test_a_crop_at_the_original_scale_copies_pixels() -> None:
     image = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)
     crop = crop_face(image, TEMPLATE_PX + np.array([20, 30]), SPEC)
     assert np.array_equal(crop, image[30 : 30 + 112, 20 : 20 + 112])
 
 
 @pytest.mark.parametrize("factor", [2, 3, 8])
-def test_a_large_face_is_averaged_not_aliased(factor: int) -> None:
+def test_a_large_face_is_downsampled_without_aliasing(factor: int) -> None:
     rng = np.random.default_rng(1)
     small = rng.integers(0, 256, (112, 112, 3), np.uint8)
     large = np.kron(small, np.ones((factor, factor, 1), np.uint8))
@@ -84,14 +86,14 @@ def test_a_large_face_is_averaged_not_aliased(factor: int) -> None:
 
 
 @pytest.mark.parametrize("points", [np.zeros((5, 2)), np.zeros((4, 2)), np.full((5, 2), np.nan)])
-def test_useless_points_are_refused(points: np.ndarray) -> None:
+def test_invalid_points_are_refused(points: np.ndarray) -> None:
     with pytest.raises(InputError, match="facial points"):
         crop_matrix(points, SPEC)
 
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("shape", [(1, 5000), (5000, 1), (1, 1), (32766, 2), (300, 400)])
-def test_any_points_on_any_picture_give_a_crop_or_are_refused(shape: tuple[int, int]) -> None:
+def test_any_points_either_give_a_crop_or_are_refused(shape: tuple[int, int]) -> None:
     image = np.zeros((*shape, 3), np.uint8)
     rng = np.random.default_rng(0)
     for _ in range(200):

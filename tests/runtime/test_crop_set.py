@@ -54,7 +54,7 @@ def test_a_crop_set_gives_faces_their_neutrals_labels_and_subjects(crop_set: Pat
     assert crops.subjects == ("person0",) * 3 + ("person1",) * 3
 
 
-def test_presence_starts_at_the_stated_intensity_and_keeps_the_unlabelled(crop_set: Path) -> None:
+def test_presence_starts_at_the_threshold_intensity_and_keeps_missing_labels(crop_set: Path) -> None:
     labels = read_crops(str(crop_set), SPEC).presence(["AU12", "AU06", "AU99"])[:3]
     expected = [[np.nan, 0, np.nan], [0, 0, np.nan], [1, 1, np.nan]]
     np.testing.assert_array_equal(labels, np.array(expected, np.float32))
@@ -68,7 +68,7 @@ def test_crops_of_another_size_are_resized(crop_set: Path) -> None:
     assert read_crops(str(crop_set), CropSpec(size_px=24)).faces.shape == (6, 24, 24, 3)
 
 
-def test_an_npz_with_arrays_is_read(tmp_path: Path) -> None:
+def test_an_npz_file_is_read(tmp_path: Path) -> None:
     faces = RNG.integers(0, 256, (4, 16, 16, 3), np.uint8)
     np.savez(tmp_path / "d.npz", faces=faces, au=np.ones((4, 1)), aus=["AU12"])
     crops = read_crops(str(tmp_path / "d.npz"), SPEC)
@@ -76,7 +76,7 @@ def test_an_npz_with_arrays_is_read(tmp_path: Path) -> None:
     assert crops.aus == ("AU12",)
 
 
-def test_the_hash_knows_the_pixels(tmp_path: Path) -> None:
+def test_the_hash_depends_on_the_pixels(tmp_path: Path) -> None:
     faces = RNG.integers(0, 256, (4, 16, 16, 3), np.uint8)
     np.savez(tmp_path / "a.npz", faces=faces)
     faces[0, 0, 0, 0] ^= 1
@@ -106,7 +106,7 @@ def test_arrays_of_the_wrong_shape_are_refused(tmp_path: Path, arrays: dict[str,
         read_crops(str(tmp_path / "d.npz"), SPEC)
 
 
-def test_nothing_there_an_empty_folder_and_a_damaged_shard_each_give_one_line(crop_set: Path, tmp_path: Path) -> None:
+def test_a_missing_or_empty_folder_and_a_damaged_shard_are_refused(crop_set: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for spec, message in [(tmp_path / "absent", "no such folder"), (tmp_path / "empty", "no images")]:
         with pytest.raises(InputError, match=message):
@@ -118,7 +118,7 @@ def test_nothing_there_an_empty_folder_and_a_damaged_shard_each_give_one_line(cr
 
 
 @given(count=st.integers(1, 500), limit=st.integers(1, 600))
-def test_spread_is_increasing_without_repeats_and_reaches_both_ends(count: int, limit: int) -> None:
+def test_spread_is_strictly_increasing_and_reaches_both_ends(count: int, limit: int) -> None:
     rows = spread(count, limit)
     assert len(rows) == min(count, limit)
     assert (np.diff(rows) > 0).all()
@@ -130,7 +130,7 @@ def labels(count: int) -> dict[str, np.ndarray]:
     return {"au": np.full((count, 1), 2.5), "neutral": np.zeros(count), "frame": np.arange(count)}
 
 
-def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+def test_a_crop_set_survives_a_round_trip(tmp_path: Path) -> None:
     faces = RNG.integers(0, 256, (3, 16, 16, 3), np.uint8)
     write_shard(tmp_path, "s0", faces, labels(3))
     index = Index(("AU12",), (Shard("s0", "anna", 3),), ("neutral",), 16, SPEC, {"seed": 1})
@@ -153,16 +153,14 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
         ({"frame": np.arange(2)}, "got 2 rows of frame, expected 3"),
     ],
 )
-def test_a_shard_that_breaks_the_format_is_not_written(
-    tmp_path: Path, change: dict[str, np.ndarray | None], message: str
-) -> None:
+def test_an_invalid_shard_is_not_written(tmp_path: Path, change: dict[str, np.ndarray | None], message: str) -> None:
     changed = {key: value for key, value in {**labels(3), **change}.items() if value is not None}
     with pytest.raises(InputError, match=message):
         write_shard(tmp_path, "s0", np.zeros((3, 16, 16, 3), np.uint8), changed)
     assert not list(tmp_path.rglob("*.np*"))
 
 
-def test_a_single_file_stores_neutrals_once_and_is_read_back(tmp_path: Path) -> None:
+def test_a_single_file_stores_each_neutral_once_and_survives_a_round_trip(tmp_path: Path) -> None:
     faces = RNG.integers(0, 256, (3, 16, 16, 3), np.uint8)
     crops = CropSet(faces, faces[[1, 1, 2]], ("AU12",), np.ones((3, 1), np.float32), ("a", "a", "b"), "here")
     write_crop_file(tmp_path / "d.npz", crops, {"note": np.array(1)})
@@ -173,7 +171,7 @@ def test_a_single_file_stores_neutrals_once_and_is_read_back(tmp_path: Path) -> 
     assert (again.sha256, again.subjects, again.aus) == (crops.sha256, crops.subjects, crops.aus)
 
 
-def test_neutrals_that_are_no_faces_of_the_file_are_stored_as_images(tmp_path: Path) -> None:
+def test_neutrals_that_are_not_among_the_faces_are_stored_as_images(tmp_path: Path) -> None:
     faces = RNG.integers(0, 256, (2, 16, 16, 3), np.uint8)
     crops = CropSet(faces, 255 - faces, (), np.zeros((2, 0), np.float32), ("", ""), "here")
     write_crop_file(tmp_path / "d.npz", crops)
@@ -188,21 +186,21 @@ def test_neutrals_that_are_no_faces_of_the_file_are_stored_as_images(tmp_path: P
         ({"aus": "AU12"}, "damaged index"),
     ],
 )
-def test_an_index_that_breaks_the_format_is_refused(crop_set: Path, change: dict[str, object], message: str) -> None:
+def test_an_invalid_index_is_refused(crop_set: Path, change: dict[str, object], message: str) -> None:
     index = json.loads((crop_set / "index.json").read_text())
     (crop_set / "index.json").write_text(json.dumps({**index, **change}))
     with pytest.raises(InputError, match=message):
         read_index(crop_set)
 
 
-def test_keys_of_others_in_an_index_are_ignored(crop_set: Path) -> None:
+def test_unknown_keys_in_an_index_are_ignored(crop_set: Path) -> None:
     index = json.loads((crop_set / "index.json").read_text())
     (crop_set / "index.json").write_text(json.dumps({**index, "licence": "own"}))
     assert len(read_crops(str(crop_set), SPEC)) == 6
 
 
 @pytest.mark.parametrize("samples", [-1, 4, 10**30])
-def test_a_number_of_samples_that_the_file_does_not_hold_is_refused(crop_set: Path, samples: int) -> None:
+def test_a_wrong_number_of_samples_is_refused(crop_set: Path, samples: int) -> None:
     index = json.loads((crop_set / "index.json").read_text())
     index["shards"][1]["samples"] = samples
     (crop_set / "index.json").write_text(json.dumps(index))

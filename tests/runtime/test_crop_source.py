@@ -34,7 +34,7 @@ def test_a_registered_source_gets_its_options(monkeypatch: pytest.MonkeyPatch) -
     assert seen == [("level=3", 16, 5, 7)]
 
 
-def test_where_only_the_runtime_is_installed_the_error_says_what_brings_the_source(
+def test_a_source_of_another_layer_names_the_extra_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     register(monkeypatch)
@@ -51,12 +51,12 @@ def test_a_source_whose_library_is_missing_names_it(monkeypatch: pytest.MonkeyPa
         read_crops("synthetic:", SPEC)
 
 
-def test_an_unknown_source_is_told_the_known_ones() -> None:
+def test_an_unknown_source_lists_the_known_ones() -> None:
     with pytest.raises(InputError, match=r"no source called sythetic, expected .*own:\.\.\., synthetic:\.\.\."):
         read_crops("sythetic:subjects=1", SPEC)
 
 
-def test_rendering_on_an_old_python_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rendering_on_an_old_python_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     from edgeau.train.faces import source
 
     monkeypatch.setattr(source.sys, "version_info", (3, 8, 18))
@@ -64,7 +64,7 @@ def test_rendering_on_an_old_python_is_refused_in_words(monkeypatch: pytest.Monk
         source.crops("subjects=1,frames=2", SPEC, limit=None, seed=0)
 
 
-def test_a_folder_with_a_colon_in_its_name_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_with_a_colon_in_its_name_is_read_as_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("synthetic:x").mkdir()
     with pytest.raises(InputError, match="no images"):

@@ -31,12 +31,12 @@ class Drawing:
 DRAWING = Drawing("square", (Point(1.0), Point(0.5, 2.0)), (3, 4), Point(0.0), {"top": Point(1.0)}, {"by": [1]}, True)
 
 
-def test_a_dataclass_survives_json() -> None:
+def test_a_dataclass_survives_a_round_trip_through_json() -> None:
     data = json.dumps(dataclasses.asdict(DRAWING)).encode()
     assert decode(Drawing, parse_json(data, "a.json"), "a.json") == DRAWING
 
 
-def test_integers_are_taken_as_floats_where_floats_are_declared() -> None:
+def test_integers_become_floats_in_float_fields() -> None:
     point = decode(Point, {"x": 3}, "a.json")
     assert isinstance(point.x, float)
 
@@ -57,7 +57,7 @@ def test_integers_are_taken_as_floats_where_floats_are_declared() -> None:
         ({"filled": 1}, "filled: expected bool, got 1"),
     ],
 )
-def test_the_wrong_field_is_named(change: dict[str, Any], message: str) -> None:
+def test_errors_name_the_invalid_field(change: dict[str, Any], message: str) -> None:
     with pytest.raises(PackageError, match=message):
         decode(Drawing, {**dataclasses.asdict(DRAWING), **change}, "a.json")
 
@@ -67,12 +67,12 @@ def test_the_wrong_field_is_named(change: dict[str, Any], message: str) -> None:
     [b"", b"{", b"\xff\xfe", b"[NaN]", b"[-Infinity]", b"[" * 200_000, b"[" * 200 + b"]" * 200, b"1" * 10_000 + b"x"],
     ids=["empty", "open", "not UTF-8", "NaN", "infinity", "deep and open", "deep", "digits"],
 )
-def test_what_is_not_json_is_one_line(data: bytes) -> None:
+def test_invalid_json_is_a_one_line_error(data: bytes) -> None:
     with pytest.raises(PackageError, match=r"a\.json is not readable JSON") as caught:
         parse_json(data, "a.json")
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_json_as_deep_as_allowed_is_read() -> None:
+def test_json_at_the_maximum_depth_is_read() -> None:
     inner = MAX_DEPTH - 1
     assert parse_json(b"[" * inner + b"]" * inner, "a.json")

@@ -14,7 +14,7 @@ EYES_AND_MOUTH = {0: (200, 101), 1: (248, 103), 3: (200, 143), 4: (240, 144)}
 MARGIN_PX = 6
 
 
-def test_haar_finds_the_one_face_of_the_photo_and_its_points(photo_bgr: np.ndarray) -> None:
+def test_haar_finds_the_face_in_the_photo_and_its_eyes(photo_bgr: np.ndarray) -> None:
     (face,) = HaarDetector().detect(photo_bgr)
     left, top, right, bottom = face.box_xyxy
     assert left < 200 < 248 < right
@@ -23,14 +23,14 @@ def test_haar_finds_the_one_face_of_the_photo_and_its_points(photo_bgr: np.ndarr
         assert np.abs(face.points_xy[index] - EYES_AND_MOUTH[index]).max() < MARGIN_PX
 
 
-def test_yunet_finds_the_one_face_of_the_photo_and_its_points(photo_bgr: np.ndarray, yunet_path: Path) -> None:
+def test_yunet_finds_the_face_in_the_photo_and_its_points(photo_bgr: np.ndarray, yunet_path: Path) -> None:
     (face,) = open_yunet(yunet_path).detect(photo_bgr)
     for index, place in EYES_AND_MOUTH.items():
         assert np.abs(face.points_xy[index] - place).max() < MARGIN_PX
     assert face.score > 0.8
 
 
-def test_large_images_give_the_same_place(photo_bgr: np.ndarray) -> None:
+def test_haar_finds_the_same_points_in_an_enlarged_image(photo_bgr: np.ndarray) -> None:
     import cv2
 
     doubled = cv2.resize(photo_bgr, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC)
@@ -50,7 +50,7 @@ def test_without_yunet_the_default_is_haar(monkeypatch: pytest.MonkeyPatch, tmp_
 @pytest.mark.parametrize(
     ("installed", "name"), [(("onnxruntime", "openvino"), "yunet"), (("openvino",), "yunet"), ((), "yunet-opencv")]
 )
-def test_yunet_runs_on_what_is_installed(
+def test_yunet_runs_on_whichever_backend_is_installed(
     installed: tuple[str, ...], name: str, monkeypatch: pytest.MonkeyPatch, yunet_path: Path
 ) -> None:
     monkeypatch.setenv("EDGEAU_YUNET", str(yunet_path))
@@ -60,7 +60,7 @@ def test_yunet_runs_on_what_is_installed(
     assert default_detector().name == name
 
 
-def test_a_wrong_yunet_path_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_wrong_yunet_path_is_named_in_the_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("EDGEAU_YUNET", str(tmp_path / "absent.onnx"))
     with pytest.raises(InputError, match=r"EDGEAU_YUNET.*no such file"):
         default_detector()

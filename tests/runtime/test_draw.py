@@ -24,7 +24,7 @@ def canvas(width: int, height: int) -> np.ndarray:
 
 
 def inside(image: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
-    """The pixels in a face's box, but for its outline."""
+    """The pixels in a face's box, without its outline."""
     height, width = image.shape[:2]
     edge = 3 * style_of(height, width).line + 2
     left, top, right, bottom = (round(v) for v in box)
@@ -41,9 +41,7 @@ BOXES = st.lists(
 
 
 @given(BOXES, st.booleans())
-def test_nothing_is_drawn_over_a_face_but_outlines_and_points(
-    boxes: list[tuple[float, float, float, float]], moving: bool
-) -> None:
+def test_panels_never_cover_a_face(boxes: list[tuple[float, float, float, float]], moving: bool) -> None:
     faces = [face(n, box) for n, box in enumerate(boxes)]
     drawn = Annotator(AUS, moving=moving).draw(canvas(640, 360), faces)
     dark = np.all(drawn < GREY - 30, axis=2)
@@ -51,7 +49,7 @@ def test_nothing_is_drawn_over_a_face_but_outlines_and_points(
         assert not inside(dark, box).any()
 
 
-def test_one_face_gets_a_bar_for_every_au_and_a_group_lists_only_the_active_ones() -> None:
+def test_one_face_gets_a_bar_per_au_and_a_group_lists_only_active_aus() -> None:
     alone = annotate(canvas(640, 360), [face(0, (100, 50, 200, 170))], AUS)
     group = annotate(canvas(640, 360), [face(n, (30 + 120 * n, 50, 90 + 120 * n, 130)) for n in range(5)], AUS)
     calm = annotate(canvas(640, 360), [face(n, (30 + 120 * n, 50, 90 + 120 * n, 130), ()) for n in range(5)], AUS)
@@ -70,7 +68,7 @@ def test_text_scales_with_the_image(width: int, height: int) -> None:
     assert text_size("AU12", capital)[0] < width / 12
 
 
-def test_a_face_that_fills_a_picture_widens_it_and_a_video_keeps_its_size() -> None:
+def test_a_face_that_fills_a_picture_widens_it_but_never_a_video() -> None:
     close = face(0, (2, 2, 198, 198))
     wider = annotate(canvas(200, 200), [close], AUS)
     assert wider.shape[1] > 300
@@ -78,8 +76,8 @@ def test_a_face_that_fills_a_picture_widens_it_and_a_video_keeps_its_size() -> N
     assert Annotator(AUS, moving=True).draw(canvas(200, 200), [close]).shape == (200, 200, 3)
 
 
-def test_a_panel_stays_at_its_side_while_it_has_room_there() -> None:
-    """A face that moves to where the right is free again keeps its panel at the left."""
+def test_a_panel_stays_on_its_side_while_there_is_room() -> None:
+    """A face keeps its panel on the left after moving to where there is room on the right again."""
     annotator = Annotator(AUS, moving=True)
     annotator.draw(canvas(640, 360), [face(0, (480, 100, 600, 220))])
     again = annotator.draw(canvas(640, 360), [face(0, (300, 100, 420, 220))])
@@ -89,13 +87,13 @@ def test_a_panel_stays_at_its_side_while_it_has_room_there() -> None:
     assert np.all(fresh[left] == GREY)
 
 
-def test_the_image_is_left_as_it_is() -> None:
+def test_annotate_does_not_change_the_input_image() -> None:
     image = canvas(640, 360)
     annotate(image, [face(0, (100, 50, 200, 170))], AUS)
     assert np.all(image == GREY)
 
 
-def test_text_outside_of_the_image_is_cut_off() -> None:
+def test_text_outside_the_image_is_clipped() -> None:
     image = canvas(40, 20)
     for left, top in ((-10, 5), (35, 5), (5, -4), (5, 18), (100, 100), (-500, -500)):
         put_text(image, "AU12", left, top, 8, (255, 255, 255))

@@ -1,4 +1,4 @@
-"""Engines read without TensorRT and without a GPU: sidecar, plan header, and whether they fit a machine."""
+"""Engines read without TensorRT and without a GPU: sidecar, plan header, and whether a machine can run them."""
 
 import dataclasses
 import hashlib
@@ -34,7 +34,7 @@ ORIN = Machine(
 
 
 def plan_bytes(tag=b"ftrt", version=(10, 3, 0, 30), size=4096):
-    """A plan's header as TensorRT 10 writes it, and filling."""
+    """A plan's header as TensorRT 10 writes it, with padding."""
     return tag + bytes(20) + bytes(version) + bytes(range(256)) * (size // 256)
 
 
@@ -77,16 +77,16 @@ def sidecar_of(path, **changes):
     return dataclasses.replace(sidecar, **changes)
 
 
-def test_a_sidecar_comes_back_as_it_was_written(engine):
+def test_a_sidecar_survives_a_round_trip(engine):
     assert read_sidecar(engine) == sidecar_of(engine)
     assert sidecar_path(engine).name == "orin-nano.trt10.3.0.int8.engine.json"
 
 
-def test_an_engine_that_fits_passes(engine):
+def test_an_engine_built_for_this_machine_passes(engine):
     assert preflight(engine, ORIN).sidecar.tensorrt == "10.3.0.30"
 
 
-def test_facts_that_a_machine_does_not_know_are_not_held_against_the_engine(engine):
+def test_facts_unknown_about_the_machine_are_not_checked(engine):
     assert preflight(engine, Machine()).sidecar.precision == "int8"
 
 
@@ -103,7 +103,7 @@ def test_facts_that_a_machine_does_not_know_are_not_held_against_the_engine(engi
         ({"driver": "535.1"}, "was built under driver 540.4.0, this machine has the older 535.1"),
     ],
 )
-def test_another_machine_is_told_in_one_sentence_with_the_command_that_fixes_it(engine, changed, sentence):
+def test_a_mismatch_is_one_sentence_with_the_command_that_fixes_it(engine, changed, sentence):
     with pytest.raises(EngineError) as caught:
         preflight(engine, dataclasses.replace(ORIN, **changed))
     text = str(caught.value)
@@ -120,7 +120,7 @@ def test_another_machine_is_told_in_one_sentence_with_the_command_that_fixes_it(
         "NVIDIA Jetson AGX Orin Developer Kit",  # the same chip, with more of everything
     ],
 )
-def test_a_jetson_of_another_name_with_the_same_chip_is_worth_a_warning(engine, model):
+def test_a_jetson_of_another_model_with_the_same_chip_gets_a_warning(engine, model):
     """Engines load across devices of one compute capability; TensorRT itself warns (dusty-nv/jetson-inference 883)."""
     machine = dataclasses.replace(ORIN, model=model)
     with pytest.warns(EdgeauWarning, match="with the same chip: it loads, but may be tuned"):
@@ -128,19 +128,19 @@ def test_a_jetson_of_another_name_with_the_same_chip_is_worth_a_warning(engine, 
     assert describe_engine(engine, machine).here is None
 
 
-def test_a_container_without_the_board_s_name_may_run_the_engine(engine):
+def test_an_unknown_board_model_in_a_container_is_accepted_silently(engine):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         preflight(engine, dataclasses.replace(ORIN, model=None))
     assert describe_engine(engine, dataclasses.replace(ORIN, model=None)).here is None
 
 
-def test_a_newer_driver_is_worth_a_warning(engine):
+def test_a_newer_driver_gets_a_warning(engine):
     with pytest.warns(EdgeauWarning, match=r"built under driver 540\.4\.0, this machine has 550\.1"):
         preflight(engine, dataclasses.replace(ORIN, driver="550.1"))
 
 
-def test_a_truncated_engine_is_told_from_an_altered_one(engine):
+def test_truncated_and_altered_engines_are_distinguished(engine):
     whole = engine.read_bytes()
     engine.write_bytes(whole[:1000])
     with pytest.raises(EngineError, match=rf"is truncated: 1000 of {len(whole)} bytes"):
@@ -154,7 +154,7 @@ def test_a_truncated_engine_is_told_from_an_altered_one(engine):
 
 
 @given(position=st.integers(0, 4123), bit=st.integers(0, 7))
-def test_no_flipped_bit_passes(tmp_path_factory, position, bit):
+def test_a_flipped_bit_anywhere_is_refused(tmp_path_factory, position, bit):
     path = tmp_path_factory.mktemp("flip") / "x.engine"
     data = bytearray(plan_bytes())
     path.write_bytes(bytes(data))
@@ -165,7 +165,7 @@ def test_no_flipped_bit_passes(tmp_path_factory, position, bit):
         preflight(path, ORIN)
 
 
-def test_the_header_tells_the_version(tmp_path):
+def test_the_header_gives_the_version(tmp_path):
     path = tmp_path / "x.engine"
     path.write_bytes(plan_bytes(version=(10, 16, 2, 10)))
     assert read_header(path).version == "10.16.2.10"
@@ -173,7 +173,7 @@ def test_the_header_tells_the_version(tmp_path):
     assert (read_header(path).flavour, read_header(path).version) == ("tensorrt_rtx", "1.7.1.116")
 
 
-def test_a_plan_of_tensorrt_8_5_is_recognised_though_its_header_has_no_version(engine):
+def test_a_tensorrt_8_5_plan_is_recognised_without_a_version_in_its_header(engine):
     """Plans before 8.6 begin with ``ptrt``, then a serialization number (232 in 8.5.3: NVIDIA/TensorRT issue 3073)."""
     engine.write_bytes(b"ptrt" + bytes(4) + (232).to_bytes(4, "little") + bytes(4096))
     write_sidecar(engine, sidecar_of(engine, tensorrt="8.5.2.2"))
@@ -182,7 +182,7 @@ def test_a_plan_of_tensorrt_8_5_is_recognised_though_its_header_has_no_version(e
 
 
 @pytest.mark.parametrize("header", [bytes((8, 6, 2, 0)), bytes((0, 0, 0, 0))])
-def test_a_header_whose_layout_is_not_known_tells_nothing(tmp_path, header):
+def test_a_header_of_unknown_layout_gives_no_version(tmp_path, header):
     path = tmp_path / "x.engine"
     path.write_bytes(plan_bytes(version=tuple(header)))
     assert read_header(path).version is None
@@ -190,7 +190,7 @@ def test_a_header_whose_layout_is_not_known_tells_nothing(tmp_path, header):
     assert read_header(path).version is None
 
 
-def test_a_plan_with_something_in_front_is_no_plan(tmp_path):
+def test_a_plan_with_metadata_in_front_is_refused(tmp_path):
     path = tmp_path / "x.engine"
     path.write_bytes(b"\x40\x00\x00\x00{}" + plan_bytes())
     with pytest.raises(EngineError, match=r"not a plain TensorRT plan.*b'ftrt'"):
@@ -206,7 +206,7 @@ def test_an_engine_without_a_sidecar_is_not_loaded(engine):
 
 
 @pytest.mark.parametrize("damage", [b"{", b"[]", b'{"schema_version": 2}', b'{"schema_version": 1}', b"\xff"])
-def test_a_damaged_sidecar_is_one_line(engine, damage):
+def test_a_damaged_sidecar_gives_the_command_to_rebuild(engine, damage):
     sidecar_path(engine).write_bytes(damage)
     with pytest.raises(EngineError, match="edgeau build"):
         preflight(engine, ORIN)
@@ -214,20 +214,20 @@ def test_a_damaged_sidecar_is_one_line(engine, damage):
 
 @pytest.mark.parametrize("field", ["tensorrt", "precision", "compute_capability", "device"])
 def test_a_sidecar_with_a_line_break_in_its_text_is_refused(engine, field):
-    """Such text becomes a line of a Triton configuration, or of a command to type."""
+    """The text ends up in a Triton configuration and in commands to type."""
     write_sidecar(engine, dataclasses.replace(read_sidecar(engine), **{field: "10.3\nplatform: evil"}))
     with pytest.raises(EngineError, match=f"{field} has control characters"):
         read_sidecar(engine)
 
 
-def test_a_plan_of_tensorrt_for_rtx_runs_on_no_jetson(engine):
+def test_a_tensorrt_rtx_plan_is_refused_on_a_jetson(engine):
     engine.write_bytes(plan_bytes(tag=b"vtrt", version=(1, 7, 1, 116)))
     write_sidecar(engine, sidecar_of(engine, flavour="tensorrt_rtx", tensorrt="1.7.1.116"))
     with pytest.raises(EngineError, match=r"TensorRT for RTX 1\.7\.1\.116"):
         preflight(engine, ORIN)
 
 
-def test_an_engine_is_described_anywhere(engine):
+def test_an_engine_is_described_on_any_machine(engine):
     facts = describe_engine(engine, ORIN)
     assert (facts.tensorrt, facts.intact, facts.wrong, facts.here) == ("10.3.0.30", True, None, None)
     assert facts.sidecar.device == ORIN.model
@@ -246,7 +246,7 @@ def test_an_engine_is_described_anywhere(engine):
     assert (facts.intact, facts.tensorrt, facts.sidecar) == (None, "10.3.0.30", None)
 
 
-def test_same_versions_raise_no_warning(engine):
+def test_matching_versions_give_no_warning(engine):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         preflight(engine, ORIN)

@@ -1,4 +1,4 @@
-"""The prediction loop over crops, with functions in place of backends. F1, AUC and ICC: see test_au_metrics."""
+"""The prediction loop over crops, with functions in place of backends. For F1, AUC and ICC see test_au_metrics."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgeau.runtime.evaluate import predict, predict_aus
 @pytest.mark.parametrize(
     ("count", "smallest", "batch"), [(12, 1, 5), (3, 4, 4), (9, 4, 4), (1, 1, 1), (16, 1, 16), (17, 1, 16)]
 )
-def test_no_batch_is_smaller_or_larger_than_allowed_and_nothing_is_lost(count: int, smallest: int, batch: int) -> None:
+def test_batches_stay_within_their_limits_and_cover_every_crop(count: int, smallest: int, batch: int) -> None:
     faces = np.arange(count, dtype=np.uint8)[:, None]
     sizes: list[int] = []
 
@@ -27,7 +27,7 @@ def test_no_batch_is_smaller_or_larger_than_allowed_and_nothing_is_lost(count: i
     assert all(smallest <= size <= batch for size in sizes)
 
 
-def test_outputs_that_a_backend_overwrites_are_kept() -> None:
+def test_outputs_are_copied_before_the_backend_overwrites_them() -> None:
     memory = np.zeros((2, 1), np.float32)
 
     def infer(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

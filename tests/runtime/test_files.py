@@ -17,7 +17,7 @@ from edgeau.runtime.files import atomic_path, is_replaceable, refuse_same, sha25
 
 @pytest.fixture(autouse=True)
 def _sweep_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process sweeps a folder once; here every test is as good as a process."""
+    """Let every test sweep: a process sweeps a folder only once."""
     monkeypatch.setattr(leftovers, "_swept", set())
 
 
@@ -35,30 +35,30 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     assert file.read_text() == '{\n  "a": 1\n}\n'
 
 
-def test_a_failed_write_removes_the_folders_that_were_made_for_it(tmp_path: Path) -> None:
+def test_a_failed_write_removes_the_folders_it_created(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), atomic_path(tmp_path / "a" / "b" / "file"):
         raise RuntimeError
     assert names(tmp_path) == []
 
 
-def test_not_a_number_is_refused_rather_than_written_as_broken_json(tmp_path: Path) -> None:
+def test_nan_is_refused_instead_of_written_as_invalid_json(tmp_path: Path) -> None:
     with pytest.raises(ValueError):
         write_json(tmp_path / "x.json", {"a": float("nan")})
     assert not (tmp_path / "x.json").exists()
 
 
-def test_the_name_of_a_file_that_is_not_utf8_survives_json(tmp_path: Path) -> None:
+def test_a_file_name_that_is_not_utf8_survives_json(tmp_path: Path) -> None:
     name = os.fsdecode(b"m\xff.onnx")
     write_json(tmp_path / "x.json", {"made_by": f"edgeau import {name}"})
     assert json.loads((tmp_path / "x.json").read_bytes())["made_by"] == f"edgeau import {name}"
 
 
-def test_sha256_is_the_known_one(tmp_path: Path) -> None:
+def test_sha256_of_a_known_file(tmp_path: Path) -> None:
     (tmp_path / "abc").write_bytes(b"abc")
     assert sha256_file(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
-def test_a_new_file_has_the_mode_that_the_umask_leaves(tmp_path: Path) -> None:
+def test_a_new_file_respects_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
         write_bytes(tmp_path / "file", b"x")
@@ -76,7 +76,7 @@ def test_a_replaced_file_keeps_its_mode(tmp_path: Path, mode: int) -> None:
     assert (file.read_bytes(), stat.S_IMODE(file.stat().st_mode)) == (b"new", mode)
 
 
-def test_a_link_stays_a_link_and_its_target_is_replaced(tmp_path: Path) -> None:
+def test_writing_to_a_link_replaces_its_target(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "file").write_bytes(b"old")
     (tmp_path / "link").symlink_to("elsewhere/file")
@@ -90,7 +90,7 @@ def test_a_device_is_written_through() -> None:
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
 
 
-def test_a_full_device_is_an_error() -> None:
+def test_a_full_device_raises_an_error() -> None:
     with pytest.raises(OSError, match="No space left"):
         write_bytes("/dev/full", b"x")
 
@@ -108,7 +108,7 @@ def test_a_fifo_is_written_through(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["-", "/dev/stdout"])
-def test_standard_output_can_be_named(tmp_path: Path, name: str) -> None:
+def test_standard_output_can_be_the_destination(tmp_path: Path, name: str) -> None:
     code = f"from edgeau.runtime.files import write_bytes; print('a'); write_bytes({name!r}, b'b'); print('c')"
     with open(tmp_path / "out", "ab") as out:
         subprocess.run([sys.executable, "-u", "-c", code], stdout=out, check=True, cwd=tmp_path)
@@ -117,7 +117,7 @@ def test_standard_output_can_be_named(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["folder", "read-only file", "loop", "long name"])
-def test_what_can_not_be_replaced_is_refused_before_the_work(tmp_path: Path, kind: str) -> None:
+def test_a_path_that_cannot_be_replaced_is_refused_before_the_work(tmp_path: Path, kind: str) -> None:
     path = tmp_path / ("x" * 300 if kind == "long name" else "x")
     if kind == "folder":
         path.mkdir()
@@ -133,7 +133,7 @@ def test_what_can_not_be_replaced_is_refused_before_the_work(tmp_path: Path, kin
 
 
 @pytest.mark.parametrize("name", ["thesis.txt/new.json", "new.json", "new/folder/new.json"])
-def test_a_place_where_no_file_can_be_made_is_refused_before_the_work(
+def test_a_path_that_cannot_be_created_is_refused_before_the_work(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
@@ -144,11 +144,11 @@ def test_a_place_where_no_file_can_be_made_is_refused_before_the_work(
         is_replaceable(name)
 
 
-def test_a_new_file_in_new_folders_can_be_made(tmp_path: Path) -> None:
+def test_a_new_file_in_new_folders_is_accepted(tmp_path: Path) -> None:
     assert is_replaceable(tmp_path / "new" / "folder" / "x.json")
 
 
-def test_an_output_that_is_the_input_is_refused_by_any_name(tmp_path: Path) -> None:
+def test_an_output_that_is_the_input_is_refused_under_any_name(tmp_path: Path) -> None:
     (tmp_path / "in").write_bytes(b"x")
     (tmp_path / "link").symlink_to("in")
     os.link(tmp_path / "in", tmp_path / "twin")
@@ -158,7 +158,7 @@ def test_an_output_that_is_the_input_is_refused_by_any_name(tmp_path: Path) -> N
     refuse_same(tmp_path / "out", tmp_path / "in")
 
 
-def test_leftovers_of_a_killed_process_go_and_those_of_a_living_one_stay(tmp_path: Path) -> None:
+def test_sweep_removes_files_of_killed_processes_and_keeps_those_of_running_ones(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys; from pathlib import Path; from edgeau.runtime.files import atomic_path\n"
         "with atomic_path(Path(sys.argv[1]) / 'file.csv') as temporary:\n"
@@ -174,7 +174,7 @@ def test_leftovers_of_a_killed_process_go_and_those_of_a_living_one_stay(tmp_pat
     assert names(tmp_path) == ["a"]
 
 
-def test_files_of_others_are_never_swept(tmp_path: Path) -> None:
+def test_sweep_never_removes_other_files(tmp_path: Path) -> None:
     for name in (".edgeau", "edgeau-tmp-1", ".file-abc"):
         (tmp_path / name).write_text("mine")
     leftovers.sweep(tmp_path)
@@ -182,6 +182,6 @@ def test_files_of_others_are_never_swept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["größe.json", "日本.json", os.fsdecode(b"na\xefve\xff.json")])
-def test_any_name_that_the_file_system_takes_works(tmp_path: Path, name: str) -> None:
+def test_any_name_that_the_file_system_accepts_works(tmp_path: Path, name: str) -> None:
     write_json(tmp_path / name, {"a": 1})
     assert names(tmp_path) == [name]

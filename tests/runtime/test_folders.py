@@ -29,8 +29,8 @@ def _sweep_again(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(params=["exchange", "two renames"])
-def _way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both ways to take the old one's place."""
+def _replacement(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways to replace the old folder."""
     if request.param == "two renames":
         monkeypatch.setattr(folders, "_exchange", lambda one, other: False)
 
@@ -45,8 +45,8 @@ def state(folder: Path) -> dict[str, str]:
     return {p.relative_to(folder).as_posix(): p.read_text() for p in folder.rglob("*") if p.is_file()}
 
 
-@pytest.mark.usefixtures("_way")
-def test_a_folder_is_replaced_whole_and_keeps_its_mode(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("_replacement")
+def test_a_folder_is_replaced_as_a_whole_and_keeps_its_mode(tmp_path: Path) -> None:
     for name in ("a", "b"):
         with atomic_folder(tmp_path / "toy", TOY) as temporary:
             write(temporary, name, name)
@@ -56,8 +56,8 @@ def test_a_folder_is_replaced_whole_and_keeps_its_mode(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["toy"]
 
 
-@pytest.mark.usefixtures("_way")
-def test_a_failed_folder_leaves_the_old_one(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("_replacement")
+def test_a_failed_write_leaves_the_old_folder(tmp_path: Path) -> None:
     with atomic_folder(tmp_path / "toy", TOY) as temporary:
         write(temporary, "old", "a")
     with pytest.raises(KeyboardInterrupt), atomic_folder(tmp_path / "toy", TOY) as temporary:
@@ -71,7 +71,7 @@ def test_a_failed_folder_leaves_the_old_one(tmp_path: Path) -> None:
     "damage",
     ["thesis.txt", "notes/thesis.txt", "empty/", "toy.json", "no toy.json", "broken toy.json", "missing a", "a file"],
 )
-def test_what_is_not_a_whole_folder_of_ours_is_refused_and_untouched(tmp_path: Path, damage: str) -> None:
+def test_a_folder_that_is_not_entirely_ours_is_refused_and_left_untouched(tmp_path: Path, damage: str) -> None:
     home = tmp_path / "home"
     home.mkdir()
     write(home, "old", "a")
@@ -94,8 +94,8 @@ def test_what_is_not_a_whole_folder_of_ours_is_refused_and_untouched(tmp_path: P
     assert state(tmp_path) == before
 
 
-@pytest.mark.usefixtures("_way")
-def test_a_file_that_comes_while_the_new_one_is_written_is_not_lost(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("_replacement")
+def test_a_file_added_during_the_write_is_not_lost(tmp_path: Path) -> None:
     with atomic_folder(tmp_path / "toy", TOY) as temporary:
         write(temporary, "old", "a")
     with pytest.raises((InputError, OSError)), atomic_folder(tmp_path / "toy", TOY) as temporary:
@@ -105,7 +105,7 @@ def test_a_file_that_comes_while_the_new_one_is_written_is_not_lost(tmp_path: Pa
     assert (tmp_path / "toy" / "a").read_text() == "old"
 
 
-def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
+def test_an_empty_folder_is_accepted(tmp_path: Path) -> None:
     (tmp_path / "toy").mkdir()
     with atomic_folder(tmp_path / "toy", TOY) as temporary:
         write(temporary, "new", "a")
@@ -123,8 +123,8 @@ def test_a_link_to_a_folder_stays_a_link(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("after", [1, 2])
-def test_killed_between_two_renames_one_of_both_is_found_again(tmp_path: Path, after: int) -> None:
-    """Where the file system has no exchange: killed after the first or the second rename."""
+def test_recover_after_a_kill_between_renames_restores_the_old_or_new_folder(tmp_path: Path, after: int) -> None:
+    """The file system has no exchange, and the process is killed after the first or the second rename."""
     write_old = tmp_path / "toy"
     write_old.mkdir()
     write(write_old, "old", "a")
@@ -159,7 +159,7 @@ def test_an_output_inside_the_input_is_refused(tmp_path: Path) -> None:
         pytest.fail("the block was entered")
 
 
-def test_a_folder_is_claimed_only_where_it_is_empty_or_ours(tmp_path: Path) -> None:
+def test_a_folder_is_claimed_only_if_it_is_empty_or_ours(tmp_path: Path) -> None:
     claim_folder(tmp_path / "new", TOY)
     claim_folder(tmp_path / "new", TOY)
     (tmp_path / "new" / "thesis.txt").write_text("years of work")
@@ -170,14 +170,12 @@ def test_a_folder_is_claimed_only_where_it_is_empty_or_ours(tmp_path: Path) -> N
         claim_folder(tmp_path / "file", TOY)
 
 
-def test_the_root_folder_is_refused_as_any_other() -> None:
+def test_the_root_folder_is_refused() -> None:
     with pytest.raises(InputError, match=r"output /: got a folder with .* in it, which is no"):
         check_folder("/", TOY)
 
 
-def test_a_folder_of_others_is_refused_without_walking_through_all_of_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_foreign_folder_is_refused_without_walking_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / "thesis.txt").write_text("years of work")
     walked = []
@@ -187,11 +185,11 @@ def test_a_folder_of_others_is_refused_without_walking_through_all_of_it(
     )
     with pytest.raises(InputError, match=r"a folder with a/thesis\.txt in it"):
         check_folder(tmp_path, TOY)
-    # Before Python 3.12 os.walk calls itself, so that a folder comes several times.
+    # Before Python 3.12 os.walk is recursive, so a folder is recorded several times.
     assert list(dict.fromkeys(walked)) == [str(tmp_path), str(tmp_path / "a")]
 
 
-def test_the_exchange_is_one_step_where_the_kernel_has_it(tmp_path: Path) -> None:
+def test_exchange_swaps_two_folders_where_the_kernel_supports_it(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "name").write_text(name)

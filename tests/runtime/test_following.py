@@ -1,4 +1,4 @@
-"""Following faces through a video, with the detector looking near them, against searching every frame."""
+"""Following faces by searching near their last position, compared with searching every whole frame."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgeau.runtime.choose import load
 from edgeau.runtime.detection import Detection
 from edgeau.runtime.following import Follower
 
-# Mean absolute difference of presence from searching every frame.
+# Mean absolute difference in presence from searching every frame.
 PRESENCE_MARGIN = 0.02
 FRAME = np.zeros((100, 100, 3), np.uint8)
 
@@ -24,7 +24,7 @@ def face(left: float) -> Detection:
 
 
 class Scripted:
-    """A detector whose whole frames and close-ups show what the test says; it records which were asked for."""
+    """A detector with fixed results for whole frames and close-ups, which records its calls."""
 
     name = "scripted"
 
@@ -60,12 +60,12 @@ def test_a_lost_face_is_searched_for_at_once() -> None:
     assert calls(Scripted([face(0)], None), 3) == ["whole", "near", "whole", "near", "whole"]
 
 
-def test_two_faces_that_become_one_are_searched_for_at_once() -> None:
+def test_two_faces_that_merge_are_searched_for_at_once() -> None:
     two = [face(0), face(60)]
     assert calls(Scripted(two, [face(0), face(2)]), 2) == ["whole", "near", "whole"]
 
 
-def test_a_detector_that_finds_whole_frames_only_searches_each() -> None:
+def test_a_detector_without_detect_near_searches_every_frame() -> None:
     class Whole:
         name = "whole"
         count = 0
@@ -82,7 +82,7 @@ def test_a_detector_that_finds_whole_frames_only_searches_each() -> None:
 
 
 @pytest.mark.slow
-def test_presence_on_the_clip_is_that_of_searching_every_frame(clip_path: Path, yunet_path: Path) -> None:
+def test_presence_on_the_clip_is_close_to_searching_every_frame(clip_path: Path, yunet_path: Path) -> None:
     if missing("onnxruntime") is not None:
         pytest.skip("onnxruntime is not installed")
     capture = cv2.VideoCapture(str(clip_path))
@@ -92,6 +92,6 @@ def test_presence_on_the_clip_is_that_of_searching_every_frame(clip_path: Path, 
 
 
 def presence(frames: List[np.ndarray], yunet_path: Path, every: int) -> np.ndarray:
-    """float [frames, A] of the one face in them."""
+    """Presence of the one face in the frames, float [frames, A]."""
     with load(detector=str(yunet_path), threads=1, search_every=every) as analyzer:
         return np.array([list(analyzer(frame)[0].au.values()) for frame in frames])

@@ -1,4 +1,4 @@
-"""Pipelines: those that edgeau writes, and real ones where OpenCV has GStreamer (Debian's python3-opencv)."""
+"""The pipelines that edgeau writes, and real ones where OpenCV has GStreamer (Debian's python3-opencv)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from edgeau.runtime.sources import open_source
 needs_gstreamer = pytest.mark.skipif("GStreamer" not in video_backends(), reason="this OpenCV has no GStreamer")
 
 
-def test_a_csi_camera_has_a_sensible_size_and_rate() -> None:
+def test_a_csi_address_is_parsed_with_defaults_for_size_and_rate() -> None:
     assert parse_csi("csi://0") == CsiCamera(sensor=0, width=1280, height=720, fps=30, flip=0)
     assert parse_csi("csi://1?width=1920&height=1080&fps=60&flip=2") == CsiCamera(1, 1920, 1080, 60, 2)
 
 
-def test_its_pipeline_has_the_elements_of_nvidia_s_guide() -> None:
+def test_a_csi_pipeline_uses_the_elements_from_nvidias_guide() -> None:
     assert CsiCamera(0).pipeline() == (
         "nvarguscamerasrc sensor-id=0 ! video/x-raw(memory:NVMM),width=1280,height=720,framerate=30/1 ! "
         "nvvidconv flip-method=0 ! video/x-raw,format=BGRx ! videoconvert ! video/x-raw,format=BGR ! "
@@ -32,12 +32,12 @@ def test_its_pipeline_has_the_elements_of_nvidia_s_guide() -> None:
 
 
 @pytest.mark.parametrize("text", ["csi://", "csi://front", "csi://0?size=big", "csi://0?width=-1", "csi://0/1"])
-def test_a_wrong_csi_address_says_what_is_right(text: str) -> None:
+def test_an_invalid_csi_address_shows_the_expected_form(text: str) -> None:
     with pytest.raises(InputError, match=r"expected csi://0, perhaps with \?width=N&height=N&fps=N&flip=N"):
         parse_csi(text)
 
 
-def test_an_own_pipeline_gets_an_end_that_opencv_reads() -> None:
+def test_a_users_pipeline_is_completed_with_a_sink_that_opencv_reads() -> None:
     assert completed("v4l2src ! jpegdec").endswith(
         "jpegdec ! videoconvert ! video/x-raw,format=BGR ! appsink drop=true max-buffers=1 sync=false"
     )
@@ -46,19 +46,19 @@ def test_an_own_pipeline_gets_an_end_that_opencv_reads() -> None:
 
 
 @pytest.mark.parametrize("text", ["csi://0", "videotestsrc ! appsink"])
-def test_an_opencv_without_gstreamer_says_so(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_opencv_build_without_gstreamer_is_reported(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gstreamer, "video_backends", lambda: "FFMPEG")
     with pytest.raises(InputError, match=r"built without GStreamer.*apt-get install python3-opencv"):
         open_source(text)
 
 
-def test_a_csi_camera_elsewhere_than_on_a_jetson_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_csi_camera_off_a_jetson_names_the_missing_plugin(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gstreamer, "video_backends", lambda: "GStreamer")
     with pytest.raises(InputError, match=r"no nvarguscamerasrc.*nvidia-l4t-camera"):
         open_source("csi://0")
 
 
-def test_a_stream_is_decoded_by_a_jetson_s_hardware_and_else_by_opencv(
+def test_a_stream_is_decoded_in_hardware_on_a_jetson_and_otherwise_by_opencv(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "libgstnvvideo4linux2.so").touch()
@@ -92,7 +92,7 @@ def test_a_real_pipeline_gives_the_test_pattern_as_bgr() -> None:
 
 
 @needs_gstreamer
-def test_a_slow_consumer_of_a_real_live_source_gets_new_frames() -> None:
+def test_a_slow_consumer_of_a_live_pipeline_skips_frames() -> None:
     source = open_source("videotestsrc is-live=true num-buffers=60 ! video/x-raw,width=64,height=48,framerate=60/1")
     numbers = []
     for frame in source.frames:
@@ -119,6 +119,6 @@ def test_a_pipeline_that_reads_a_file_gives_every_frame(tmp_path: Path) -> None:
 
 
 @needs_gstreamer
-def test_a_pipeline_that_gstreamer_refuses_is_one_line() -> None:
+def test_a_pipeline_that_gstreamer_rejects_is_refused_with_a_hint() -> None:
     with pytest.raises(InputError, match=r"gst-launch-1\.0 says what is wrong"):
         open_source("nosuchelement ! appsink")

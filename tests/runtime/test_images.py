@@ -31,7 +31,7 @@ def test_colour_grey_alpha_and_16_bit_pictures_all_become_8_bit_bgr(photo_bgr: n
             assert np.abs(image.astype(int) - expected).max() <= 1, name
 
 
-def test_exif_orientation_is_obeyed(tmp_path: Path) -> None:
+def test_exif_orientation_is_applied(tmp_path: Path) -> None:
     skimage_io = pytest.importorskip("PIL.Image")
     image = skimage_io.fromarray(np.dstack([np.tile(np.arange(60, dtype=np.uint8) * 4, (40, 1))] * 3))
     exif = skimage_io.Exif()
@@ -41,7 +41,7 @@ def test_exif_orientation_is_obeyed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"no picture", None])
-def test_what_is_no_picture_gives_one_line(tmp_path: Path, content: bytes | None) -> None:
+def test_an_unreadable_picture_is_a_one_line_error(tmp_path: Path, content: bytes | None) -> None:
     file = tmp_path / "broken.png"
     if content is not None:
         file.write_bytes(content)
@@ -57,19 +57,19 @@ def test_a_truncated_jpeg_header_is_refused(photo_bgr: np.ndarray, tmp_path: Pat
         read_image(file)
 
 
-def test_names_with_other_letters_work(photo_bgr: np.ndarray, tmp_path: Path) -> None:
+def test_a_file_name_with_non_ascii_letters_is_read(photo_bgr: np.ndarray, tmp_path: Path) -> None:
     file = tmp_path / "Gesichtszüge 面.png"
     file.write_bytes(cv2.imencode(".png", photo_bgr)[1].tobytes())
     assert read_image(file).shape == photo_bgr.shape
 
 
 @pytest.mark.parametrize("wrong", [np.zeros((4, 4, 3)), np.zeros((4, 4, 2), np.uint8), np.zeros((0, 4, 3), np.uint8)])
-def test_other_arrays_are_refused(wrong: np.ndarray) -> None:
+def test_arrays_that_are_not_images_are_refused(wrong: np.ndarray) -> None:
     with pytest.raises(InputError, match="expected uint8"):
         as_bgr(wrong)
 
 
-def test_photos_are_cropped_and_crops_are_taken_as_they_are(photo_bgr: np.ndarray, tmp_path: Path) -> None:
+def test_photos_are_cropped_and_crops_are_used_unchanged(photo_bgr: np.ndarray, tmp_path: Path) -> None:
     spec = CropSpec()
     cv2.imwrite(str(tmp_path / "photo.png"), photo_bgr)
     (crop,) = crops_of_images([tmp_path / "photo.png"], spec)
@@ -84,7 +84,7 @@ def test_any_file_name_is_read(photo_bgr: np.ndarray, tmp_path: Path, name: str)
     assert np.array_equal(read_image(tmp_path / name), photo_bgr)
 
 
-def test_what_has_no_end_or_no_writer_is_refused_without_waiting(tmp_path: Path) -> None:
+def test_special_and_oversized_files_are_refused_without_blocking(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo.png")
     (tmp_path / "zero.png").symlink_to("/dev/zero")
     (tmp_path / "folder.png").mkdir()
@@ -95,7 +95,7 @@ def test_what_has_no_end_or_no_writer_is_refused_without_waiting(tmp_path: Path)
             read_image(tmp_path / name)
 
 
-def test_more_pixels_than_opencv_takes_are_one_line() -> None:
+def test_pictures_too_large_for_opencv_are_refused() -> None:
     """A PNG header of 65,535 x 65,535 pixels."""
     header = struct.pack(">IIBBBBB", 65535, 65535, 8, 2, 0, 0, 0)
     chunk = b"IHDR" + header

@@ -1,4 +1,4 @@
-"""What the architecture promises: imports point down only, in every form that Python has, and in strings too."""
+"""The architecture: imports point down only, in every form that Python has, including module names in strings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Layer -> the layers that it may refer to, besides itself.
+# Layer -> the other layers that it may refer to.
 BELOW = {
     "runtime": set(),
     "train": {"runtime"},
@@ -28,7 +28,7 @@ _ANY_LAYER = "any layer"
 
 
 def upward_references(source: str, file: str) -> list[str]:
-    """Modules of higher layers that a file names: in imports of any form, or in a string that is a module's name.
+    """Modules of higher layers that a file names, in imports of any form or in a string that is a module's name.
 
     Args:
         source: the file's text.
@@ -86,7 +86,7 @@ def test_no_file_refers_upwards() -> None:
         ("benchmarks/demo.py", "import_module('edgeau.train.faces')"),
     ],
 )
-def test_a_planted_upward_reference_is_seen(file: str, line: str) -> None:
+def test_an_upward_reference_is_detected(file: str, line: str) -> None:
     assert upward_references(line + "\n", file) != []
 
 
@@ -101,7 +101,7 @@ def test_a_planted_upward_reference_is_seen(file: str, line: str) -> None:
         ("runtime/cli.py", "'A sentence that names edgeau.train says where something is.'"),
     ],
 )
-def test_references_that_point_down_are_let_through(file: str, line: str) -> None:
+def test_downward_references_are_allowed(file: str, line: str) -> None:
     assert upward_references(line + "\n", file) == []
 
 
@@ -119,7 +119,7 @@ DEVICE_FILES = ["runtime/**/*.py", "optimize/engine/**/*.py", "*/verbs.py"]
 
 
 @pytest.mark.parametrize("pattern", [*DEVICE_FILES, "tests/runtime/**/*.py", "tests/optimize/engine/**/*.py"])
-def test_what_runs_on_a_device_and_its_tests_keep_to_python_3_8(pattern: str) -> None:
+def test_code_that_runs_on_a_device_and_its_tests_support_python_3_8(pattern: str) -> None:
     vermin = Path(sys.executable).parent / "vermin"
     if not vermin.exists():
         pytest.skip("vermin is not installed")
@@ -130,7 +130,7 @@ def test_what_runs_on_a_device_and_its_tests_keep_to_python_3_8(pattern: str) ->
     assert done.returncode == 0, done.stdout
 
 
-def test_the_lint_rule_refuses_an_import_that_points_up() -> None:
+def test_the_linter_refuses_an_upward_import() -> None:
     pytest.importorskip("ruff", reason="ruff is not installed")
     for folder, line in [
         ("runtime", "import torch"),

@@ -1,4 +1,4 @@
-"""The newest frame of a source that doesn't wait, and a connection that comes back."""
+"""The newest frame of a live source, and reconnecting."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PATIENT = Retry(first_wait_s=0.01, longest_wait_s=0.04, give_up_s=600)
 
 
 class FakeCamera:
-    """Gives a frame for each that the test sends, whose pixels are its number; then nothing."""
+    """Gives one frame for each that the test sends, filled with its number."""
 
     def __init__(self, first: int = 0, frames: int = 0) -> None:
         self.number, self.ended, self.released = first, False, 0
@@ -65,7 +65,7 @@ def test_a_slow_consumer_gets_the_newest_frame_and_the_numbers_show_the_gap() ->
     assert camera.released == 1
 
 
-def test_a_frame_is_given_once_and_times_go_on() -> None:
+def test_each_frame_is_given_once_with_increasing_times() -> None:
     camera = FakeCamera(frames=1)
     seen = []
     for number, time_s, _ in LiveSource(camera, "camera"):
@@ -78,7 +78,7 @@ def test_a_frame_is_given_once_and_times_go_on() -> None:
     assert 0 <= seen[0][1] <= seen[1][1] <= seen[2][1]
 
 
-def test_a_lost_connection_is_made_again() -> None:
+def test_a_lost_connection_is_reopened() -> None:
     first, away, second = FakeCamera(frames=1), [True, True, True], FakeCamera(first=1, frames=1)
 
     def connect() -> FakeCamera:
@@ -98,7 +98,7 @@ def test_a_lost_connection_is_made_again() -> None:
     source.close()
 
 
-def test_waits_double_up_to_the_longest_and_a_minute_without_a_frame_is_the_end(
+def test_waits_double_up_to_a_maximum_and_a_minute_without_frames_raises(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     clock, waits = [0.0], []
@@ -125,14 +125,14 @@ def test_waits_double_up_to_the_longest_and_a_minute_without_a_frame_is_the_end(
     assert 60 < sum(waits) <= 70
 
 
-def test_a_source_that_never_sends_says_so() -> None:
+def test_a_source_without_frames_raises() -> None:
     camera = FakeCamera()
     camera.end()
     with pytest.raises(InputError, match="camera: got no frame"):
         list(LiveSource(camera, "camera", lambda: camera, PATIENT))
 
 
-def test_closing_ends_the_thread_and_lets_the_camera_go() -> None:
+def test_close_ends_the_thread_and_releases_the_camera() -> None:
     camera = FakeCamera(frames=1)
     source = LiveSource(camera, "camera to close", lambda: camera, PATIENT)
     next(iter(source))
@@ -143,7 +143,7 @@ def test_closing_ends_the_thread_and_lets_the_camera_go() -> None:
     assert camera.released
 
 
-def test_closing_before_the_first_frame_lets_the_camera_go() -> None:
+def test_close_before_the_first_frame_releases_the_camera() -> None:
     camera = FakeCamera()
     LiveSource(camera, "camera").close()
     assert camera.released == 1

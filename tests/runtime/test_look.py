@@ -18,7 +18,7 @@ from edgeau.runtime.manifest import CropSpec
 
 @pytest.fixture(scope="module")
 def crops() -> CropSet:
-    """32 rendered faces of 4 people, uint8 [112, 112, 3] RGB, from the package that ships."""
+    """32 rendered faces of 4 people, uint8 [112, 112, 3] RGB, from the shipped package."""
     return read_crops(SHIPPED_PARITY, CropSpec(112))
 
 
@@ -35,13 +35,13 @@ def test_a_face_looks_like_itself_in_other_light_and_slightly_moved(people: List
         assert similarity(look, look_of(np.roll(face, 2, axis=1))) > SAME_ELSEWHERE
 
 
-def test_rendered_people_with_one_skin_are_rarely_taken_for_one_another(crops: CropSet) -> None:
+def test_rendered_people_with_the_same_skin_are_rarely_confused(crops: CropSet) -> None:
     looks = np.stack([look_of(face) for face in crops.faces])
     others = np.array(crops.subjects)[:, None] != np.array(crops.subjects)
     assert ((looks @ looks.T)[others] > SAME_ELSEWHERE).mean() < 0.01
 
 
-def test_strangers_on_photos_are_not_taken_for_one_another(data_folder: Path, yunet_path: Path) -> None:
+def test_different_people_on_photos_are_rarely_confused(data_folder: Path, yunet_path: Path) -> None:
     """Press photos, one person each."""
     files = sorted((data_folder / "real-expressions" / "judge").glob("neutral-*.jpg"))[:60:2]
     if not files:
@@ -56,11 +56,11 @@ def test_strangers_on_photos_are_not_taken_for_one_another(data_folder: Path, yu
     assert np.median(pairs) < UNLIKE
 
 
-def test_an_even_crop_has_a_look_too() -> None:
+def test_the_look_of_a_uniform_crop_is_finite() -> None:
     assert np.isfinite(look_of(np.full((112, 112, 3), 9, np.uint8))).all()
 
 
-def test_looks_are_computed_when_they_are_asked_for(people: List[np.ndarray]) -> None:
+def test_looks_are_computed_on_demand_and_cached(people: List[np.ndarray]) -> None:
     looks = Looks(people)
     assert 1 not in looks
     assert looks[1] is looks[1]

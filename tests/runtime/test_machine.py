@@ -25,7 +25,7 @@ KNOWN = {
     },
     "xavier-nx-jp5.1.2": {
         "model": "NVIDIA Jetson Xavier NX Developer Kit", "soc": "tegra194", "l4t": "35.4.1", "jetpack": "5.1.2",
-        # Never set, so nvpmodel has written no status: the default holds.
+        # The mode was never set, so nvpmodel has written no status and the default applies.
         "power_mode": "MODE_10W_2CORE", "tensorrt": "8.5.2", "cuda": "11.4.19", "driver": None,
         "compute_capability": "7.2", "python": "3.8",
     },
@@ -60,18 +60,18 @@ def test_a_machine_is_read_from_its_files(name):
         ("orin-nano", "Jetson Orin Nano"),
     ],
 )
-def test_inside_a_container_a_variable_names_the_board(named, model, monkeypatch):
+def test_in_a_container_edgeau_board_names_the_board(named, model, monkeypatch):
     monkeypatch.setenv("EDGEAU_BOARD", named)
     machine = read_machine(MACHINES / "orin-nano-container-jp6.2")
     assert (machine.model, machine.soc, machine.compute_capability) == (model, "tegra234", "8.7")
 
 
-def test_the_device_tree_counts_for_more_than_the_variable(monkeypatch):
+def test_the_device_tree_takes_precedence_over_edgeau_board(monkeypatch):
     monkeypatch.setenv("EDGEAU_BOARD", "thor")
     assert read_machine(MACHINES / "orin-nano-jp6.2").soc == "tegra234"
 
 
-def test_a_variable_that_names_no_board_says_so(monkeypatch):
+def test_an_unknown_board_in_edgeau_board_is_refused(monkeypatch):
     monkeypatch.setenv("EDGEAU_BOARD", "raspberry-pi")
     with pytest.raises(
         InputError, match=r"EDGEAU_BOARD: got 'raspberry-pi', expected the text of /proc/device-tree/model"
@@ -79,13 +79,13 @@ def test_a_variable_that_names_no_board_says_so(monkeypatch):
         read_machine(MACHINES / "orin-nano-container-jp6.2")
 
 
-def test_without_a_driver_cuda_tells_no_capability(monkeypatch):
+def test_without_a_cuda_driver_the_compute_capability_is_unknown(monkeypatch):
     monkeypatch.setattr(ctypes, "CDLL", lambda name: (_ for _ in ()).throw(OSError(name)))
     assert machine_module._cuda_capability() is None
 
 
-def test_cuda_s_driver_tells_the_capability(monkeypatch):
-    """Numbers of the attributes as in the header of CUDA 12.6: COMPUTE_CAPABILITY_MAJOR = 75, _MINOR = 76."""
+def test_the_compute_capability_is_read_from_the_cuda_driver(monkeypatch):
+    """The attribute numbers are those in CUDA 12.6's header: COMPUTE_CAPABILITY_MAJOR = 75, _MINOR = 76."""
 
     def attribute(target, number, device):
         target._obj.value = {75: 8, 76: 7}[number]
@@ -100,7 +100,7 @@ def test_cuda_s_driver_tells_the_capability(monkeypatch):
     assert machine_module._cuda_capability() is None
 
 
-def test_an_empty_tree_gives_a_machine_of_which_nothing_is_known(tmp_path):
+def test_an_empty_tree_gives_a_machine_with_unknown_facts(tmp_path):
     machine = read_machine(tmp_path)
     assert machine.model is machine.l4t is machine.tensorrt is machine.cores is None
     assert not machine.is_jetson
@@ -113,7 +113,7 @@ def test_an_unknown_release_has_no_jetpack(tmp_path):
     assert (machine.l4t, machine.jetpack) == ("99.1.2", None)
 
 
-def test_damaged_files_are_unknown_facts_and_no_error(tmp_path):
+def test_damaged_files_give_unknown_facts_instead_of_errors(tmp_path):
     for name, text in {
         "etc/nv_tegra_release": "garbage",
         "usr/local/cuda/version.json": "{",
@@ -149,10 +149,10 @@ def test_clocks_at_their_limit_are_locked():
     assert read_state(MACHINES / "agx-orin-jp6.0").clocks_locked is True
 
 
-def test_a_zone_that_is_switched_off_is_no_temperature():
+def test_a_disabled_thermal_zone_is_ignored():
     assert read_state(MACHINES / "orin-nano-jp6.2").temperature_c == pytest.approx(49.218)
 
 
-def test_the_gpu_clock_is_found_under_each_boards_name():
+def test_the_gpu_clock_is_found_on_each_board():
     assert read_state(MACHINES / "xavier-nx-jp5.1.2").gpu_max_mhz == pytest.approx(803.25)
     assert read_state(MACHINES / "agx-thor-jp7.0").gpu_max_mhz == pytest.approx(1386.0)

@@ -28,7 +28,7 @@ def as_json() -> dict[str, Any]:
     return json.loads(json.dumps(MANIFEST.to_json()))
 
 
-def test_a_manifest_survives_json() -> None:
+def test_a_manifest_survives_a_round_trip_through_json() -> None:
     assert Manifest.from_json(as_json()) == MANIFEST
 
 
@@ -57,7 +57,7 @@ def test_a_manifest_survives_json() -> None:
         (lambda m: m.update(expressions=["joy", "rage\nfear"]), "expressions must be lines of text"),
     ],
 )
-def test_what_is_wrong_is_named(change: Any, message: str) -> None:
+def test_errors_name_what_is_invalid(change: Any, message: str) -> None:
     value = copy.deepcopy(as_json())
     change(value)
     with pytest.raises(PackageError, match=message):
@@ -80,7 +80,7 @@ WRITTEN = {
 }  # fmt: skip
 
 
-def test_a_selection_is_read_as_earlier_versions_wrote_it() -> None:
+def test_a_selection_written_by_an_earlier_version_is_read() -> None:
     manifest = Manifest.from_json({**as_json(), "selection": {"x86, 2 cores": WRITTEN}})
     selection = manifest.selection["x86, 2 cores"]
     assert (selection.variant, selection.backend, selection.threads, selection.judged_on) == (
@@ -93,7 +93,7 @@ def test_a_selection_is_read_as_earlier_versions_wrote_it() -> None:
     assert Manifest.from_json(json.loads(json.dumps(manifest.to_json()))) == manifest
 
 
-def test_a_wrong_value_in_a_selection_is_named() -> None:
+def test_errors_name_the_invalid_value_in_a_selection() -> None:
     wrong = {**WRITTEN, "threads": "two"}
     with pytest.raises(PackageError, match=r"selection\['here'\]: threads: expected int, got 'two'"):
         Manifest.from_json({**as_json(), "selection": {"here": wrong}})
@@ -108,7 +108,7 @@ def test_a_wrong_value_in_a_selection_is_named() -> None:
         ({"batch": 0}, "batch must be from 1"),
     ],
 )
-def test_a_selection_that_can_not_be_run_is_refused(change: dict[str, Any], message: str) -> None:
+def test_a_selection_that_cannot_run_is_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(PackageError, match=r"selection\['here'\]: " + message):
         Manifest.from_json({**as_json(), "selection": {"here": {**WRITTEN, **change}}})
 
@@ -131,16 +131,16 @@ HALF = np.full((2, 2), 0.5, np.float32)
         (None, "missing"),
     ],
 )
-def test_outputs_that_are_not_what_the_manifest_says_are_refused(au: Any, message: str) -> None:
+def test_outputs_that_contradict_the_manifest_are_refused(au: Any, message: str) -> None:
     with pytest.raises(PackageError, match=f"package tiny: the graph's output 'au' is .*{message}"):
         check_outputs(MANIFEST, {} if au is None else {"au": au}, 2)
 
 
-def test_a_probability_may_be_rounded_by_half_precision() -> None:
+def test_probabilities_may_exceed_their_range_by_half_precision_rounding() -> None:
     check_outputs(MANIFEST, {"au": np.float32([[0, 1.0005], [1, -0.0005]])}, 2)
 
 
-def test_an_unknown_variant_lists_those_that_exist() -> None:
+def test_an_unknown_variant_lists_the_existing_ones() -> None:
     with pytest.raises(PackageError, match="it has fp32"):
         MANIFEST.variant("int8")
 

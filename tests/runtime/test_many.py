@@ -1,4 +1,4 @@
-"""Many videos, by processes here and by a Dask cluster of two nodes, one of which is killed midway."""
+"""Many videos, in local processes and on a Dask cluster of two nodes, one of which is killed midway."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def rows(file: Path) -> List[Dict[str, str]]:
 
 
 @pytest.mark.slow
-def test_each_video_gets_its_file_and_the_same_command_completes_the_folder(study: Path, capsys) -> None:
+def test_each_video_gets_a_file_and_a_second_run_completes_the_folder(study: Path, capsys) -> None:
     out = study.parent / "out"
     words = ["run", str(study), "--workers", "2", "-o", str(out), "--aus", "12"]
     (study / "broken.mp4").write_bytes(b"not a video")
@@ -60,8 +60,8 @@ def test_each_video_gets_its_file_and_the_same_command_completes_the_folder(stud
     assert "other options" in capsys.readouterr().err
 
 
-def test_a_process_that_is_killed_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first attempt kills itself, after a part of its rows."""
+def test_a_killed_process_is_restarted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first attempt kills itself after writing part of its rows."""
     program = tmp_path / "program"
     program.write_text(
         f"#!/bin/sh\necho half\nif [ ! -e {tmp_path}/tried ]; then touch {tmp_path}/tried; kill -9 $$; fi\necho whole\n"
@@ -75,7 +75,7 @@ def test_a_process_that_is_killed_is_started_again(tmp_path: Path, monkeypatch: 
     assert sorted(file.name for file in output.parent.iterdir()) == ["clip.csv"]
 
 
-def test_a_video_whose_file_is_there_is_not_analysed(tmp_path: Path) -> None:
+def test_a_video_whose_output_exists_is_skipped(tmp_path: Path) -> None:
     output = tmp_path / "clip.csv"
     output.write_text("rows\n")
     assert run_task(Task("absent.avi", str(output), ())).error is None
@@ -83,7 +83,7 @@ def test_a_video_whose_file_is_there_is_not_analysed(tmp_path: Path) -> None:
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Dict[str, object]]:
-    """A scheduler and two workers as processes, each with one thread, as two machines would run them."""
+    """A scheduler and two single-threaded workers in processes of their own, as on two machines."""
     pytest.importorskip("distributed", reason="Dask is not installed")
     file = tmp_path / "scheduler.json"
     base = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--scheduler-file", str(file)]
@@ -103,7 +103,7 @@ def cluster(tmp_path: Path) -> Iterator[Dict[str, object]]:
 
 
 @pytest.mark.slow
-def test_a_node_that_is_killed_midway_loses_and_doubles_nothing(
+def test_killing_a_node_midway_neither_loses_nor_duplicates_rows(
     study: Path, cluster: Dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import json
@@ -130,7 +130,7 @@ def test_a_node_that_is_killed_midway_loses_and_doubles_nothing(
         assert [row["frame"] for row in rows(out / file)] == [str(n) for n in range(FRAMES)]
 
 
-def test_a_scheduler_that_does_not_answer_is_named(study: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_an_unreachable_scheduler_is_reported(study: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     pytest.importorskip("distributed", reason="Dask is not installed")
     monkeypatch.setattr("edgeau.runtime.many._CONNECT_S", 1)
     assert main(["run", str(study), "--cluster", "tcp://127.0.0.1:9", "-o", str(study.parent / "out")]) == 2

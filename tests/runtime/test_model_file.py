@@ -1,4 +1,4 @@
-"""Model files are read once, and what was verified is what is loaded."""
+"""Model files are read once, and the bytes that were verified are the bytes that are loaded."""
 
 import builtins
 import os
@@ -17,7 +17,7 @@ from edgeau.runtime.protobuf import encode, fields
 
 @pytest.fixture
 def reads(monkeypatch):
-    """Names of the files that were opened for reading through pathlib or ``open``, in order."""
+    """The names of the files opened for reading through pathlib or ``open``, in order."""
     names = []
     path_open, builtin_open = Path.open, builtins.open
 
@@ -53,7 +53,7 @@ def test_loading_a_package_reads_its_model_once(package, reads, backend):
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
-def test_a_model_swapped_after_it_was_verified_does_not_get_in(package, backend):
+def test_a_file_swapped_after_verification_is_not_loaded(package, backend):
     pytest.importorskip(backend, reason=f"{backend} is not installed")
     file = package.read(package.variant("fp32"))
     file.path.write_bytes(b"something else")
@@ -72,7 +72,7 @@ def test_an_altered_file_is_refused(package):
 
 @pytest.fixture
 def external(tmp_path, onnx_model):
-    """A function: folder -> a real ONNX file in it, whose weights are in a file beside it, as onnx saves them."""
+    """A function that saves a real ONNX file in a folder, with its weights in a second file, as onnx does it."""
 
     def save(folder):
         import onnx
@@ -105,7 +105,7 @@ def onnx_model():
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
 def test_external_data_is_refused_by_every_backend(external, tmp_path, monkeypatch, backend):
-    """Given bytes, both libraries would take weights.bin from the current folder (seen in 1.23 and 2025.3)."""
+    """Given bytes, both libraries would load weights.bin from the current folder (observed in 1.23 and 2025.3)."""
     pytest.importorskip(backend, reason=f"{backend} is not installed")
     path = external(tmp_path)
     monkeypatch.chdir(tmp_path)
@@ -127,7 +127,7 @@ def test_external_data_in_a_package_is_refused(external, package):
             refused()
 
 
-def test_external_data_is_found_wherever_onnx_allows_a_tensor(onnx_model):
+def test_external_data_is_detected_wherever_onnx_allows_a_tensor(onnx_model):
     import onnx
 
     assert not has_external_data(onnx_model.SerializeToString())
@@ -149,8 +149,8 @@ def test_external_data_is_found_wherever_onnx_allows_a_tensor(onnx_model):
         assert has_external_data(model.SerializeToString()), place
 
 
-def test_a_field_that_only_other_readers_would_see_is_refused(external, tmp_path, monkeypatch):
-    """Google's reader drops the bits of a key above 32; ONNX Runtime 1.23 loaded the weights of such a file."""
+def test_a_field_number_that_other_parsers_would_truncate_is_refused(external, tmp_path, monkeypatch):
+    """Google's parser drops the bits of a key above 32, so ONNX Runtime 1.23 loaded the weights of such a file."""
     data = external(tmp_path).read_bytes()
     (graph,) = (bytes(value) for number, value in fields(data) if number == 7)
     rest = encode((number, value) for number, value in fields(data) if number != 7)
@@ -162,20 +162,20 @@ def test_a_field_that_only_other_readers_would_see_is_refused(external, tmp_path
             open_backend(backend, hidden)
 
 
-def test_a_location_is_external_whatever_bits_are_above_32():
+def test_bits_above_32_do_not_hide_an_external_location():
     tensor = encode([(8, b"t"), (14, 1 << 32 | 1)])
     assert has_external_data(encode([(7, encode([(5, tensor)]))]))
 
 
-def test_a_file_of_another_size_is_refused_before_it_is_read(package):
-    """A sparse file of a terabyte would otherwise take all memory before its hash is known."""
+def test_a_file_of_the_wrong_size_is_refused_without_reading_it(package):
+    """Hashing a sparse file of a terabyte would exhaust the memory first."""
     file = package.file(package.variant("fp32"))
     os.truncate(file, 1 << 40)
     with pytest.raises(PackageError, match=r"fp32\.onnx differs .*\(1099511627776 bytes instead of \d+: altered"):
         package.read(package.variant("fp32"))
 
 
-def test_what_is_no_protobuf_is_a_value_error(onnx_model):
+def test_invalid_protobuf_raises_value_error(onnx_model):
     data = onnx_model.SerializeToString()
     for broken in (data[:-3], b"\xff" * 20, b"\x0b"):
         with pytest.raises(ValueError, match=r"cut off|wire type|10 bytes"):

@@ -1,4 +1,4 @@
-"""The builds of OpenCV that boards have: JetPack's, Debian's, pip's from 4.5 on."""
+"""The OpenCV builds found on boards: JetPack's, Debian's, and pip's from 4.5 on."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def detector_check() -> doctor.Check:
     return next(check for check in doctor.examine_software(Machine()) if check.name == "face detector")
 
 
-def test_cascades_are_found_where_debian_puts_them(
+def test_cascades_are_found_where_debian_installs_them(
     debian: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "haarcascade_frontalface_default.xml").write_text("<x/>")
@@ -36,7 +36,7 @@ def test_cascades_are_found_where_debian_puts_them(
     assert opencv.cascade_folder() == tmp_path
 
 
-def test_without_cascades_the_package_to_install_is_named(debian: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_cascades_the_error_names_the_package_to_install(debian: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opencv, "_CASCADE_FOLDERS", ("/no/such/folder",))
     with pytest.raises(InputError, match=r"OpenCV 4\.6\.0 without them.*apt-get install opencv-data"):
         HaarDetector()
@@ -44,7 +44,7 @@ def test_without_cascades_the_package_to_install_is_named(debian: None, monkeypa
     assert (check.ok, check.hint) == (False, "sudo apt-get install opencv-data")
 
 
-def test_a_video_is_read_without_the_logging_functions_of_newer_builds(debian: None, tmp_path: Path) -> None:
+def test_a_video_is_read_by_builds_without_logging_functions(debian: None, tmp_path: Path) -> None:
     file = tmp_path / "clip.avi"
     writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
     writer.write(np.zeros((48, 64, 3), np.uint8))
@@ -52,7 +52,7 @@ def test_a_video_is_read_without_the_logging_functions_of_newer_builds(debian: N
     assert [number for number, _, _ in open_video(str(file))] == [0]
 
 
-def test_the_log_level_comes_back() -> None:
+def test_quiet_restores_the_log_level() -> None:
     levels = opencv._log_level_functions()
     if levels is None:
         pytest.skip("this build of OpenCV has no log level")
@@ -63,7 +63,7 @@ def test_the_log_level_comes_back() -> None:
 
 
 @pytest.mark.parametrize("version", ["4.2.0", "4.5.4", "4.7.0"])
-def test_an_opencv_too_old_for_yunet_says_so_and_haar_is_used(
+def test_an_opencv_too_old_for_yunet_falls_back_to_haar(
     version: str, yunet_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cv2, "__version__", version)
@@ -77,12 +77,12 @@ def test_an_opencv_too_old_for_yunet_says_so_and_haar_is_used(
     assert f"OpenCV {version}, needs 4.8" in check.text
 
 
-def test_an_opencv_without_the_class_cannot_run_yunet(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_opencv_without_facedetectoryn_cannot_run_yunet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(cv2, "FaceDetectorYN", raising=False)
     assert opencv.yunet_obstacle() is not None
 
 
-def test_opencv_5_has_no_cascades(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_opencv_5_without_cascades_is_refused_with_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(cv2, "CascadeClassifier")
     with pytest.raises(InputError, match="opencv-python<5"):
         HaarDetector()

@@ -19,8 +19,8 @@ FACE = Face(
 )  # fmt: skip
 
 
-def test_a_line_follows_openface() -> None:
-    """Precision of each column: ``setprecision`` in OpenFace 2.2.0's RecorderCSV.cpp."""
+def test_a_line_has_the_columns_and_precision_of_openface() -> None:
+    """The precision of each column is that of ``setprecision`` in OpenFace 2.2.0's RecorderCSV.cpp."""
     (row,) = rows_of("clip.mp4", 7, 0.28, [FACE], AUS, intensity=True)
     row.update(HeadPose(0.0, 10.0, 0.0).to_dict())
     columns = openface_columns(AUS, intensity=True)
@@ -53,7 +53,7 @@ def euler_to_rotation(rx: float, ry: float, rz: float) -> np.ndarray:
     ("angles", "towards"),
     [((30, 0, 0), (1, 0)), ((-30, 0, 0), (-1, 0)), ((0, 30, 0), (0, -1)), ((0, -30, 0), (0, 1))],
 )
-def test_the_nose_points_where_the_pose_says(angles: tuple[int, int, int], towards: tuple[int, int]) -> None:
+def test_the_nose_points_in_the_direction_of_the_pose(angles: tuple[int, int, int], towards: tuple[int, int]) -> None:
     """Positive yaw is the image's right and positive pitch is up; OpenFace's x is right, y down, z away."""
     nose = euler_to_rotation(*openface_rotation(*angles)) @ (0, 0, -1)
     assert nose[:2] == pytest.approx(np.multiply(towards, math.sin(math.radians(30))), abs=1e-9)

@@ -1,4 +1,4 @@
-"""A folder of one's own faces with a CSV file, in the forms in which people have them."""
+"""A folder of the user's own faces with a CSV file, in its usual forms."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def picture(file: Path, grey: int, side: int = SPEC.size_px) -> None:
 
 
 def video(file: Path, frames: int) -> None:
-    """Frames of exactly the crop's size, each a little brighter, so that no face has to be found."""
+    """Frames of exactly the crop's size, so that no face has to be detected, each a little brighter."""
     side = SPEC.size_px
     writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"MJPG"), 25.0, (side, side))
     for number in range(frames):
@@ -37,7 +37,7 @@ def video(file: Path, frames: int) -> None:
 
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
-    """The folder of docs/data.md."""
+    """The folder described in docs/data.md."""
     folder = tmp_path / "own"
     for number, name in enumerate(("anna/001.png", "anna/002.png", "ben/001.png", "ben/002.png"), start=1):
         picture(folder / name, 50 * number)
@@ -51,7 +51,7 @@ def own(tmp_path: Path) -> Path:
     return folder
 
 
-def test_all_that_people_type_is_the_same_data(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_accepted_spelling_of_the_path_gives_the_same_data(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(own.parent)
     for spec in ("own", "own:own", "own/labels.csv", "own:own/labels.csv", str(own)):
         crops = read_crops(spec, SPEC)
@@ -64,23 +64,23 @@ def test_all_that_people_type_is_the_same_data(own: Path, monkeypatch: pytest.Mo
         read_crops("images:own", SPEC)
 
 
-def test_expressions_are_labels_of_classes(own: Path) -> None:
+def test_an_expression_column_gives_presence_per_class(own: Path) -> None:
     presence = read_crops(str(own), SPEC).presence(["happiness", "surprise", "AU12"])
     np.testing.assert_array_equal(presence, [[0, 0, 0], [1, 0, 1], [0, 0, 0], [0, 1, NAN]])
 
 
-def test_zeros_and_ones_are_presence_and_fractions_probabilities(own: Path) -> None:
+def test_zeros_and_ones_are_presence_and_fractions_are_probabilities(own: Path) -> None:
     (own / "labels.csv").write_text("file;AU1;au12;glasses\nanna/001.png;0;1;1\nanna/002.png;;0;0\n")
     crops = read_crops(str(own), SPEC)
     assert crops.aus == ("AU01", "AU12", "glasses")
     np.testing.assert_array_equal(crops.intensity, [[0, PRESENT, PRESENT], [NAN, 0, 0]])
-    # py-feat's table of an image, shortened: https://py-feat.org, Detector.detect_image
+    # A shortened table of py-feat for an image: https://py-feat.org, Detector.detect_image
     (own / "labels.csv").write_text("FaceRectX,AU01,AU12,input,frame\n3.5,0.61,0.31,anna/001.png,0\n")
     np.testing.assert_array_equal(read_crops(str(own), SPEC).intensity, [[PRESENT, 0]])
 
 
-def test_openface_writes_a_file_for_each_video(tmp_path: Path) -> None:
-    """Columns and blanks as OpenFace's FeatureExtraction has them (its wiki, "Output Format")."""
+def test_openface_csv_files_are_read_one_per_video(tmp_path: Path) -> None:
+    """Columns and spaces as in OpenFace's FeatureExtraction (its wiki, "Output Format")."""
     header = "frame, face_id, timestamp, confidence, success, AU12_r, AU28_c, AU12_c\n"
     video(tmp_path / "talk.avi", 3)
     (tmp_path / "talk.csv").write_text(
@@ -96,14 +96,14 @@ def test_openface_writes_a_file_for_each_video(tmp_path: Path) -> None:
     assert crops.neutrals.mean(axis=(1, 2, 3)) == pytest.approx([0, 0], abs=3)
 
 
-def test_a_frame_0_means_that_frames_are_counted_from_0(tmp_path: Path) -> None:
+def test_frame_numbers_are_zero_based_if_frame_0_occurs(tmp_path: Path) -> None:
     video(tmp_path / "talk.avi", 3)
     (tmp_path / "labels.csv").write_text("file,frame,AU12\ntalk.avi,0,0\ntalk.avi,2,1\n")
     crops = read_crops(str(tmp_path), SPEC)
     assert crops.faces.mean(axis=(1, 2, 3)) == pytest.approx([0, 40], abs=3)
 
 
-def test_crops_follow_labels_and_pictures_that_change(own: Path) -> None:
+def test_changed_labels_and_pictures_are_read_again(own: Path) -> None:
     before = read_crops(str(own), SPEC)
     text = (own / "labels.csv").read_text()
     (own / "labels.csv").write_text(text.replace("anna,0,4", "anna,5,4"))
@@ -113,7 +113,7 @@ def test_crops_follow_labels_and_pictures_that_change(own: Path) -> None:
     assert before.faces[3].mean() == 200
 
 
-def test_faces_are_found_in_photos_and_pictures_without_one_are_named(
+def test_faces_are_detected_in_photos_and_pictures_without_one_are_listed(
     own: Path, photo_bgr: np.ndarray, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cv2.imwrite(str(own / "anna" / "001.png"), photo_bgr)
@@ -124,11 +124,11 @@ def test_faces_are_found_in_photos_and_pictures_without_one_are_named(
     assert crops.faces[0].std() > 30
     named = Path(str(caught[0].message).split("; ")[1].split(" names")[0]).read_text()
     assert "ben/001.png" in named.splitlines()[1]
-    # The neutral of ben was lost, so that his other picture has none, and is compared with itself.
+    # Ben's neutral was lost, so his other picture is compared with itself.
     assert crops.neutrals[2].mean() == 200
 
 
-def test_a_folder_with_another_csv_is_still_a_folder_of_pictures(own: Path) -> None:
+def test_a_folder_with_an_unrelated_csv_is_a_folder_of_pictures(own: Path) -> None:
     (own / "labels.csv").rename(own / "notes.csv")
     assert label_files(own) == [own / "notes.csv"]
     (own / "notes.csv").write_text("file,weather\nanna/001.png,rain\n")
@@ -152,7 +152,7 @@ def test_a_folder_with_another_csv_is_still_a_folder_of_pictures(own: Path) -> N
         ("file,AU12\n", r"expected a header and at least one row"),
     ],
 )
-def test_a_label_that_can_not_be_understood_is_named(own: Path, text: str, message: str) -> None:
+def test_errors_name_the_line_and_column_of_an_invalid_label(own: Path, text: str, message: str) -> None:
     (own / "labels.csv").write_text(text)
     with pytest.raises(InputError, match=message):
         read_crops(str(own / "labels.csv"), SPEC)
@@ -177,7 +177,7 @@ def test_rows_of_a_video_are_checked(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.version_info < (3, 10), reason="edgeau bench needs Python 3.10")
-def test_bench_scores_the_shipped_package_on_them(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_bench_scores_the_shipped_package_on_own_faces(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (shipped_package() / "manifest.json").is_file()
     words = ["bench", "--eval", str(own), "--seconds", "0.05", "--warmup", "0", "--rounds", "1", "--no-memory"]
     assert main([*words, "--backends", "onnxruntime", "--variants", "fp32"]) == 0

@@ -38,13 +38,13 @@ def test_an_added_variant_is_described_and_verified(package: Package) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"weightS", b"weight", b""])
-def test_a_flipped_or_missing_byte_is_refused(package: Package, damage: bytes) -> None:
+def test_altered_or_truncated_files_are_refused(package: Package, damage: bytes) -> None:
     (package.path / "fp32.onnx").write_bytes(damage)
     with pytest.raises(PackageError, match=r"fp32\.onnx differs from the SHA-256"):
         package.file(package.variant("fp32"))
 
 
-def test_a_missing_file_is_named(package: Package) -> None:
+def test_the_error_names_a_missing_file(package: Package) -> None:
     (package.path / "fp32.onnx").unlink()
     with pytest.raises(PackageError, match=r"fp32\.onnx is named in the manifest but missing"):
         package.verify()
@@ -72,7 +72,7 @@ def test_an_interrupted_creation_leaves_no_folder(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_no_package_gives_one_line(tmp_path: Path) -> None:
+def test_open_refuses_a_folder_that_is_not_a_package(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
         Package.open(tmp_path / "absent")
     with pytest.raises(InputError, match=r"no manifest\.json"):
@@ -82,7 +82,7 @@ def test_what_is_no_package_gives_one_line(tmp_path: Path) -> None:
         Package.open(tmp_path)
 
 
-def test_a_copy_is_the_same_package(package: Package, tmp_path: Path) -> None:
+def test_a_copy_has_the_same_manifest(package: Package, tmp_path: Path) -> None:
     copy = package.copy_to(tmp_path / "copy.edgeau")
     copy.verify()
     assert copy.manifest == package.manifest
@@ -92,7 +92,7 @@ def again(package: Package, data: bytes) -> Package:
     return package.add_variant(FP32, lambda path: _write(path, data))
 
 
-def test_a_variant_made_again_has_another_name_while_the_old_one_is_needed(package: Package) -> None:
+def test_a_replaced_variant_gets_a_new_file_name_while_the_old_file_is_needed(package: Package) -> None:
     second = again(package, b"second")
     name = second.variant("fp32").file
     assert name.startswith("fp32.")
@@ -117,9 +117,7 @@ def test_a_full_disk_between_file_and_manifest_changes_nothing(
 
 
 @pytest.mark.parametrize("at", ["edgeau.runtime.package.sync", "edgeau.runtime.package.write_json"])
-def test_killed_between_file_and_manifest_the_package_is_whole_and_the_stray_file_goes(
-    package: Package, at: str
-) -> None:
+def test_a_kill_between_file_and_manifest_leaves_a_valid_package_and_is_cleaned_up(package: Package, at: str) -> None:
     code = f"""
 import os, signal, sys
 from pathlib import Path
@@ -139,7 +137,7 @@ with mock.patch({at!r}, killed):
     assert sorted(p.name for p in package.path.iterdir()) == ["fp32.onnx", "int8.onnx", "manifest.json"]
 
 
-def test_writers_at_the_same_time_lose_nothing(package: Package) -> None:
+def test_concurrent_writers_lose_no_variant(package: Package) -> None:
     def add(number: int) -> None:
         variant = dataclasses.replace(FP32, name=f"v{number}", file=f"v{number}.onnx")
         package.add_variant(variant, lambda path: _write(path, bytes([number])))
@@ -151,13 +149,13 @@ def test_writers_at_the_same_time_lose_nothing(package: Package) -> None:
     opened.verify()
 
 
-def test_a_replaced_variant_takes_its_measurements_with_it(package: Package) -> None:
+def test_replacing_a_variant_drops_its_measurements(package: Package) -> None:
     chosen = {"here": Selection("fp32", "onnxruntime"), "there": Selection("int8", "onnxruntime")}
     measured = package.update(lambda manifest: dataclasses.replace(manifest, selection=chosen))
     assert set(again(measured, b"second").manifest.selection) == {"there"}
 
 
-def test_files_that_belong_together_arrive_and_leave_together(package: Package) -> None:
+def test_an_engine_and_its_sidecar_are_replaced_together(package: Package) -> None:
     engine = dataclasses.replace(FP32, name="e", file="engines/e.engine", backends=("tensorrt",))
 
     def write(text: bytes) -> Callable[[Path], None]:
@@ -174,7 +172,7 @@ def test_files_that_belong_together_arrive_and_leave_together(package: Package) 
         assert sidecar.name == file.name + ".json"
 
 
-def test_a_journal_that_came_with_a_package_deletes_nothing_of_others(package: Package, tmp_path: Path) -> None:
+def test_a_hostile_journal_deletes_nothing_outside_the_package(package: Package, tmp_path: Path) -> None:
     victims = [tmp_path / "thesis.txt", package.path / "fp32.onnx"]
     victims[0].write_text("years of work")
     (package.path / "link").symlink_to(tmp_path)
@@ -185,7 +183,7 @@ def test_a_journal_that_came_with_a_package_deletes_nothing_of_others(package: P
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "manifest", "notes.txt", "parity.npz", "a\0b"])
-def test_a_journal_that_came_with_a_package_deletes_nothing_of_its_own(package: Package, name: str) -> None:
+def test_a_hostile_journal_deletes_no_file_of_the_package(package: Package, name: str) -> None:
     (package.path / "notes.txt").write_text("of the user")
     before = sorted(os.listdir(package.path))
     (package.path / ".edgeau-lock").write_text(f"12\n{name}\n")
@@ -193,14 +191,14 @@ def test_a_journal_that_came_with_a_package_deletes_nothing_of_its_own(package: 
     assert sorted(os.listdir(package.path)) == before
 
 
-def test_a_lock_that_is_a_fifo_is_refused_and_not_waited_for(package: Package) -> None:
+def test_a_lock_that_is_a_fifo_is_refused_without_blocking(package: Package) -> None:
     os.mkfifo(package.path / ".edgeau-lock")
     with pytest.raises(PackageError, match="must be a regular file"):
         package.update(lambda manifest: manifest)
 
 
 @pytest.mark.parametrize("target", ["secret.txt", "/dev/zero"])
-def test_a_copy_takes_nothing_from_outside_the_package(package: Package, tmp_path: Path, target: str) -> None:
+def test_a_copy_includes_nothing_from_outside_the_package(package: Package, tmp_path: Path, target: str) -> None:
     (tmp_path / "secret.txt").write_text("a key")
     (package.path / "engines").mkdir()
     (package.path / "engines" / "own.timing").write_text("timings")
@@ -220,7 +218,7 @@ def test_a_copy_of_an_altered_file_is_refused(package: Package, tmp_path: Path) 
     assert not (tmp_path / "copy.edgeau").exists()
 
 
-def test_a_package_that_could_not_be_read_again_is_not_written(package: Package, tmp_path: Path) -> None:
+def test_an_invalid_manifest_is_not_written(package: Package, tmp_path: Path) -> None:
     manifest = dataclasses.replace(package.manifest, name="two\nlines")
     with pytest.raises(PackageError, match="name must be a line of text"):
         Package.create(tmp_path / "new.edgeau", manifest, lambda folder: manifest)

@@ -20,12 +20,12 @@ def test_identical_outputs_have_no_error(outputs):
 
 
 @given(_PROBABILITIES, _PROBABILITIES)
-def test_flips_are_the_same_seen_from_either_side(a, b):
+def test_decisions_flipped_is_symmetric(a, b):
     limits = (0.5, 0.2, 0.9)
     assert decisions_flipped(a, b, limits) == decisions_flipped(b, a, limits) <= a.size
 
 
-def test_values_worked_out_by_hand():
+def test_values_computed_by_hand():
     reference = np.array([[0.6, 0.8]], np.float32)
     outputs = np.array([[0.5, 0.8]], np.float32)
     parity = measure_parity(reference, outputs, (0.55, 0.5), "data", "torch")
@@ -37,13 +37,13 @@ def test_values_worked_out_by_hand():
 
 
 @given(st.integers(-60, 60))
-def test_noise_of_a_known_size_gives_its_decibels(decibels):
+def test_sqnr_of_noise_with_a_known_amplitude(decibels):
     signal = np.ones(1000)
     noisy = signal + 10 ** (-decibels / 20)
     assert sqnr_db(signal, noisy) == pytest.approx(decibels, abs=1e-6)
 
 
-def test_edges_of_the_ratio():
+def test_sqnr_edge_cases():
     ones = np.ones(4)
     assert sqnr_db(ones, ones) == np.inf
     assert sqnr_db(np.zeros(4), ones) == -np.inf
@@ -51,7 +51,7 @@ def test_edges_of_the_ratio():
         sqnr_db(ones, np.ones(5))
 
 
-def test_a_threshold_itself_counts_as_present():
+def test_a_value_equal_to_the_threshold_counts_as_present():
     assert decisions_flipped(np.array([[0.5]]), np.array([[0.4999]]), [0.5]) == 1
 
 
@@ -60,6 +60,6 @@ def test_shapes_that_differ_are_refused():
         measure_parity(np.zeros((2, 3)), np.zeros((2, 2)), (0.5, 0.5), "data", "fp32")
 
 
-def test_nan_is_a_failure_and_not_a_number():
+def test_nan_outputs_raise_an_error():
     with pytest.raises(BackendError, match="1 of 2 outputs are NaN"):
         measure_parity(np.zeros((1, 2)), np.array([[0.0, np.nan]]), (0.5, 0.5), "data", "fp32")

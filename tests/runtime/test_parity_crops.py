@@ -1,4 +1,4 @@
-"""The crops that an engine is compared on by default, without a renderer and without another backend."""
+"""The default crops for comparing an engine, which need neither a renderer nor another backend."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edgeau.runtime.parity_crops import compute_reference, default_spec, gather,
 
 @pytest.fixture
 def package(tmp_path: Path) -> Package:
-    """A package that has no parity crops of its own."""
+    """A package without parity crops."""
     copy = Package.open(shipped_package()).copy_to(tmp_path / "own.edgeau")
     (copy.path / "parity.npz").unlink()
     return copy
@@ -29,7 +29,7 @@ def without_backends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parity_crops, "missing", lambda name: "not installed")
 
 
-def test_the_shipped_reference_is_what_the_shipped_fp32_file_gives() -> None:
+def test_the_shipped_reference_is_the_output_of_the_shipped_fp32_file() -> None:
     package = Package.open(shipped_package())
     evidence = gather(package, package.variant("fp32"))
     assert evidence.inputs["face"].shape == evidence.inputs["neutral"].shape == (32, 112, 112, 3)
@@ -44,22 +44,24 @@ def test_the_shipped_package_needs_no_backend_to_compare_with() -> None:
 
 
 @pytest.mark.skipif(sys.version_info < (3, 10), reason="rendering faces needs Python 3.10")
-def test_the_shipped_crops_are_the_faces_that_the_renderer_draws() -> None:
+def test_the_shipped_crops_are_reproduced_by_the_renderer() -> None:
     package = Package.open(shipped_package())
     shipped = read_crops(SHIPPED_PARITY, package.manifest.crop)
     drawn = read_crops("synthetic:subjects=4,frames=8,seed=7", package.manifest.crop)
-    # Another version of OpenCV may round differently.
+    # Other versions of OpenCV may round differently.
     assert np.abs(shipped.faces.astype(int) - drawn.faces).mean() < 1
     assert (shipped.subjects, shipped.aus) == (drawn.subjects, drawn.aus)
 
 
-def test_a_package_without_its_own_takes_the_shipped_ones(package: Package) -> None:
+def test_a_package_without_parity_crops_uses_the_shipped_ones(package: Package) -> None:
     assert default_spec(package) == SHIPPED_PARITY
     evidence = gather(package, package.variant("fp32"))
     assert (evidence.data, len(evidence.reference)) == (SHIPPED_PARITY, 32)
 
 
-def test_a_stored_reference_saves_the_other_backend(package: Package, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stored_reference_makes_the_other_backend_unnecessary(
+    package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert store_reference(package)
     assert (package.path / "parity.npz").stat().st_size < 10_000
     expected = compute_reference(package, package.variant("fp32"), read_crops(SHIPPED_PARITY, package.manifest.crop))
@@ -82,7 +84,7 @@ def test_a_reference_of_another_model_or_of_other_crops_is_not_used(
         gather(package, package.variant("fp32"))
 
 
-def test_a_reference_is_not_used_for_crops_that_were_given(package: Package, tmp_path: Path) -> None:
+def test_a_stored_reference_is_not_used_for_the_users_crops(package: Package, tmp_path: Path) -> None:
     store_reference(package)
     faces = np.random.default_rng(0).integers(0, 256, (32, 112, 112, 3), np.uint8)
     np.savez(tmp_path / "given.npz", faces=faces)
@@ -91,7 +93,7 @@ def test_a_reference_is_not_used_for_crops_that_were_given(package: Package, tmp
     np.testing.assert_array_equal(evidence.reference, compute_reference(package, package.variant("fp32"), crops))
 
 
-def test_evidence_is_read_back_as_it_was_written(package: Package, tmp_path: Path) -> None:
+def test_evidence_survives_a_round_trip(package: Package, tmp_path: Path) -> None:
     fp32 = package.variant("fp32")
     evidence = gather(package, fp32)
     write_evidence(tmp_path / "e.npz", evidence)
@@ -101,7 +103,7 @@ def test_evidence_is_read_back_as_it_was_written(package: Package, tmp_path: Pat
         np.testing.assert_array_equal(again.inputs[name], array)
 
 
-def test_a_reference_of_another_width_is_refused(package: Package, tmp_path: Path) -> None:
+def test_a_reference_with_the_wrong_number_of_aus_is_refused(package: Package, tmp_path: Path) -> None:
     faces = np.zeros((2, 112, 112, 3), np.uint8)
     np.savez(tmp_path / "c.npz", faces=faces, reference=np.zeros((2, 3), np.float32))
     with pytest.raises(InputError, match=r"got shape \[2, 3\], expected \[2, 15\]"):

@@ -8,52 +8,41 @@ import pytest
 
 from edgeau.runtime.analyzer import Analyzer
 from edgeau.runtime.backends import FakeBackend
-from edgeau.runtime.crop_source import SHIPPED_PARITY, read_crops
 from edgeau.runtime.detection import Detection
 from edgeau.runtime.errors import EdgeauWarning, InputError
-from edgeau.runtime.look import look_of
-from edgeau.runtime.manifest import CropSpec, InputSpec, Manifest, NeutralSpec
+from edgeau.runtime.manifest import InputSpec, Manifest, NeutralSpec
 from edgeau.runtime.people import People, Person
 
 RUNNING = NeutralSpec("running", 3)
 LEFT, RIGHT = np.array([0, 0, 100, 100]), np.array([200, 0, 300, 100])
 
 
-@pytest.fixture(scope="module")
-def faces() -> List[np.ndarray]:
-    """uint8 [112, 112, 3], RGB: one person, and one who looks least like that."""
-    crops = read_crops(SHIPPED_PARITY, CropSpec(112))
-    looks = np.stack([look_of(face) for face in crops.faces])
-    first, second = np.unravel_index(np.argmin(looks @ looks.T), (len(looks), len(looks)))
-    return [crops.faces[first], crops.faces[second]]
-
-
 def is_given(person: Person, given: np.ndarray) -> bool:
     return person.reference.image is not None and np.array_equal(person.reference.image, given)
 
 
-def test_with_several_faces_the_picture_belongs_to_the_one_it_looks_like(faces: List[np.ndarray]) -> None:
-    me, stranger = faces
+def test_with_several_faces_the_neutral_goes_to_the_most_similar_one(two_people: List[np.ndarray]) -> None:
+    me, stranger = two_people
     people = People(RUNNING, me)
     with pytest.warns(EdgeauWarning, match="several faces, one neutral picture"):
         left, right = people.next([LEFT, RIGHT], [stranger, me])
     assert (is_given(left, me), is_given(right, me)) == (False, True)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # it is said once
+        warnings.simplefilter("error")  # the warning is given once only
         left, right = people.next([LEFT, RIGHT], [stranger, me])
     assert left.reference.image is None
 
 
-def test_a_single_stranger_does_not_get_the_picture_and_is_told_of(faces: List[np.ndarray]) -> None:
-    me, stranger = faces
+def test_a_single_stranger_does_not_get_the_neutral_and_a_warning_is_given(two_people: List[np.ndarray]) -> None:
+    me, stranger = two_people
     people = People(RUNNING, me)
     with pytest.warns(EdgeauWarning, match="doesn't look like the one in the neutral picture.*similarity"):
         given = [is_given(people.next([LEFT], [stranger])[0], me) for _ in range(30)]
     assert not any(given)
 
 
-def test_somebody_who_comes_later_does_not_get_the_picture(faces: List[np.ndarray]) -> None:
-    me, stranger = faces
+def test_a_stranger_who_comes_later_does_not_get_the_neutral(two_people: List[np.ndarray]) -> None:
+    me, stranger = two_people
     people = People(RUNNING, me)
     assert is_given(people.next([LEFT], [me])[0], me)
     for _ in range(300):
@@ -64,13 +53,13 @@ def test_somebody_who_comes_later_does_not_get_the_picture(faces: List[np.ndarra
     assert is_given(returned, me)
 
 
-def test_the_same_face_keeps_the_picture_and_nothing_is_said(faces: List[np.ndarray]) -> None:
-    people = People(RUNNING, faces[0])
-    assert all(is_given(people.next([LEFT], [faces[0]])[0], faces[0]) for _ in range(60))
+def test_the_same_face_keeps_the_neutral_without_a_warning(two_people: List[np.ndarray]) -> None:
+    people = People(RUNNING, two_people[0])
+    assert all(is_given(people.next([LEFT], [two_people[0]])[0], two_people[0]) for _ in range(60))
 
 
-def test_a_still_of_somebody_else_says_so_and_is_compared_with_itself(faces: List[np.ndarray]) -> None:
-    me, stranger = faces
+def test_a_still_of_someone_else_is_compared_with_itself_with_a_warning(two_people: List[np.ndarray]) -> None:
+    me, stranger = two_people
     people = People(RUNNING, me)
     assert is_given(people.alone([me])[0], me)
     with pytest.warns(EdgeauWarning, match="doesn't look like"):
@@ -79,8 +68,8 @@ def test_a_still_of_somebody_else_says_so_and_is_compared_with_itself(faces: Lis
         assert [is_given(person, me) for person in people.alone([stranger, me])] == [False, True]
 
 
-def test_a_running_neutral_survives_a_short_loss_and_is_not_inherited(faces: List[np.ndarray]) -> None:
-    me, stranger = faces
+def test_a_running_neutral_survives_a_short_loss_and_is_not_passed_on(two_people: List[np.ndarray]) -> None:
+    me, stranger = two_people
     people = People(RUNNING)
     for _ in range(3):
         people.next([LEFT], [me])[0].reference.add(me, 0.1)
@@ -93,11 +82,11 @@ def test_a_running_neutral_survives_a_short_loss_and_is_not_inherited(faces: Lis
     assert is_given(returned, me)
 
 
-def test_equally_large_faces_do_not_take_turns(faces: List[np.ndarray]) -> None:
+def test_the_chosen_face_does_not_alternate_between_faces_of_equal_size(two_people: List[np.ndarray]) -> None:
     people = People(RUNNING)
-    first = people.next([LEFT, RIGHT], faces)
+    first = people.next([LEFT, RIGHT], two_people)
     assert people.choose(first, 1) == [0]
-    swapped = people.next([RIGHT, LEFT], faces[::-1])  # the other one is larger now
+    swapped = people.next([RIGHT, LEFT], two_people[::-1])  # the other one is larger now
     assert people.choose(swapped, 1) == [1]
     assert people.choose(swapped, None) == [0, 1]
 
@@ -130,7 +119,7 @@ def analyzer(places: Places, **options: object) -> Analyzer:
     return Analyzer(manifest, FakeBackend({"face": (112, 112, 3), "neutral": (112, 112, 3)}, 1), places, **options)  # type: ignore[arg-type]
 
 
-def test_a_neutral_picture_of_two_people_is_refused_and_a_passer_by_is_not(photo_bgr: np.ndarray) -> None:
+def test_a_neutral_image_of_two_people_is_refused_but_a_small_second_face_is_not(photo_bgr: np.ndarray) -> None:
     with pytest.raises(InputError, match="neutral image: got 2 faces, expected one face, at rest; crop"):
         analyzer(Places([0, 200], [150, 140]), neutral_image_bgr=photo_bgr)
     analyzer(Places([0, 200], [150, 60]), neutral_image_bgr=photo_bgr)

@@ -12,7 +12,7 @@ def test_items_keep_their_order() -> None:
     assert list(ahead(range(100))) == list(range(100))
 
 
-def test_at_most_depth_items_wait() -> None:
+def test_at_most_depth_items_are_computed_ahead() -> None:
     taken: List[int] = []
 
     def items() -> Iterator[int]:
@@ -21,7 +21,7 @@ def test_at_most_depth_items_wait() -> None:
             yield number
 
     for number in ahead(items(), depth=3):
-        # Those before this one, this one, three that wait, and one that waits to be handed over.
+        # The items before this one, this one, three in the queue, and one waiting for a place in it.
         assert len(taken) <= number + 1 + 3 + 1
 
 
@@ -38,7 +38,7 @@ def test_an_error_comes_after_the_items_before_it() -> None:
     assert seen == [1, 2]
 
 
-def test_closing_early_ends_the_thread_and_closes_the_items_in_it() -> None:
+def test_closing_early_ends_the_thread_and_closes_the_iterator_there() -> None:
     closed_in: List[threading.Thread] = []
 
     def items() -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""Nobody learns from an import that edgeau was used."""
+"""No library that edgeau imports reports its use."""
 
 import importlib.util
 import os
@@ -26,7 +26,7 @@ assert sys.modules["openvino_telemetry"] is None
         ("nncf", "import edgeau.optimize.quantization.nncf_quantize, nncf"),
     ],
 )
-def test_importing_what_reports_its_use_starts_no_process_that_does(library, imports):
+def test_importing_openvino_or_nncf_forks_no_telemetry_process(library, imports):
     if importlib.util.find_spec(library) is None:
         pytest.skip(f"{library} is not installed")
     done = subprocess.run([sys.executable, "-c", FORKS.format(imports=imports)], capture_output=True, text=True)
@@ -41,8 +41,8 @@ open_backend("onnxruntime", package.read(package.variant("fp32"))).close()
 """
 
 
-def test_onnx_runtime_keeps_no_events_to_send(tmp_path):
-    """ONNX Runtime 1.31.1 writes a device ID and a database of events below the home folder for a session."""
+def test_onnx_runtime_stores_no_telemetry_events(tmp_path):
+    """By default a session of ONNX Runtime 1.31.1 stores a device ID and a database of events in the home folder."""
     pytest.importorskip("onnxruntime")
     environment = {key: value for key, value in os.environ.items() if key != "ORT_DISABLE_TELEMETRY"}
     environment.update(HOME=str(tmp_path), XDG_CACHE_HOME=str(tmp_path / "cache"))
@@ -50,7 +50,7 @@ def test_onnx_runtime_keeps_no_events_to_send(tmp_path):
     assert not [file for file in tmp_path.rglob("*") if "onnxruntime" in str(file).lower()]
 
 
-def test_what_somebody_else_imported_is_left(monkeypatch):
+def test_a_telemetry_module_imported_by_other_code_is_left_alone(monkeypatch):
     from edgeau.runtime.privacy import send_no_telemetry
 
     theirs = object()

@@ -1,4 +1,4 @@
-"""What a terminal shows of a long run."""
+"""Progress of a long run in a terminal and in a log."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ def test_a_terminal_shows_a_bar_with_frames_per_second_and_notes_replace_it(
     assert terminal.getvalue().endswith("done\nmore\n")
 
 
-def test_a_log_gets_a_line_every_few_seconds(clock: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+def test_output_that_is_not_a_terminal_gets_a_line_every_few_seconds(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
     shown = ProgressBar("clip.mp4", 0)
     for _ in range(12):
         clock[0] += 1

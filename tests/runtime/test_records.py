@@ -16,12 +16,12 @@ AUS = ("AU12",)
 UPRIGHT = np.array([[40, 40], [70, 40], [55, 58], [43, 75], [67, 75]], np.float32)
 
 
-def test_a_frame_without_a_face_is_a_row_with_success_0() -> None:
+def test_a_frame_without_a_face_gives_a_row_with_success_0() -> None:
     (row,) = rows_of("clip.mp4", 7, 0.28, [], AUS)
     assert (row["success"], row["AU12"], row["frame"], row["error"]) == (0, None, 7, None)
 
 
-def test_a_frame_that_was_not_analysed_says_why() -> None:
+def test_the_row_of_a_failed_frame_has_the_reason() -> None:
     (row,) = rows_of("clip.mp4", 7, 0.28, [], AUS, error="no picture")
     assert (row["success"], row["error"]) == (0, "no picture")
     assert "not analysed" in table_line(row, AUS)
@@ -35,7 +35,7 @@ def test_rows_with_and_without_a_face_have_the_same_columns() -> None:
 
 
 @pytest.mark.parametrize("name", ['a,"b".png', "line\nbreak.png", "é日本.png"])
-def test_csv_reads_back(name: str) -> None:
+def test_csv_survives_a_round_trip(name: str) -> None:
     layout = Layout("csv", AUS)
     text = layout.header() + layout.text(rows_of(name, 0, 0, [FACE, FACE], AUS))
     rows = list(csv.DictReader(io.StringIO(text)))
@@ -44,31 +44,31 @@ def test_csv_reads_back(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["=cmd(1).png", "+1.png", "-1.png", "@a.png", "\ta.png"])
-def test_no_cell_is_a_formula(name: str) -> None:
-    """The first characters are those of OWASP's page on CSV injection."""
+def test_cells_that_spreadsheets_would_run_as_formulas_are_escaped(name: str) -> None:
+    """The first characters are those listed on OWASP's page on CSV injection."""
     assert plain_cell(name) == "'" + name
     text = Layout("csv", AUS).text(rows_of(name, 0, 0, [], AUS))
     assert next(csv.reader(io.StringIO(text)))[0] == "'" + name
 
 
-def test_numbers_below_zero_stay_numbers() -> None:
+def test_negative_numbers_are_not_escaped() -> None:
     face = dataclasses.replace(FACE, box_xyxy=(-1.0, 2.0, 3.0, 4.0))
     assert Layout("csv", AUS).text(rows_of("a", 0, 0, [face], AUS)).split(",")[5] == "-1.0"
 
 
-def test_the_table_marks_what_is_present_and_faces_without_a_neutral() -> None:
+def test_the_table_marks_present_aus_and_faces_without_a_neutral() -> None:
     line = table_line(rows_of("a", 0, 0, [FACE], AUS)[0], AUS)
     assert "0.75*" in line
     assert "not yet" in line
 
 
-def test_a_picture_without_a_neutral_has_none_rather_than_not_yet() -> None:
+def test_a_still_without_a_neutral_shows_none_instead_of_not_yet() -> None:
     (row,) = rows_of("a.png", 0, 0, [FACE], AUS, moving=False)
     assert row["neutral_ready"] is None
     assert " none " in table_line(row, AUS, TableColumns(source=True, time=False))
 
 
-def test_rows_have_intensity_and_pose_where_the_package_has_them() -> None:
+def test_rows_include_intensity_and_pose_when_available() -> None:
     face = dataclasses.replace(FACE, intensity={"AU12": 2.5}, points_xy=UPRIGHT)
     (row,) = rows_of("a", 0, 0, [face], AUS, intensity=True)
     assert row["AU12_intensity"] == 2.5
@@ -77,7 +77,7 @@ def test_rows_have_intensity_and_pose_where_the_package_has_them() -> None:
     assert "AU12_intensity" not in rows_of("a", 0, 0, [face], AUS)[0]
 
 
-def test_long_paths_keep_their_end_in_the_table() -> None:
+def test_the_table_shortens_long_paths_at_their_start() -> None:
     row = rows_of("/data/" + "x" * 40 + "-last.png", 0, 0, [FACE], AUS)[0]
     line = table_line(row, AUS, TableColumns(source=True, time=False))
     assert line.startswith("...")

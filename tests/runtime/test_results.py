@@ -8,7 +8,7 @@ import pytest
 from edgeau.runtime.pose import head_pose
 from edgeau.runtime.results import Face, Faces, StageTimes
 
-# What OpenCV's FaceDetectorYN gives for scikit-image's photo of an astronaut.
+# The output of OpenCV's FaceDetectorYN for scikit-image's photo of an astronaut.
 POINTS = np.array([[200.1, 101.8], [247.1, 102.6], [220.4, 124.5], [198.6, 142.8], [239.7, 143.6]], np.float32)
 AUS = ("AU06", "AU12")
 
@@ -26,7 +26,7 @@ def test_faces_are_a_sequence() -> None:
     assert faces[:1] == (faces[0],)
 
 
-def test_a_dictionary_is_plain_json() -> None:
+def test_to_dict_gives_plain_json() -> None:
     value = Faces((face(),), AUS, source="clip.mp4", frame=7, time_s=0.28).to_dict()
     assert json.loads(json.dumps(value)) == value
     assert (value["source"], value["frame"], value["time_s"], value["error"]) == ("clip.mp4", 7, 0.28, None)
@@ -35,7 +35,7 @@ def test_a_dictionary_is_plain_json() -> None:
     assert first["points_xy"][0] == pytest.approx([200.1, 101.8])
 
 
-def test_arrays_have_a_row_per_face_and_a_column_per_name() -> None:
+def test_arrays_have_a_row_per_face_and_a_column_per_au() -> None:
     arrays = Faces((face(0), face(1)), AUS).to_numpy()
     assert arrays["au"].tolist() == [[0.25, 0.75]] * 2
     assert arrays["present"].tolist() == [[False, True]] * 2
@@ -53,5 +53,5 @@ def test_a_data_frame_has_the_columns_of_the_csv() -> None:
     assert Faces((), AUS).to_dataframe()["success"].tolist() == [0]
 
 
-def test_stages_add_up() -> None:
+def test_total_time_is_the_sum_of_the_stages() -> None:
     assert StageTimes(1.0, 2.0, 3.0, 4.0).total_ms == 10.0

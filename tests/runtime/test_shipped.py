@@ -1,4 +1,4 @@
-"""What the shipped package says of a real photo: a smiling woman."""
+"""The shipped package and its result for a real photo of a smiling woman."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from edgeau.runtime import Package, load
 from edgeau.runtime.package import shipped_package
 
-# Only what is plain to see; weights may change as long as they see it too.
+# Only what is obvious to the eye, so that the weights may change.
 SEEN, NOT_SEEN = ("AU12", "AU25"), ("AU04", "AU15")
 
 
@@ -18,7 +18,7 @@ def test_the_astronaut_smiles_with_parted_lips_and_does_not_frown(photo_bgr: np.
     assert [au for au in NOT_SEEN if face.present[au]] == []
 
 
-def test_it_is_whole_small_and_tells_where_it_comes_from() -> None:
+def test_the_shipped_package_is_intact_small_and_states_its_provenance() -> None:
     package = Package.open(shipped_package())
     package.verify()
     assert package.variant("fp32").size_bytes < 2_000_000

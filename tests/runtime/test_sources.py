@@ -1,4 +1,4 @@
-"""Streams from real servers on this machine: RTSP by GStreamer, HTTP by Python."""
+"""Sources, including streams from real servers on this machine: RTSP by GStreamer and HTTP by Python."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from edgeau.runtime.errors import EdgeauWarning, InputError
 from edgeau.runtime.opencv import video_backends
 from edgeau.runtime.sources import Unopened, find_sources, open_source, without_password
 
-AU_MARGIN = 0.15  # of a probability: H.264 at 4 Mbit/s against the picture itself
+AU_MARGIN = 0.15  # in probability, between H.264 at 4 Mbit/s and the picture itself
 SERVER = Path(__file__).parent / "rtsp_server.py"
 SYSTEM_PYTHON = "/usr/bin/python3"
 
@@ -48,7 +48,7 @@ needs_rtsp = pytest.mark.skipif(
 
 @pytest.fixture
 def rtsp() -> Iterator[Callable[..., subprocess.Popen]]:
-    """Start a server on a port; it ends with the test."""
+    """A function that starts a server on a port; it is stopped after the test."""
     running: list[subprocess.Popen] = []
 
     def start(port: int, *picture: Path) -> subprocess.Popen:
@@ -67,7 +67,7 @@ def rtsp() -> Iterator[Callable[..., subprocess.Popen]]:
 
 
 @needs_rtsp
-def test_a_face_on_a_real_rtsp_camera_has_the_aus_of_the_picture(
+def test_a_face_in_an_rtsp_stream_has_the_same_aus_as_the_picture(
     rtsp: Callable[..., subprocess.Popen], photo_bgr: np.ndarray, tmp_path: Path
 ) -> None:
     cv2.imwrite(str(tmp_path / "photo.png"), photo_bgr)
@@ -84,7 +84,7 @@ def test_a_face_on_a_real_rtsp_camera_has_the_aus_of_the_picture(
 
 
 @needs_rtsp
-def test_a_camera_that_went_away_is_found_again(rtsp: Callable[..., subprocess.Popen]) -> None:
+def test_a_restarted_rtsp_server_is_reconnected_to(rtsp: Callable[..., subprocess.Popen]) -> None:
     port = free_port()
     server = rtsp(port)
     source = open_source(f"rtsp://127.0.0.1:{port}/live")
@@ -98,12 +98,12 @@ def test_a_camera_that_went_away_is_found_again(rtsp: Callable[..., subprocess.P
     assert frame.image_bgr.shape == (240, 320, 3)
 
 
-def test_nobody_at_an_address_is_one_line() -> None:
+def test_an_address_without_a_server_is_refused() -> None:
     with pytest.raises(InputError, match=r"nothing that OpenCV can open.*check the address"):
         open_source(f"rtsp://me:secret@127.0.0.1:{free_port()}/live")
 
 
-def test_a_password_is_in_no_message() -> None:
+def test_passwords_are_removed_from_messages() -> None:
     with pytest.raises(InputError) as caught:
         open_source(f"rtsp://me:secret@127.0.0.1:{free_port()}/live")
     assert "secret" not in str(caught.value)
@@ -111,7 +111,7 @@ def test_a_password_is_in_no_message() -> None:
 
 
 class Camera(http.server.BaseHTTPRequestHandler):
-    """``/live`` as webcams send it, JPEGs without an end; ``/clip.avi`` a file."""
+    """``/live`` is an endless stream of JPEGs, as webcams send it, and ``/clip.avi`` a file."""
 
     picture, clip = b"", b""
 
@@ -149,7 +149,7 @@ def http_camera(photo_bgr: np.ndarray, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.mark.skipif("FFMPEG" not in video_backends(), reason="this OpenCV has no FFmpeg")
-def test_a_webcam_over_http_is_live_and_a_file_over_http_is_not(http_camera: str, photo_bgr: np.ndarray) -> None:
+def test_an_http_webcam_is_live_and_a_file_over_http_is_not(http_camera: str, photo_bgr: np.ndarray) -> None:
     live = open_source(f"{http_camera}/live")
     frame = next(live.frames)
     live.frames.close()
@@ -160,7 +160,7 @@ def test_a_webcam_over_http_is_live_and_a_file_over_http_is_not(http_camera: str
     assert [frame.number for frame in clip.frames] == list(range(12))
 
 
-def test_what_is_no_source_is_told_what_is() -> None:
+def test_an_unknown_source_lists_the_accepted_ones() -> None:
     with pytest.raises(
         InputError, match=r"no such file, expected an image, a folder, a video, .*camera:0, csi://0, rtsp://"
     ):
@@ -169,7 +169,7 @@ def test_what_is_no_source_is_told_what_is() -> None:
 
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with pictures and clips, also in subfolders, and things that are neither."""
+    """A folder with pictures and clips, some in subfolders, and other files."""
     monkeypatch.chdir(tmp_path)
     for name in ("b.jpg", "a.png", "notes.txt", "clip.mp4", "day2/c.JPG", "day2/late.avi", "day1/d.png", ".x/e.png"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
@@ -182,7 +182,7 @@ def named(sources: list[Unopened]) -> list[list[str]]:
     return [[str(file) for file in source.pictures] or [source.text] for source in sources]
 
 
-def test_a_folder_is_its_pictures_and_videos_in_subfolders_too(tree: Path) -> None:
+def test_a_folder_includes_pictures_and_videos_in_subfolders(tree: Path) -> None:
     assert named(find_sources(["."])) == [["a.png", "b.jpg"], ["clip.mp4"], ["day1/d.png", "day2/c.JPG"],
                                           ["day2/late.avi"]]  # fmt: skip
     assert open_source("day1").count == 1
@@ -197,7 +197,7 @@ def test_patterns_and_several_sources_keep_their_order(tree: Path) -> None:
     assert [frame.source for frame in open_source("day*/*.[pJ]*").frames] == ["day1/d.png", "day2/c.JPG"]
 
 
-def test_a_file_with_a_pattern_in_its_name_is_that_file(tree: Path) -> None:
+def test_a_file_name_that_looks_like_a_pattern_is_that_file(tree: Path) -> None:
     Path("x[1].png").write_bytes(b"x")
     assert named(find_sources(["x[1].png"])) == [["x[1].png"]]
 
@@ -221,7 +221,7 @@ def test_a_number_is_a_camera_unless_a_file_has_that_name(tree: Path) -> None:
         (["rtsp://me:secret@host/x", "0"], r"rtsp://\*\*\*@host/x: got several sources"),
     ],
 )
-def test_what_can_not_be_used_is_refused_before_anything_is_opened(tree: Path, texts: list[str], message: str) -> None:
+def test_unusable_sources_are_refused_before_anything_is_opened(tree: Path, texts: list[str], message: str) -> None:
     with pytest.raises(InputError, match=message):
         find_sources(texts)
 

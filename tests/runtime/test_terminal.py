@@ -1,4 +1,4 @@
-"""What reaches a terminal can't steer it."""
+"""Printed text can't control the terminal."""
 
 import pytest
 
@@ -16,7 +16,7 @@ from edgeau.runtime.terminal import note, printable, say
         ("Grüße, 漢字 ✓", "Grüße, 漢字 ✓"),
     ],
 )
-def test_escapes_are_dropped_and_text_is_kept(text, shown, capsys):
+def test_escape_sequences_are_removed_and_text_is_kept(text, shown, capsys):
     assert printable(text) == shown
     say(text)
     note(text)

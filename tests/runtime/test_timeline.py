@@ -26,7 +26,7 @@ def test_a_series_keeps_presence_and_times() -> None:
     assert [present for _, _, present in series] == [i > 5 for i in range(10)]
 
 
-def test_an_hour_takes_no_more_bins_than_a_minute_and_keeps_its_means() -> None:
+def test_an_hour_fits_in_a_bounded_number_of_bins_and_keeps_its_means() -> None:
     timeline = Timeline(AUS)
     for second in range(0, 3600):
         timeline.add(float(second), [face(0.25), face(0.75, number=1)])
@@ -35,7 +35,7 @@ def test_an_hour_takes_no_more_bins_than_a_minute_and_keeps_its_means() -> None:
     assert all(present for _, _, present in timeline.series(1, "AU06"))
 
 
-def test_a_crowd_takes_bounded_memory_and_the_longest_tracks_are_drawn() -> None:
+def test_tracks_are_bounded_in_number_and_the_longest_is_first() -> None:
     timeline = Timeline(AUS)
     for i in range(500):
         timeline.add(i * 0.1, [face(0.5, number=0), face(0.5, number=1 + i)])
@@ -43,7 +43,7 @@ def test_a_crowd_takes_bounded_memory_and_the_longest_tracks_are_drawn() -> None
     assert len(timeline.tracks()) == 6
 
 
-def test_the_plot_is_a_document_with_a_line_for_each_part_in_which_the_face_was_there() -> None:
+def test_the_plot_has_a_line_for_each_interval_with_the_face() -> None:
     timeline = Timeline(AUS)
     for i in (*range(30), *range(90, 120)):
         timeline.add(i / 30, [face(0.9 if i < 30 else 0.1)])
@@ -57,5 +57,5 @@ def test_the_plot_is_a_document_with_a_line_for_each_part_in_which_the_face_was_
     assert {"<a & b>.mp4", "AU06", "AU12", "lip corner puller", "face 0"} <= set(texts)
 
 
-def test_a_plot_without_a_face_is_a_document_too() -> None:
+def test_a_plot_without_a_face_is_valid_svg() -> None:
     assert ElementTree.fromstring(timeline_svg(Timeline(AUS), "empty")) is not None

@@ -13,7 +13,7 @@ def test_percentiles_of_known_samples():
     assert (times.min_ms, times.max_ms, times.mean_ms, times.samples, times.rounds) == (1, 1001, 501, 1001, 1)
 
 
-def test_p50_is_that_of_the_rounds_however_few_calls_a_slow_round_has():
+def test_p50_is_the_median_over_rounds_regardless_of_calls_per_round():
     times = latency([np.full(1, 3.0), np.full(100, 1.0), np.full(2, 2.0)])
     assert times.p50_ms == 2.0
 
@@ -22,7 +22,7 @@ def test_slow_calls_are_not_clipped():
     assert latency([np.array([1.0] * 99 + [1000.0])]).max_ms == 1000
 
 
-def test_intervals_need_rounds_for_p50_and_calls_for_the_rest():
+def test_intervals_need_enough_rounds_for_p50_and_enough_calls_for_the_rest():
     few = latency([np.ones(100)] * 5)
     assert few.p50_interval_ms == (0, None)
     assert few.p50_uncertainty == np.inf
@@ -50,7 +50,7 @@ def test_percentiles_are_ordered_and_inside_the_samples(rounds):
     assert high is None or times.p50_ms <= high
 
 
-def test_at_least_the_asked_number_of_calls_is_timed():
+def test_at_least_min_samples_calls_are_timed():
     calls = []
     samples = time_calls(lambda: calls.append(1), seconds=0, min_samples=7)
     assert len(samples) == len(calls) == 7
@@ -58,7 +58,7 @@ def test_at_least_the_asked_number_of_calls_is_timed():
 
 
 class SteppingClock:
-    """A clock that moves by ``step_s`` each time it is read."""
+    """A clock that advances by ``step_s`` each time it is read."""
 
     def __init__(self, step_s):
         self.now, self.step_s = 0.0, step_s
@@ -73,7 +73,7 @@ def test_calls_are_timed_until_the_time_is_up():
     assert samples.tolist() == [250.0] * 4
 
 
-def test_no_more_calls_than_allowed_are_timed():
+def test_at_most_max_samples_calls_are_timed():
     assert len(time_calls(lambda: None, seconds=1e9, max_samples=5, clock=SteppingClock(1.0))) == 5
 
 
@@ -84,7 +84,7 @@ def test_warm_up_calls_at_least_once():
 
 
 class Warming:
-    """A call that gets faster until it has run ``cold`` times, with the clock that shows it."""
+    """A call that gets faster until it has run ``cold`` times, and the clock that measures it."""
 
     def __init__(self, cold):
         self.calls, self.cold, self.now = 0, cold, 0.0
@@ -105,7 +105,7 @@ def test_warm_up_ends_soon_after_calls_stop_getting_faster(cold):
     assert taken == pytest.approx(call.now)
 
 
-def test_warm_up_of_a_call_that_never_settles_ends_at_the_limit():
+def test_warm_up_of_calls_that_never_settle_ends_at_the_limit():
     call = Warming(10**6)
     warm_up_until_steady(call, limit_s=1.0, slice_s=0.05, clock=call.clock)
     assert call.calls >= 1

@@ -5,12 +5,10 @@ from pathlib import Path
 from typing import List
 
 import numpy as np
-import pytest
 
 from edgeau.runtime.crop import crop_face
-from edgeau.runtime.crop_source import SHIPPED_PARITY, read_crops
 from edgeau.runtime.detect import open_yunet
-from edgeau.runtime.look import Looks, look_of
+from edgeau.runtime.look import Looks
 from edgeau.runtime.manifest import CropSpec
 from edgeau.runtime.sources import open_source
 from edgeau.runtime.tracks import Tracker, overlap
@@ -26,13 +24,13 @@ def test_overlap_of_equal_halved_and_disjoint_boxes() -> None:
     assert overlap(box(0), box(10)) == 0
 
 
-def test_faces_keep_their_numbers_when_they_move_and_change_order() -> None:
+def test_faces_keep_their_ids_when_they_move_and_change_order() -> None:
     tracker = Tracker()
     assert tracker.update([box(0), box(100)]) == [0, 1]
     assert tracker.update([box(102), box(2)]) == [1, 0]
 
 
-def test_a_face_that_returns_in_time_keeps_its_number_and_later_gets_a_new_one() -> None:
+def test_a_face_keeps_its_id_if_it_returns_in_time_and_otherwise_gets_a_new_one() -> None:
     tracker = Tracker(patience_frames=2)
     tracker.update([box(0)])
     tracker.update([])
@@ -42,29 +40,20 @@ def test_a_face_that_returns_in_time_keeps_its_number_and_later_gets_a_new_one()
     assert tracker.update([box(1)]) == [1]
 
 
-def test_two_faces_never_share_a_number() -> None:
+def test_two_faces_never_share_an_id() -> None:
     tracker = Tracker()
     tracker.update([box(0)])
     assert sorted(tracker.update([box(1), box(2)])) == [0, 1]
 
 
-def test_reset_starts_anew() -> None:
+def test_reset_restarts_ids_at_0() -> None:
     tracker = Tracker()
     tracker.update([box(0)])
     tracker.reset()
     assert tracker.update([box(50)]) == [0]
 
 
-@pytest.fixture(scope="module")
-def two_people() -> List[np.ndarray]:
-    """uint8 [112, 112, 3], RGB: two rendered people, from the package that ships."""
-    crops = read_crops(SHIPPED_PARITY, CropSpec(112))
-    looks = np.stack([look_of(face) for face in crops.faces])
-    first, second = np.unravel_index(np.argmin(looks @ looks.T), (len(looks), len(looks)))
-    return [crops.faces[first], crops.faces[second]]
-
-
-def test_a_cut_to_somebody_at_the_same_place_is_a_new_number(two_people: List[np.ndarray]) -> None:
+def test_a_cut_to_another_person_at_the_same_place_gives_a_new_id(two_people: List[np.ndarray]) -> None:
     tracker, (one, other) = Tracker(), two_people
     numbers = [tracker.update([box(i * 0.1)], Looks([one])) for i in range(8)]
     assert numbers == [[0]] * 8
@@ -72,7 +61,7 @@ def test_a_cut_to_somebody_at_the_same_place_is_a_new_number(two_people: List[np
     assert tracker.update([box(0)], Looks([one])) == [0]
 
 
-def test_a_stranger_who_takes_exactly_the_same_place_is_found_out_within_five_frames(
+def test_another_person_at_exactly_the_same_place_gets_a_new_id_within_six_frames(
     two_people: List[np.ndarray],
 ) -> None:
     tracker, (one, other) = Tracker(), two_people
@@ -82,7 +71,7 @@ def test_a_stranger_who_takes_exactly_the_same_place_is_found_out_within_five_fr
     assert numbers[-1] == 1
 
 
-def test_a_stranger_after_a_loss_gets_a_new_number_and_the_first_gets_the_old_one_back_elsewhere(
+def test_after_a_loss_a_stranger_gets_a_new_id_and_the_returning_person_the_old_one(
     two_people: List[np.ndarray],
 ) -> None:
     tracker, (one, other) = Tracker(), two_people
@@ -95,7 +84,7 @@ def test_a_stranger_after_a_loss_gets_a_new_number_and_the_first_gets_the_old_on
     assert tracker.update([box(300), box(0)], Looks([one, other])) == [0, 1]
 
 
-def test_numbers_are_forgotten_in_the_end(two_people: List[np.ndarray]) -> None:
+def test_ids_are_forgotten_after_memory_frames(two_people: List[np.ndarray]) -> None:
     tracker = Tracker(memory_frames=30)
     tracker.update([box(0)], Looks(two_people[:1]))
     for _ in range(31):
@@ -104,7 +93,7 @@ def test_numbers_are_forgotten_in_the_end(two_people: List[np.ndarray]) -> None:
     assert tracker.update([box(0)], Looks(two_people[:1])) == [1]
 
 
-def test_one_woman_who_acts_expressions_keeps_one_number(clip_path: Path, yunet_path: Path) -> None:
+def test_a_person_acting_expressions_keeps_one_id(clip_path: Path, yunet_path: Path) -> None:
     """Every third frame of the clip, 8 per second: her face changes more between frames than at full rate."""
     detector, tracker = open_yunet(yunet_path, 1), Tracker()
     numbers = set()

@@ -1,4 +1,4 @@
-"""YuNet on edgeau's backends against OpenCV's own FaceDetectorYN, which nobody here wrote."""
+"""YuNet on edgeau's backends, compared with OpenCV's own FaceDetectorYN."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from edgeau.runtime.yunet_graph import OUTPUTS, with_uint8_input
 
 MARGIN_PX = 0.5
 SCORE_MARGIN = 0.002
-# What FaceDetectorYN of OpenCV 4.14 finds on the photo: box, right eye, left eye, nose, mouth corners, score.
+# The output of OpenCV 4.14's FaceDetectorYN for the photo: box, right eye, left eye, nose, mouth corners, score.
 PHOTO = (178.2, 62.9, 268.1, 176.2, 200.1, 101.8, 247.1, 102.6, 220.4, 124.5, 198.6, 142.8, 239.7, 143.6, 0.932)
 
 backends = pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
@@ -40,11 +40,11 @@ def require(backend: str) -> None:
 
 
 def whole_image(yunet_path: Path, backend: str) -> YuNetDetector:
-    """The detector without close-ups, which OpenCV has not."""
+    """The detector without close-ups, which OpenCV doesn't have."""
     return YuNetDetector(on_backend(yunet_path, backend, threads=1)._net, close_ups=False)
 
 
-def agree(ours: list[Detection], theirs: list[Detection]) -> None:
+def assert_agree(ours: list[Detection], theirs: list[Detection]) -> None:
     assert len(ours) == len(theirs)
     for i, face in enumerate(ours):
         other = theirs[i]
@@ -54,7 +54,7 @@ def agree(ours: list[Detection], theirs: list[Detection]) -> None:
 
 
 @backends
-def test_the_photo_gives_what_opencv_gave(backend: str, photo_bgr: np.ndarray, yunet_path: Path) -> None:
+def test_the_photo_gives_the_recorded_result_of_opencv(backend: str, photo_bgr: np.ndarray, yunet_path: Path) -> None:
     require(backend)
     (face,) = whole_image(yunet_path, backend).detect(photo_bgr)
     found = np.concatenate([face.box_xyxy, face.points_xy.ravel()])
@@ -64,18 +64,18 @@ def test_the_photo_gives_what_opencv_gave(backend: str, photo_bgr: np.ndarray, y
 
 @needs_opencv_4_8
 @backends
-def test_the_clip_gives_what_opencv_gives(backend: str, clip_path: Path, yunet_path: Path) -> None:
+def test_the_clip_gives_the_same_faces_as_opencv(backend: str, clip_path: Path, yunet_path: Path) -> None:
     require(backend)
     ours, theirs = whole_image(yunet_path, backend), OpenCvYuNet(yunet_path)
     capture = cv2.VideoCapture(str(clip_path))
     for number in range(0, 460, 20):
         capture.set(cv2.CAP_PROP_POS_FRAMES, number)
         frame = capture.read()[1]
-        agree(ours.detect(frame), theirs.detect(frame))
+        assert_agree(ours.detect(frame), theirs.detect(frame))
 
 
 @needs_opencv_4_8
-def test_pictures_of_any_size_and_crowds_give_what_opencv_gives(photo_bgr: np.ndarray, yunet_path: Path) -> None:
+def test_pictures_of_any_size_and_crowds_give_the_same_faces_as_opencv(photo_bgr: np.ndarray, yunet_path: Path) -> None:
     require("onnxruntime")
     ours, theirs = whole_image(yunet_path, "onnxruntime"), OpenCvYuNet(yunet_path)
     crowd = np.vstack([np.hstack([cv2.resize(photo_bgr, (213, 180))] * 4)] * 3)
@@ -83,10 +83,10 @@ def test_pictures_of_any_size_and_crowds_give_what_opencv_gives(photo_bgr: np.nd
     sizes = [cv2.resize(photo_bgr, size) for size in ((1536, 1536), (768, 512), (205, 205), (358, 254))]
     for image in (crowd, close, *sizes):
         by_place = [sorted(d.detect(image), key=lambda face: tuple(face.box_xyxy.round())) for d in (ours, theirs)]
-        agree(*by_place)
+        assert_agree(*by_place)
 
 
-def test_the_graph_is_a_whole_onnx_file_of_its_size(yunet_path: Path) -> None:
+def test_the_graph_is_a_valid_onnx_file_of_the_requested_size(yunet_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     model = onnx.load_from_string(with_uint8_input(yunet_path.read_bytes(), 384, 640))
     onnx.checker.check_model(model, full_check=True)
@@ -95,7 +95,7 @@ def test_the_graph_is_a_whole_onnx_file_of_its_size(yunet_path: Path) -> None:
     assert {value.name for value in model.graph.output} == set(OUTPUTS)
 
 
-def test_tensorrt_s_parser_takes_the_graph(yunet_path: Path) -> None:
+def test_tensorrts_parser_accepts_the_graph(yunet_path: Path) -> None:
     trt = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed (x86-64 Linux only)")
     logger = trt.Logger(trt.Logger.ERROR)
     network = trt.Builder(logger).create_network(0)
@@ -113,7 +113,7 @@ def test_tensorrt_s_parser_takes_the_graph(yunet_path: Path) -> None:
         (None, (0, 640), "multiples of 32"),
     ],
 )
-def test_what_is_not_yunet_s_or_no_size_is_refused(
+def test_an_invalid_file_or_size_is_refused(
     data: bytes | None, size: tuple[int, int], message: str, yunet_path: Path
 ) -> None:
     with pytest.raises(InputError, match=message):
@@ -127,7 +127,7 @@ def test_another_network_is_refused() -> None:
         with_uint8_input((shipped_package() / "fp32.onnx").read_bytes(), 384, 640)
 
 
-def test_a_picture_gets_the_graph_that_shrinks_it_least_and_is_smallest() -> None:
+def test_fit_chooses_the_smallest_graph_that_shrinks_the_picture_least() -> None:
     assert fit(ON_DEMAND, 360, 640) == ((384, 640), 1.0)
     assert fit(ON_DEMAND, 1080, 1920) == ((384, 640), 640 / 1920)
     assert fit(ON_DEMAND, 33, 20) == ((64, 32), 1.0)
@@ -147,7 +147,7 @@ def test_engines_serve_the_sizes_that_they_were_built_for(
     assert np.abs(np.concatenate([face.box_xyxy, face.points_xy.ravel()]) - PHOTO[:14]).max() < MARGIN_PX
 
 
-def test_only_so_many_graphs_stay_open() -> None:
+def test_the_number_of_open_graphs_is_bounded() -> None:
     closed = []
 
     class Graph(FakeBackend):
@@ -167,21 +167,21 @@ def test_only_so_many_graphs_stay_open() -> None:
     assert len(closed) == 10
 
 
-def test_of_two_faces_in_one_place_the_better_stays() -> None:
+def test_suppress_keeps_the_better_of_two_overlapping_faces() -> None:
     faces = np.zeros((3, 15), np.float32)
     faces[:, 2:4], faces[:, 14] = 100, (0.8, 0.9, 0.75)
     faces[2, 0] = 80  # a fifth of the first two
     assert suppress(faces)[:, 14].tolist() == pytest.approx([0.9, 0.75])
 
 
-def test_a_close_up_finds_the_face_where_the_whole_image_has_it(photo_bgr: np.ndarray, yunet_path: Path) -> None:
+def test_a_close_up_finds_the_same_points_as_the_whole_image(photo_bgr: np.ndarray, yunet_path: Path) -> None:
     require("onnxruntime")
     detector = on_backend(yunet_path, "onnxruntime", threads=1)
     (face,) = detector.detect(photo_bgr)
     eye_distance = float(np.linalg.norm(face.points_xy[1] - face.points_xy[0]))
-    # OpenCV's FaceDetectorYN in the whole image; one of its mouth corners is a seventh of the eye distance off.
+    # PHOTO is from the whole image, and one of its mouth corners is off by a seventh of the eye distance.
     assert np.abs(face.points_xy - np.reshape(PHOTO[4:14], (5, 2))).max() < 0.2 * eye_distance
-    # As the face might be in the last frame.
+    # Where the face might have been in the previous frame.
     box = face.box_xyxy + np.float32([9, -7, 14, -2])
     found = detector.detect_near(photo_bgr, [box])
     assert found is not None
@@ -199,7 +199,7 @@ def test_points_do_not_depend_on_the_size_of_the_picture(photo_bgr: np.ndarray, 
         assert np.abs(other.points_xy / factor - face.points_xy).max() < 0.1 * eye_distance
 
 
-def test_a_close_up_without_a_face_finds_none(photo_bgr: np.ndarray, yunet_path: Path) -> None:
+def test_a_close_up_without_a_face_gives_none(photo_bgr: np.ndarray, yunet_path: Path) -> None:
     require("onnxruntime")
     detector = on_backend(yunet_path, "onnxruntime", threads=1)
     beside = np.float32([300, 300, 400, 420])
@@ -215,7 +215,7 @@ def test_a_face_that_fills_a_large_picture_is_found(photo_bgr: np.ndarray, yunet
     assert np.abs(face.points_xy / 10 + (165, 60) - np.reshape(PHOTO[4:14], (5, 2))).max() < 8
 
 
-def test_cells_of_one_face_are_averaged_by_their_squared_scores() -> None:
+def test_cells_of_one_face_are_averaged_with_squared_scores_as_weights() -> None:
     cells = np.zeros((3, 15), np.float32)
     cells[:, 2:4] = 100
     cells[:, 4] = (10, 16, 99)

@@ -1,4 +1,4 @@
-"""Engines of fake TensorRTs on a fake GPU, and a real ONNX file."""
+"""Engines for fakes of TensorRT on a fake GPU, and a real ONNX file."""
 
 import dataclasses
 import hashlib
@@ -25,7 +25,7 @@ def gpu():
 
 @pytest.fixture
 def make_engine(tmp_path):
-    """A function: TensorRT's version -> an engine of it, whose sidecar fits a machine of which nothing is known."""
+    """A function that makes an engine of a TensorRT version, with a sidecar that any unknown machine may run."""
 
     def make(version="10.3", batch=(1, 1, 4), outputs=None, **changes):
         network = {"inputs": INPUTS, "side": SIDE, "outputs": {"au": [1, AUS], **(outputs or {})}, "batch": batch}
@@ -46,7 +46,7 @@ def engine(make_engine):
 
 
 def sidecar_of(plan, version, batch, **changes):
-    """What `edgeau build` would write beside the plan."""
+    """The sidecar that `edgeau build` would write for the plan."""
     sidecar = EngineSidecar(
         engine_sha256=hashlib.sha256(plan).hexdigest(),
         engine_size_bytes=len(plan),
@@ -66,7 +66,7 @@ def sidecar_of(plan, version, batch, **changes):
 
 @pytest.fixture
 def install(monkeypatch):
-    """A function that puts fakes in place of TensorRT and CUDA bindings, and gives the backend's module."""
+    """A function that replaces TensorRT and the CUDA bindings by fakes and returns the backend's module."""
 
     def put(gpu, version="10.3", binding="cuda-python", **behaviour):
         monkeypatch.setitem(sys.modules, "tensorrt", make_tensorrt(version, gpu, **behaviour))
@@ -84,7 +84,7 @@ def install(monkeypatch):
 
 @pytest.fixture
 def faces():
-    """A function: batch -> inputs in which every face has its own brightness."""
+    """A function that makes a batch of inputs in which every face has its own brightness."""
 
     def make(batch, first=10):
         values = np.arange(first, first + 7 * batch, 7, dtype=np.uint8)
@@ -96,7 +96,7 @@ def faces():
 
 @pytest.fixture(scope="session")
 def onnx_file(tmp_path_factory):
-    """A real ONNX file: the mean of ``face`` less that of ``neutral``, over 255, in both AUs; batch is dynamic."""
+    """A real ONNX file with a dynamic batch: both AUs are (mean of ``face`` - mean of ``neutral``) / 255."""
     onnx = pytest.importorskip("onnx", reason="onnx is not installed, and makes the test graph")
     helper, kinds = onnx.helper, onnx.TensorProto
     nodes = [

@@ -1,4 +1,4 @@
-"""CUDA's runtime library through ctypes, against a small library with the same functions that works on host memory."""
+"""CUDA's runtime library through ctypes, tested with a small library of the same functions that uses host memory."""
 
 import shutil
 import subprocess
@@ -47,7 +47,7 @@ int cudaGraphExecDestroy(void *x) { free(x); return 0; }
 
 @pytest.fixture(scope="module")
 def cuda(tmp_path_factory):
-    """The seam over the small library."""
+    """edgeau's CUDA interface to the small library."""
     if shutil.which("gcc") is None:
         pytest.skip("no gcc here to make the library with")
     folder = tmp_path_factory.mktemp("cudart")
@@ -58,7 +58,7 @@ def cuda(tmp_path_factory):
     return CudaPython(runtime)
 
 
-def test_bytes_go_to_the_device_and_back(cuda):
+def test_bytes_are_copied_to_the_device_and_back(cuda):
     stream = cuda.stream()
     host, back = cuda.host_alloc(4096, False), cuda.host_alloc(4096, False)
     device = cuda.malloc(4096)
@@ -73,13 +73,13 @@ def test_bytes_go_to_the_device_and_back(cuda):
     cuda.destroy_stream(stream)
 
 
-def test_facts_of_the_gpu(cuda):
+def test_gpu_attributes_and_memory_info(cuda):
     assert (cuda.compute_capability(), cuda.integrated()) == ("8.7", True)
     assert cuda.memory_info() == (5 << 32, 8 << 32)
     assert cuda.binding == "cudart"
 
 
-def test_mapped_memory_has_an_address_on_the_device(cuda):
+def test_mapped_memory_has_a_device_address(cuda):
     buffer = cuda.host_alloc(64, True)
     assert buffer.device == buffer.owner
     cuda.host_free(buffer)
@@ -98,5 +98,5 @@ def test_events_graphs_and_errors(cuda):
     cuda.destroy_stream(stream)
 
 
-def test_a_library_without_the_functions_is_not_taken(tmp_path):
+def test_a_library_without_the_cuda_functions_is_skipped(tmp_path):
     assert list(load_cudart(["libc.so.6", str(tmp_path / "none.so")])) == []

@@ -1,4 +1,4 @@
-"""ONNX Runtime and OpenVINO on a real file: the same contract, the same numbers."""
+"""ONNX Runtime and OpenVINO on a real file: the same interface and the same outputs."""
 
 import threading
 
@@ -20,7 +20,7 @@ def name(request):
 
 
 @pytest.mark.parametrize("batch", [1, 3])
-def test_numbers_are_those_of_the_graph(name, onnx_file, faces, batch):
+def test_outputs_are_those_of_the_graph(name, onnx_file, faces, batch):
     inputs = faces(batch)
     with open_backend(name, onnx_file, BackendOptions(threads=1)) as backend:
         outputs = backend.infer(inputs)
@@ -41,7 +41,7 @@ def test_results_outlive_the_next_call(name, onnx_file, faces):
         assert np.array_equal(first, kept)
 
 
-def test_threads_get_their_own_results(name, onnx_file, faces):
+def test_concurrent_threads_get_their_own_results(name, onnx_file, faces):
     wrong = []
 
     def work(number):
@@ -70,12 +70,12 @@ def test_threads_get_their_own_results(name, onnx_file, faces):
         (lambda inputs: {key: value[:0] for key, value in inputs.items()}, "uint8"),
     ],
 )
-def test_inputs_that_do_not_fit_are_refused(name, onnx_file, faces, change, says):
+def test_invalid_inputs_are_refused(name, onnx_file, faces, change, says):
     with open_backend(name, onnx_file) as backend, pytest.raises(InputError, match=says):
         backend.infer(change(faces(2)))
 
 
-def test_a_truncated_file_is_one_line(name, onnx_file, tmp_path):
+def test_a_truncated_file_is_a_one_line_error(name, onnx_file, tmp_path):
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(onnx_file.read_bytes()[:-40])
     with pytest.raises(BackendError) as caught:
@@ -84,19 +84,19 @@ def test_a_truncated_file_is_one_line(name, onnx_file, tmp_path):
     assert "broken.onnx" in str(caught.value)
 
 
-def test_openvino_keeps_to_the_files_precision(onnx_file):
+def test_openvino_computes_in_the_precision_of_the_file(onnx_file):
     pytest.importorskip("openvino", reason="openvino is not installed")
     with open_backend("openvino", onnx_file) as backend:
         assert backend.settings["inference_precision"] == "f32"
 
 
-def test_an_unknown_backend_names_those_there_are():
+def test_an_unknown_backend_lists_the_known_ones():
     with pytest.raises(InputError, match=", ".join(BACKEND_NAMES)):
         open_backend("caffe", "x.onnx")
 
 
 class FakeSession:
-    """Stands for a session on a GPU: keeps what it was asked for."""
+    """A session on a GPU that only records the providers it was created with."""
 
     asked = None
     got = None
@@ -115,7 +115,7 @@ class FakeSession:
 
 @pytest.fixture
 def gpu_build(monkeypatch, tmp_path):
-    """ONNX Runtime as a GPU build shows itself, with sessions that only keep what they were asked for."""
+    """ONNX Runtime with the providers of a GPU build, and sessions that only record theirs."""
     ort = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     names = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
     monkeypatch.setattr(ort, "get_available_providers", lambda: names)
@@ -125,7 +125,7 @@ def gpu_build(monkeypatch, tmp_path):
     return FakeSession
 
 
-def test_tensorrts_provider_caches_engines_and_warns_before_the_first_build(gpu_build, onnx_file, tmp_path):
+def test_the_tensorrt_provider_caches_engines_and_warns_before_the_first_build(gpu_build, onnx_file, tmp_path):
     options = BackendOptions(provider="TensorrtExecutionProvider")
     with pytest.warns(EdgeauWarning, match="can take minutes"):
         backend = open_backend("onnxruntime", onnx_file, options)
@@ -137,12 +137,12 @@ def test_tensorrts_provider_caches_engines_and_warns_before_the_first_build(gpu_
     assert given["trt_engine_cache_enable"] == given["trt_timing_cache_enable"] == "True"
     assert given["trt_int8_enable"] == "False"
     assert backend.settings["provider"] == "TensorrtExecutionProvider"
-    # A second time the engine is there, and nothing is announced (a warning would be an error here).
+    # The second time the engine is cached, so there is no warning (it would be an error here).
     (tmp_path / "cache" / "onnxruntime-tensorrt").joinpath(folder.rsplit("/", 1)[1], "net.engine").write_bytes(b"plan")
     open_backend("onnxruntime", onnx_file, options)
 
 
-def test_a_quantized_file_is_built_with_int8(gpu_build, tmp_path):
+def test_the_tensorrt_provider_enables_int8_for_a_quantized_file(gpu_build, tmp_path):
     onnx = pytest.importorskip("onnx", reason="onnx is not installed, and makes the test graph")
     file = tmp_path / "int8.onnx"
     node = onnx.helper.make_node("QuantizeLinear", ["x", "scale"], ["y"])
@@ -160,13 +160,13 @@ def test_a_cache_that_cannot_be_written_is_refused_before_the_build(gpu_build, o
         open_backend("onnxruntime", onnx_file, BackendOptions(provider="TensorrtExecutionProvider"))
 
 
-def test_a_provider_that_falls_back_is_an_error(gpu_build, onnx_file, monkeypatch):
+def test_a_fallback_to_another_provider_is_an_error(gpu_build, onnx_file, monkeypatch):
     monkeypatch.setattr(FakeSession, "got", ["CPUExecutionProvider"])
     with pytest.raises(BackendError, match="asked for CUDAExecutionProvider and fell back to CPUExecutionProvider"):
         open_backend("onnxruntime", onnx_file, BackendOptions(provider="CUDAExecutionProvider"))
 
 
-def test_a_provider_that_is_not_built_in_names_the_extra(onnx_file):
+def test_an_unavailable_provider_names_the_extra_to_install(onnx_file):
     pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     with pytest.raises(InputError, match=r"CUDAExecutionProvider.*edgeau\[gpu\]"):
         open_backend("onnxruntime", onnx_file, BackendOptions(provider="CUDAExecutionProvider"))

@@ -17,7 +17,7 @@ from edgeau.runtime.cli import main
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.row_file import Layout, RowFile
 
-VALUE_MARGIN = 0.02  # of a probability: what writing and decoding a lossless video may change
+VALUE_MARGIN = 0.02  # in probability, for writing and decoding a lossless video
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def rows_of(capsys: pytest.CaptureFixture[str]) -> list[dict[str, str]]:
     return list(csv.DictReader(capsys.readouterr().out.splitlines()))
 
 
-def test_the_photo_is_one_face_with_the_same_values_through_file_array_and_video(
+def test_a_photo_gives_the_same_values_as_file_array_and_video(
     photo: Path, lossless_video: Path, photo_bgr: np.ndarray, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["run", str(photo), "--format", "csv"]) == 0
@@ -53,7 +53,7 @@ def test_the_photo_is_one_face_with_the_same_values_through_file_array_and_video
     assert len(from_video) == 12
     for au, value in face.au.items():
         assert float(from_file[au]) == pytest.approx(value, abs=1e-3)
-        for row in from_video[:9]:  # until a neutral is known, a still and a frame are the same question
+        for row in from_video[:9]:  # until a neutral is known, a frame is analysed like a still
             assert float(row[au]) == pytest.approx(value, abs=VALUE_MARGIN)
     assert [row["neutral_ready"] for row in from_video] == ["0"] * 9 + ["1"] * 3
 
@@ -68,7 +68,7 @@ def test_a_folder_gives_a_row_for_each_picture_in_order(photo: Path, photo_bgr: 
     assert [(Path(row["source"]).name, row["success"]) for row in rows] == [("a.jpg", 1), ("b.png", 1), ("c.png", 0)]
 
 
-def test_grey_alpha_and_16_bit_pictures_just_work(photo_bgr: np.ndarray, tmp_path: Path) -> None:
+def test_grey_alpha_and_16_bit_pictures_are_analysed(photo_bgr: np.ndarray, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "grey.png"), cv2.cvtColor(photo_bgr, cv2.COLOR_BGR2GRAY))
     cv2.imwrite(str(tmp_path / "alpha.png"), cv2.cvtColor(photo_bgr, cv2.COLOR_BGR2BGRA))
     cv2.imwrite(str(tmp_path / "wide.png"), photo_bgr.astype(np.uint16) * 257)
@@ -86,7 +86,7 @@ def test_annotated_pictures_and_videos_are_written(photo: Path, lossless_video: 
     assert int(cv2.VideoCapture(str(tmp_path / "drawn.mp4")).get(cv2.CAP_PROP_FRAME_COUNT)) == 12
 
 
-def test_only_the_asked_aus_come_out(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_aus_selects_the_columns(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", str(photo), "--aus", "12,AU06", "--format", "csv"]) == 0
     (row,) = rows_of(capsys)
     assert [name for name in row if name.startswith("AU")] == ["AU12", "AU06", "AU12_present", "AU06_present"]
@@ -127,7 +127,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(
     assert sorted(p.name for p in tmp_path.iterdir()) == before
 
 
-def test_a_truncated_clip_keeps_the_rows_of_what_is_there(
+def test_a_truncated_clip_keeps_the_rows_of_its_readable_frames(
     clip_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cut = tmp_path / "cut.mp4"
@@ -147,7 +147,7 @@ def read_csv(file: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def test_pictures_that_can_not_be_read_are_rows_and_warnings(
+def test_unreadable_pictures_give_a_row_with_an_error_and_a_warning(
     photo_bgr: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pictures = tmp_path / "pictures"
@@ -167,7 +167,7 @@ def test_pictures_that_can_not_be_read_are_rows_and_warnings(
 
 @pytest.fixture(scope="module")
 def long_video(photo_bgr: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """600 frames, of which a run analyses some hundred per second."""
+    """600 frames, which take a run several seconds."""
     file = tmp_path_factory.mktemp("video") / "long.avi"
     writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"MJPG"), 25, (256, 256))
     small = cv2.resize(photo_bgr, (256, 256))
@@ -178,7 +178,7 @@ def long_video(photo_bgr: np.ndarray, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def start(command: list[str], out: Path, *arguments: str) -> subprocess.Popen[str]:
-    """Start a run, and return once it has written some rows."""
+    """Start a run and return once it has written some rows."""
     running = subprocess.Popen([*command, "run", *arguments], stderr=subprocess.PIPE, text=True)
     until = time.monotonic() + 60
     while not (out.exists() and out.stat().st_size > 5000) and time.monotonic() < until and running.poll() is None:
@@ -206,7 +206,7 @@ def test_rows_survive_every_signal_and_the_run_can_be_resumed(
         ]
         assert sorted(p.name for p in tmp_path.iterdir()) == ["drawn.mp4", "rows.csv"]
         capture = cv2.VideoCapture(str(drawn))
-        # A signal may come between a frame's rows and its picture.
+        # A signal may arrive between writing a frame's rows and its picture.
         assert int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) in (len(before), len(before) - 1)
         assert capture.read()[0]
     assert main(["run", str(long_video), "-o", str(out), "--resume"]) == 0
@@ -217,7 +217,7 @@ def test_rows_survive_every_signal_and_the_run_can_be_resumed(
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
 @pytest.mark.parametrize("cut", [0, 1, 37])
-def test_a_torn_last_row_is_written_again(lossless_video: Path, tmp_path: Path, kind: str, cut: int) -> None:
+def test_resume_rewrites_a_truncated_last_row(lossless_video: Path, tmp_path: Path, kind: str, cut: int) -> None:
     out = tmp_path / f"rows.{kind}"
     assert main(["run", str(lossless_video), "-o", str(out), "--max-frames", "5"]) == 0
     data = out.read_bytes()
@@ -256,7 +256,7 @@ def test_resume_continues_a_folder_and_adds_nothing_to_a_finished_one(photo_bgr:
         (["-o", "{tmp}"], "a folder"),
     ],
 )
-def test_no_file_of_the_user_is_replaced(
+def test_run_never_overwrites_other_files(
     lossless_video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     video = tmp_path / "x.avi"
@@ -273,7 +273,7 @@ def test_no_file_of_the_user_is_replaced(
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
 
 
-def test_a_json_file_is_whole_after_every_frame(
+def test_a_json_file_is_valid_after_every_frame(
     lossless_video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from edgeau.runtime.row_file import RowFile
@@ -289,7 +289,7 @@ def test_a_json_file_is_whole_after_every_frame(
     assert lengths == list(range(1, 13))
 
 
-def test_standard_output_by_name_is_the_same_as_without_one(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_output_dash_is_standard_output(photo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", str(photo), "--json"]) == 0
     plain = capsys.readouterr().out
     assert main(["run", str(photo), "--json", "-o", "-"]) == 0
@@ -297,7 +297,7 @@ def test_standard_output_by_name_is_the_same_as_without_one(photo: Path, capsys:
     assert len(json.loads(plain)) == 1
 
 
-def test_two_pictures_of_one_name_are_annotated_both(photo_bgr: np.ndarray, tmp_path: Path) -> None:
+def test_pictures_that_differ_only_in_suffix_are_both_annotated(photo_bgr: np.ndarray, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for name in ("a.png", "a.jpg"):
         cv2.imwrite(str(tmp_path / "in" / name), photo_bgr)
@@ -306,7 +306,7 @@ def test_two_pictures_of_one_name_are_annotated_both(photo_bgr: np.ndarray, tmp_
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".avi"])
-def test_a_full_disk_is_an_error_and_the_rows_stay(
+def test_a_full_disk_is_an_error_that_keeps_the_rows(
     long_video: Path, tmp_path: Path, interruptible_edgeau: list[str], suffix: str
 ) -> None:
     drawn, out = tmp_path / f"drawn{suffix}", tmp_path / "rows.csv"
@@ -323,7 +323,7 @@ def test_a_full_disk_is_an_error_and_the_rows_stay(
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted([drawn.name, "rows.csv"])
 
 
-def test_two_runs_do_not_write_into_one_file(tmp_path: Path) -> None:
+def test_two_runs_cannot_write_to_the_same_file(tmp_path: Path) -> None:
     layout = Layout("csv", ("AU12",))
     with RowFile(tmp_path / "rows.csv", layout) as first, RowFile(tmp_path / "rows.csv", layout) as second:
         first.write(records.rows_of("a.png", 0, 0.0, (), layout.aus))

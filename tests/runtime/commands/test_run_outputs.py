@@ -1,4 +1,4 @@
-"""Several sources, and what `edgeau run` writes beside CSV and JSON."""
+"""Several sources, and the outputs of `edgeau run` other than CSV and JSON."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from edgeau.runtime.cli import main
 
 @pytest.fixture
 def place(photo_bgr: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two clips and two pictures in folders of their own."""
+    """Two folders, each with a clip and a picture."""
     monkeypatch.chdir(tmp_path)
     for name in ("day1", "day2"):
         Path(name).mkdir()
@@ -39,7 +39,7 @@ def read_csv(file: str) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def test_several_sources_go_into_one_file_and_each_video_starts_anew(place: Path) -> None:
+def test_several_sources_share_one_file_and_each_video_has_its_own_tracks(place: Path) -> None:
     assert main(["run", "day1", "day2/*.avi", "-o", "rows.csv", "--annotate", "drawn", "--plot", "plots"]) == 0
     rows = read_csv("rows.csv")
     assert [row["source"] for row in rows] == ["day1/clip.avi"] * 5 + ["day1/me.png"] + ["day2/clip.avi"] * 5
@@ -50,7 +50,7 @@ def test_several_sources_go_into_one_file_and_each_video_starts_anew(place: Path
                      "plots/day1/clip-aus.svg", "plots/day2/clip-aus.svg"]  # fmt: skip
 
 
-def test_several_sources_resume_where_each_was_left(place: Path) -> None:
+def test_resume_continues_each_of_several_sources(place: Path) -> None:
     clips = ["day1/clip.avi", "day2/clip.avi"]
     assert main(["run", *clips, "-o", "rows.csv", "--max-frames", "2"]) == 0
     assert main(["run", *clips, "-o", "rows.csv", "--resume"]) == 0
@@ -61,7 +61,7 @@ def test_several_sources_resume_where_each_was_left(place: Path) -> None:
         assert [row["track_id"] for row in own] == ["0", "0", "1", "1", "1"]
 
 
-def test_a_broken_source_among_several_is_a_row_and_the_others_are_analysed(
+def test_a_broken_source_gives_an_error_row_and_the_others_are_analysed(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("day1/clip.avi").write_bytes(b"RIFF\x00\x00")
@@ -72,7 +72,7 @@ def test_a_broken_source_among_several_is_a_row_and_the_others_are_analysed(
     assert "got 1 of 4 that could not be read whole" in capsys.readouterr().err
 
 
-def test_the_table_names_files_and_expects_no_neutral_of_pictures(
+def test_the_table_shows_file_names_and_no_neutral_for_pictures(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["run", "day1/me.png", "day2/me.png"]) == 0
@@ -84,7 +84,7 @@ def test_the_table_names_files_and_expects_no_neutral_of_pictures(
     assert capsys.readouterr().out.splitlines()[1].split()[:5] == ["day1/clip.avi", "0", "0.00", "0", "not"]
 
 
-def test_parquet_has_the_rows_of_the_csv_with_types(place: Path) -> None:
+def test_parquet_has_the_same_rows_as_csv_with_types(place: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     cv2.imwrite("day1/none.png", np.zeros((64, 64, 3), np.uint8))
     assert main(["run", "day1", "-o", "rows.csv"]) == 0
@@ -102,7 +102,7 @@ def test_parquet_has_the_rows_of_the_csv_with_types(place: Path) -> None:
                 assert ours[name] == pytest.approx(float(text), rel=1e-6)
 
 
-def test_parquet_without_pyarrow_says_what_to_type(
+def test_parquet_without_pyarrow_names_the_extra_to_install(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
@@ -121,7 +121,7 @@ def test_parquet_replaces_only_parquet(place: Path, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_leaves_a_whole_parquet_file_and_plot(
+def test_an_interrupted_run_leaves_a_valid_parquet_file_and_plot(
     photo_bgr: np.ndarray, tmp_path: Path, interruptible_edgeau: list[str], number: signal.Signals
 ) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
@@ -150,7 +150,7 @@ def test_an_interrupted_run_leaves_a_whole_parquet_file_and_plot(
 OPENFACE_22_PLACE = "frame,face_id,timestamp,confidence,success"  # OpenFace 2.2.0, RecorderCSV.cpp
 
 
-def test_openface_files_have_its_columns(place: Path) -> None:
+def test_openface_output_has_openfaces_columns(place: Path) -> None:
     assert main(["run", "day1/clip.avi", "--format", "openface", "-o", "clip.csv"]) == 0
     header, *lines = Path("clip.csv").read_text().splitlines()
     assert header.startswith(OPENFACE_22_PLACE + ",pose_Rx,pose_Ry,pose_Rz,AU01_c,")
@@ -163,13 +163,13 @@ def test_openface_files_have_its_columns(place: Path) -> None:
     }
 
 
-def test_openface_files_hold_one_source(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_openface_output_is_refused_for_several_sources(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "day1", "--format", "openface"]) == 2
     assert "--format openface: got 2 sources" in capsys.readouterr().err
 
 
-def test_py_feat_reads_openface_files(place: Path) -> None:
-    """By py-feat's own reader where EDGEAU_PYFEAT names a Python that has it."""
+def test_py_feat_reads_openface_output(place: Path) -> None:
+    """Uses py-feat's own reader if EDGEAU_PYFEAT names a Python that has it installed."""
     python = os.environ.get("EDGEAU_PYFEAT")
     if not python:
         pytest.skip("set EDGEAU_PYFEAT to the Python of an environment with py-feat")
@@ -183,9 +183,9 @@ def test_py_feat_reads_openface_files(place: Path) -> None:
     assert done.stdout.splitlines()[-1] == f"{[1, 2, 3, 4, 5]} {[1.0] * 5} True clip.csv"
 
 
-def test_pandas_reads_openface_files_as_py_feat_does(place: Path) -> None:
-    """The steps of ``read_openface`` in py-feat (cosanlab/py-feat, feat/utils/io.py): names are stripped, and features
-    are selected by OpenFace's names."""
+def test_pandas_reads_openface_output_as_py_feat_does(place: Path) -> None:
+    """The steps of ``read_openface`` in py-feat (cosanlab/py-feat, feat/utils/io.py): it strips the names and selects
+    features by OpenFace's names."""
     pandas = pytest.importorskip("pandas")
     assert main(["run", "day1/clip.avi", "--format", "openface", "-o", "clip.csv"]) == 0
     frame = pandas.read_csv("clip.csv", sep=",")
@@ -226,7 +226,7 @@ def test_wrong_outputs_are_refused_before_anything_is_written(
 
 
 class Desktop:
-    """What `Window` uses of cv2's windows."""
+    """The part of cv2's window functions that `Window` uses."""
 
     def __init__(self, keys: list[int]) -> None:
         self.keys, self.shown = keys, 0
@@ -244,7 +244,9 @@ class Desktop:
         self.shown += 1
 
 
-def test_show_shows_every_frame_and_q_ends_the_run_with_its_rows(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_show_displays_every_frame_and_q_ends_the_run_keeping_its_rows(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     desktop = Desktop([])
     desktop.install(monkeypatch)
     assert main(["run", "day1/clip.avi", "--show", "-o", "all.csv"]) == 0

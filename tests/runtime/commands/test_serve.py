@@ -28,7 +28,7 @@ def test_wrong_arguments_are_one_line_and_exit_code_2(capsys, arguments, says):
 
 
 @pytest.mark.parametrize("module", ["starlette", "uvicorn", "prometheus_client", "python_multipart"])
-def test_without_the_extra_the_error_names_it(module):
+def test_a_missing_library_names_the_extra_to_install(module):
     code = (
         f"import sys; sys.modules[{module!r}] = None;"
         "from edgeau.runtime.cli import main; sys.exit(main(['serve', '--port', '0']))"
@@ -39,7 +39,7 @@ def test_without_the_extra_the_error_names_it(module):
     assert done.stderr == expected
 
 
-def test_a_port_that_is_taken_names_the_hint(monkeypatch, capsys):
+def test_a_port_in_use_is_refused_with_a_hint(monkeypatch, capsys):
     import edgeau.runtime
 
     analyzer = bright_analyzer()
@@ -71,7 +71,7 @@ sys.exit(main(["serve", *sys.argv[1:]]))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_with_exit_code_0(photo_bgr, number):
+def test_a_signal_ends_the_server_with_exit_code_0(photo_bgr, number):
     program = PROGRAM.format(folder=os.path.join(os.path.dirname(__file__), "..", ".."))
     command = [sys.executable, "-c", program, "--port", "0", "--workers", "2"]
     photo = cv2.imencode(".jpg", photo_bgr)[1].tobytes()
@@ -79,7 +79,7 @@ def test_a_signal_ends_it_with_exit_code_0(photo_bgr, number):
         lines = iter(process.stderr.readline, "")
         port = next(int(m.group(1)) for m in (re.search(r"http://127\.0\.0\.1:(\d+)", line) for line in lines) if m)
         assert ask(port, "POST", "/analyze", photo)[0] == 200
-        # Small to send and large to hold: refused before it is unpacked.
+        # A small file that needs much memory when decoded: refused before that.
         vast = cv2.imencode(".png", np.zeros((8200, 8200), np.uint8))[1].tobytes()
         assert ask(port, "POST", "/analyze", vast)[0] == 400
         process.send_signal(number)

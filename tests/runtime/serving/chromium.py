@@ -1,4 +1,7 @@
-"""Headless Chromium, driven on a pipe by its DevTools protocol, https://chromedevtools.github.io/devtools-protocol."""
+"""Headless Chromium, driven over a pipe.
+
+Its DevTools protocol: https://chromedevtools.github.io/devtools-protocol
+"""
 
 from __future__ import annotations
 
@@ -29,8 +32,8 @@ class Chromium:
     """One page of a running browser.
 
     Attributes:
-        problems: what the page threw, and what the browser complained about.
-        addresses: everything that was requested.
+        problems: exceptions of the page, and errors in the browser's log.
+        addresses: the URLs of all requests.
     """
 
     def __init__(self, commands: int, answers: int) -> None:
@@ -85,7 +88,7 @@ class Chromium:
             time.sleep(0.05)
 
     def open(self, url: str, width: int = 1280, height: int = 800, dark: bool = False) -> None:
-        """Open a page in a window of that size; below 600 pixels of width it is a phone's."""
+        """Open a page in a window of that size, emulating a phone if it is less than 600 pixels wide."""
         phone = width < 600
         scale = 2 if phone else 1
         self.call(
@@ -103,19 +106,19 @@ class Chromium:
         self.call("DOM.setFileInputFiles", files=[str(file)], nodeId=node)
 
     def screenshot(self, file: Path) -> None:
-        """Save what the window shows as a PNG."""
+        """Save the window's content as a PNG."""
         file.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
 
 
 @contextlib.contextmanager
 def chromium(folder: Path, *switches: str) -> Iterator[Chromium]:
-    """Start the browser with a new profile in a folder, and end it. Skips the test where there is none."""
+    """Run the browser with a new profile in a folder; skip the test if none is installed."""
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
         pytest.skip(f"none of {', '.join(NAMES)} is installed")
     theirs_in, commands = os.pipe()
     answers, theirs_out = os.pipe()
-    # Above 3 and 4, the numbers that the browser expects.
+    # Descriptors above 3 and 4, which the browser expects.
     passed = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, 10) for descriptor in (theirs_in, theirs_out)]
     script = f'exec "$@" 3<&{passed[0]} 4>&{passed[1]}'
     own = ("--remote-debugging-pipe", f"--user-data-dir={folder}", *SWITCHES, *switches)

@@ -9,7 +9,7 @@ from fakes.serving import ask, ask_whole, bright_analyzer
 from edgeau.runtime.errors import BackendError
 
 
-def test_a_photo_gives_its_face_as_the_analyzer_does(serve, photo):
+def test_a_photo_gives_the_same_face_as_the_analyzer(serve, photo):
     status, answer = ask(serve(), "POST", "/analyze", photo)
     assert status == 200
     (face,) = answer["faces"]
@@ -20,12 +20,12 @@ def test_a_photo_gives_its_face_as_the_analyzer_does(serve, photo):
     assert answer["ms"] > 0
 
 
-def test_a_picture_without_a_face_is_an_empty_list(serve):
+def test_a_picture_without_a_face_gives_an_empty_list(serve):
     blank = cv2.imencode(".png", np.full((80, 80, 3), 127, np.uint8))[1].tobytes()
     assert ask(serve(), "POST", "/analyze", blank)[1]["faces"] == []
 
 
-def test_a_file_of_a_form_is_a_picture(serve, photo):
+def test_a_picture_can_be_uploaded_as_a_form_file(serve, photo):
     boundary, text = "----ü".encode().hex(), b'Content-Disposition: form-data; name="note"\r\n\r\nany text'
     head = b'Content-Disposition: form-data; name="p"; filename="a.jpg"\r\nContent-Type: image/jpeg\r\n\r\n'
     line = f"--{boundary}".encode()
@@ -40,13 +40,13 @@ def test_a_file_of_a_form_is_a_picture(serve, photo):
     assert ask(port, "POST", "/analyze", b"no parts", kind)[0] == 400
 
 
-def test_frames_of_one_camera_keep_their_face_numbers(serve, photo):
+def test_video_frames_keep_their_track_ids(serve, photo):
     port = serve(video=True)
     numbers = [ask(port, "POST", "/analyze", photo)[1]["faces"][0]["track_id"] for _ in range(3)]
     assert len(set(numbers)) == 1
 
 
-def test_frames_of_a_session_keep_their_face_numbers_and_those_of_another_begin_anew(serve, photo):
+def test_sessions_have_independent_track_ids(serve, photo):
     port = serve(bright_analyzer(), bright_analyzer())
     flipped = cv2.imencode(".jpg", cv2.imdecode(np.frombuffer(photo, np.uint8), 1)[:, ::-1])[1].tobytes()
 
@@ -60,14 +60,14 @@ def test_frames_of_a_session_keep_their_face_numbers_and_those_of_another_begin_
 
 
 @pytest.mark.parametrize("body", [b"not a picture", b"\xff\xd8\xff\xe0 truncated", b"\0"])
-def test_what_is_no_picture_is_400_with_one_line(serve, body):
+def test_an_undecodable_picture_is_400_with_one_line(serve, body):
     status, answer = ask(serve(), "POST", "/analyze", body)
     assert status == 400
     assert "can't decode" in answer["error"]
     assert "\n" not in answer["error"]
 
 
-def test_a_truncated_photo_is_400_or_its_readable_part(serve, photo):
+def test_a_truncated_photo_is_400(serve, photo):
     assert ask(serve(), "POST", "/analyze", photo[:200])[0] == 400
 
 
@@ -78,7 +78,7 @@ def test_an_empty_body_and_a_missing_length_are_refused(serve):
     assert ask(port, "POST", "/analyze", b"x", {"Content-Length": "-1"})[0] == 400
 
 
-def test_too_large_a_body_is_413_even_for_a_client_that_sends_it_all_first(serve):
+def test_a_body_too_large_is_413_even_for_a_client_that_sends_it_all_first(serve):
     status, answer = ask(serve(max_bytes=1000), "POST", "/analyze", bytes(20_000_000))
     assert status == 413
     assert "--max-mb" in answer["error"]
@@ -113,7 +113,7 @@ def test_head_gives_the_headers_of_get_without_a_body(serve, path):
     assert int(headers["content-length"]) > 0
 
 
-def test_health_says_what_runs(serve):
+def test_health_describes_the_package(serve):
     status, answer = ask(serve(), "GET", "/health")
     assert status == 200
     assert (answer["status"], answer["package"], answer["aus"]) == ("ok", "bright", ["AU01", "AU12"])
@@ -121,7 +121,7 @@ def test_health_says_what_runs(serve):
     assert answer["thresholds"] == {"AU01": 0.1, "AU12": 0.9}
 
 
-def test_metrics_count_answers_and_faces_and_prometheus_reads_them(serve, photo):
+def test_metrics_count_requests_and_faces_and_prometheus_parses_them(serve, photo):
     port = serve()
     ask(port, "POST", "/analyze", photo)
     ask(port, "POST", "/analyze", b"nonsense")
@@ -148,7 +148,7 @@ def test_many_clients_get_the_same_answer_from_every_worker(serve, photo):
     assert len(answers[0]) == 1
 
 
-def test_a_backend_that_fails_is_500_with_one_line(serve, photo):
+def test_a_backend_error_is_500_and_unhealthy_until_it_works_again(serve, photo):
     analyzer = bright_analyzer()
 
     def fail(inputs):
@@ -160,7 +160,7 @@ def test_a_backend_that_fails_is_500_with_one_line(serve, photo):
     status, answer = ask(port, "POST", "/analyze", photo)
     assert reported == ["edgeau: the GPU is lost to this process; start a new process"]
     assert (status, answer["error"]) == (500, "the GPU is lost to this process; start a new process")
-    # Whoever watches over the process sees it, until the backend works again.
+    # Health checks fail until the backend works again.
     assert ask(port, "GET", "/health")[0] == 503
     assert ask(port, "GET", "/v2/health/ready")[0] == 503
     assert ask(port, "GET", "/v2/health/live")[0] == 200

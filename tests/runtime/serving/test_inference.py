@@ -1,4 +1,4 @@
-"""The Open Inference Protocol, judged by NVIDIA's client for Triton, and by its text for what that never sends."""
+"""The Open Inference Protocol, tested with NVIDIA's Triton client, and by its specification for other requests."""
 
 import json
 
@@ -55,7 +55,7 @@ def test_metadata_names_the_server_and_the_models_tensors(bright):
 
 @pytest.mark.parametrize("sent", [True, False], ids=["binary", "json"])
 @pytest.mark.parametrize("returned", [True, False, None], ids=["as-binary", "as-json", "all"])
-def test_inference_gives_what_the_analyzer_gives(bright, sent, returned):
+def test_inference_returns_the_models_outputs(bright, sent, returned):
     triton, _ = bright
     outputs = None if returned is None else [client.InferRequestedOutput("au", binary_data=returned)]
     answer = triton.infer("bright", [face_input(faces(0, 51, 255), sent)], outputs=outputs, request_id="7")
@@ -81,7 +81,7 @@ def test_the_shipped_package_gives_the_same_as_the_analyzer(serve):
             assert described[output] == [-1, values.shape[1]]
 
 
-def test_many_asynchronous_requests_of_the_client_get_their_own_answers(bright):
+def test_concurrent_asynchronous_requests_get_their_own_answers(bright):
     _, port = bright
     with client.InferenceServerClient(f"127.0.0.1:{port}", concurrency=8) as triton:
         waiting = [triton.async_infer("bright", [face_input(faces(value))]) for value in range(0, 250, 5)]
@@ -89,7 +89,7 @@ def test_many_asynchronous_requests_of_the_client_get_their_own_answers(bright):
     np.testing.assert_allclose(values, np.arange(0, 250, 5) / 255, atol=1e-6)
 
 
-def test_the_client_reports_our_messages(bright):
+def test_the_client_raises_the_servers_error_messages(bright):
     triton, _ = bright
     with pytest.raises(utils.InferenceServerException, match=r"shape \[1, 8, 8, 3\], expected \[N, 64, 64, 3\]"):
         triton.infer("bright", [face_input(np.zeros((1, 8, 8, 3), np.uint8))])
@@ -103,7 +103,7 @@ def test_the_client_reports_our_messages(bright):
         triton.infer("bright", [face_input(faces(1))], request_compression_algorithm="gzip")
 
 
-def test_data_may_be_nested_as_the_shape_or_flat(bright):
+def test_json_data_may_be_nested_or_flat(bright):
     _, port = bright
     for data in (faces(51).tolist(), faces(51).ravel().tolist()):
         tensor = {"name": "face", "datatype": "UINT8", "shape": [1, SIDE, SIDE, 3], "data": data}
@@ -142,7 +142,7 @@ SIZE = SIDE * SIDE * 3
         ),
     ],
 )
-def test_a_wrong_request_is_400_with_one_line(bright, request_json, binary, says):
+def test_an_invalid_request_is_400_with_one_line(bright, request_json, binary, says):
     text = json.dumps(request_json).encode()
     headers = {"Inference-Header-Content-Length": str(len(text))}
     status, answer = ask(bright[1], "POST", INFER, text + binary, headers)
@@ -152,10 +152,10 @@ def test_a_wrong_request_is_400_with_one_line(bright, request_json, binary, says
 
 
 @pytest.mark.parametrize("length", ["-1", "x", "99999", "1" * 5000, ""])
-def test_a_wrong_length_of_the_header_is_400(bright, length):
+def test_an_invalid_inference_header_content_length_is_400(bright, length):
     status, _, body = ask_whole(bright[1], "POST", INFER, b"{}", {"Inference-Header-Content-Length": length})
     assert (status, b"Inference-Header-Content-Length" in body) == (400, True)
 
 
-def test_json_that_is_nested_without_end_is_400(bright):
+def test_deeply_nested_json_is_400(bright):
     assert ask(bright[1], "POST", INFER, b"[" * 100_000)[0] == 400

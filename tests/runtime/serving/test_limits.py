@@ -1,4 +1,4 @@
-"""What strangers may cost: memory, threads, connections and time are bounded."""
+"""Limits for untrusted clients: memory, threads, connections and time are bounded."""
 
 import re
 import socket
@@ -29,7 +29,7 @@ def post(port, length, *extra):
 
 
 def held():
-    """An analyzer that waits, and the event that lets it go on."""
+    """A blocked analyzer, the event that unblocks it, and the event that it sets when a job has begun."""
     analyzer, go_on, begun = bright_analyzer(), threading.Event(), threading.Event()
     detect = analyzer.detector.detect
 
@@ -42,8 +42,8 @@ def held():
     return analyzer, go_on, begun
 
 
-def vast_png(width, height):
-    """A PNG that is small to send and large to hold."""
+def png_bomb(width, height):
+    """A small PNG file that needs much memory when decoded."""
     import struct
 
     def chunk(kind, data):
@@ -56,7 +56,7 @@ def vast_png(width, height):
 
 @pytest.mark.parametrize("extension", [".png", ".jpg"])
 @pytest.mark.parametrize("shape", [(1, 1), (37, 211), (480, 640)])
-def test_the_size_in_the_header_is_that_of_the_decoded_picture(extension, shape):
+def test_picture_size_reads_the_size_from_the_header(extension, shape):
     data = cv2.imencode(extension, np.zeros(shape, np.uint8))[1].tobytes()
     assert picture_size(data) == shape[::-1]
     # A comment, fill bytes, and an application segment before the frame.
@@ -66,7 +66,7 @@ def test_the_size_in_the_header_is_that_of_the_decoded_picture(extension, shape)
         assert cv2.imdecode(np.frombuffer(longer, np.uint8), 0).shape == shape
 
 
-def test_jpegs_of_other_encoders_have_the_size_that_opencv_decodes():
+def test_picture_size_agrees_with_opencv_for_files_of_other_encoders():
     skimage = pytest.importorskip("skimage", reason="scikit-image is not installed, and has the pictures")
     files = sorted(Path(skimage.__file__).parent.joinpath("data").glob("*.[jp][pn]g"))
     assert len(files) > 2
@@ -77,21 +77,21 @@ def test_jpegs_of_other_encoders_have_the_size_that_opencv_decodes():
 
 
 @pytest.mark.parametrize("rest", [b"", b"\xff", b"\xff" * 10**6, b"\xff\xc0", b"\xff\xe0\xff\xff"])
-def test_a_header_without_a_size_has_none(rest):
+def test_picture_size_of_a_header_without_a_size_is_none(rest):
     assert picture_size(b"\xff\xd8" + rest) in (None, (0, 0))
 
 
 def test_a_picture_with_too_many_pixels_is_refused_without_being_decoded(monkeypatch):
     monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
     with pytest.raises(InputError, match="8192 x 8191 pixels, expected at most 25 million"):
-        decode_picture(vast_png(8192, 8191), 25_000_000)
+        decode_picture(png_bomb(8192, 8191), 25_000_000)
 
 
-def test_vast_pictures_of_many_clients_take_no_memory(serve):
+def test_decompression_bombs_of_many_clients_use_little_memory(serve):
     port = serve()
     before = peak_mb()
     with ThreadPoolExecutor(16) as pool:
-        statuses = list(pool.map(lambda _: ask(port, "POST", "/analyze", vast_png(8000, 8000))[0], range(16)))
+        statuses = list(pool.map(lambda _: ask(port, "POST", "/analyze", png_bomb(8000, 8000))[0], range(16)))
     assert statuses == [400] * 16
     assert peak_mb() - before < 100  # decoded they have 192 MB each
 
@@ -100,28 +100,28 @@ def peak_mb():
     return int(re.findall(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[0]) / 1024
 
 
-def test_too_large_a_picture_is_refused_before_it_is_read(serve):
+def test_a_body_too_large_is_refused_before_it_is_read(serve):
     with post(serve(max_bytes=1000), 999999999, "Expect: 100-continue") as client:
         answer = client.makefile("rb").read().decode()
     assert answer.startswith("HTTP/1.1 413")
     assert "--max-mb" in answer
 
 
-def test_a_client_that_waits_for_100_is_told_to_go_on(serve, photo):
+def test_expect_100_continue_is_answered(serve, photo):
     with post(serve(), len(photo), "Expect: 100-continue") as client:
         assert client.recv(100).startswith(b"HTTP/1.1 100")
         client.sendall(photo)
         assert client.makefile("rb").readline().startswith(b"HTTP/1.1 200")
 
 
-def test_a_client_that_goes_away_does_not_stop_the_server(serve, photo):
+def test_a_client_that_disconnects_does_not_stop_the_server(serve, photo):
     port = serve()
     with post(port, 5000) as client:
         client.sendall(b"only this")
     assert ask(port, "POST", "/analyze", photo)[0] == 200
 
 
-def test_a_request_whose_client_went_away_is_not_analysed(serve, photo):
+def test_a_queued_request_whose_client_disconnected_is_not_analysed(serve, photo):
     analyzer, go_on, begun = held()
     port = serve(analyzer)
     with ThreadPoolExecutor(1) as pool:
@@ -152,13 +152,13 @@ def test_an_analysis_that_takes_too_long_is_503(serve, photo):
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: x\r\nX-Drip: "])
-def test_a_connection_without_a_whole_request_is_closed(serve, sent):
+def test_a_connection_without_a_complete_request_is_closed(serve, sent):
     with connect(serve(timeout_s=2)) as client:
         client.sendall(sent)
         assert client.makefile("rb").read() == b""
 
 
-def test_a_dripping_client_is_closed_after_an_answer_too(serve):
+def test_a_slow_second_request_on_a_connection_is_closed_too(serve):
     with connect(serve(timeout_s=2)) as client:
         client.sendall(b"GET /v2 HTTP/1.1\r\nHost: x\r\n\r\n")
         assert client.recv(12) == b"HTTP/1.1 200"
@@ -166,7 +166,7 @@ def test_a_dripping_client_is_closed_after_an_answer_too(serve):
         assert b"edgeau" in client.makefile("rb").read()
 
 
-def test_a_connection_too_many_is_told_to_retry_and_idle_ones_take_no_threads(serve, photo):
+def test_too_many_connections_get_retry_after_and_idle_ones_use_no_threads(serve, photo):
     port = serve(max_connections=20)
     threads = threading.active_count()
     idle = [connect(port) for _ in range(20)]
@@ -193,7 +193,7 @@ def test_a_full_queue_is_503_with_retry_after(serve, photo):
         assert [answer.result()[0] for answer in (first, *others)] == [200] * 3
 
 
-def test_bodies_that_are_held_at_once_are_bounded_in_all(serve, photo):
+def test_the_total_size_of_bodies_in_memory_is_bounded(serve, photo):
     port = serve(max_body_bytes=2 * len(photo) - 1)
     with post(port, len(photo)) as client:
         client.sendall(photo[:10])
@@ -203,7 +203,7 @@ def test_bodies_that_are_held_at_once_are_bounded_in_all(serve, photo):
     assert ask(port, "POST", "/analyze", photo)[0] == 200
 
 
-def test_stopping_finishes_requests_in_progress_and_waits_for_no_idle_client(photo):
+def test_stop_finishes_requests_in_progress_without_waiting_for_idle_clients(photo):
     analyzer, go_on, begun = held()
     with ThreadPoolExecutor(1) as pool, running([analyzer], shutdown_s=20) as server:
         port = server.address[1]
@@ -218,7 +218,7 @@ def test_stopping_finishes_requests_in_progress_and_waits_for_no_idle_client(pho
             assert answer.result()[0] == 200
 
 
-def test_stopping_does_not_wait_for_a_body_that_never_comes():
+def test_stop_does_not_wait_for_a_body_that_never_arrives():
     with running(shutdown_s=1) as server, post(server.address[1], 5000) as client:
         client.sendall(b"some")
         time.sleep(0.3)
@@ -227,7 +227,7 @@ def test_stopping_does_not_wait_for_a_body_that_never_comes():
 
 
 def until(condition):
-    """Wait for a condition that comes soon."""
+    """Wait for a condition that becomes true soon."""
     for _ in range(2000):
         if condition():
             return

@@ -1,4 +1,4 @@
-"""The live page, in headless Chromium with a camera that plays NASA's portrait."""
+"""The live page in headless Chromium, with a fake camera that shows NASA's portrait."""
 
 import base64
 import json
@@ -34,7 +34,7 @@ def browser(tmp_path_factory, photo_bgr):
 
 @pytest.fixture
 def page(browser):
-    """The browser, which must not have complained by the end of the test."""
+    """The browser, which must have reported no problems by the end of the test."""
     browser.problems.clear()
     browser.addresses.clear()
     yield browser
@@ -54,7 +54,7 @@ def shipped():
 
 
 def values(page):
-    """What the bars show, by AU."""
+    """The value and state of each bar, by AU."""
     bars = "Object.fromEntries([...document.querySelectorAll('.unit')].map(u => [u.dataset.au, "
     bars += "[Number(u.querySelector('.bar').ariaValueNow), u.classList.contains('on')]]))"
     return page.evaluate(bars)
@@ -69,7 +69,7 @@ def note(page):
 
 
 def outlined(page):
-    """Pixels of the overlay that are drawn, as fractions of its size: left, top, right, bottom."""
+    """The bounding box of the overlay's drawn pixels, as fractions of its size: left, top, right, bottom."""
     return page.evaluate("""(() => {
         const [w, h] = [overlay.width, overlay.height], data = overlay.getContext("2d").getImageData(0, 0, w, h);
         let box = [1, 1, 0, 0];
@@ -79,13 +79,13 @@ def outlined(page):
     })()""")
 
 
-def test_the_camera_is_followed_until_it_is_stopped(page, shipped):
+def test_the_camera_is_analysed_until_stopped(page, shipped):
     page.open(shipped)
     page.evaluate("document.getElementById('camera').click()")
     page.until("Number(document.body.dataset.frames) >= 12")
     assert state(page) == "running"
     assert "1 face" in page.evaluate("document.getElementById('facts').textContent")
-    # The neutral is the median of the first frames, so after these the values mean something.
+    # The neutral is the median of the first frames, so values are meaningful only after these.
     assert note(page) == ""
     assert any(value > 0.02 for value, _ in values(page).values())
     assert page.evaluate("rows[aus[0]].history.length") >= 12
@@ -98,7 +98,7 @@ def test_the_camera_is_followed_until_it_is_stopped(page, shipped):
     assert page.evaluate("video.srcObject") is None
 
 
-def test_a_picture_shows_what_the_analyzer_gives(page, bright, photo_bgr, tmp_path):
+def test_a_picture_shows_the_analyzers_result(page, bright, photo_bgr, tmp_path):
     file = tmp_path / "photo.png"
     cv2.imwrite(str(file), photo_bgr)
     page.open(bright)
@@ -112,14 +112,14 @@ def test_a_picture_shows_what_the_analyzer_gives(page, bright, photo_bgr, tmp_pa
     assert note(page) == ""
 
 
-def test_a_dropped_picture_of_a_model_that_needs_the_neutral_says_so(page, shipped, photo):
+def test_a_dropped_picture_gives_a_note_if_the_model_needs_a_neutral(page, shipped, photo):
     page.open(shipped)
     drop(page, base64.b64encode(photo).decode(), "a.jpg", "image/jpeg")
     page.until("document.body.dataset.state === 'ended'")
     assert "the values mean less" in note(page)
 
 
-def test_what_is_no_picture_is_refused_in_words(page, bright):
+def test_a_file_that_is_no_picture_is_refused_with_a_note(page, bright):
     page.open(bright)
     drop(page, base64.b64encode(b"text").decode(), "thesis.txt", "text/plain")
     page.until("!document.getElementById('note').hidden")
@@ -138,11 +138,11 @@ def drop(page, content, name, kind):
 
 @pytest.fixture
 def head(photo_bgr):
-    """The portrait's head alone, in which Haar sees one face."""
+    """The portrait's head alone, in which Haar finds one face."""
     return cv2.resize(photo_bgr[:256, 96:352], (512, 512))
 
 
-def test_a_clip_is_followed_to_its_end(page, bright, head, tmp_path):
+def test_a_clip_is_analysed_to_its_end(page, bright, head, tmp_path):
     file = tmp_path / "clip.webm"
     writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"VP80"), 10, (512, 512))
     if not writer.isOpened():
@@ -157,7 +157,7 @@ def test_a_clip_is_followed_to_its_end(page, bright, head, tmp_path):
     assert page.evaluate("faces.map(face => face.track_id)") == [0]
 
 
-def test_several_faces_are_outlined_and_a_click_chooses_one(page, bright, head, tmp_path):
+def test_a_click_selects_one_of_several_faces(page, bright, head, tmp_path):
     file = tmp_path / "two.jpg"
     cv2.imwrite(str(file), np.hstack([head, (head * 0.6).astype(np.uint8)]))
     page.open(bright)
@@ -176,7 +176,7 @@ def test_several_faces_are_outlined_and_a_click_chooses_one(page, bright, head, 
     assert values(page)["AU01"][0] == pytest.approx(known, abs=0.01)
 
 
-def test_without_a_camera_the_page_says_why(page, bright):
+def test_the_page_explains_why_there_is_no_camera(page, bright):
     page.open(bright)
     page.evaluate("Object.defineProperty(navigator, 'mediaDevices', { value: undefined })")
     page.evaluate("document.getElementById('camera').click()")
@@ -187,7 +187,7 @@ def test_without_a_camera_the_page_says_why(page, bright):
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("size", [{}, PHONE], ids=["desktop", "phone"])
-def test_nothing_is_cut_off_and_text_can_be_read(page, shipped, size, dark):
+def test_the_layout_fits_the_window_and_text_has_enough_contrast(page, shipped, size, dark):
     page.open(shipped, **size, dark=dark)
     width = page.evaluate("innerWidth")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -207,7 +207,7 @@ def luminance(colour):
     return float(linear @ [0.2126, 0.7152, 0.0722])
 
 
-def test_the_page_asks_nobody_else(page, bright):
+def test_the_page_requests_nothing_from_other_servers(page, bright):
     page.open(bright)
     asked = [address for address in page.addresses if not address.startswith(("data:", "blob:"))]
     assert asked
@@ -215,7 +215,7 @@ def test_the_page_asks_nobody_else(page, bright):
     assert "http://" not in PAGE.read_text("utf-8").replace("https", "")
 
 
-def test_the_policy_lets_no_other_script_run(bright):
+def test_the_content_security_policy_allows_no_other_scripts(bright):
     _, headers, _ = ask_whole(int(bright.rsplit(":", 1)[1].strip("/")), "GET", "/")
     policy = headers["content-security-policy"]
     assert "default-src 'none'" in policy

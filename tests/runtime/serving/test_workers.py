@@ -14,7 +14,7 @@ BLANK = np.zeros((100, 100, 3), np.uint8)
 
 @pytest.fixture
 def start():
-    """A function that starts workers, of which each has begun a job that waits; and the event that lets them go on."""
+    """A function that starts workers, each blocked in a job, and the event that unblocks them."""
     go_on = threading.Event()
     with contextlib.ExitStack() as stack:
 
@@ -40,7 +40,7 @@ def crops_of(brightness):
     return Crops(np.full((len(brightness), SIDE, SIDE, 3), np.array(brightness).reshape(-1, 1, 1, 1), np.uint8), None)
 
 
-def test_requests_that_wait_are_analysed_together_up_to_the_largest_batch(start):
+def test_queued_requests_are_batched_up_to_max_batch(start):
     begin, go_on = start
     workers, sizes = begin(max_batch=4)
     results = [workers.submit(Work(lambda: BLANK)) for _ in range(10)]
@@ -49,7 +49,7 @@ def test_requests_that_wait_are_analysed_together_up_to_the_largest_batch(start)
     assert sizes == [1, 4, 4, 2]
 
 
-def test_two_workers_share_what_waits(start):
+def test_two_workers_share_the_queue(start):
     begin, go_on = start
     workers, sizes = begin(2)
     results = [workers.submit(Work(lambda: BLANK)) for _ in range(8)]
@@ -58,16 +58,16 @@ def test_two_workers_share_what_waits(start):
     assert max(sizes) <= 4
 
 
-def test_pictures_that_a_worker_holds_at_once_have_no_more_pixels_than_one_may_have(start):
+def test_the_pictures_of_a_batch_have_at_most_max_pixels_in_total(start):
     begin, go_on = start
-    workers, sizes = begin(max_pixels=25_000)  # two of 10,000 pixels and a half
+    workers, sizes = begin(max_pixels=25_000)  # two and a half pictures of 10,000 pixels
     results = [workers.submit(Work(lambda: BLANK)) for _ in range(5)]
     go_on.set()
     assert [result.result(20) for result in results] == [[]] * 5
     assert sizes == [1, 2, 2, 1]
 
 
-def test_crops_of_several_requests_go_through_the_model_in_one_call_and_each_gets_its_own(start):
+def test_batched_crop_requests_each_get_their_own_results(start):
     begin, go_on = start
     workers, _ = begin()
     asked = [[0], [51, 102], [255] * 40]
@@ -80,7 +80,7 @@ def test_crops_of_several_requests_go_through_the_model_in_one_call_and_each_get
     assert pictures[0].result(20) == []
 
 
-def test_a_request_that_cannot_be_decoded_fails_alone(start):
+def test_a_request_that_cannot_be_decoded_does_not_fail_its_batch(start):
     begin, go_on = start
     workers, _ = begin()
 
@@ -97,7 +97,7 @@ def test_a_request_that_cannot_be_decoded_fails_alone(start):
     assert workers.submit(Work(lambda: BLANK)).result(20) == []
 
 
-def test_more_requests_than_the_queue_holds_are_refused_and_closing_cancels_those_that_wait(start):
+def test_a_full_queue_refuses_requests_and_close_cancels_queued_ones(start):
     begin, _ = start
     workers, _ = begin(queue=2)
     waiting = [workers.submit(Work(lambda: BLANK)) for _ in range(2)]
@@ -109,7 +109,7 @@ def test_more_requests_than_the_queue_holds_are_refused_and_closing_cancels_thos
         workers.submit(Work(lambda: BLANK))
 
 
-def test_the_session_unused_for_longest_is_forgotten(start):
+def test_the_least_recently_used_session_is_dropped(start):
     begin, _ = start
     workers, _ = begin(2, sessions=2)
     first, second = workers.session("a"), workers.session("b")
