@@ -62,15 +62,19 @@ def installed_versions() -> dict[str, str]:
     return versions
 
 
-def source_commit() -> str | None:
-    """The commit of the checkout that this code runs from; None if it is not in one of edgeau."""
-    folder = Path(__file__).resolve().parent
-    top = _git(folder, "rev-parse", "--show-toplevel")
-    if top is None or Path(top) != folder.parent:
+def source_commit(checkout: Path = Path(__file__).resolve().parent.parent) -> str | None:
+    """The commit of a checkout, by default the one that this code runs from; None if the folder is none."""
+    top = _git(checkout, "rev-parse", "--show-toplevel")
+    if top is None or Path(top) != checkout:
         return None
-    commit = _git(folder, "rev-parse", "HEAD")
-    dirty = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    commit = _git(checkout, "rev-parse", "HEAD")
+    dirty = _git(checkout, "status", "--porcelain", "--untracked-files=no")
     return f"{commit}-dirty" if commit and dirty else commit
+
+
+def commit_date(checkout: Path, commit: str) -> str | None:
+    """When a commit of a checkout was made, ISO 8601; None if it has no such commit."""
+    return _git(checkout, "show", "--no-patch", "--format=%cI", commit)
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

@@ -36,7 +36,8 @@ STYLE = """\
   svg text.soft { fill: var(--muted); font-size: 13px; }
   svg text.strong { font-weight: 600; }
   svg .grid { stroke: var(--line); stroke-width: 1; } svg .ink { stroke: var(--ink); stroke-width: 1.5; }
-  svg .roof { stroke: var(--ink); stroke-width: 2; fill: none; } svg .dash1 { stroke-dasharray: 8 4; }
+  svg .roof { stroke: var(--ink); stroke-width: 2; fill: none; }
+  svg .trace { stroke: var(--muted); stroke-width: 1.5; fill: none; } svg .dash1 { stroke-dasharray: 8 4; }
   svg .dash2 { stroke-dasharray: 2 3; }
   svg .c0 { fill: var(--c0); stroke: var(--c0); } svg .c1 { fill: var(--c1); stroke: var(--c1); }
   svg .c2 { fill: var(--c2); stroke: var(--c2); } svg .c3 { fill: var(--c3); stroke: var(--c3); }

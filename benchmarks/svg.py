@@ -11,6 +11,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from .style import STYLE
+
 WIDTH = 560
 TEXT = 14
 
@@ -74,6 +76,16 @@ def picture(parts: Sequence[str], height: float, title: str) -> str:
     return (
         f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{name}">'
         f"<title>{name}</title>{''.join(parts)}</svg>"
+    )
+
+
+def standalone(parts: Sequence[str], height: float, title: str) -> str:
+    """The parts as an SVG file of their own, with the pages' style and a background."""
+    name = html.escape(title)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height:.0f}" '
+        f'viewBox="0 0 {WIDTH} {height:.0f}" role="img"><title>{name}</title><style>{html.escape(STYLE, quote=False)}'
+        f'</style><rect width="100%" height="100%" style="fill: var(--page)"/>{"".join(parts)}</svg>\n'
     )
 
 

@@ -11,5 +11,6 @@ VERBS = (
     Verb("bench", f"{_COMMANDS}.bench", "bench", "measure latency, size, memory, energy and accuracy", 80),
     Verb("bench claims", f"{_COMMANDS}.claims", "bench", "test the papers' efficiency claims", 81),
     Verb("bench peers", f"{_COMMANDS}.peers", "bench", "other runtimes and AU tools on the same work", 83),
+    Verb("bench chain", f"{_COMMANDS}.chain", "train", "what each step of the chain takes, and how that grows", 84),
     Verb("bench compare", f"{_COMMANDS}.compare", "bench", "whether a new package or run is slower", 82),
 )

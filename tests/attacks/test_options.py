@@ -111,6 +111,8 @@ TEXTS: dict[tuple[str, str], tuple[str, ...]] = {
     ("bench", "device_matrix"): ("absent", "empty", "thesis.txt"),
     ("bench", "out"): FILES_OUT,
     ("bench", "html"): FILES_OUT,
+    ("bench chain", "steps"): ("nonsense", "", "synth,"),
+    ("bench chain", "out"): FILES_OUT,
     ("bench compare", "provider"): (),
     ("bench compare", "old"): PACKAGES,
     ("bench compare", "new"): PACKAGES,
@@ -245,6 +247,7 @@ RIGHT: dict[str, list[str]] = {
         "--no-limit",
         "--no-stages",
     ],
+    "bench chain": ["--steps", "synth", "--rounds", "1"],
     "bench claims": ["whole.edgeau", "--seconds", "0.01", "--warmup", "0", "--rounds", "1"],
     "bench peers": [
         "whole.edgeau",
