@@ -1,5 +1,5 @@
-"""Small networks in ONNX that have what finishing, lint and FP16 must deal with, their Q/DQ versions, and a CEDNN-like
-package with its data, small enough that quantizing takes a second or two."""
+"""Small ONNX networks with everything that finishing, lint and FP16 conversion must handle, their Q/DQ versions, and a
+CEDNN-like package with data, small enough to quantize in a second or two."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class NetBuilder:
     def pair(
         self, x: str, scale: float | np.ndarray, zero_point: np.ndarray | None = None, name: str = "", **attributes
     ) -> str:
-        """Q and DQ behind a tensor; the zero point's type is that of the integers."""
+        """A Q/DQ pair after a tensor; the integers have the zero point's type."""
         name = name or f"pair{len(self.nodes)}"
         parameters = [self.const(np.asarray(scale, np.float32))]
         if zero_point is not None:
@@ -76,7 +76,7 @@ class NetBuilder:
         return self.op("DequantizeLinear", quantized, *parameters, name=f"{name}_dq", **attributes)
 
     def int8_weight(self, value: np.ndarray, axis: int | None = 0, name: str = "") -> str:
-        """A weight as INT8 with a DQ, scales along an axis or one for all."""
+        """An INT8 weight with a DQ, with scales along an axis or a single one."""
         others = tuple(i for i in range(value.ndim) if i != axis)
         scale = (np.abs(value).max(axis=None if axis is None else others) / 127).astype(np.float32)
         shape = [-1 if i == axis else 1 for i in range(value.ndim)]
@@ -152,7 +152,7 @@ def pictures() -> Callable[[int, int], list[dict[str, np.ndarray]]]:
 
 @pytest.fixture(scope="session")
 def nncf_cnn(toy_cnn: onnx.ModelProto, pictures) -> onnx.ModelProto:
-    """`toy_cnn` as `nncf.quantize` leaves it with no option set."""
+    """`toy_cnn` after `nncf.quantize` with default options."""
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import nncf
@@ -200,7 +200,7 @@ def cednn_like(seed: int = 0, size_px: int = CROP_PX) -> onnx.ModelProto:
 
 
 def hard_to_quantize() -> onnx.ModelProto:
-    """The same network with one feature so large that 8 bits leave nothing of the others; FP32 ignores it."""
+    """The same network with one feature so large that 8 bits can't resolve the others; FP32 ignores it."""
     model = cednn_like()
     tensors = {tensor.name: tensor for tensor in model.graph.initializer}
     first, grouped, _, last = [node for node in model.graph.node if node.op_type == "Conv"]
@@ -219,7 +219,7 @@ def hard_to_quantize() -> onnx.ModelProto:
 def foreign_model(
     layout: str = "nchw", batch: int | str = 1, channels: int = 3, size: int | str = CROP_PX, opset: int = 17
 ) -> onnx.ModelProto:
-    """Somebody else's model: float input, logits out, a reshape that fixes the batch where ``batch`` is a number."""
+    """A third-party model: float input, logits as output, a reshape that fixes the batch if ``batch`` is a number."""
     g = NetBuilder(seed=3)
     x = "input"
     if layout == "nhwc":
@@ -241,7 +241,7 @@ def foreign_model(
 
 
 def faces_and_labels(count: int, seed: int, size_px: int = CROP_PX) -> dict[str, np.ndarray]:
-    """Crop-like pictures: a smooth neutral, and the same with patches that AUs brighten; intensity 0..5 labels."""
+    """Crop-like pictures: smooth neutrals, faces with patches brightened by AUs, and labels of intensity 0..5."""
     random = np.random.default_rng(seed)
     coarse = random.uniform(60, 200, size=(count, 6, 6, 3))
     neutrals = np.repeat(np.repeat(coarse, size_px // 6, axis=1), size_px // 6, axis=2)
@@ -346,8 +346,8 @@ def make_foreign() -> Callable[..., onnx.ModelProto]:
 def quantized(
     tmp_path_factory: pytest.TempPathFactory, model: onnx.ModelProto, calibration: Path, evaluation: Path
 ) -> Package:
-    """The toy package with an INT8 variant for each target. Shared: copy it before changing it."""
-    from edgeau.optimize.quantization.quantize import quantize_package  # needs more than the engine's tests may
+    """The toy package with an INT8 variant for each target. It is shared, so copy it before changing it."""
+    from edgeau.optimize.quantization.quantize import quantize_package  # not installed where only engine/ is tested
 
     package = write_package(tmp_path_factory.mktemp("packages") / "quantized.edgeau", model)
     return quantize_package(package.path, str(calibration), evaluation=str(evaluation))[0]

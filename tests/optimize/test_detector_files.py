@@ -1,4 +1,4 @@
-"""The detector's files in a package find what OpenCV's FaceDetectorYN finds; INT8 is kept only where it does too."""
+"""A package's detector files agree with OpenCV's FaceDetectorYN; INT8 is kept only if it does too."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def pictures(clip_path: Path, photo_bgr: np.ndarray, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def made(pictures, yunet_path, tmp_path_factory) -> tuple[Package, list[str]]:
-    """The shipped package with the detector, and what was said while it was made."""
+    """The shipped package with the detector, and the progress messages."""
     package = Package.open(shipped_package()).copy_to(tmp_path_factory.mktemp("packages") / "with.edgeau")
     said: list[str] = []
     add_detector(package, yunet_path, str(pictures), sizes=(SIZE,), progress=said.append)
@@ -55,7 +55,7 @@ def opencv_rows(yunet_path: Path, canvas: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", ["fp32", "fp16"])
-def test_boxes_and_points_are_opencvs_to_half_a_pixel(made, pictures, yunet_path, kind):
+def test_boxes_and_points_agree_with_opencv_within_half_a_pixel(made, pictures, yunet_path, kind):
     with open_backend("onnxruntime", made[0].path / "detector" / f"yunet-640x384.{kind}.onnx") as backend:
         for file in sorted(pictures.iterdir()):
             canvas = np.zeros((*SIZE, 3), np.uint8)
@@ -65,7 +65,7 @@ def test_boxes_and_points_are_opencvs_to_half_a_pixel(made, pictures, yunet_path
             assert rows_shift_px(opencv_rows(yunet_path, canvas), rows) < MAX_SHIFT_PX
 
 
-def test_int8_is_kept_only_within_the_bound_and_its_shift_is_said(made):
+def test_int8_is_kept_only_within_the_bound_and_its_shift_is_reported(made):
     kept = (made[0].path / "detector" / "yunet-640x384.int8.onnx").is_file()
     assert any(("FP16 is built instead" in line) is not kept and "INT8 moves faces by" in line for line in made[1])
 
@@ -79,7 +79,7 @@ def test_tensorrt_reads_every_graph(made):
         assert verdict is None or (verdict.taken, verdict.warnings) == (True, ())
 
 
-def test_load_takes_the_packages_own_detector(made, photo_bgr, monkeypatch, tmp_path):
+def test_load_uses_the_packages_own_detector(made, photo_bgr, monkeypatch, tmp_path):
     monkeypatch.setenv("EDGEAU_CACHE", str(tmp_path))
     monkeypatch.delenv("EDGEAU_YUNET", raising=False)
     with load(made[0].path) as analyzer:
@@ -87,7 +87,7 @@ def test_load_takes_the_packages_own_detector(made, photo_bgr, monkeypatch, tmp_
         assert len(analyzer.still(photo_bgr)) == 1
 
 
-def test_a_bundle_brings_the_detectors_graphs(made, tmp_path):
+def test_a_bundle_includes_the_detectors_graphs(made, tmp_path):
     from edgeau.optimize.engine.job import MakeOptions
 
     bundle = make_bundle(made[0], "orin-nano:6.2", MakeOptions(precision="fp32"), tmp_path / "bundle.sh")

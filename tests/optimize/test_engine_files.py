@@ -1,4 +1,4 @@
-"""The files that engines are built from are made for the TensorRT that reads them, and linted before each build."""
+"""The files for building engines are made for the TensorRT version that reads them and linted before each build."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ FP16 = MakeOptions(precision="fp16")
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_what_a_version_can_do_is_known_without_it(version):
+def test_capabilities_are_known_without_the_version_installed(version):
     here = capabilities(make_tensorrt(version))
     numbers = tuple(int(part) for part in version.split("."))
     assert dataclasses.replace(capabilities_of(numbers), version=here.version) == here
 
 
-def test_a_board_with_one_jetpack_has_one_tensorrt():
+def test_versions_of_a_board_are_those_of_its_jetpack_releases():
     assert versions_of(parse_target("orin-nano:5.1.2")) == [(8, 5, 2)]
     assert versions_of(parse_target("orin-nano"))[0] == (8, 5, 2)
     assert set(versions_of(parse_target("thor"))) <= set(versions_of(None))
 
 
-def test_tensorrt_8_gets_a_float_file_that_it_reads(package, calibration, tmp_path):
-    """The package's own file is opset 18 with axes as inputs, as torch.onnx exports it."""
+def test_tensorrt_8_gets_a_float_file_that_it_can_read(package, calibration, tmp_path):
+    """The package's own file has opset 18 with axes as inputs, as torch.onnx exports it."""
     options = dataclasses.replace(FP16, crops=str(calibration))
     said: list[str] = []
     ready = prepare_for(package, parse_target("orin-nano:5.1.2"), options, tmp_path / "work", said.append)
@@ -50,13 +50,13 @@ def test_tensorrt_8_gets_a_float_file_that_it_reads(package, calibration, tmp_pa
     assert not [f for f in lint(read_onnx(ready.file(old.variant)), "tensorrt-8.5") if f.severity == "error"]
 
 
-def test_a_tensorrt_that_reads_the_file_gets_no_other(package, calibration, tmp_path):
+def test_no_file_is_made_for_a_tensorrt_that_reads_the_existing_one(package, calibration, tmp_path):
     options = dataclasses.replace(FP16, crops=str(calibration))
     ready = prepare_for(package, parse_target("orin-nano:6.2"), options, tmp_path, lambda line: None)
     assert ready is package
 
 
-def test_errors_end_the_build_with_a_line_each(package, calibration):
+def test_lint_errors_end_the_build_with_one_line_each(package, calibration):
     said: list[str] = []
     with pytest.raises(
         InputError, match=r"fp32\.onnx: got errors .* listed above.*inspect .*--target tensorrt-8\.5\.2"
@@ -67,20 +67,20 @@ def test_errors_end_the_build_with_a_line_each(package, calibration):
     assert all("\n" not in line for line in said)
 
 
-def test_of_a_board_with_several_releases_one_that_reads_the_file_is_enough(package):
+def test_one_release_of_a_board_that_reads_the_file_is_enough(package):
     said: list[str] = []
     lint_files(package, [capabilities_of((8, 5, 2)), capabilities_of((10, 3))], FP16, said.append)
     assert any("E122" in line for line in said)
 
 
-def test_warnings_are_said_once_per_code(quantized, package):
+def test_each_warning_code_is_reported_once(quantized, package):
     said: list[str] = []
     lint_files(quantized, [capabilities_of((8, 6))], MakeOptions(precision="int8", fall_back=False), said.append)
     codes = [line.split()[2] for line in said if line.startswith("warning: ")]
     assert len(codes) == len(set(codes))
 
 
-def test_a_finished_file_that_computes_something_else_is_not_kept(package, calibration, monkeypatch):
+def test_a_finished_file_with_different_results_is_not_kept(package, calibration, monkeypatch):
     from edgeau.optimize import single
     from edgeau.runtime.errors import EdgeauError
 
@@ -90,7 +90,7 @@ def test_a_finished_file_that_computes_something_else_is_not_kept(package, calib
     assert sorted(p.name for p in package.path.glob("*.onnx")) == ["fp32.onnx"]
 
 
-def test_the_command_line_ends_before_it_writes_a_bundle(package, calibration, tmp_path, capsys):
+def test_an_unfixable_file_ends_the_command_before_a_bundle_is_written(package, calibration, tmp_path, capsys):
     """A NaN in the weights can't be fixed for any TensorRT."""
     variant = package.manifest.fp32_onnx
     model = onnx.load(package.file(variant))

@@ -41,7 +41,7 @@ def test_unlabelled_crops_and_aus_do_not_count():
     assert score.per_au == {"AU01": 1.0}
 
 
-def test_without_labels_the_score_is_the_share_of_decisions_that_stayed():
+def test_without_labels_the_score_is_the_share_of_unchanged_decisions():
     reference = np.array([[0.6, 0.2], [0.4, 0.4]], np.float32)
     outputs = np.array([[0.4, 0.2], [0.4, 0.4]], np.float32)
     scorer = scorer_of(np.full((2, 2), np.nan, np.float32), reference)
@@ -50,14 +50,14 @@ def test_without_labels_the_score_is_the_share_of_decisions_that_stayed():
     assert scorer.score(reference).value == 1.0
 
 
-def test_a_subset_is_spread_over_the_set():
+def test_a_subset_is_spread_over_the_whole_set():
     reference = np.arange(20, dtype=np.float32).reshape(10, 2)
     scorer = dataclasses.replace(scorer_of(reference, reference))
     assert scorer.subset(3).reference[:, 0].tolist() == [0.0, 8.0, 18.0]
     assert len(scorer.subset(3).crops) == 3
 
 
-def test_a_subset_keeps_a_positive_of_each_au_that_has_one():
+def test_a_subset_keeps_a_positive_of_every_au_that_has_one():
     reference = np.zeros((100, 2), np.float32)
     labels = np.zeros((100, 2), np.float32)
     labels[37, 0], labels[[3, 50, 98], 1] = 1, 1
@@ -67,7 +67,7 @@ def test_a_subset_keeps_a_positive_of_each_au_that_has_one():
     assert len(scorer_of(np.zeros((100, 2), np.float32), reference).subset(4).crops) == 4
 
 
-def test_damage_to_a_rare_au_is_seen_on_a_few_crops():
+def test_damage_to_a_rare_au_shows_in_a_small_subset():
     labels = np.zeros((100, 2), np.float32)
     labels[:, 0], labels[41, 1] = 1, 1
     some = scorer_of(labels, labels).subset(16)

@@ -1,4 +1,4 @@
-"""Small ONNX graphs with the contract of a package's variants, fakes of TensorRT, and a bare device."""
+"""Small ONNX graphs with the inputs and outputs of a package's variants, fakes of TensorRT, and a bare device."""
 
 import os
 import shlex
@@ -75,7 +75,7 @@ def _parts(kind, groups):
 
 @pytest.fixture(scope="session")
 def toy_onnx(tmp_path_factory):
-    """A function: ``fp32``, ``fp16`` or ``int8`` -> path of a small ONNX file with a grouped convolution."""
+    """A function that makes a small ``fp32``, ``fp16`` or ``int8`` ONNX file with a grouped convolution."""
     folder = tmp_path_factory.mktemp("toy")
 
     def make(kind="fp32", groups=4):
@@ -97,19 +97,19 @@ def rtx():
 
 @pytest.fixture(params=VERSIONS)
 def any_fake(request):
-    """A fake of each version in turn."""
+    """A fake of each TensorRT version in turn."""
     return make_tensorrt(request.param)
 
 
 @pytest.fixture
 def fake_tensorrt():
-    """A function: version -> a fake module that has that version's names and no others."""
+    """A function that makes a fake TensorRT module with the names of one version and no others."""
     return make_tensorrt
 
 
 @pytest.fixture
 def package(toy_onnx, tmp_path):
-    """A package with fp32, int8-tensorrt and fp16 ONNX files of the toy graph, in a folder of its own."""
+    """A package with fp32, int8-tensorrt and fp16 ONNX files of the toy graph."""
     import shutil
 
     from edgeau.runtime.files import sha256_file
@@ -145,7 +145,7 @@ def package(toy_onnx, tmp_path):
 
 @pytest.fixture
 def crops_file(tmp_path):
-    """An .npz of face crops: the photo of an astronaut, cut in 12 ways."""
+    """An .npz file of 12 different crops of the astronaut's photo."""
     skimage = pytest.importorskip("skimage", reason="scikit-image is not installed, and has the photo")
     photo = skimage.data.astronaut()
     faces = np.stack([photo[i : i + 256 : 8, 100 + i : 356 + i : 8] for i in range(0, 120, 10)])
@@ -164,16 +164,16 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture
 def device(tmp_path):
-    """A bare device: a folder of its own, a ``python3`` with numpy and nothing else, and perhaps a fake TensorRT."""
+    """A bare device: a home folder, a ``python3`` with numpy and nothing else, and optionally a fake TensorRT."""
     return Device(tmp_path / "device")
 
 
 class Device:
-    """Where bundles are tried.
+    """A bare device on which bundles are run.
 
     Attributes:
         home: the device's folder.
-        python: its interpreter, which knows no installed package but numpy.
+        python: its interpreter, which has no package but numpy.
     """
 
     def __init__(self, home):
@@ -186,12 +186,12 @@ class Device:
                 (self._deps / name).symlink_to(site / name)
         self.python = home / "python3"
         path = f"{shlex.quote(str(self._deps))}${{PYTHONPATH:+:$PYTHONPATH}}"
-        # -S leaves site-packages out, and with it this checkout's editable installation.
+        # -S leaves out site-packages and with it this checkout's editable installation.
         self.python.write_text(f'#!/bin/sh\nPYTHONPATH={path} exec {sys.executable} -S "$@"\n')
         self.python.chmod(0o755)
 
     def install_tensorrt(self, version="10.3"):
-        """Put a fake TensorRT of this version where the interpreter finds it."""
+        """Install a fake TensorRT of this version for the interpreter."""
         tests = Path(__file__).parents[2]
         (self._deps / "tensorrt.py").write_text(
             f"import sys\nsys.path.append({str(tests)!r})\n"
@@ -199,7 +199,7 @@ class Device:
         )
 
     def run(self, *command, check=False, **more):
-        """Run a command there; its interpreter is the one that scripts find."""
+        """Run a command on the device; scripts find its interpreter in PYTHON."""
         env = {"PATH": os.environ["PATH"], "HOME": str(self.home), "PYTHON": str(self.python), "LC_ALL": "C"}
         return subprocess.run(
             [str(part) for part in command],

@@ -1,4 +1,4 @@
-"""Where an engine goes wrong, and what is allowed."""
+"""How much an engine may differ, and locating where it goes wrong."""
 
 import numpy as np
 import pytest
@@ -15,14 +15,14 @@ def parity(mean_error=0.0, flipped=0):
     return Parity("fp32", "crops", 10, 0.1, mean_error, 30.0, 100, flipped)
 
 
-def test_a_bound_is_broken_by_error_or_by_flipped_decisions():
+def test_a_bound_is_broken_by_the_error_or_by_flipped_decisions():
     bound = Bound(mean_abs_error=0.01, flipped_share=0.05)
     assert bound.broken_by(parity(0.01, 5)) is None
     assert "mean error 0.02 exceeds 0.01" in bound.broken_by(parity(0.02))
     assert "6 of 100 AU decisions flipped" in bound.broken_by(parity(0.0, 6))
 
 
-def test_a_bound_is_as_wide_as_the_variant_needs():
+def test_the_bound_widens_with_the_variants_own_error():
     def variant(known):
         return Variant("int8-tensorrt", "f.onnx", "", 0, "int8", ("tensorrt",), parity=known)
 
@@ -43,7 +43,7 @@ def test_the_suspect_range_ends_at_the_first_broken_tensor(broken):
     assert f"and {names[broken]} (" in suspect_range(names, reference, outputs)
 
 
-def test_graphs_without_a_common_tensor_can_not_be_compared():
+def test_graphs_without_a_common_tensor_cannot_be_compared():
     with pytest.raises(EngineError, match="share no inner tensor"):
         suspect_range(["a"], {"b": np.ones(1)}, {"a": np.ones(1)})
 

@@ -1,4 +1,4 @@
-"""A bundle: one file that says what it will do, builds on a bare device, and refuses to run when damaged."""
+"""A bundle is one file that says what it will do, builds on a bare device, and refuses to run if damaged."""
 
 import dataclasses
 import json
@@ -22,33 +22,33 @@ from edgeau.runtime.package import Package
 
 @pytest.fixture
 def bundle(package, crops_file, tmp_path, wheel):
-    """A bundle for an Orin Nano whose engine is kept without parity, which a device without a GPU can't measure."""
+    """A bundle for an Orin Nano that skips parity, which can't be measured without a GPU."""
     options = MakeOptions(
         crops=str(crops_file), parity=False, builder=BuilderSettings(batch=(1, 1, 8), workspace_mib=64)
     )
     return make_bundle(package, "orin-nano:6.2", options, tmp_path / "toy-orin-nano.sh", wheel=wheel).path
 
 
-def test_a_bundle_has_what_the_ladder_needs_and_says_so(bundle, device):
+def test_a_bundle_lists_the_files_that_the_ladder_needs(bundle, device):
     listed = device.run("sh", bundle, "--list", check=True).stdout.split()
     variants = ["toy.edgeau/fp16.onnx", "toy.edgeau/fp32.onnx", "toy.edgeau/int8-tensorrt.onnx"]
     assert set(listed) >= {"install.sh", "recipe.json", "parity.npz", "toy.edgeau/manifest.json", *variants}
     assert [name for name in listed if name.endswith(".whl")]
 
 
-def test_a_folder_that_can_not_be_made_is_one_line(bundle, device):
+def test_a_folder_that_cannot_be_created_is_a_one_line_error(bundle, device):
     done = device.run("sh", bundle, "--into", "/dev/null/here", "--yes")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "can't make /dev/null/here; give --into another folder" in done.stderr
 
 
-def test_a_folder_whose_name_would_split_python_s_path_is_refused(bundle, device):
+def test_a_folder_with_a_colon_in_its_name_is_refused(bundle, device):
     done = device.run("sh", bundle, "--into", "a:b", "--yes")
     assert done.returncode == 2
     assert "has a colon in its name" in done.stderr
 
 
-def test_it_asks_before_it_does_anything(bundle, device):
+def test_a_bundle_asks_before_it_does_anything(bundle, device):
     done = device.run("sh", bundle, "--into", "here", input="n\n")
     assert done.returncode == 2
     assert "build an engine with this machine's TensorRT: int8, batch 1,1,8; if that fails mixed" in done.stdout
@@ -56,7 +56,7 @@ def test_it_asks_before_it_does_anything(bundle, device):
     assert not (device.home / "here" / "lib").exists()
 
 
-def test_without_tensorrt_it_says_what_to_install(bundle, device):
+def test_without_tensorrt_a_bundle_says_what_to_install(bundle, device):
     done = device.run("sh", bundle, "--into", "here", "--yes")
     assert done.returncode == 2
     assert "has no tensorrt; on a Jetson type: sudo apt-get install python3-libnvinfer" in done.stderr
@@ -64,7 +64,7 @@ def test_without_tensorrt_it_says_what_to_install(bundle, device):
 
 
 @pytest.mark.parametrize("version", ["8.5", "10.3", "11.1"])
-def test_with_tensorrt_it_builds_and_reports(bundle, device, version):
+def test_with_tensorrt_a_bundle_builds_an_engine_and_a_report(bundle, device, version):
     device.install_tensorrt(version)
     done = device.run("sh", bundle, "--into", "here", "--yes")
     assert done.returncode == 0, done.stderr
@@ -77,7 +77,7 @@ def test_with_tensorrt_it_builds_and_reports(bundle, device, version):
     assert report["sidecar"]["batch"] == [1, 1, 8]
 
 
-def test_a_folder_that_is_there_is_only_used_again_when_told_to(bundle, device):
+def test_an_existing_folder_is_reused_only_with_again(bundle, device):
     device.run("sh", bundle, "--into", "here", input="n\n")
     done = device.run("sh", bundle, "--into", "here", "--yes")
     assert "exists; give --into another folder, or --again" in done.stderr
@@ -115,7 +115,7 @@ def test_a_full_disk_leaves_nothing_unpacked(bundle, device):
     assert not list(device.home.glob("here*"))
 
 
-def test_the_crops_carry_what_fp32_says_of_them(package, crops_file, bundle, device):
+def test_the_bundled_crops_include_the_fp32_reference(package, crops_file, bundle, device):
     device.run("sh", bundle, "--into", "here", input="n\n")
     with np.load(device.home / "here" / "parity.npz") as arrays:
         assert arrays["faces"].shape == (12, 32, 32, 3)
@@ -129,7 +129,7 @@ def test_the_crops_carry_what_fp32_says_of_them(package, crops_file, bundle, dev
     assert recipe.options_in(device.home).crops == str(device.home / "parity.npz")
 
 
-def test_the_wheel_installs_and_runs_where_nothing_else_is(tmp_path, device, wheel):
+def test_the_wheel_installs_and_runs_on_a_bare_device(tmp_path, device, wheel):
     check_wheel(wheel)
     subprocess.run(
         [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--target", tmp_path / "lib", wheel],
@@ -148,7 +148,7 @@ def test_a_wheel_is_written_without_importing_the_layers_in_it(tmp_path):
     assert "edgeau/train/trainer.py" in zipfile.ZipFile(done.stdout.strip()).namelist()
 
 
-def test_old_metadata_in_a_checkout_is_not_what_a_wheel_is_made_of(tmp_path, monkeypatch):
+def test_a_wheel_ignores_stale_metadata_in_a_checkout(tmp_path, monkeypatch):
     (tmp_path / "edgeau.egg-info").mkdir()
     (tmp_path / "edgeau.egg-info" / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: edgeau\nVersion: 0.0.1\n")
     monkeypatch.syspath_prepend(tmp_path)
@@ -159,7 +159,7 @@ def test_old_metadata_in_a_checkout_is_not_what_a_wheel_is_made_of(tmp_path, mon
     assert {name.split("/")[1] for name in names if name.startswith("edgeau/")} >= {"runtime", "optimize", "train"}
 
 
-def test_a_wheel_of_something_else_is_refused(tmp_path):
+def test_a_wheel_of_another_project_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "other.whl", "w") as archive:
         archive.writestr("other/__init__.py", "")
     with pytest.raises(InputError, match="a wheel of this edgeau"):
@@ -177,7 +177,7 @@ def test_the_command_line_makes_a_bundle(package, crops_file, tmp_path, capsys, 
     assert "expected orin-nano" in capsys.readouterr().err
 
 
-def test_a_package_without_int8_says_how_to_make_it(package, crops_file, tmp_path):
+def test_a_package_without_int8_is_refused_with_the_command_to_make_it(package, crops_file, tmp_path):
     import dataclasses
 
     bare = package.with_manifest(dataclasses.replace(package.manifest, variants=(package.manifest.variant("fp32"),)))
@@ -187,19 +187,19 @@ def test_a_package_without_int8_says_how_to_make_it(package, crops_file, tmp_pat
     assert make_bundle(bare, "any", MakeOptions("fp32", crops=str(crops_file)), tmp_path / "x.sh").samples == 12
 
 
-# A folder name that is a command to whatever shell evaluates it.
+# A folder name that runs a command in any shell that evaluates it.
 HOSTILE = "x$(touch HACKED)`touch HACKED`;touch HACKED;'\"touch HACKED\"' &.edgeau"
 
 
 def renamed(package, name):
-    """The package under another folder name, which is in its manifest as well."""
+    """The package under another name, for its folder and in its manifest."""
     path = package.path.with_name(name)
     package.path.rename(path)
     moved = Package.open(path)
     return moved.with_manifest(dataclasses.replace(moved.manifest, name=name))
 
 
-def test_no_name_becomes_text_of_a_script(package, crops_file, tmp_path, wheel, device):
+def test_hostile_names_are_never_evaluated_by_a_shell(package, crops_file, tmp_path, wheel, device):
     hostile = renamed(package, HOSTILE)
     options = MakeOptions(crops=str(crops_file), parity=False)
     bundle = make_bundle(hostile, "any", options, tmp_path / "run $(touch HACKED).sh", wheel=wheel).path
@@ -217,14 +217,16 @@ def test_no_name_becomes_text_of_a_script(package, crops_file, tmp_path, wheel, 
 
 
 @pytest.mark.parametrize(("out", "folder"), [("bundle", "bundle.engine"), ("-o.sh", "-o"), ("a b.run", "a b")])
-def test_without_a_folder_a_bundle_unpacks_beside_itself(package, crops_file, device, wheel, out, folder):
+def test_a_bundle_unpacks_beside_itself_by_default(package, crops_file, device, wheel, out, folder):
     options = MakeOptions(crops=str(crops_file), parity=False)
     make_bundle(package, "any", options, device.home / out, wheel=wheel)
     device.run("sh", f"./{out}", input="n\n")
     assert (device.home / folder / "recipe.json").is_file()
 
 
-def test_scripts_are_the_same_for_every_package(package, crops_file, tmp_path, wheel, bundle, device):
+def test_scripts_are_identical_for_every_package_except_for_the_checksum(
+    package, crops_file, tmp_path, wheel, bundle, device
+):
     other = make_bundle(
         renamed(package, HOSTILE), "any", MakeOptions("fp32", crops=str(crops_file)), tmp_path / "other.sh", wheel=wheel
     )
@@ -236,7 +238,7 @@ def test_scripts_are_the_same_for_every_package(package, crops_file, tmp_path, w
     assert (device.home / "one" / "install.sh").read_bytes() == (device.home / "two" / "install.sh").read_bytes()
 
 
-def test_a_recipe_of_another_version_says_what_to_do(bundle, device):
+def test_a_recipe_of_another_version_is_refused_with_a_hint(bundle, device):
     device.install_tensorrt()
     device.run("sh", bundle, "--into", "here", input="n\n")
     recipe = device.home / "here" / "recipe.json"

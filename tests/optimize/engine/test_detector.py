@@ -1,4 +1,4 @@
-"""The detector beside a model: graphs, engines on every TensorRT, and the ladder when an engine moves faces."""
+"""A package's detector: graphs, engines for every TensorRT, and the ladder when an engine moves faces."""
 
 import dataclasses
 import shutil
@@ -34,7 +34,7 @@ def with_detector(package, yunet_path):
     return package
 
 
-def test_each_size_is_a_graph_and_a_copy_takes_them_along(with_detector, tmp_path):
+def test_each_size_has_a_graph_and_copies_include_them(with_detector, tmp_path):
     assert sizes_in(with_detector.path / DETECTOR_ENGINES) == sorted(DEFAULT_SIZES)
     copy = with_detector.copy_to(tmp_path / "copy.edgeau")
     assert sizes_in(copy.path / DETECTOR_ENGINES) == sorted(DEFAULT_SIZES)
@@ -42,10 +42,10 @@ def test_each_size_is_a_graph_and_a_copy_takes_them_along(with_detector, tmp_pat
 
 
 @pytest.mark.parametrize("version", ["8.5", "10.3", "10.16", "11.1"])
-def test_an_engine_per_size_on_every_tensorrt(with_detector, fake_tensorrt, version):
+def test_every_tensorrt_builds_one_engine_per_size(with_detector, fake_tensorrt, version):
     trt = fake_tensorrt(version)
     engines = build_detector(with_detector.path, trt=trt, machine=ORIN, check=False)
-    # TensorRT 11 takes FP16 from a file, which add_graphs alone doesn't make.
+    # TensorRT 11 needs an FP16 file, which add_graphs alone doesn't make.
     precision = "fp16" if "FP16" in capabilities(trt).precision_flags else "fp32"
     assert [path.name for path in engines] == [
         f"yunet-{size}.orin-nano.trt{version}.0.{precision}.engine" for size in ("160x160", "640x384")
@@ -55,11 +55,11 @@ def test_an_engine_per_size_on_every_tensorrt(with_detector, fake_tensorrt, vers
     assert (sidecar.batch, sidecar.precision) == ((1, 1, 1), precision)
 
 
-def test_a_package_without_a_detector_has_no_engines(package, fake_tensorrt):
+def test_a_package_without_a_detector_builds_no_detector_engines(package, fake_tensorrt):
     assert build_detector(package.path, trt=fake_tensorrt("10.3"), machine=ORIN) == []
 
 
-def test_an_engine_that_moves_faces_gives_way_to_the_next_precision(with_detector, fake_tensorrt, monkeypatch):
+def test_an_engine_that_moves_faces_is_replaced_by_the_next_precision(with_detector, fake_tensorrt, monkeypatch):
     monkeypatch.setattr(detector, "shift_px", lambda folder, size, engine: 3.0 if ".fp16." in engine.name else 0.1)
     engines = build_detector(with_detector.path, trt=fake_tensorrt("10.3"), machine=ORIN)
     assert all(".fp32." in path.name for path in engines)
@@ -70,7 +70,7 @@ def test_an_engine_that_moves_faces_gives_way_to_the_next_precision(with_detecto
         build_detector(with_detector.path, trt=fake_tensorrt("10.3"), machine=ORIN)
 
 
-def test_int8_is_built_only_where_its_graph_was_kept(with_detector, fake_tensorrt):
+def test_int8_is_built_only_if_its_graph_was_kept(with_detector, fake_tensorrt):
     folder, able = with_detector.path / DETECTOR_ENGINES, capabilities(fake_tensorrt("10.3"))
     assert [rung.precision for rung in rungs(folder, DEFAULT_SIZES[0], "int8", able)] == ["fp16", "fp32"]
     shutil.copyfile(folder / "yunet-640x384.fp32.onnx", folder / "yunet-640x384.int8.onnx")
@@ -78,8 +78,8 @@ def test_int8_is_built_only_where_its_graph_was_kept(with_detector, fake_tensorr
     assert [rung.precision for rung in rungs(folder, DEFAULT_SIZES[0], "fp16", able)] == ["fp16", "fp32"]
 
 
-def test_engines_of_another_machine_are_passed_over(with_detector, fake_tensorrt, monkeypatch):
-    """`load()` then takes the file itself, or the default detector."""
+def test_engines_of_another_machine_are_skipped(with_detector, fake_tensorrt, monkeypatch):
+    """`load()` then uses the file itself or the default detector."""
     engines = build_detector(with_detector.path, trt=fake_tensorrt("10.3"), machine=ORIN, check=False)
     folder = with_detector.path / DETECTOR_ENGINES
     monkeypatch.setattr("edgeau.runtime.machine.read_machine", lambda: dataclasses.replace(ORIN, tensorrt="10.3.0"))
@@ -88,7 +88,7 @@ def test_engines_of_another_machine_are_passed_over(with_detector, fake_tensorrt
     assert detector_engines(folder) == []
 
 
-def test_the_shift_is_the_largest_and_other_faces_are_infinitely_far():
+def test_the_shift_is_the_largest_and_infinite_if_faces_differ_in_number():
     rows = np.arange(30, dtype=np.float32).reshape(2, 15)
     moved = rows[::-1].copy()
     moved[0, 3] += 0.25
@@ -103,7 +103,7 @@ def test_sizes_are_width_by_height():
         read_sizes("640")
 
 
-def test_what_is_not_yunet_writes_nothing(package):
+def test_a_file_other_than_yunet_is_refused_and_nothing_is_written(package):
     with pytest.raises(InputError, match="outputs au"):
         add_graphs(package.path / DETECTOR_ENGINES, package.path / "fp32.onnx")
     assert not (package.path / DETECTOR_ENGINES).exists()

@@ -1,4 +1,4 @@
-"""An engine of a package: the ladder, parity on the device, and what is left where something fails."""
+"""Making an engine of a package: the ladder, parity on the device, and what remains after a failure."""
 
 import dataclasses
 import importlib
@@ -38,7 +38,7 @@ ORIN = Machine(
 
 
 class RunsTheOnnx(FakeBackend):
-    """In place of the TensorRT backend: runs the package's FP32 ONNX and adds ``error`` to the probabilities."""
+    """Replaces the TensorRT backend: runs the package's FP32 ONNX and adds ``error`` to the probabilities."""
 
     def __init__(self, file, error=0.0):
         super().__init__({"face": (32, 32, 3)}, 4)
@@ -50,7 +50,7 @@ class RunsTheOnnx(FakeBackend):
 
 
 class InnerTensors(FakeBackend):
-    """In place of an engine whose inner tensor ``conv_out`` is an output: ``error`` off."""
+    """Replaces an engine whose inner tensor ``conv_out`` is an output, and adds ``error`` to it."""
 
     def __init__(self, error):
         super().__init__({"face": (32, 32, 3)}, 4)
@@ -61,8 +61,8 @@ class InnerTensors(FakeBackend):
 
 
 @pytest.fixture
-def engine_says(monkeypatch, package):
-    """A function: how far the engine is off -> the TensorRT backend is replaced by one that is that far off."""
+def engine_error(monkeypatch, package):
+    """A function that replaces the TensorRT backend by one whose outputs have a given error."""
 
     def replace(error):
         def opened(name, file):
@@ -82,8 +82,10 @@ def files_of(package):
 
 
 @pytest.mark.parametrize(("version", "typing"), [("8.5", False), ("10.3", False), ("10.16", True), ("11.1", True)])
-def test_an_int8_engine_with_sidecar_and_parity(fake_tensorrt, package, crops_file, engine_says, version, typing):
-    engine_says(1e-3)
+def test_an_int8_engine_is_made_with_sidecar_and_parity(
+    fake_tensorrt, package, crops_file, engine_error, version, typing
+):
+    engine_error(1e-3)
     trt = fake_tensorrt(version)
     options = MakeOptions(builder=BuilderSettings(batch=(1, 4, 8)), crops=str(crops_file))
     made = make_engine(package.path, options, trt=trt, machine=ORIN)
@@ -103,8 +105,8 @@ def test_an_int8_engine_with_sidecar_and_parity(fake_tensorrt, package, crops_fi
     assert engines == sorted([f"engines/{name}.engine", f"engines/{name}.engine.json", cache])
 
 
-def test_the_ladder_goes_down_with_the_reason(fake_tensorrt, package, crops_file, engine_says):
-    engine_says(0)
+def test_the_ladder_records_why_each_precision_failed(fake_tensorrt, package, crops_file, engine_error):
+    engine_error(0)
 
     def fail(flags, layers):
         return "no INT8 implementation for conv" if "INT8" in flags else None
@@ -123,8 +125,8 @@ def test_the_ladder_goes_down_with_the_reason(fake_tensorrt, package, crops_file
         )
 
 
-def test_mixed_builds_where_only_the_grouped_convolution_fails(fake_tensorrt, package, crops_file, engine_says):
-    engine_says(0)
+def test_mixed_is_built_if_only_the_grouped_convolution_fails(fake_tensorrt, package, crops_file, engine_error):
+    engine_error(0)
 
     def fail(flags, layers):
         quantized = layers[-1].get_input(0).name == "dq_out"
@@ -137,8 +139,8 @@ def test_mixed_builds_where_only_the_grouped_convolution_fails(fake_tensorrt, pa
     assert made.sidecar.settings["left_in_float"] == ["conv"]
 
 
-def test_an_engine_that_says_something_else_is_not_kept(fake_tensorrt, package, crops_file, engine_says):
-    engine_says(0.2)
+def test_an_engine_that_breaks_parity_is_not_kept(fake_tensorrt, package, crops_file, engine_error):
+    engine_error(0.2)
     before = files_of(package)
     with pytest.raises(
         EngineError,
@@ -150,7 +152,7 @@ def test_an_engine_that_says_something_else_is_not_kept(fake_tensorrt, package, 
     assert left == before
 
 
-def test_interruption_while_writing_leaves_the_package_as_it_was(fake_tensorrt, package, monkeypatch):
+def test_an_interrupted_write_leaves_the_package_unchanged(fake_tensorrt, package, monkeypatch):
     before = files_of(package), (package.path / "manifest.json").read_bytes()
 
     def interrupted(path, sidecar):
@@ -163,7 +165,7 @@ def test_interruption_while_writing_leaves_the_package_as_it_was(fake_tensorrt, 
     assert (left, (package.path / "manifest.json").read_bytes()) == before
 
 
-def test_no_gpu_is_said_once_and_not_tried_at_every_precision(fake_tensorrt, package):
+def test_without_a_gpu_only_one_precision_is_tried(fake_tensorrt, package):
     said = []
     with pytest.raises(EngineError, match="no usable CUDA device"):
         make_engine(
@@ -177,7 +179,7 @@ def test_no_gpu_is_said_once_and_not_tried_at_every_precision(fake_tensorrt, pac
     assert not (package.path / "engines").exists()
 
 
-def test_without_a_way_to_run_the_engine_it_says_so_before_the_long_build(fake_tensorrt, package, monkeypatch):
+def test_without_a_cuda_binding_it_fails_before_the_long_build(fake_tensorrt, package, monkeypatch):
     monkeypatch.setattr(verify, "installed_binding", lambda: None)
     said = []
     with pytest.raises(MissingExtraError, match="needs libcudart, cuda-python or pycuda"):
@@ -185,7 +187,7 @@ def test_without_a_way_to_run_the_engine_it_says_so_before_the_long_build(fake_t
     assert said == []
 
 
-def test_a_missing_file_is_named_with_the_command_that_makes_it(fake_tensorrt, package):
+def test_a_missing_onnx_file_is_named_with_the_command_to_make_it(fake_tensorrt, package):
     manifest = package.manifest
     bare = dataclasses.replace(manifest, variants=(manifest.variant("fp32"),))
     package.with_manifest(bare)
@@ -208,7 +210,7 @@ def test_a_missing_file_is_named_with_the_command_that_makes_it(fake_tensorrt, p
         ("11.1", "fp32", "fp32.onnx", True),
     ],
 )
-def test_each_precision_is_built_from_its_file(fake_tensorrt, package, version, precision, file, strong):
+def test_each_precision_is_built_from_its_own_file(fake_tensorrt, package, version, precision, file, strong):
     rung = find_rung(package, precision, capabilities(fake_tensorrt(version)))
     assert (rung.variant.file, rung.strongly_typed, rung.precision) == (file, strong, precision)
 
@@ -222,7 +224,7 @@ def test_each_precision_is_built_from_its_file(fake_tensorrt, package, version, 
         ("11.1", "int8-tensorrt-fp16.onnx"),
     ],
 )
-def test_of_several_int8_files_each_tensorrt_gets_its_own(fake_tensorrt, package, version, file):
+def test_each_tensorrt_version_gets_its_own_int8_file(fake_tensorrt, package, version, file):
     int8 = package.variant("int8-tensorrt")
     for target in ("tensorrt-fp16", "tensorrt", "tensorrt-8"):
         variant = dataclasses.replace(int8, name=f"int8-{target}", file=f"int8-{target}.onnx", notes={"target": target})
@@ -231,15 +233,15 @@ def test_of_several_int8_files_each_tensorrt_gets_its_own(fake_tensorrt, package
     assert find_rung(package, "int8", capabilities(fake_tensorrt(version))).variant.file == file
 
 
-def test_a_weakly_typed_network_is_never_built_from_fp16_inside_int8(fake_tensorrt, package):
+def test_a_weakly_typed_network_is_never_built_from_int8_with_fp16(fake_tensorrt, package):
     int8 = package.variant("int8-tensorrt")
     only = dataclasses.replace(int8, notes={"target": "tensorrt-fp16"})
     package = package.with_manifest(dataclasses.replace(package.manifest, variants=(only,)))
     assert isinstance(find_rung(package, "int8", capabilities(fake_tensorrt("10.3"))), Missing)
 
 
-def test_a_stored_reference_is_used_and_must_fit(fake_tensorrt, package, crops_file, engine_says, tmp_path):
-    engine_says(0)
+def test_a_stored_reference_is_used_and_its_shape_checked(fake_tensorrt, package, crops_file, engine_error, tmp_path):
+    engine_error(0)
     with np.load(crops_file) as arrays:
         faces = arrays["faces"]
     np.savez(tmp_path / "parity.npz", faces=faces, reference=np.full((len(faces), 4), 0.5, np.float32))
@@ -252,8 +254,8 @@ def test_a_stored_reference_is_used_and_must_fit(fake_tensorrt, package, crops_f
 
 
 @pytest.mark.slow
-def test_the_command_line_builds_with_the_real_builder(rtx, package):
-    """In processes of their own: TensorRT keeps the first logger that a process gives it, and tests give several."""
+def test_build_works_with_the_real_builder(rtx, package):
+    """Uses separate processes: TensorRT keeps a process's first logger, and tests create several."""
     environment = {**os.environ, "EDGEAU_TENSORRT": "tensorrt_rtx"}
 
     def run(*arguments):
@@ -276,7 +278,7 @@ def test_the_command_line_builds_with_the_real_builder(rtx, package):
     assert "add --skip-parity" in refused.stderr
 
 
-def test_the_command_line_without_tensorrt_says_how_to_build_on_the_device(package, monkeypatch, capsys):
+def test_build_without_tensorrt_says_how_to_build_on_the_device(package, monkeypatch, capsys):
     from edgeau.runtime.cli import main
 
     monkeypatch.setenv("EDGEAU_TENSORRT", "no_such_tensorrt")
@@ -287,17 +289,17 @@ def test_the_command_line_without_tensorrt_says_how_to_build_on_the_device(packa
 
 
 @pytest.mark.parametrize("batch", ["0", "a,b,c", "1,2", "4,2,1"])
-def test_the_command_line_refuses_a_wrong_batch(package, capsys, batch):
+def test_build_refuses_an_invalid_batch(package, capsys, batch):
     from edgeau.runtime.cli import main
 
     assert main(["build", str(package.path), "--batch", batch]) == 2
     assert "batch" in capsys.readouterr().err
 
 
-def test_without_crops_an_engine_is_checked_on_the_shipped_ones_and_no_renderer_is_needed(
-    fake_tensorrt, package, engine_says, monkeypatch
+def test_by_default_parity_uses_the_shipped_crops_and_needs_no_renderer(
+    fake_tensorrt, package, engine_error, monkeypatch
 ):
-    engine_says(1e-3)
+    engine_error(1e-3)
     for name in list(sys.modules):
         parts = name.split(".")
         above = parts[:2] in (["edgeau", "train"], ["edgeau", "export"], ["edgeau", "benchmarks"])
@@ -311,7 +313,7 @@ def test_without_crops_an_engine_is_checked_on_the_shipped_ones_and_no_renderer_
 
 @pytest.mark.parametrize("precision", ["int8", "mixed", "fp16"])
 def test_an_engine_for_dla_is_fp16(fake_tensorrt, package, precision):
-    """DLA takes no Q/DQ nodes (NVIDIA/TensorRT issue 2222, NVIDIA/Model-Optimizer pull request 1661)."""
+    """DLA doesn't accept Q/DQ nodes (NVIDIA/TensorRT issue 2222, NVIDIA/Model-Optimizer pull request 1661)."""
     options = MakeOptions(precision, BuilderSettings(dla_core=1), parity=False)
     engine = make_engine(package.path, options, trt=fake_tensorrt("8.6", dla_cores=2), machine=ORIN)
     assert (engine.sidecar.precision, engine.sidecar.settings["dla_core"]) == ("fp16", 1)
@@ -319,7 +321,7 @@ def test_an_engine_for_dla_is_fp16(fake_tensorrt, package, precision):
     assert list(engine.skipped) == [f"{name} was not tried: DLA takes no Q/DQ nodes, and no FP32" for name in higher]
 
 
-def test_a_precision_that_dla_has_not_is_refused_where_nothing_else_may_be_built(fake_tensorrt, package):
+def test_an_unsupported_dla_precision_is_refused_if_there_is_no_fallback(fake_tensorrt, package):
     trt = fake_tensorrt("8.6", dla_cores=2)
     for precision, fall_back in (("int8", False), ("fp32", True)):
         options = MakeOptions(precision, BuilderSettings(dla_core=0), parity=False, fall_back=fall_back)
@@ -327,7 +329,7 @@ def test_a_precision_that_dla_has_not_is_refused_where_nothing_else_may_be_built
             make_engine(package.path, options, trt=trt, machine=ORIN)
 
 
-def test_too_many_layers_off_dla_is_the_reason_why_nothing_was_built(fake_tensorrt, package):
+def test_too_many_layers_off_dla_are_given_as_the_reason(fake_tensorrt, package):
     trt = fake_tensorrt("8.6", dla_cores=2, off_dla=("cast", "q", "w_q", "conv"))
     options = MakeOptions("int8", BuilderSettings(dla_core=0), parity=False)
     with pytest.raises(EngineError, match=r"no precision could be built: fp16: 4 of 6 layers can't run on DLA"):
@@ -336,7 +338,7 @@ def test_too_many_layers_off_dla_is_the_reason_why_nothing_was_built(fake_tensor
 
 @pytest.fixture
 def gpu_machine(monkeypatch):
-    """A function: version, behaviour -> a fake TensorRT on a fake GPU, under the real backend of the runtime."""
+    """A function that makes a fake TensorRT on a fake GPU for the runtime's real backend."""
 
     def make(version, **behaviour):
         gpu = FakeGpu()
@@ -354,7 +356,7 @@ def gpu_machine(monkeypatch):
 
 @pytest.fixture
 def means_file(crops_file, tmp_path):
-    """A function: error -> crops with what the fake engine gives for them as reference, so far off."""
+    """A function that writes crops with the fake engine's outputs, plus an error, as reference."""
     with np.load(crops_file) as arrays:
         faces = arrays["faces"]
 
@@ -368,8 +370,8 @@ def means_file(crops_file, tmp_path):
 
 @pytest.mark.parametrize("version", ["8.5", "10.3", "11.1"])
 @pytest.mark.parametrize("dla_core", [None, 1])
-def test_from_the_onnx_to_a_running_engine(gpu_machine, package, means_file, version, dla_core):
-    """Built, verified through the runtime's own backend, stored, and loaded again."""
+def test_an_engine_is_built_verified_stored_and_loaded(gpu_machine, package, means_file, version, dla_core):
+    """The engine is verified by the runtime's own backend."""
     trt, gpu = gpu_machine(version, dla_cores=2)
     batch = (4, 4, 4) if dla_core is not None else (1, 4, 8)
     options = MakeOptions(builder=BuilderSettings(batch=batch, dla_core=dla_core), crops=means_file())
@@ -383,7 +385,7 @@ def test_from_the_onnx_to_a_running_engine(gpu_machine, package, means_file, ver
     assert gpu.left() == {"memory": 0, "streams": 0, "graphs": 0, "events": 0, "contexts": 0}
 
 
-def test_suspects_are_found_in_tensors_whose_batch_is_merged_with_another_dimension(gpu_machine, package, means_file):
+def test_suspects_are_located_in_tensors_with_a_merged_batch_dimension(gpu_machine, package, means_file):
     trt, gpu = gpu_machine("10.3", rows={"conv_out": 49})
     options = MakeOptions(builder=BuilderSettings(batch=(1, 4, 8)), crops=means_file(error=0.2))
     with pytest.raises(EngineError, match=r"mean error 0\.2 exceeds 0\.03; suspect between the input .* and conv_out"):
@@ -391,8 +393,8 @@ def test_suspects_are_found_in_tensors_whose_batch_is_merged_with_another_dimens
     assert gpu.left() == {"memory": 0, "streams": 0, "graphs": 0, "events": 0, "contexts": 0}
 
 
-def test_what_is_built_is_what_the_manifest_says(fake_tensorrt, package):
-    """The file is read once: another that takes its place after the check is not parsed."""
+def test_the_verified_bytes_are_the_ones_that_are_built(fake_tensorrt, package):
+    """The file is read once, so one swapped in after the check is not parsed."""
     file = package.path / package.variant("int8-tensorrt").file
     good, parsed = file.read_bytes(), []
 

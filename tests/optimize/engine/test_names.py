@@ -1,4 +1,4 @@
-"""Names from anywhere, made safe."""
+"""Safe file names from arbitrary text."""
 
 import pytest
 from hypothesis import given
@@ -19,7 +19,7 @@ from edgeau.optimize.engine.names import is_safe_file_name, slug
         ("über", "ber"),
     ],
 )
-def test_a_slug_keeps_what_is_safe(text, name):
+def test_a_slug_keeps_the_safe_characters(text, name):
     assert slug(text) == name
 
 
@@ -29,5 +29,5 @@ def test_any_slug_is_a_safe_file_name(text):
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", ".hidden", "-o", "a b", "a/b", "a\n", "$(x)", "a\x1b"])
-def test_unsafe_names_are_refused(name):
+def test_unsafe_names_are_detected(name):
     assert not is_safe_file_name(name)

@@ -11,7 +11,7 @@ from edgeau.optimize.engine.progress import make_monitor, run_interruptibly
 from edgeau.runtime.report import silent
 
 
-def test_without_a_monitor_the_time_passed_is_told(monkeypatch):
+def test_without_a_monitor_the_elapsed_time_is_reported(monkeypatch):
     monkeypatch.setattr(progress, "TICK_S", 0.05)
     said = []
     assert run_interruptibly(lambda: time.sleep(0.5) or 7, said.append, threading.Event(), ticks=True) == 7
@@ -19,7 +19,7 @@ def test_without_a_monitor_the_time_passed_is_told(monkeypatch):
     assert all(line.startswith("building: ") for line in said)
 
 
-def test_an_error_of_the_work_is_raised_here():
+def test_an_error_in_the_worker_thread_is_raised_by_the_caller():
     def fail():
         raise ValueError("from the thread")
 
@@ -33,7 +33,7 @@ def test_old_versions_have_no_monitor(fake_tensorrt, version):
 
 
 @pytest.mark.parametrize("version", ["10.3", "10.16", "11.1"])
-def test_a_monitor_tells_tenths_of_the_whole_and_stops_when_told(fake_tensorrt, version):
+def test_a_monitor_reports_tenths_of_the_outer_phase_and_can_be_cancelled(fake_tensorrt, version):
     said, cancelled = [], threading.Event()
     monitor = make_monitor(fake_tensorrt(version), said.append, cancelled)
     monitor.phase_start("Building", None, 200)
@@ -47,7 +47,7 @@ def test_a_monitor_tells_tenths_of_the_whole_and_stops_when_told(fake_tensorrt, 
     assert monitor.step_complete("Building", 0) is False
 
 
-def test_a_timing_cache_of_another_device_is_replaced_and_the_report_says_so(fake_tensorrt, tmp_path):
+def test_a_timing_cache_of_another_device_is_replaced_with_a_note(fake_tensorrt, tmp_path):
     onnx, cache = tmp_path / "model.onnx", tmp_path / "x.timing"
     onnx.write_bytes(b"read by the fake parser only")
     cache.write_bytes(b"of another device")

@@ -1,4 +1,4 @@
-"""Building over ssh, against a real sshd on this machine."""
+"""Building over ssh, with a real sshd on this machine."""
 
 import io
 import json
@@ -25,10 +25,10 @@ from edgeau.runtime.package import Package
 
 
 class Server:
-    """An sshd of our own on a free port of 127.0.0.1, whose sessions live in the bare device's home.
+    """An sshd on a free port of 127.0.0.1 with its sessions in the bare device's home.
 
     Attributes:
-        ssh: the command that reaches it with the key that it knows.
+        ssh: the command that connects to it with an authorized key.
     """
 
     def __init__(self, folder, device):
@@ -98,7 +98,7 @@ class Server:
         self._log.close()
 
     def left_behind(self, within_s=60.0):
-        """Folders of builds on the device that are still there after a while."""
+        """Build folders that still exist on the device after a while."""
         until = time.monotonic() + within_s
         while time.monotonic() < until and list(self.device.home.glob(".edgeau-build-*")):
             time.sleep(0.05)
@@ -121,7 +121,7 @@ def options(crops_file):
     return MakeOptions(crops=str(crops_file), parity=False)
 
 
-def test_engine_sidecar_and_report_come_back_and_nothing_stays(server, device, package, options):
+def test_engine_sidecar_and_report_come_back_and_nothing_is_left_behind(server, device, package, options):
     device.install_tensorrt("10.3")
     said = []
     engine = build_on_host(package, "127.0.0.1", options, ssh=server.ssh, report=said.append).engine
@@ -134,20 +134,20 @@ def test_engine_sidecar_and_report_come_back_and_nothing_stays(server, device, p
     assert server.left_behind() == []
 
 
-def test_without_tensorrt_there_the_error_says_so(server, package, options):
+def test_a_host_without_tensorrt_is_reported(server, package, options):
     with pytest.raises(EngineError, match=r"no engine was built on 127\.0\.0\.1: .*no tensorrt.*python3-libnvinfer"):
         build_on_host(package, "127.0.0.1", options, ssh=server.ssh)
     assert server.left_behind() == []
     assert not (package.path / "engines").exists()
 
 
-def test_a_key_that_is_not_known_is_one_line_with_the_hint(server, package, options):
+def test_an_unknown_key_is_a_one_line_error_with_a_hint(server, package, options):
     with pytest.raises(EngineError, match=r"Permission denied.*ssh-copy-id 127\.0\.0\.1") as caught:
         build_on_host(package, "127.0.0.1", options, ssh=server.command_with("stranger"))
     assert "\n" not in str(caught.value)
 
 
-def test_a_host_that_is_not_there_is_one_line(package, options):
+def test_a_refused_connection_is_reported(package, options):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -156,13 +156,13 @@ def test_a_host_that_is_not_there_is_one_line(package, options):
 
 
 @pytest.mark.parametrize("host", ["", "-oProxyCommand=touch x", "a b"])
-def test_a_host_that_is_no_name_is_refused(package, options, host):
+def test_an_invalid_host_name_is_refused(package, options, host):
     with pytest.raises(InputError, match="--host"):
         build_on_host(package, host, options)
 
 
 def slow_tensorrt(device, started):
-    """A TensorRT whose import takes a minute, and says that it has begun."""
+    """Install a TensorRT whose import takes a minute and creates the file ``started`` first."""
     device.install_tensorrt()
     module = device.home / "deps" / "tensorrt.py"
     wait = f"import pathlib, time; pathlib.Path({str(started)!r}).touch(); time.sleep(60)\n"
@@ -170,13 +170,13 @@ def slow_tensorrt(device, started):
 
 
 def sessions_of(server):
-    """Process ids of the sshd's children."""
+    """The process ids of the sshd's children."""
     listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
     pairs = [tuple(map(int, line.split())) for line in listed.splitlines()]
     return [pid for pid, parent in pairs if parent == server.process.pid]
 
 
-def test_a_lost_connection_is_told_and_the_device_cleans_up(server, device, package, options, tmp_path):
+def test_a_lost_connection_is_reported_and_the_device_cleans_up(server, device, package, options, tmp_path):
     started = tmp_path / "started"
     slow_tensorrt(device, started)
 
@@ -195,7 +195,7 @@ def test_a_lost_connection_is_told_and_the_device_cleans_up(server, device, pack
     assert not (package.path / "engines").exists()
 
 
-def test_ctrl_c_here_cleans_up_there(server, device, package, options, tmp_path, interruptible_edgeau):
+def test_ctrl_c_cleans_up_on_the_device(server, device, package, options, tmp_path, interruptible_edgeau):
     started = tmp_path / "started"
     slow_tensorrt(device, started)
     command = [
@@ -221,7 +221,7 @@ def test_ctrl_c_here_cleans_up_there(server, device, package, options, tmp_path,
     assert server.left_behind() == []
 
 
-def test_a_full_disk_there_is_told(server, device, package, options):
+def test_a_full_disk_on_the_device_is_reported(server, device, package, options):
     head = device.home / "bin" / "head"
     head.parent.mkdir()
     head.write_text("#!/bin/sh\necho 'head: write error: No space left on device' >&2\nexit 1\n")
@@ -239,7 +239,7 @@ def test_a_full_disk_there_is_told(server, device, package, options):
 @pytest.mark.parametrize(
     "name", ["plain", "two words.edgeau", 'it\'s "quoted".edgeau', "x$(touch HACKED).edgeau", "-o"]
 )
-def test_the_engine_comes_back_whatever_the_package_folder_is_called(server, device, package, options, name, tmp_path):
+def test_any_package_folder_name_works_and_is_never_evaluated(server, device, package, options, name, tmp_path):
     device.install_tensorrt()
     package.path.rename(tmp_path / name)
     engine = build_on_host(Package.open(tmp_path / name), "127.0.0.1", options, ssh=server.ssh).engine
@@ -248,7 +248,7 @@ def test_the_engine_comes_back_whatever_the_package_folder_is_called(server, dev
     assert server.left_behind() == []
 
 
-def test_the_command_line_builds_the_package_of_this_folder(server, device, package, options, monkeypatch, capsys):
+def test_build_accepts_the_current_folder_as_package(server, device, package, options, monkeypatch, capsys):
     device.install_tensorrt()
     monkeypatch.chdir(package.path)
     ssh = shlex.join(server.ssh)
@@ -258,7 +258,7 @@ def test_the_command_line_builds_the_package_of_this_folder(server, device, pack
     assert describe_engine(package.path / "engines" / Path(report["engine"]).name).intact is True
 
 
-def test_escapes_of_the_device_do_not_reach_the_terminal(server, device, package, options):
+def test_escape_sequences_from_the_device_do_not_reach_the_terminal(server, device, package, options):
     device.install_tensorrt()
     module = device.home / "deps" / "tensorrt.py"
     module.write_text("import sys\nprint('\\x1b[31mred\\x07', file=sys.stderr)\n" + module.read_text())
@@ -267,8 +267,8 @@ def test_escapes_of_the_device_do_not_reach_the_terminal(server, device, package
     assert not any("\x1b" in line or "\x07" in line for line in said)
 
 
-def test_a_line_without_end_is_cut(package, options):
-    """Eight megabytes without a line feed; of the lines, a thousand are kept."""
+def test_endless_lines_from_the_device_are_cut(package, options):
+    """The device sends eight megabytes without a line feed."""
     ssh = ("sh", "-c", "head -c 8000000 /dev/zero | tr '\\0' x >&2; exit 3")
     said = []
     with pytest.raises(EngineError, match=r"no engine was built on device: x{100}") as caught:
@@ -276,8 +276,8 @@ def test_a_line_without_end_is_cut(package, options):
     assert max(map(len, [*said, str(caught.value)])) < 5000
 
 
-def test_a_member_that_claims_to_be_larger_than_the_archive_is_left_out(package, options, tmp_path):
-    """A sparse file of a terabyte in an archive of three blocks, as GNU tar writes it."""
+def test_an_archive_member_larger_than_the_archive_is_ignored(package, options, tmp_path):
+    """GNU tar writes a sparse file of a terabyte as an archive of three blocks."""
     (tmp_path / "x.engine").touch()
     os.truncate(tmp_path / "x.engine", 1 << 40)
     subprocess.run(["tar", "-C", tmp_path, "--format=gnu", "-Scf", tmp_path / "a.tar", "x.engine"], check=True)
@@ -287,7 +287,7 @@ def test_a_member_that_claims_to_be_larger_than_the_archive_is_left_out(package,
 
 @pytest.fixture
 def answer(tmp_path):
-    """A function: name -> bytes of the files that a device answers with -> the ssh command of that device."""
+    """A function that makes the ssh command of a device which answers with the given files."""
 
     def make(files):
         archive = tmp_path / "answer.tar"
@@ -305,7 +305,7 @@ def answer(tmp_path):
 
 @pytest.fixture
 def good_answer(server, device, package, options):
-    """What a device really answered."""
+    """The name and files of a real answer."""
     device.install_tensorrt()
     engine = build_on_host(package, "127.0.0.1", options, ssh=server.ssh).engine
     folder = engine.path.parent
@@ -319,7 +319,7 @@ def good_answer(server, device, package, options):
     return engine.path.name, files
 
 
-def test_an_answer_that_is_not_what_edgeau_sends_changes_nothing(answer, good_answer, package, options):
+def test_a_hostile_answer_changes_nothing(answer, good_answer, package, options):
     name, files = good_answer
     report, plan, sidecar = files
     known = json.loads(files[sidecar])
@@ -349,5 +349,5 @@ def test_an_answer_that_is_not_what_edgeau_sends_changes_nothing(answer, good_an
         assert "\n" not in str(caught.value), what
         assert (package.path / "manifest.json").read_bytes() == before, what
         assert not list(package.path.rglob("*.engine*")), what
-    # The same answer untouched is taken, so that each refusal above has its own reason.
+    # The unchanged answer is accepted, so each refusal above has its own reason.
     assert build_on_host(package, "device", options, ssh=answer(files)).engine.path.name == name

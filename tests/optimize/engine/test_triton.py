@@ -1,4 +1,4 @@
-"""Model repositories for Triton, read back with Triton's own protobuf."""
+"""Model repositories for Triton, parsed with Triton's own protobuf messages."""
 
 import dataclasses
 import json
@@ -24,10 +24,10 @@ DESCRIPTOR = Path(__file__).parent / "triton_model_config.desc"
 
 @pytest.fixture(scope="module")
 def read_config():
-    """A function: text of a config.pbtxt -> Triton's ModelConfig; a field that it does not know is an error.
+    """A function that parses the text of a config.pbtxt as Triton's ModelConfig and raises for unknown fields.
 
-    The message type is that of Triton's model_config.proto, as tritonclient 2.73.0 carries it (BSD 3-Clause): its
-    descriptor is kept beside this file, so that protobuf alone can read it.
+    The message type is that of Triton's model_config.proto in tritonclient 2.73.0 (BSD 3-Clause). Its descriptor is
+    stored beside this file, so that protobuf alone can read it.
     """
     protobuf = pytest.importorskip("google.protobuf", reason="protobuf is not installed (it comes with onnx)")
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
@@ -39,14 +39,14 @@ def read_config():
     return lambda text: text_format.Parse(text, config())
 
 
-def test_the_kept_descriptor_is_tritons(read_config):
+def test_the_stored_descriptor_has_the_fields_of_tritonclients(read_config):
     reason = "tritonclient[grpc] is not installed; the descriptor kept here is used alone"
     theirs = pytest.importorskip("tritonclient.grpc.model_config_pb2", reason=reason)
     ours = read_config("").DESCRIPTOR
     assert {f.name: f.number for f in ours.fields} == {f.name: f.number for f in theirs.ModelConfig.DESCRIPTOR.fields}
 
 
-def test_a_field_that_triton_does_not_know_is_an_error(read_config):
+def test_a_field_unknown_to_triton_is_an_error(read_config):
     with pytest.raises(Exception, match="no_such_field"):
         read_config("no_such_field: 1")
 
@@ -57,7 +57,7 @@ def with_engine(package, trt, batch):
     return make_engine(package.path, options, trt=trt, machine=machine).package
 
 
-def test_a_repository_has_the_onnx_and_the_engine(package, fake_tensorrt, read_config, tmp_path):
+def test_a_repository_contains_the_onnx_and_the_engine(package, fake_tensorrt, read_config, tmp_path):
     package = with_engine(package, fake_tensorrt("10.3"), (1, 4, 8))
     made = write_repository(package, tmp_path / "models")
     assert made.models == ("toy_fp32", "toy_agx-orin.trt10.3.0.int8")
@@ -83,7 +83,7 @@ def test_a_repository_has_the_onnx_and_the_engine(package, fake_tensorrt, read_c
 
 
 @pytest.mark.parametrize(("batch", "lead"), [((4, 4, 4), [4]), ((2, 4, 8), [-1])])
-def test_an_engine_that_can_not_run_one_crop_is_not_batched_by_triton(
+def test_an_engine_that_cannot_run_one_crop_is_not_batched_by_triton(
     package, fake_tensorrt, read_config, tmp_path, batch, lead
 ):
     package = with_engine(package, fake_tensorrt("10.3"), batch)
@@ -96,7 +96,7 @@ def test_an_engine_that_can_not_run_one_crop_is_not_batched_by_triton(
     assert list(config.model_warmup[0].inputs["face"].dims) == [4, 32, 32, 3]
 
 
-def test_an_engine_of_one_crop_has_nothing_to_batch(package, fake_tensorrt, read_config):
+def test_an_engine_for_one_crop_is_not_batched(package, fake_tensorrt, read_config):
     package = with_engine(package, fake_tensorrt("8.6"), (1, 1, 1))
     sidecar = read_sidecar(package.path / package.manifest.variants[-1].file)
     config = read_config(model_config("x", package.manifest, sidecar, Serving()))
@@ -104,7 +104,7 @@ def test_an_engine_of_one_crop_has_nothing_to_batch(package, fake_tensorrt, read
     assert not config.HasField("dynamic_batching")
 
 
-def test_neutral_and_expressions_are_served_as_well(package, read_config):
+def test_neutral_and_expressions_are_served_too(package, read_config):
     manifest = dataclasses.replace(
         package.manifest,
         inputs=(InputSpec("face", 32, 32), InputSpec("neutral", 32, 32)),
@@ -125,7 +125,7 @@ def test_a_package_with_nothing_to_serve_is_refused(package, tmp_path):
         write_repository(only, tmp_path / "models")
 
 
-def test_the_command_line_writes_a_repository(package, tmp_path, capsys):
+def test_build_triton_writes_a_repository(package, tmp_path, capsys):
     assert main(["build", str(package.path), "--triton", str(tmp_path / "models"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["models"] == ["toy_fp32"]
     assert main(["build", str(package.path), "--triton", "x", "--host", "y"]) == 2

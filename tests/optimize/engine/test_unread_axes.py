@@ -1,4 +1,4 @@
-"""A file whose reductions TensorRT 8 would misread is refused where onnx, which could fix it, is not installed."""
+"""Without onnx, which could fix it, a file whose reductions TensorRT 8 would misread is refused."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def reduction(path, operator, opset, *, axes_input):
 
 
 @pytest.mark.parametrize("version", ["8.5", "8.6"])
-def test_tensorrt_8_is_not_given_axes_that_it_ignores(fake_tensorrt, tmp_path, version):
+def test_tensorrt_8_refuses_axes_that_it_would_ignore(fake_tensorrt, tmp_path, version):
     file = reduction(tmp_path / "model.onnx", "ReduceMean", 18, axes_input=True)
     with pytest.raises(
         BuildFailedError, match=r"ignores the axes of 1 reductions of .*mean_of_rows; .*--target"
@@ -35,10 +35,10 @@ def test_tensorrt_8_is_not_given_axes_that_it_ignores(fake_tensorrt, tmp_path, v
     ("version", "operator", "opset", "axes_input"),
     [("10.3", "ReduceMean", 18, True), ("8.5", "ReduceMean", 17, False), ("8.5", "ReduceSum", 13, True)],
 )
-def test_what_is_read_is_taken(fake_tensorrt, tmp_path, version, operator, opset, axes_input):
+def test_axes_that_tensorrt_reads_are_accepted(fake_tensorrt, tmp_path, version, operator, opset, axes_input):
     require_axes_read(fake_tensorrt(version), reduction(tmp_path / "m.onnx", operator, opset, axes_input=axes_input))
 
 
-def test_what_is_no_onnx_is_left_to_the_parser(fake_tensorrt, tmp_path):
+def test_a_file_that_is_not_onnx_is_left_to_the_parser(fake_tensorrt, tmp_path):
     (tmp_path / "text.onnx").write_bytes(b"not ONNX")
     require_axes_read(fake_tensorrt("8.5"), read_model_file(tmp_path / "text.onnx"))

@@ -1,4 +1,4 @@
-"""An INT8 convolution whose result several operators read: OpenVINO must compute what ONNX Runtime does."""
+"""An INT8 convolution whose output several operators read: OpenVINO must agree with ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ SHAPE = [1, 8, 8, 3]
 
 @pytest.fixture(params=["as it is", "Identity", "Dropout", "output"])
 def branching(net, request) -> onnx.ModelProto:
-    """A pre-activation block: the convolution's result is joined to what a ReLU and another convolution make of it.
+    """A pre-activation block: a convolution's output is concatenated with that of a ReLU and a second convolution.
 
-    It is read as it is, behind an operator that does nothing, or is an output of the graph as well."""
+    The output is read directly, through an operator that does nothing, or is also an output of the graph."""
     g = net()
     x = g.op("Transpose", g.op("Cast", "face", to=onnx.TensorProto.FLOAT), perm=[0, 3, 1, 2])
     x = g.pair(g.op("Relu", g.conv(x, 3, 16)), 2.5, np.array(0, np.uint8))
@@ -38,16 +38,16 @@ def sample() -> dict[str, np.ndarray]:
     return {"face": np.random.default_rng(0).integers(0, 256, SHAPE).astype(np.uint8)}
 
 
-def test_openvino_computes_the_finished_file_as_onnx_runtime_does(branching, sample, tmp_path):
+def test_openvino_and_onnx_runtime_agree_on_the_finished_file(branching, sample, tmp_path):
     pytest.importorskip("openvino", reason="openvino is not installed")
     onnx.save(finish(branching, "openvino").model, tmp_path / "finished.onnx")
     with open_backend("openvino", tmp_path / "finished.onnx", BackendOptions(threads=1)) as backend:
         said = list(backend.infer(sample).values())
     for expected, found in zip(run(branching, sample), said, strict=True):
-        assert sqnr_db(expected, found) > 60  # as it was: 4
+        assert sqnr_db(expected, found) > 60  # unfinished: 4
 
 
-def test_values_are_unchanged_and_a_second_time_nothing_is_left_to_do(branching, sample):
+def test_finishing_keeps_the_values_and_is_idempotent(branching, sample):
     finished = finish(branching, "openvino").model
     assert [n.op_type for n in finished.graph.node].count("Clip") == 1
     assert np.array_equal(run(finished, sample)[0], run(branching, sample)[0])

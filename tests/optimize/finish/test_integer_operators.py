@@ -1,4 +1,4 @@
-"""Networks in ONNX Runtime's QOperator format, written by its own quantizer, become Q/DQ that says the same."""
+"""Networks in the QOperator format of ONNX Runtime's quantizer are converted to equivalent Q/DQ."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from edgeau.optimize.finish import finish
 from edgeau.optimize.finish.integer_operators import FloatOperators
 
-SQNR_MARGIN_DB = 45  # rounding at ties may fall the other way: one step of 255 in few values
+SQNR_MARGIN_DB = 45  # ties may be rounded the other way: one step of 255 in a few values
 draw = np.random.default_rng(0)
 
 
@@ -25,7 +25,7 @@ class OneBatch(CalibrationDataReader):
 
 
 def network() -> onnx.ModelProto:
-    """Conv, LeakyRelu, Resize, Add, Mul, Concat, pools, Gemm and Sigmoid: what QOperator has operators for."""
+    """The operators that QOperator supports: Conv, LeakyRelu, Resize, Add, Mul, Concat, pools, Gemm and Sigmoid."""
     weights = {
         "w1": draw.normal(0, 0.3, (8, 3, 3, 3)), "b1": draw.normal(0, 1, 8), "w2": draw.normal(0, 0.3, (8, 8, 3, 3)),
         "b2": draw.normal(0, 1, 8), "w3": draw.normal(0, 0.3, (16, 4)), "b3": draw.normal(0, 1, 4),
@@ -69,7 +69,7 @@ def run(model: onnx.ModelProto) -> np.ndarray:
     return session.run(None, {"x": pictures()})[0]
 
 
-def test_the_operators_go_and_the_numbers_stay(quantized):
+def test_integer_operators_are_replaced_and_values_kept(quantized):
     kinds = {node.op_type for node in quantized.graph.node}
     assert {"QLinearConv", "QLinearAdd", "QLinearMul", "QLinearConcat"} <= kinds
     converted, report = FloatOperators()(quantized)
@@ -80,12 +80,12 @@ def test_the_operators_go_and_the_numbers_stay(quantized):
     assert error == 0 or 10 * np.log10(np.square(before).sum() / error) > SQNR_MARGIN_DB
 
 
-def test_it_changes_nothing_the_second_time(quantized):
+def test_the_pass_is_idempotent(quantized):
     converted, _ = FloatOperators()(quantized)
     assert not FloatOperators()(converted)[1].modified
 
 
-def test_tensorrt_s_parser_takes_what_it_refused(quantized):
+def test_tensorrts_parser_accepts_the_finished_file_but_not_the_original(quantized):
     trt = pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed (x86-64 Linux only)")
 
     def parses(model: onnx.ModelProto) -> bool:
@@ -97,7 +97,7 @@ def test_tensorrt_s_parser_takes_what_it_refused(quantized):
     assert parses(finish(quantized, "tensorrt-10.3").model)
 
 
-def test_scales_per_channel_in_an_old_opset_are_left_with_the_reason(quantized):
+def test_per_channel_scales_in_an_old_opset_are_left_with_the_reason(quantized):
     quantized.opset_import[0].version = 11
     _, report = FloatOperators()(quantized)
     per_channel = any(

@@ -1,4 +1,4 @@
-"""What NNCF's file means to its readers before and after finishing, by running it as each reads it."""
+"""NNCF's file as each runtime interprets it, before and after finishing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgeau.runtime.errors import InputError
 from edgeau.runtime.parity import sqnr_db
 
 TARGETS = ["onnxruntime", "openvino", "tensorrt-8", "tensorrt-8.6", "tensorrt-10.3", "tensorrt"]
-LEAST_DB = 45  # of an INT8 file that is read rightly; measured 51 to 52
+LEAST_DB = 45  # for an INT8 file that is interpreted correctly; measured 51 to 52
 
 
 @pytest.fixture(scope="module")
@@ -28,13 +28,13 @@ def signal_db(toy_cnn, pictures):
     )
 
 
-def test_unfinished_file_loses_its_signal_in_tensorrt_and_nowhere_else(nncf_cnn, signal_db):
+def test_the_unfinished_file_loses_its_signal_only_in_tensorrt(nncf_cnn, signal_db):
     assert signal_db(nncf_cnn) > LEAST_DB
     assert signal_db(emulate_tensorrt(nncf_cnn)) < LEAST_DB - 15
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_finished_file_keeps_its_signal(nncf_cnn, signal_db, target):
+def test_the_finished_file_keeps_its_signal(nncf_cnn, signal_db, target):
     finished = finish(nncf_cnn, target)
     assert finished.left == ()
     model = emulate_tensorrt(finished.model) if target.startswith("tensorrt") else finished.model
@@ -47,7 +47,7 @@ def test_finishing_twice_changes_nothing(nncf_cnn, target):
     assert not finish(once, target).modified
 
 
-def test_tensorrt_file_reads_the_same_in_tensorrt_and_in_onnx_runtime(nncf_cnn, signal_db):
+def test_the_tensorrt_file_has_the_same_signal_in_tensorrt_and_onnx_runtime(nncf_cnn, signal_db):
     model = finish(nncf_cnn, "tensorrt").model
     assert signal_db(emulate_tensorrt(model)) == pytest.approx(signal_db(model), abs=1e-6)
 
@@ -57,7 +57,7 @@ def test_a_file_finished_for_tensorrt_can_be_finished_for_onnx_runtime(nncf_cnn,
     assert signal_db(finish(for_tensorrt, "onnxruntime").model, optimized=True) > LEAST_DB
 
 
-def test_onnx_runtime_fuses_more_of_what_was_finished_for_it(nncf_cnn, tmp_path):
+def test_onnx_runtime_fuses_more_of_the_file_finished_for_it(nncf_cnn, tmp_path):
     fused = {
         name: _fused(finish(nncf_cnn, name).model, tmp_path / f"{name}.onnx") for name in ("onnxruntime", "tensorrt")
     }
@@ -66,19 +66,19 @@ def test_onnx_runtime_fuses_more_of_what_was_finished_for_it(nncf_cnn, tmp_path)
     assert fused["tensorrt"]["QLinearConv"] == 0
 
 
-def test_weights_are_folded_or_unfolded(nncf_cnn):
+def test_weights_are_folded_or_unfolded_for_the_target(nncf_cnn):
     for target, stored in (("tensorrt-8.6", 0), ("tensorrt-10.3", 9)):
         model = finish(nncf_cnn, target).model
         assert sum(t.data_type == onnx.TensorProto.INT8 and len(t.dims) == 4 for t in model.graph.initializer) == stored
 
 
-def test_a_model_without_quantization_is_given_back(toy_cnn):
+def test_a_model_without_quantization_is_returned_unchanged(toy_cnn):
     for target in TARGETS:
         assert finish(toy_cnn, target).model is toy_cnn
 
 
 @pytest.mark.parametrize("target", ["tensorflow", "tensorrt-", "tensorrt-x", ""])
-def test_unknown_target_is_one_line_that_lists_the_known(toy_cnn, target):
+def test_an_unknown_target_lists_the_known_ones(toy_cnn, target):
     with pytest.raises(InputError, match=r"expected onnxruntime, openvino, tensorrt-8"):
         finish(toy_cnn, target)
 

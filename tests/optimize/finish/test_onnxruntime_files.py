@@ -1,5 +1,5 @@
-"""A detector-like network as ONNX Runtime's quantizers write it: hard swishes, a BatchNormalization that isn't folded,
-sigmoid outputs behind a transpose. Judged by its float model and by TensorRT's own importer."""
+"""A detector-like network from ONNX Runtime's quantizers: hard swishes, a BatchNormalization that isn't folded, and
+sigmoid outputs after a transpose. The references are its float model and TensorRT's own importer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from edgeau.runtime.parity import sqnr_db
 
 TARGET = "tensorrt-10.3"
 SHAPE = [1, 3, 32, 32]
-# Symmetric ranges have half the resolution of unsigned ones: one bit, 6 dB, at each of the few tensors left in INT8.
+# Symmetric ranges have half the resolution of unsigned ones: one bit, or 6 dB, for each of the few INT8 tensors left.
 MOST_LOST_DB = 4.0
 
 
@@ -31,7 +31,7 @@ def network(net) -> onnx.ModelProto:
     g = net()
 
     def hard_swish(x: str) -> str:
-        """As PaddlePaddle's exporter writes it (PP-OCR's models): four operators."""
+        """Four operators, as PaddlePaddle's exporter writes it (PP-OCR's models)."""
         shifted = g.op("Add", x, g.const(np.float32(3)))
         clipped = g.op("Clip", shifted, g.const(np.float32(0)), g.const(np.float32(6)))
         return g.op("Div", g.op("Mul", x, clipped), g.const(np.float32(6)))
@@ -95,14 +95,14 @@ def signal_db(network):
     return lambda model: sqnr_db(reference, np.concatenate([outputs[0] for outputs in run_each(model, inputs)]))
 
 
-def test_fixed_it_has_no_findings_and_keeps_its_signal(quantized, signal_db):
+def test_the_fixed_file_has_no_findings_and_keeps_its_signal(quantized, signal_db):
     assert {finding.severity for finding in lint(quantized, TARGET)} == {"error", "warning"}
     fixed = fix(quantized, TARGET)
     assert fixed.left == ()
     assert signal_db(fixed.model) > signal_db(quantized) - MOST_LOST_DB
 
 
-def test_tensorrt_reads_it_fixed_only(quantized):
+def test_tensorrt_accepts_the_fixed_file_but_not_the_original(quantized):
     before = ask_importer(quantized)
     if before is None:
         pytest.skip("tensorrt-rtx is not installed (x86-64 Linux only)")
@@ -113,7 +113,7 @@ def test_tensorrt_reads_it_fixed_only(quantized):
     assert (after.taken, after.warnings) == (True, ())
 
 
-def test_no_constant_but_a_weight_and_no_pointwise_operator_reads_a_pair(quantized):
+def test_only_weights_are_quantized_constants_and_no_pointwise_operator_is(quantized):
     graph = Graph(finish(quantized, TARGET).model)
     for pair in graph.of_type("DequantizeLinear"):
         readers = {node.op_type for node, _ in graph.consumers(pair.output[0])}
@@ -122,8 +122,8 @@ def test_no_constant_but_a_weight_and_no_pointwise_operator_reads_a_pair(quantiz
             assert readers <= {"Conv"}
 
 
-def test_the_clip_that_the_quantizer_dropped_is_back_where_no_pair_clips(quantized, network):
-    """onnxruntime/quantization/operators/activation.py removes a Relu or Clip whose range the Q behind it has."""
+def test_clips_dropped_by_the_quantizer_are_restored_where_no_pair_clips(quantized, network):
+    """onnxruntime/quantization/operators/activation.py removes a Relu or Clip if the following Q has its range."""
     assert sum(node.op_type == "Clip" for node in network.graph.node) == 8
     assert not any(node.op_type == "Clip" for node in quantized.graph.node)
     graph = Graph(finish(quantized, TARGET).model)
@@ -133,7 +133,7 @@ def test_the_clip_that_the_quantizer_dropped_is_back_where_no_pair_clips(quantiz
         assert float(graph.constant(clip.input[2])) == pytest.approx(6, rel=0.02)
 
 
-def test_a_pair_that_stays_needs_no_more_than_a_relu(quantized, signal_db):
+def test_relu_can_replace_clip_before_a_remaining_pair(quantized, signal_db):
     operators = FloatOperators()(quantized)[0]
     signed = SignedActivations()(operators)[0]
     plain, report = ReluForClip()(signed)
@@ -141,7 +141,7 @@ def test_a_pair_that_stays_needs_no_more_than_a_relu(quantized, signal_db):
     assert signal_db(plain) == pytest.approx(signal_db(signed), abs=0.01)
 
 
-def test_dynamic_ranges_become_float_layers_with_the_same_weights(dynamic, network, signal_db):
+def test_dynamically_quantized_layers_become_float_with_the_same_weights(dynamic, network, signal_db):
     assert {finding.code for finding in lint(dynamic, TARGET)} >= {"E118"}
     after, report = FloatDynamic()(dynamic)
     assert len(report.changed) == sum(node.op_type == "Conv" for node in network.graph.node)

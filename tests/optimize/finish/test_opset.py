@@ -1,4 +1,4 @@
-"""Conversion to an opset that the reader supports: the same numbers, also as TensorRT 8 reads reductions."""
+"""Conversion to an opset that the reader supports keeps the values, including reductions as read by TensorRT 8."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def normalised(net, opset: int = 18) -> onnx.ModelProto:
     return of_opset(net, opset, g.op("ReduceMax", y, g.const(np.array([2, 3])), keepdims=1), [1, 16, 1, 1], g)
 
 
-def as_tensorrt_8_reads(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Without the second input of reductions, which the importer of onnx-tensorrt up to branch 9.3 does not pass on
+def as_read_by_tensorrt_8(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Remove the second input of reductions, which the importer of onnx-tensorrt up to branch 9.3 ignores
     (builtin_op_importers.cpp: ``reduceTensor(ctx, node, inputs.at(0), ...)``)."""
     read = onnx.ModelProto()
     read.CopyFrom(model)
@@ -50,18 +50,18 @@ def x(seed: int = 3) -> dict[str, np.ndarray]:
     return {"x": np.random.default_rng(seed).normal(2, 1, SHAPE).astype(np.float32)}
 
 
-def test_tensorrt_8_reads_the_finished_float_file_and_misreads_the_original(net):
+def test_tensorrt_8_misreads_the_original_but_not_the_finished_float_file(net):
     model = normalised(net)
-    right, misread = (run(each, x())[0] for each in (model, as_tensorrt_8_reads(model)))
+    right, misread = (run(each, x())[0] for each in (model, as_read_by_tensorrt_8(model)))
     assert misread.shape != right.shape or not np.allclose(misread, right, atol=0.1)
     finished = finish(model, "tensorrt-8.5").model
     assert opset_of(finished) == 17
     assert "LayerNormalization" not in {node.op_type for node in finished.graph.node}
-    np.testing.assert_allclose(run(as_tensorrt_8_reads(finished), x())[0], right, atol=ROUNDING)
+    np.testing.assert_allclose(run(as_read_by_tensorrt_8(finished), x())[0], right, atol=ROUNDING)
     assert lint(finished, "tensorrt-8.5") == ()
 
 
-def test_lint_names_each_reduction_before_tensorrt_10_and_none_after(net):
+def test_lint_reports_reductions_for_tensorrt_8_only(net):
     model = normalised(net)
     named = [finding.node for finding in lint(model, "tensorrt-8.6") if finding.code == "E122"]
     assert len(named) == 2
@@ -69,7 +69,7 @@ def test_lint_names_each_reduction_before_tensorrt_10_and_none_after(net):
 
 
 @pytest.mark.parametrize("opset", [19, 20, 21, 23])
-def test_newer_opsets_are_lowered_where_the_operators_fit(net, opset):
+def test_newer_opsets_are_lowered_if_the_operators_allow_it(net, opset):
     g = net()
     y = g.op("Reshape", g.conv("x", 16, 16), g.const(np.array([1, 16, 64])))
     y = g.op("Transpose", g.op("ReduceMax", y, g.const(np.array([2]))), perm=[0, 2, 1])
@@ -79,7 +79,7 @@ def test_newer_opsets_are_lowered_where_the_operators_fit(net, opset):
     np.testing.assert_allclose(run(lowered, x())[0], run(model, x())[0], atol=ROUNDING)
 
 
-def test_what_means_something_else_in_the_older_opset_is_left(net):
+def test_an_operator_that_differs_in_the_older_opset_is_left(net):
     g = net()
     y = g.op("GroupNormalization", "x", *(g.const(np.ones(16, np.float32)) for _ in "sb"), num_groups=4)
     model = of_opset(net, 21, y, SHAPE, g)
@@ -87,7 +87,7 @@ def test_what_means_something_else_in_the_older_opset_is_left(net):
     assert finish(model, "tensorrt-8.6").left
 
 
-def test_an_attribute_that_the_older_opset_lacks_is_left_out_only_with_its_default(net):
+def test_an_attribute_unknown_to_the_older_opset_is_dropped_only_if_default(net):
     def resized(antialias: int) -> onnx.ModelProto:
         g = net()
         scales = g.const(np.array([1, 1, 0.5, 0.5], np.float32))
@@ -100,6 +100,6 @@ def test_an_attribute_that_the_older_opset_lacks_is_left_out_only_with_its_defau
     assert relabel(resized(1), 17) is None
 
 
-def test_a_model_of_a_supported_opset_is_given_back(net):
+def test_a_model_of_a_supported_opset_is_returned_unchanged(net):
     model = normalised(net, 18)
     assert to_supported_opset(model, parse_reader("tensorrt-10.3"))[0] is model

@@ -1,4 +1,4 @@
-"""Files by ONNX Runtime's own quantizer: integer biases, shifted zero points, activations without their ReLU."""
+"""Files from ONNX Runtime's quantizer: integer biases, shifted zero points, and activations without their ReLU."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def signal_db(toy_cnn, pictures):
     return lambda model: sqnr_db(reference, np.concatenate([outputs[0] for outputs in run_each(model, inputs)]))
 
 
-def test_tensorrt_refuses_it_and_lint_says_why(quantized):
+def test_tensorrt_refuses_the_original_and_lint_says_why(quantized):
     codes = {finding.code for finding in lint(quantized, "tensorrt")}
     assert {"E101", "E102", "E109"} <= codes
     with pytest.raises(InputError, match="zero point"):
@@ -56,7 +56,7 @@ def test_tensorrt_refuses_it_and_lint_says_why(quantized):
 
 
 @pytest.mark.parametrize("target", ["tensorrt-8.5", "tensorrt"])
-def test_finished_it_says_the_same_in_tensorrt(quantized, signal_db, target):
+def test_the_finished_file_keeps_its_signal_in_tensorrt(quantized, signal_db, target):
     finished = finish(quantized, target).model
     assert lint(finished, target) == ()
     assert signal_db(emulate_tensorrt(finished)) > min(LEAST_DB, signal_db(quantized) - 3)
@@ -64,5 +64,5 @@ def test_finished_it_says_the_same_in_tensorrt(quantized, signal_db, target):
 
 
 @pytest.mark.parametrize("target", ["onnxruntime", "openvino"])
-def test_other_readers_keep_its_values(quantized, signal_db, target):
+def test_other_targets_keep_the_signal(quantized, signal_db, target):
     assert signal_db(finish(quantized, target).model) > signal_db(quantized) - 1

@@ -1,4 +1,4 @@
-"""Each finishing pass on the smallest graph that needs it: what changes, what stays, and that values stay close."""
+"""Each finishing pass on the smallest graph that needs it: what changes, what doesn't, and that values stay close."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_signed_activations_follow_integers_across_data_movement(net):
     assert close_db(before, after) > 30
 
 
-def test_a_relu_that_unsigned_integers_stood_for_is_put_back(net):
+def test_a_relu_implied_by_unsigned_integers_is_restored(net):
     g = net()
     before = finished(g, g.pair(g.conv("x", 16, 16), 0.02, U8), SHAPE)
     clipped, _ = SignedActivations()(before)
@@ -83,7 +83,7 @@ def test_a_relu_that_unsigned_integers_stood_for_is_put_back(net):
     assert close_db(before, after) > 30
 
 
-def test_signed_activations_leave_what_an_integer_operator_reads(net):
+def test_signed_activations_leave_tensors_read_by_integer_operators(net):
     g = net()
     q = g.op("QuantizeLinear", "x", g.const(np.float32(0.01)), g.const(U8))
     y = g.op("Cast", q, to=TensorProto.FLOAT)
@@ -104,7 +104,7 @@ def test_signed_weights(net, zero, least_db):
     assert close_db(before, after) > least_db
 
 
-def test_per_channel_activations_take_the_largest_scale(net):
+def test_per_channel_activations_get_the_largest_scale(net):
     g = net()
     scales = np.linspace(0.009, 0.018, 16).astype(np.float32)
     before = finished(g, g.op("Neg", g.pair("x", scales, np.zeros(16, np.int8), axis=1)), SHAPE)
@@ -122,7 +122,7 @@ def test_constants_behind_identity_are_read_directly(net):
     assert close_db(before, after) == np.inf
 
 
-def test_integer_bias_becomes_float(net):
+def test_an_integer_bias_becomes_float(net):
     g = net()
     integers, scale = np.arange(16, dtype=np.int32) * 1000, np.full(16, 1e-4, np.float32)
     bias = g.op("DequantizeLinear", g.const(integers), g.const(scale), g.const(np.zeros(16, np.int32)), axis=0)
@@ -132,7 +132,7 @@ def test_integer_bias_becomes_float(net):
     assert close_db(before, after) == np.inf
 
 
-def test_sigmoid_preprocessing_and_head_lose_their_pairs(net):
+def test_pairs_around_sigmoid_preprocessing_and_head_are_removed(net):
     g = net()
     x = g.op("Sub", g.pair("x", 0.01, S8), g.const(np.float32(0.5)), name="normalise")
     x = g.pair(g.op("Conv", g.pair(x, 0.02, S8, name="kept"), g.int8_weight(g.weight(16, 16, 1, 1))), 0.05, S8)
@@ -169,21 +169,21 @@ def test_small_convolutions_stay_in_float(net, read, made, kernel, group, floati
 
 
 @pytest.mark.parametrize(("rows", "floating"), [(1, True), ("batch", True), (8, False)])
-def test_products_of_one_row_stay_in_float(net, rows, floating):
+def test_matrix_products_of_one_row_stay_in_float(net, rows, floating):
     g = net()
     y = g.op("Gemm", g.pair("x", 0.01, S8), g.int8_weight(g.weight(32, 16)), transB=1)
     _, report = FloatSmallLayers()(finished(g, y, [rows, 32], x_shape=[rows, 16]))
     assert report.modified is floating
 
 
-def test_products_over_tokens_stay_in_int8(net):
+def test_matrix_products_over_tokens_stay_in_int8(net):
     g = net()
     y = g.op("MatMul", g.pair("x", 0.01, S8), g.int8_weight(g.weight(16, 32), axis=1))
     _, report = FloatSmallLayers()(finished(g, y, ["batch", 12, 32], x_shape=["batch", 12, 16]))
     assert not report.modified
 
 
-def test_identity_skip_keeps_its_pair_and_the_convolution_loses_it(net):
+def test_a_residual_add_keeps_the_pair_on_the_skip_and_not_on_the_branch(net):
     g = net()
     skip = g.op("Relu", "x")
     branch = g.conv(skip, 16, 16, name="branch")
@@ -192,7 +192,7 @@ def test_identity_skip_keeps_its_pair_and_the_convolution_loses_it(net):
     assert [node.name for node in after.graph.node if node.op_type == "QuantizeLinear"] == ["on_skip_q"]
 
 
-def test_of_two_convolutions_the_longer_path_is_the_branch(net):
+def test_of_two_convolutional_paths_the_longer_is_the_branch(net):
     g = net()
     trunk = g.op("Relu", "x")
     short = g.conv(trunk, 16, 16, kernel=1)
@@ -202,14 +202,14 @@ def test_of_two_convolutions_the_longer_path_is_the_branch(net):
     assert [node.name for node in after.graph.node if node.op_type == "QuantizeLinear"] == ["on_short_q"]
 
 
-def test_relu_reads_its_convolution_directly(net):
+def test_the_pair_between_a_convolution_and_its_relu_is_removed(net):
     g = net()
     before = finished(g, g.op("Relu", g.pair(g.conv("x", 16, 16), 0.02, S8)), SHAPE)
     after, _ = UnbrokenFusions()(before)
     assert ops(after) == ["Conv", "Relu", "Identity"]
 
 
-def test_weights_are_unfolded_in_an_opset_without_scales_per_channel(net):
+def test_weights_are_unfolded_in_an_opset_without_per_channel_scales(net):
     """QuantizeLinear has an axis from opset 13 on; NVIDIA's Model Optimizer writes Q/DQ into models of opset 10."""
     g = net()
     weight = g.op("DequantizeLinear", g.const(np.ones((16, 16, 1, 1), np.int8)), g.const(np.float32(0.1)), g.const(S8))
@@ -230,7 +230,7 @@ def test_folding_and_unfolding_weights_keep_every_value(net):
     assert close_db(folded, again) == np.inf
 
 
-def test_transposed_convolution_gets_its_scales_along_axis_1(net):
+def test_a_transposed_convolution_gets_scales_along_axis_1(net):
     g = net()
     before = finished(g, g.op("ConvTranspose", "x", g.int8_weight(g.weight(16, 32, 2, 2), axis=0)), [1, 32, 9, 9])
     after, _ = OutputChannelAxis()(before)
@@ -239,7 +239,7 @@ def test_transposed_convolution_gets_its_scales_along_axis_1(net):
     assert close_db(before, after) > 35
 
 
-def test_never_negative_activations_become_unsigned_at_twice_the_resolution(net):
+def test_nonnegative_activations_become_unsigned_with_twice_the_resolution(net):
     g = net()
     before = finished(g, g.pair(g.op("MaxPool", g.op("Relu", "x"), kernel_shape=[1, 1]), 1 / 127, S8), SHAPE)
     after, _ = UnsignedActivations()(before)
@@ -248,13 +248,13 @@ def test_never_negative_activations_become_unsigned_at_twice_the_resolution(net)
     assert gained == pytest.approx(6, abs=0.5)  # one bit
 
 
-def test_activations_that_may_be_negative_stay_signed(net):
+def test_activations_that_can_be_negative_stay_signed(net):
     g = net()
     _, report = UnsignedActivations()(finished(g, g.pair("x", 1 / 127, S8), SHAPE))
     assert not report.modified
 
 
-def test_mixed_integers_become_unsigned_without_changing_a_value(net):
+def test_mixed_integer_types_become_unsigned_without_changing_values(net):
     g = net()
     y = g.op("Add", g.pair("x", 1 / 127, S8), g.pair(g.op("Relu", "x"), 1 / 255, U8))
     before = finished(g, y, SHAPE)
@@ -263,7 +263,7 @@ def test_mixed_integers_become_unsigned_without_changing_a_value(net):
     assert close_db(before, after) == np.inf
 
 
-def test_joined_activations_share_the_largest_scale(net):
+def test_concatenated_activations_share_the_largest_scale(net):
     g = net()
     y = g.op("Concat", g.pair("x", 0.01, S8), g.pair(g.op("Neg", "x"), 0.02, S8), axis=1)
     before = finished(g, y, [1, 32, 8, 8])
@@ -275,7 +275,7 @@ def test_joined_activations_share_the_largest_scale(net):
 
 @pytest.mark.parametrize("opset", [17, 18])
 @pytest.mark.parametrize("axis", [-1, 2])
-def test_layer_normalisation_written_out_computes_the_same(net, opset, axis):
+def test_decomposed_layer_normalisation_computes_the_same(net, opset, axis):
     g = net()
     shape = SHAPE[axis:] if axis > 0 else SHAPE[-1:]
     y = g.op(
@@ -287,7 +287,7 @@ def test_layer_normalisation_written_out_computes_the_same(net, opset, axis):
     assert close_db(before, after) > 100
 
 
-def test_resize_leaves_out_inputs_without_elements(net):
+def test_empty_inputs_of_resize_are_omitted(net):
     g = net()
     none, scales = g.const(np.zeros(0, np.float32)), g.const(np.array([1, 1, 2, 2], np.float32))
     before = finished(g, g.op("Resize", "x", none, scales, mode="nearest"), [1, 16, 16, 16])
@@ -296,7 +296,7 @@ def test_resize_leaves_out_inputs_without_elements(net):
     assert close_db(before, after) == np.inf
 
 
-def test_bytes_are_cast_before_they_are_moved(net):
+def test_uint8_tensors_are_cast_before_data_movement(net):
     g = net()
     moved = g.op("Reshape", g.op("Transpose", "x", perm=[0, 3, 1, 2]), g.const(np.array([1, 3, 64])))
     g.nodes.append(helper.make_node("Cast", [moved], ["cast"], to=TensorProto.FLOAT, name="cast"))
@@ -307,7 +307,7 @@ def test_bytes_are_cast_before_they_are_moved(net):
     np.testing.assert_array_equal(run(model, x)[0], run(after, x)[0])
 
 
-def test_a_pass_that_leaves_work_undone_is_refused(net):
+def test_a_pass_that_is_not_idempotent_raises(net):
     class Restless(FinishingPass):
         name = "restless"
 

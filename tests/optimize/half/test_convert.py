@@ -1,4 +1,4 @@
-"""FP16 inside a graph: what is converted, what stays, that it runs, and how near it is to float32."""
+"""Conversion of graphs to FP16: what is converted, what stays in float32, and how close the result is."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def ended(g, y: str, shape: list, **options) -> onnx.ModelProto:
 
 
 def run_rounding(model: onnx.ModelProto, sample: dict[str, np.ndarray]) -> np.ndarray:
-    """The first output by ONNX's reference implementation, which rounds every tensor to its type."""
+    """The first output from ONNX's reference implementation, which rounds every tensor to its type."""
     with np.errstate(over="ignore", invalid="ignore"):
         return ReferenceEvaluator(model).run(None, sample)[0]
 
 
 def both_outputs(model, half, samples) -> tuple[np.ndarray, np.ndarray]:
-    """All outputs of both on ONNX Runtime's CPU, which rounds a tensor to FP16 only if that tensor is an output."""
+    """All outputs of both models on ONNX Runtime's CPU provider, which rounds only output tensors to FP16."""
     count = len(model.graph.output)
     rounding = with_inner_outputs(with_shapes(half), HALF)
     before, after = (
@@ -59,7 +59,7 @@ def noise(*shape: int, scale: float = 1.0) -> dict[str, np.ndarray]:
     return {"x": (np.random.default_rng(5).normal(size=shape) * scale).astype(np.float32)}
 
 
-def test_toy_network_is_half_the_size_and_says_the_same(toy_cnn, pictures):
+def test_the_toy_network_is_half_the_size_and_keeps_its_signal(toy_cnn, pictures):
     result = convert(toy_cnn, pictures(2, 3))
     assert len(result.model.SerializeToString()) < 0.55 * len(toy_cnn.SerializeToString())
     before, after = both_outputs(toy_cnn, result.model, pictures(10, 4))
@@ -75,7 +75,7 @@ def test_inputs_and_outputs_keep_their_names_and_types(toy_cnn):
         assert list(getattr(model.graph, kind)) == list(getattr(toy_cnn.graph, kind))
 
 
-def test_an_output_that_a_layer_makes_in_half_is_cast_back(net):
+def test_an_output_computed_in_half_precision_is_cast_back(net):
     g = net()
     g.nodes.append(helper.make_node("Relu", [g.conv("x", 16, 16)], ["y"], name="end"))
     g.op("Sigmoid", "y", name="other")
@@ -98,7 +98,7 @@ def test_preprocessing_stays_in_float32(net):
     assert half_sqnr_db(model, half, [bytes_in]) > 55
 
 
-def test_layer_normalisation_written_out_stays_in_float32(net):
+def test_decomposed_layer_normalisation_stays_in_float32(net):
     g = net()
     x = g.op("MatMul", "x", g.const(g.weight(32, 32)), name="before")
     mean = g.op("ReduceMean", x, axes=[-1])
@@ -115,7 +115,7 @@ def test_layer_normalisation_written_out_stays_in_float32(net):
 
 
 @pytest.mark.parametrize("factor", [1e6, 1e-7])
-def test_a_layer_whose_weights_halves_cant_hold_stays_in_float32(net, factor):
+def test_a_layer_with_weights_outside_the_half_range_stays_in_float32(net, factor):
     g = net()
     inner = g.op("MatMul", "x", g.const(g.weight(32, 32)), name="inner")
     y = g.op("MatMul", inner, g.const(g.weight(32, 32) * np.float32(factor)), name="extreme")
@@ -125,7 +125,7 @@ def test_a_layer_whose_weights_halves_cant_hold_stays_in_float32(net, factor):
     assert half_sqnr_db(model, result.model, [noise(1, 10, 32)]) > 55
 
 
-def test_values_near_the_largest_half_stay_in_float32_when_samples_show_them(net):
+def test_layers_that_overflow_half_on_the_samples_stay_in_float32(net):
     g = net()
     large = g.op("MatMul", "x", g.const(g.weight(32, 32) * 2000), name="large")
     y = g.op("Mul", g.op("MatMul", large, g.const(g.weight(32, 32)), name="next"), g.const(np.float32(1e-3)))
@@ -149,7 +149,7 @@ def test_weights_of_any_scale_keep_the_signal(net, exponent, seed):
     assert half_sqnr_db(model, to_fp16(model, samples), samples) > 45
 
 
-def test_int8_model_gets_half_scales_where_its_layers_are_half(nncf_cnn, toy_cnn, pictures):
+def test_an_int8_model_gets_half_scales_for_its_half_layers(nncf_cnn, toy_cnn, pictures):
     finished = finish(nncf_cnn, "tensorrt").model
     half = to_fp16(finished)
     assert half.opset_import[0].version >= 19
@@ -164,7 +164,7 @@ def test_int8_model_gets_half_scales_where_its_layers_are_half(nncf_cnn, toy_cnn
     assert half_sqnr_db(toy_cnn, half, pictures(10, 4)) > 45  # the INT8 file itself: 55
 
 
-def test_tensorrts_importer_takes_both(toy_cnn, nncf_cnn):
+def test_tensorrts_importer_accepts_float_and_int8_models(toy_cnn, nncf_cnn):
     trt = pytest.importorskip("tensorrt_rtx", reason="needs TensorRT-RTX: pip install tensorrt-rtx")
     logger = trt.Logger(trt.Logger.ERROR)
     builder = trt.Builder(logger)
@@ -183,7 +183,7 @@ def test_resize_keeps_its_scales_in_float32(net):
     assert half_sqnr_db(model, to_fp16(model), [noise(*SHAPE)]) > 60
 
 
-def test_what_cant_be_converted_is_one_line(net, toy_cnn):
+def test_a_model_that_cannot_be_converted_is_a_one_line_error(net, toy_cnn):
     g = net()
     for model, text in (
         (to_fp16(toy_cnn), "in half precision already"),

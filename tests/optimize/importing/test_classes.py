@@ -1,4 +1,4 @@
-"""Networks whose outputs are no action units, and networks of old opsets: imported, quantized, measured and run."""
+"""Networks with outputs other than action units and of old opsets: imported, quantized, measured and run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EMOTIONS = ("neutral", "happiness", "boredom")
 
 
 def emotion_net(file: Path, opset: int) -> Path:
-    """A network as exporters wrote them for opset 11 and 12: axes are attributes, weights are inputs as well."""
+    """A network as exporters wrote it for opsets 11 and 12: axes are attributes, and weights are inputs too."""
     rng = np.random.default_rng(0)
     weights = {
         "w": rng.normal(0, 0.3, (8, 3, 3, 3)), "b": rng.normal(0, 0.1, 8), "dense": rng.normal(0, 2, (8, 3)),
@@ -58,7 +58,7 @@ def write_own(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("opset", [11, 12])
-def test_an_emotion_network_of_an_old_opset_goes_all_the_way(
+def test_an_emotion_network_of_an_old_opset_is_imported_quantized_measured_and_run(
     opset: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photo_bgr: np.ndarray, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -82,17 +82,17 @@ def test_an_emotion_network_of_an_old_opset_goes_all_the_way(
 
 
 @pytest.mark.parametrize("names", ["frame,score,error", "a,b,c" + "d" * 60])
-def test_a_class_that_would_be_another_column_is_refused(names: str, tmp_path: Path, capsys) -> None:
+def test_class_names_that_clash_with_columns_or_are_too_long_are_refused(names: str, tmp_path: Path, capsys) -> None:
     file = emotion_net(tmp_path / "emotions.onnx", 13 - 1)
     assert main(["import", str(file), "--classes", names, "-o", str(tmp_path / "e.edgeau")]) == 2
     assert "--classes" in capsys.readouterr().err
 
 
-def test_the_reserved_names_are_the_columns_of_the_results() -> None:
+def test_reserved_class_names_are_the_result_columns() -> None:
     assert set(COLUMNS) == set(rows_of("", 0, 0.0, (), ())[0])
 
 
-def test_a_public_network_of_opset_11_computes_the_same_after_conversion(yunet_path: Path) -> None:
+def test_a_public_opset_11_network_computes_the_same_after_conversion(yunet_path: Path) -> None:
     """YuNet of March 2023, from OpenCV's model zoo, was exported with opset 11."""
     model = onnx.load(yunet_path)
     assert opset_of(model) == 11

@@ -36,8 +36,8 @@ def _run(package, images):
         return backend.infer({"face": images})["au"]
 
 
-def test_preparation_goes_into_the_graph(make_foreign, images, tmp_path):
-    """Against preparation written out by hand, not by the code under test."""
+def test_preprocessing_is_part_of_the_graph(make_foreign, images, tmp_path):
+    """The expected values are computed by hand instead of by the code under test."""
     file = _save(make_foreign(), tmp_path)
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     wrapping = Wrapping(colour="bgr", mean=mean, std=std, activation="sigmoid")
@@ -57,7 +57,7 @@ def test_preparation_goes_into_the_graph(make_foreign, images, tmp_path):
     scale=st.sampled_from([1.0, 127.5, 255.0]),
 )
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_preparation_is_the_same_in_the_graph_and_in_numpy(
+def test_preprocessing_is_the_same_in_the_graph_and_in_numpy(
     make_foreign, tmp_path_factory, layout, colour, mean, std, scale
 ):
     folder = tmp_path_factory.mktemp("any")
@@ -67,7 +67,7 @@ def test_any_preparation_is_the_same_in_the_graph_and_in_numpy(
     assert package.manifest.variants[0].parity.max_abs_error <= 1e-4
 
 
-def test_grey_is_luma():
+def test_gray_is_luma():
     pixels = prepare(np.full((1, 2, 2, 3), (255, 0, 0), np.uint8), Wrapping(colour="gray", scale=1))
     np.testing.assert_allclose(pixels, np.full((1, 1, 2, 2), 0.299 * 255), rtol=1e-6)
 
@@ -80,7 +80,7 @@ def test_a_fixed_batch_becomes_dynamic(make_foreign, images, tmp_path):
     np.testing.assert_allclose(together[2:], _run(package, images[2:]), atol=1e-6)
 
 
-def test_intensities_become_a_share_of_their_maximum(make_foreign, images, tmp_path):
+def test_intensities_are_scaled_by_their_maximum(make_foreign, images, tmp_path):
     file = _save(make_foreign(batch="N"), tmp_path)
     wrapping = Wrapping(intensity_max=5)
     package = import_model(file, tmp_path / "p.edgeau", ImportOptions(AUS, wrapping))
@@ -89,12 +89,12 @@ def test_intensities_become_a_share_of_their_maximum(make_foreign, images, tmp_p
     assert package.manifest.thresholds == (0.4,) * 4
 
 
-def test_two_classes_an_au_give_the_second_as_presence():
+def test_of_two_classes_per_au_the_second_is_presence():
     raw = np.log(np.array([[[0.2, 0.8], [0.9, 0.1]]], np.float32))
     np.testing.assert_allclose(activate(raw, Wrapping(activation="softmax")), [[0.8, 0.1]], rtol=1e-5)
 
 
-def test_two_classes_an_au_in_the_graph(make_foreign, images, tmp_path):
+def test_two_classes_per_au_in_the_graph(make_foreign, images, tmp_path):
     model = make_foreign(batch="N")
     shape = numpy_helper.from_array(np.array([-1, 2, 2]), "pairs")
     model.graph.initializer.append(shape)
@@ -105,7 +105,7 @@ def test_two_classes_an_au_in_the_graph(make_foreign, images, tmp_path):
     assert _run(package, images).shape == (3, 2)
 
 
-def test_names_that_clash_with_ours_are_moved_out_of_the_way(make_foreign, images, tmp_path):
+def test_tensor_names_that_clash_with_edgeaus_are_renamed(make_foreign, images, tmp_path):
     model = make_foreign(batch="N")
     for node in model.graph.node:
         for names in (node.input, node.output):
@@ -123,7 +123,7 @@ def test_an_imported_model_can_be_quantized(make_foreign, calibration, tmp_path)
         assert made.variant(name).parity.sqnr_db > 30
 
 
-def test_the_command_writes_a_package_that_says_where_it_came_from(make_foreign, tmp_path, capsys):
+def test_import_writes_a_package_with_its_provenance(make_foreign, tmp_path, capsys):
     file = _save(make_foreign(), tmp_path)
     arguments = ["import", str(file), "--aus", "1,2,4,12", "-o", str(tmp_path / "p.edgeau"), "--activation", "sigmoid"]
     assert main([*arguments, "--threshold", "0.3"]) == 0
@@ -158,7 +158,7 @@ def _refused(file, folder, capsys, *more, aus="1,2,4,12"):
         (["--activation", "sigmoid", "--template", "0.1,0.2"], "10: x,y of five points"),
     ],
 )
-def test_options_that_do_not_fit_the_model_are_refused(make_foreign, tmp_path, capsys, more, words):
+def test_options_that_contradict_the_model_are_refused(make_foreign, tmp_path, capsys, more, words):
     assert words in _refused(_save(make_foreign(), tmp_path), tmp_path, capsys, *more)
 
 
@@ -167,7 +167,7 @@ def test_a_wrong_number_of_aus_is_refused(make_foreign, tmp_path, capsys):
     assert "4 values, expected 2" in text
 
 
-def test_an_open_size_is_asked_for(make_foreign, tmp_path, capsys):
+def test_a_dynamic_input_size_must_be_given(make_foreign, tmp_path, capsys):
     file = _save(make_foreign(size="S"), tmp_path)
     assert "--size PIXELS" in _refused(file, tmp_path, capsys, "--activation", "sigmoid")
     options = ImportOptions(AUS, LOGITS, size_px=64)
@@ -183,6 +183,6 @@ def test_a_truncated_file_is_refused(make_foreign, tmp_path, capsys):
     assert "no such file" in _refused(tmp_path / "absent.onnx", tmp_path, capsys)
 
 
-def test_two_inputs_are_refused(model, tmp_path):
+def test_a_model_with_two_inputs_is_refused(model, tmp_path):
     with pytest.raises(InputError, match="face, neutral, expected one image"):
         import_model(_save(model, tmp_path), tmp_path / "p.edgeau", ImportOptions(AUS))

@@ -1,4 +1,4 @@
-"""What a fix costs is measured on the file's own kind of input, and TensorRT's importer is asked about the result."""
+"""The cost of a fix is measured on suitable inputs, and TensorRT's importer checks the result."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SHAPE = [1, 3, 32, 32]
 
 @pytest.fixture(scope="module")
 def files(net, tmp_path_factory) -> tuple[Path, Path]:
-    """A float model, and its file with unsigned activations calibrated for 0..255."""
+    """A float model, and its quantized version with unsigned activations calibrated for 0..255."""
     folder = tmp_path_factory.mktemp("cost")
     for name, quantized in (("float.onnx", False), ("int8.onnx", True)):
         g = net(seed=4)
@@ -36,7 +36,7 @@ def files(net, tmp_path_factory) -> tuple[Path, Path]:
     return folder / "float.onnx", folder / "int8.onnx"
 
 
-def test_faces_are_scaled_to_the_range_that_the_input_was_calibrated_for(files):
+def test_faces_are_scaled_to_the_calibrated_range_of_the_input(files):
     samples, said = face_inputs(onnx.load(files[1]))
     values = np.concatenate([sample["x"] for sample in samples])
     assert (values.shape, values.dtype) == ((8, 3, 32, 32), np.float32)
@@ -45,7 +45,7 @@ def test_faces_are_scaled_to_the_range_that_the_input_was_calibrated_for(files):
     assert np.concatenate([sample["x"] for sample in face_inputs(onnx.load(files[0]))[0]]).max() <= 1
 
 
-def test_one_bit_per_activation_is_what_symmetric_ranges_cost(files):
+def test_symmetric_ranges_cost_about_one_bit_per_activation(files):
     original, model = (onnx.load(file) for file in files)
     samples, said = face_inputs(model)
     cost = measure_cost(model, TARGET, samples, said, original)
@@ -55,7 +55,7 @@ def test_one_bit_per_activation_is_what_symmetric_ranges_cost(files):
     assert measure_cost(model, TARGET, samples, said).before_db is None
 
 
-def test_the_report_says_cost_and_importer(files, tmp_path):
+def test_the_report_includes_the_cost_and_the_importers_verdict(files, tmp_path):
     described = report(files[1], TARGET, tmp_path / "fixed.onnx", float_model=files[0])
     lines = render(described)
     assert any(line.startswith("cost      SQNR against its float model: ") for line in lines)
@@ -67,7 +67,7 @@ def test_the_report_says_cost_and_importer(files, tmp_path):
         assert verdict.taken
 
 
-def test_what_the_importer_refuses_is_one_line(net):
+def test_the_importers_refusal_is_one_line(net):
     g = net()
     g.nodes.append(helper.make_node("Nonsense", ["x"], ["y"], name="end"))
     verdict = ask_importer(g.model({"x": SHAPE}, {"y": SHAPE}))
@@ -78,7 +78,7 @@ def test_what_the_importer_refuses_is_one_line(net):
     assert "\n" not in str(verdict)
 
 
-def test_own_inputs_are_used_one_sample_at_a_time(files, tmp_path):
+def test_the_users_inputs_are_used_one_sample_at_a_time(files, tmp_path):
     np.savez(tmp_path / "inputs.npz", x=np.zeros((3, 3, 32, 32), np.float32))
     samples = read_inputs(tmp_path / "inputs.npz", onnx.load(files[1]))
     assert [sample["x"].shape for sample in samples] == [(1, 3, 32, 32)] * 3
@@ -92,7 +92,7 @@ def test_inputs_without_a_fix_are_refused(files):
         report(files[1], TARGET, inputs=files[0])
 
 
-def test_an_input_that_is_no_image_is_said_and_the_file_is_written(net, tmp_path):
+def test_an_input_that_is_not_an_image_is_reported_and_the_file_written(net, tmp_path):
     g = net()
     g.nodes.append(helper.make_node("Relu", [g.pair("x", 0.1, np.uint8(0))], ["y"], name="end"))
     onnx.save(g.model({"x": [1, 7]}, {"y": [1, 7]}), tmp_path / "vector.onnx")
@@ -101,7 +101,7 @@ def test_an_input_that_is_no_image_is_said_and_the_file_is_written(net, tmp_path
     assert (tmp_path / "fixed.onnx").is_file()
 
 
-def test_nodes_without_a_name_are_named_by_their_output(net, tmp_path):
+def test_nameless_nodes_are_reported_by_their_output(net, tmp_path):
     g = net()
     g.op("QuantizeLinear", "x", g.const(np.float32(0.1)), g.const(np.uint8(9)))
     g.nodes[-1].name = ""
@@ -112,8 +112,8 @@ def test_nodes_without_a_name_are_named_by_their_output(net, tmp_path):
     assert {finding["node"] for finding in report(tmp_path / "nameless.onnx", TARGET)["findings"]} <= outputs
 
 
-def test_integer_operators_that_fix_can_rewrite_have_no_hint_to_do_it_by_hand(net):
-    """W216 and W205 of a QOperator file once said that --fix can't change what it does change."""
+def test_integer_operators_that_fix_rewrites_have_no_manual_hint(net):
+    """W216 and W205 used to say for a QOperator file that --fix can't change what it does change."""
     g = net()
     scale, zero = g.const(np.float32(0.1)), g.const(np.uint8(3))
     integers = g.op("QuantizeLinear", "x", scale, zero)

@@ -1,4 +1,4 @@
-"""Each rule of lint has a model that breaks it; fix fixes it, or says that it can't; TensorRT's importer agrees."""
+"""Each lint rule has a model that breaks it, which fix fixes or says that it can't, and TensorRT's importer agrees."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NEW, OLD = "tensorrt-10.3", "tensorrt-8.5"
 
 @dataclass(frozen=True)
 class Broken:
-    """A graph from `x` [1, 16, 8, 8] that breaks a rule: how it is built, for whom, and whether fix fixes it."""
+    """A graph from `x` [1, 16, 8, 8] that breaks a rule: how it is built, for which target, and if it is fixable."""
 
     code: str
     target: str | None
@@ -44,7 +44,7 @@ def breaks(code: str, target: str | None = NEW, *, fixed: bool = True, **options
 
 
 def _convolved(g, x: str):
-    """A layer behind a pair; a pair that serves none is simply removed."""
+    """A layer after a pair, because a pair without one is simply removed."""
     return g.op("Conv", x, g.int8_weight(g.weight(16, 16, 1, 1))), SHAPE
 
 
@@ -292,7 +292,7 @@ def name_of(case: Broken) -> str:
 
 
 @pytest.mark.parametrize("case", BROKEN, ids=name_of)
-def test_rule_is_broken_and_fixed_or_reported(net, case):
+def test_lint_reports_a_broken_rule_and_fix_fixes_it_or_says_so(net, case):
     model = built(net, case)
     found = [finding for finding in lint(model, case.target) if finding.code == case.code]
     assert found
@@ -307,7 +307,7 @@ def test_every_rule_has_a_model_that_breaks_it():
     assert {case.code for case in BROKEN} == set(RULES)
 
 
-def test_every_rule_says_why_and_how():
+def test_every_rule_has_a_reason_and_a_hint():
     for rule in RULES.values():
         assert len(rule.why) > 25
         assert rule.hint
@@ -315,7 +315,7 @@ def test_every_rule_says_why_and_how():
 
 @pytest.fixture(scope="session")
 def importer():
-    """Parses a model as TensorRT does: (taken, warnings and errors). One logger serves a whole process."""
+    """Parse a model with TensorRT and return (accepted, warnings and errors). A process has only one logger."""
     trt = pytest.importorskip("tensorrt_rtx", reason="needs TensorRT-RTX: pip install tensorrt-rtx")
 
     class Log(trt.ILogger):
@@ -324,13 +324,12 @@ def importer():
             self.lines: list[str] = []
 
         def log(self, severity, text) -> None:
-            # Another logger of this process may have been first; TensorRT says so, and it is nothing about the model.
+            # Ignore TensorRT's message that another logger of this process came first.
             if severity <= trt.ILogger.Severity.WARNING and "differs from one already registered" not in text:
                 self.lines.append(text)
 
     log = Log()
     builder = trt.Builder(log)
-    heard = Log.__name__ and builder.logger is log
 
     def parse(model: onnx.ModelProto) -> tuple[bool, list[str]]:
         log.lines.clear()
@@ -339,29 +338,28 @@ def importer():
         taken = parser.parse(model.SerializeToString())
         return taken, [*log.lines, *(parser.get_error(i).desc() for i in range(parser.num_errors))]
 
-    parse.heard = heard
     return parse
 
 
 @pytest.mark.parametrize("case", [case for case in BROKEN if (case.target or "").startswith("tensorrt")], ids=name_of)
-def test_importer_takes_what_fix_has_fixed(net, importer, case):
+def test_the_importer_accepts_what_fix_fixed(net, importer, case):
     fixed = fix(built(net, case), case.target)
     if not any(finding.severity == "error" for finding in fixed.left) and case.code != "W216":
         assert importer(fixed.model) == (True, [])
 
 
-# What the importer refuses or warns of; of the other errors it is silent, and the build fails or the result is wrong.
-HEARD = {"E102", "E103", "E104", "E107", "E109", "E112", "E115", "E116", "E117", "E118", "E120", "E121"}
+# Errors that the importer refuses or warns about. Others it accepts silently: the build fails or the result is wrong.
+REFUSED = {"E102", "E103", "E104", "E107", "E109", "E112", "E115", "E116", "E117", "E118", "E120", "E121"}
 
 
-@pytest.mark.parametrize("case", [case for case in BROKEN if case.code in HEARD and case.target == NEW], ids=name_of)
-def test_importer_refuses_what_lint_calls_an_error(net, importer, case):
+@pytest.mark.parametrize("case", [case for case in BROKEN if case.code in REFUSED and case.target == NEW], ids=name_of)
+def test_the_importer_refuses_what_lint_calls_an_error(net, importer, case):
     taken, lines = importer(built(net, case))
     assert not taken
     assert lines
 
 
-def test_importer_warns_of_nncfs_file_and_takes_the_finished_one(nncf_cnn, importer):
+def test_the_importer_warns_about_nncfs_file_but_not_about_the_finished_one(nncf_cnn, importer):
     assert {finding.code for finding in lint(nncf_cnn, NEW)} == {"E101", "E106", "W201", "W203", "W204"}
     taken, lines = importer(nncf_cnn)
     assert taken
@@ -372,13 +370,13 @@ def test_importer_warns_of_nncfs_file_and_takes_the_finished_one(nncf_cnn, impor
         assert importer(finished) == (True, [])
 
 
-def test_targets_disagree_about_one_file(nncf_cnn):
+def test_findings_depend_on_the_target(nncf_cnn):
     assert lint(nncf_cnn, "openvino") == ()
     assert {finding.severity for finding in lint(nncf_cnn, "onnxruntime")} == {"warning"}
     assert "error" in {finding.severity for finding in lint(nncf_cnn, NEW)}
 
 
-def test_report_is_json_and_reads_well(nncf_cnn, tmp_path):
+def test_a_report_is_json_and_can_be_rendered(nncf_cnn, tmp_path):
     file, fixed = tmp_path / "model.onnx", tmp_path / "fixed.onnx"
     onnx.save(nncf_cnn, file)
     described = report(file, NEW, fixed)
@@ -393,7 +391,7 @@ def test_report_is_json_and_reads_well(nncf_cnn, tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"not an ONNX file", b"\x08\x08\x12"])
-def test_what_is_no_onnx_is_one_line(tmp_path, content):
+def test_a_file_that_is_not_onnx_is_a_one_line_error(tmp_path, content):
     file = tmp_path / "model.onnx"
     file.write_bytes(content)
     with pytest.raises(InputError) as raised:
@@ -402,14 +400,14 @@ def test_what_is_no_onnx_is_one_line(tmp_path, content):
     assert "model.onnx" in str(raised.value)
 
 
-def test_a_truncated_file_is_one_line(nncf_cnn, tmp_path):
+def test_a_truncated_file_is_refused(nncf_cnn, tmp_path):
     file = tmp_path / "model.onnx"
     file.write_bytes(nncf_cnn.SerializeToString()[:-1000])
     with pytest.raises(InputError, match="damaged, truncated or not ONNX"):
         report(file, NEW)
 
 
-def test_fix_needs_a_target_and_writes_nothing_without(nncf_cnn, tmp_path):
+def test_fix_without_a_known_target_is_refused_and_writes_nothing(nncf_cnn, tmp_path):
     file, fixed = tmp_path / "model.onnx", tmp_path / "fixed.onnx"
     onnx.save(nncf_cnn, file)
     with pytest.raises(InputError, match="--fix needs a target"):

@@ -11,7 +11,7 @@ from edgeau.optimize.onnx_graph.session import run
 INPUT = {"x": [1, 4]}
 
 
-def test_writing_removes_what_no_output_needs(net):
+def test_write_removes_nodes_and_constants_that_no_output_needs(net):
     g = net()
     g.op("Relu", "x", name="used")
     g.op("Add", "x", g.const(np.float32(1), "unused_constant"), name="unused")
@@ -20,8 +20,8 @@ def test_writing_removes_what_no_output_needs(net):
     assert not written.graph.initializer
 
 
-def test_what_only_a_subgraph_reads_is_kept():
-    """The shipped checker accepts a branch that reads a tensor of the outer graph; removing it would break the file."""
+def test_nodes_read_only_by_a_subgraph_are_kept():
+    """ONNX allows a branch to read a tensor of the outer graph; removing its node would break the file."""
     value = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4])
     branches = {
         name: helper.make_graph([helper.make_node(kind, ["inner"], ["y"])], name, [], [value])
@@ -51,7 +51,7 @@ def test_a_constant_is_found_through_identities(net):
     assert graph.constant("x") is None
 
 
-def test_inserted_nodes_are_written_behind_what_they_read(net):
+def test_inserted_nodes_are_written_after_their_inputs(net):
     g = net()
     g.op("Neg", g.op("Relu", "x", name="first"), name="last")
     graph = Graph(g.model(INPUT, {"last_out": [1, 4]}))
@@ -68,7 +68,7 @@ def test_the_opset_is_that_of_the_default_domain(net, opset):
     assert opset_of(onnx.ModelProto()) == 0
 
 
-def test_nodes_get_names_of_their_own(net):
+def test_name_nodes_makes_names_unique(net):
     g = net()
     g.op("Abs", g.op("Abs", "x", name="same"), name="same")
     model = g.model(INPUT, {"same_out": [1, 4]})

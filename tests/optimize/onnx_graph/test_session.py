@@ -8,7 +8,7 @@ from edgeau.optimize.onnx_graph.session import open_session, run, run_each
 from edgeau.runtime.errors import EdgeauError
 
 
-def test_a_model_that_can_not_be_loaded_is_one_line(toy_cnn):
+def test_a_model_that_cannot_be_loaded_is_a_one_line_error(toy_cnn):
     broken = onnx.ModelProto()
     broken.CopyFrom(toy_cnn)
     broken.graph.node[0].op_type = "NoSuchOperator"
@@ -17,7 +17,7 @@ def test_a_model_that_can_not_be_loaded_is_one_line(toy_cnn):
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_several_inputs_give_what_each_gives_alone(toy_cnn, pictures):
+def test_run_each_gives_the_same_as_single_runs(toy_cnn, pictures):
     samples = pictures(3, 0)
     together = [outputs[0] for outputs in run_each(toy_cnn, samples)]
     for sample, output in zip(samples, together, strict=True):

@@ -15,7 +15,7 @@ def _run(model, inputs):
 
 @pytest.fixture(scope="module")
 def truth(outlier_model, make_data):
-    """Labels by which FP32 is always right, so that every point lost is quantization's; and the thresholds for it."""
+    """Labels and thresholds for which FP32 is always right, so that every loss is due to quantization."""
     data = make_data(40, seed=2)
     outputs = _run(outlier_model, {"face": data["faces"], "neutral": data["neutrals"]})
     middle = np.sort(outputs, axis=0)[10:30]
@@ -39,7 +39,7 @@ def labelled(tmp_path_factory, truth):
     return file
 
 
-def test_without_a_budget_the_drop_is_reported_and_the_hint_named(hard, calibration, labelled, tmp_path, capsys):
+def test_without_a_budget_the_drop_is_reported_with_a_hint(hard, calibration, labelled, tmp_path, capsys):
     arguments = ["quantize", str(hard.path), "--calib", str(calibration), "--eval", str(labelled)]
     assert main([*arguments, "--targets", "onnxruntime", "-o", str(tmp_path / "plain.edgeau")]) == 0
     assert Package.open(tmp_path / "plain.edgeau").variant("int8-ort").parity.decisions_flipped > 10
@@ -47,7 +47,7 @@ def test_without_a_budget_the_drop_is_reported_and_the_hint_named(hard, calibrat
 
 
 @pytest.mark.parametrize("target", ["onnxruntime", "tensorrt"])
-def test_the_budget_holds_on_labels_by_putting_layers_back(hard, calibration, labelled, tmp_path, target):
+def test_the_budget_is_met_by_reverting_layers_to_float(hard, calibration, labelled, tmp_path, target):
     options = QuantizeOptions(flavours=(target,), max_drop=0.002)
     package, (made,) = quantize_package(
         hard.path, str(calibration), options, evaluation=str(labelled), out=tmp_path / "held.edgeau"
@@ -65,7 +65,7 @@ def test_the_budget_holds_on_labels_by_putting_layers_back(hard, calibration, la
     assert (restored.latency_ms_after is None) == (target == "tensorrt")
 
 
-def test_without_labels_decisions_are_what_counts(hard, calibration, make_data, tmp_path, capsys):
+def test_without_labels_the_budget_counts_decisions(hard, calibration, make_data, tmp_path, capsys):
     data = {key: value for key, value in make_data(20, seed=2).items() if key in ("faces", "neutrals")}
     np.savez(tmp_path / "eval.npz", **data)
     arguments = ["quantize", str(hard.path), "--calib", str(calibration), "--eval", str(tmp_path / "eval.npz")]
@@ -77,7 +77,7 @@ def test_without_labels_decisions_are_what_counts(hard, calibration, make_data, 
     assert "and takes" in printed
 
 
-def test_a_budget_that_holds_at_once_leaves_every_layer_quantized(package, calibration, evaluation):
+def test_a_budget_that_is_met_at_once_leaves_every_layer_quantized(package, calibration, evaluation):
     options = QuantizeOptions(flavours=("onnxruntime",), max_drop=0.2)
     _, (made,) = quantize_package(package.path, str(calibration), options, evaluation=str(evaluation))
     assert made.restored.held

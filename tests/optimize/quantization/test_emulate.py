@@ -1,4 +1,4 @@
-"""TensorRT's reading of zero points, and the signal to noise ratio."""
+"""TensorRT's interpretation of zero points."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_unsigned_integers_lose_the_upper_half_of_their_range(net, zero):
     np.testing.assert_allclose(run(emulate_tensorrt(model), x)[0], np.minimum(x["x"], 1.27), atol=0.0051)
 
 
-def test_signed_integers_are_read_as_they_are(net):
+def test_signed_integers_keep_their_values(net):
     g = net()
     model = ended(g, g.pair("x", 0.01, np.int8(0)))
     x = {"x": np.linspace(-2, 2, 64, dtype=np.float32).reshape(SHAPE)}
@@ -36,7 +36,7 @@ def test_signed_integers_are_read_as_they_are(net):
 
 
 @pytest.mark.parametrize("zero", [np.uint8(3), np.int8(-1)])
-def test_shifted_zero_points_are_refused_as_tensorrt_refuses_them(net, zero):
+def test_nonzero_zero_points_are_refused_as_by_tensorrt(net, zero):
     g = net()
     with pytest.raises(InputError, match=r"zero point: got -?[13], expected 0"):
         emulate_tensorrt(ended(g, g.pair("x", 0.01, zero)))

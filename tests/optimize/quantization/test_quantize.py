@@ -30,7 +30,7 @@ def _state(folder):
     return {file.name: sha256_file(file) for file in folder.iterdir()}
 
 
-def test_there_is_one_variant_for_each_target_and_it_is_near_fp32(quantized):
+def test_each_target_has_a_variant_close_to_fp32(quantized):
     names = {variant.name: variant for variant in quantized.manifest.variants}
     assert set(names) == {"fp32", "int8-ort", "int8-openvino", "int8-tensorrt", "int8-tensorrt-fp16"}
     for name in set(names) - {"fp32"}:
@@ -42,7 +42,7 @@ def test_there_is_one_variant_for_each_target_and_it_is_near_fp32(quantized):
         assert parity.decisions_flipped <= 8
 
 
-def test_only_the_target_may_run_its_variant(quantized):
+def test_each_variant_lists_only_its_own_backend(quantized):
     backends = {v.name: v.backends for v in quantized.manifest.variants}
     assert backends["int8-ort"] == ("onnxruntime",)
     assert backends["int8-openvino"] == ("openvino",)
@@ -57,15 +57,15 @@ def test_convolutions_are_quantized_and_the_float_scope_is_not(quantized):
     assert not any(set(n.input) & dequantized for n in floats)
 
 
-def test_activations_have_one_scale_each(quantized):
+def test_activations_have_per_tensor_scales(quantized):
     for name in ("int8-ort", "int8-openvino", "int8-tensorrt"):
         model = _load(quantized, name)
         sizes = {t.name: numpy_helper.to_array(t).size for t in model.graph.initializer}
         assert all(sizes[n.input[1]] == 1 for n in model.graph.node if n.op_type == "QuantizeLinear")
 
 
-def test_finishing_is_what_makes_the_tensorrt_file_right(quantized, evaluation):
-    """OpenVINO's file, unsigned behind a ReLU, loses range when read the TensorRT way; the TensorRT file does not."""
+def test_only_the_file_finished_for_tensorrt_keeps_its_values_there(quantized, evaluation):
+    """OpenVINO's file, unsigned after a ReLU, loses range if interpreted like TensorRT does; TensorRT's doesn't."""
     crops = read_crops(str(evaluation), quantized.manifest.crop)
     inputs = crops.inputs(True)
 
@@ -86,7 +86,7 @@ def test_finished_files_have_nothing_left_to_finish(quantized):
         assert not finish(_load(quantized, name), target).modified
 
 
-def test_the_manifest_says_what_was_calibrated_on_and_what_stayed_in_float(quantized, calibration):
+def test_the_manifest_records_calibration_data_and_float_layers(quantized, calibration):
     notes = quantized.variant("int8-tensorrt").notes
     crops = read_crops(str(calibration), quantized.manifest.crop)
     assert notes["calibration"] == {
@@ -105,7 +105,7 @@ def test_the_same_seed_gives_the_same_bytes(quantized, calibration, evaluation, 
         assert again.variant(variant.name).sha256 == variant.sha256
 
 
-def test_quantizing_again_replaces_variants_and_forgets_choices_made_with_them(quantized, calibration, tmp_path):
+def test_quantizing_again_replaces_variants_and_drops_selections_of_them(quantized, calibration, tmp_path):
     package = quantized.copy_to(tmp_path / "copy.edgeau")
     import dataclasses
 
@@ -119,7 +119,7 @@ def test_quantizing_again_replaces_variants_and_forgets_choices_made_with_them(q
     again.verify()
 
 
-def test_out_leaves_the_package_as_it_was(package, calibration, tmp_path, capsys):
+def test_output_option_leaves_the_package_unchanged(package, calibration, tmp_path, capsys):
     before = _state(package.path)
     out = tmp_path / "out.edgeau"
     arguments = ["quantize", str(package.path), "--calib", str(calibration), "--targets", "openvino", "-o", str(out)]
@@ -130,14 +130,14 @@ def test_out_leaves_the_package_as_it_was(package, calibration, tmp_path, capsys
     Package.open(out).verify()
 
 
-def test_standard_output_holds_the_table_only(package, calibration, capsys):
+def test_standard_output_contains_only_the_table(package, calibration, capsys):
     assert main(["quantize", str(package.path), "--calib", str(calibration), "--targets", "onnxruntime"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 3
     assert lines[1].startswith("int8-ort")
 
 
-def test_a_folder_of_images_calibrates_a_difference_model_against_the_median_crop(package, make_data, tmp_path):
+def test_calibrating_on_images_uses_the_median_crop_as_neutral(package, make_data, tmp_path):
     import cv2
 
     folder = tmp_path / "images"
@@ -168,7 +168,7 @@ def _refused(package, calibration, capsys, *more):
         ({"pictures": np.zeros((4, 48, 48, 3), np.uint8)}, "an array named faces"),
     ],
 )
-def test_calibration_data_that_teaches_nothing_is_refused(package, tmp_path, capsys, arrays, words):
+def test_unusable_calibration_data_is_refused(package, tmp_path, capsys, arrays, words):
     np.savez(tmp_path / "bad.npz", **arrays)
     assert words in _refused(package, tmp_path / "bad.npz", capsys)
 
@@ -181,7 +181,7 @@ def test_an_unknown_target_is_refused(package, calibration, capsys):
     assert "some of onnxruntime" in _refused(package, calibration, capsys, "--targets", "tpu")
 
 
-def test_a_budget_without_data_to_judge_on_is_refused(package, calibration, capsys):
+def test_a_budget_without_evaluation_data_is_refused(package, calibration, capsys):
     assert "--eval" in _refused(package, calibration, capsys, "--max-drop", "0.01")
 
 
@@ -194,7 +194,7 @@ def test_an_au_without_a_positive_sample_is_refused(package, calibration, make_d
     )
 
 
-def test_a_model_that_is_quantized_already_is_refused(make_package, quantized, calibration, tmp_path, capsys):
+def test_an_already_quantized_model_is_refused(make_package, quantized, calibration, tmp_path, capsys):
     package = make_package(tmp_path / "twice.edgeau", _load(quantized, "int8-ort"))
     assert "quantized already" in _refused(package, calibration, capsys)
 
@@ -231,7 +231,7 @@ def test_a_package_without_fp32_is_refused(quantized):
         float_variant(manifest)
 
 
-def test_a_package_that_can_not_be_written_to_suggests_a_copy(package, calibration, monkeypatch, capsys):
+def test_a_read_only_package_suggests_an_output_package(package, calibration, monkeypatch, capsys):
     def refuse(*args, **kwargs):
         raise PermissionError(13, "Permission denied")
 
@@ -239,15 +239,15 @@ def test_a_package_that_can_not_be_written_to_suggests_a_copy(package, calibrati
     assert "-o OUT_PACKAGE" in _refused(package, calibration, capsys)
 
 
-def test_nothing_but_quantizing_loads_nncf():
+def test_importing_the_command_loads_neither_nncf_nor_torch():
     code = (
         "import sys, edgeau.optimize.commands.quantize as q; sys.exit('nncf' in sys.modules or 'torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_a_range_learnt_mostly_from_calm_faces_still_holds_for_the_others(make_package, model, make_data, tmp_path):
-    """What few crops show must not be cut off: mostly neutral faces are what calibration data usually is."""
+def test_ranges_calibrated_mostly_on_neutral_faces_fit_expressive_ones(make_package, model, make_data, tmp_path):
+    """Values that only a few crops show must not be clipped: calibration data has mostly neutral faces."""
     data = make_data(24, seed=6)
     calm = data["faces"].copy()
     calm[2:] = data["neutrals"][2:]

@@ -16,7 +16,7 @@ from edgeau.runtime.manifest import CropSpec, InputSpec, Manifest
 
 @pytest.fixture(scope="module")
 def pair(model, calibration):
-    """The float model with named nodes, what NNCF makes of it, and inputs."""
+    """The float model with named nodes, its version quantized by NNCF, and inputs."""
     inputs = (InputSpec("face", 48, 48), InputSpec("neutral", 48, 48))
     manifest = Manifest("toy", "cednn", ("AU01",), (0.5,), inputs, crop=CropSpec(48))
     crops, _ = read_calibration(str(calibration), manifest, samples=8, seed=0)
@@ -31,7 +31,7 @@ def _run(model, inputs):
     return open_session(model).run(["au"], inputs)[0]
 
 
-def test_reverting_every_layer_gives_the_float_model_back(pair):
+def test_reverting_every_layer_gives_the_float_model(pair):
     model, quantized, inputs = pair
     restored = revert(quantized, model, [node.name for node in model.graph.node if node.op_type in WEIGHTED_OPS])
     assert _count(restored, "QuantizeLinear") == _count(restored, "DequantizeLinear") == 0
@@ -56,7 +56,7 @@ def test_reverting_nothing_changes_nothing(pair):
 
 
 def _behind_a_split(net, quantized):
-    """A convolution, and two more that each read half of its channels; with Q and DQ where ``quantized``."""
+    """A convolution and two more that each read half of its channels, with Q and DQ if ``quantized``."""
     g = net(0)
     floats = [g.weight(4, 3, 1, 1), g.weight(2, 2, 1, 1), g.weight(2, 2, 1, 1)]
     weights = [g.int8_weight(value) if quantized else g.const(value) for value in floats]
@@ -68,8 +68,8 @@ def _behind_a_split(net, quantized):
     return g.model({"x": [1, 3, 4, 4]}, {"joined_out": [1, 4, 4, 4]})
 
 
-def test_a_pair_whose_values_reach_quantized_layers_through_a_split_stays(net):
-    """Moving values keeps them on the grid of their scale, whichever operator moves them."""
+def test_a_pair_that_reaches_quantized_layers_through_a_split_is_kept(net):
+    """Operators that only move values keep them on the grid of their scale."""
     model, quantized = _behind_a_split(net, quantized=False), _behind_a_split(net, quantized=True)
     assert layers_in_float(quantized) == []
     restored = revert(quantized, model, ["first"])

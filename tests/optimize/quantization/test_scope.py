@@ -33,7 +33,7 @@ def _weighted(model):
     return {node.name for node in model.graph.node if node.op_type in WEIGHTED_OPS}
 
 
-def test_preparation_maps_classifier_and_sigmoid_stay_in_float(model):
+def test_preprocessing_maps_classifier_and_sigmoid_stay_in_float(model):
     kept = set(float_nodes(model))
     kinds = {node.name: node.op_type for node in model.graph.node}
     kept_kinds = {kinds[name] for name in kept}
@@ -42,13 +42,13 @@ def test_preparation_maps_classifier_and_sigmoid_stay_in_float(model):
     assert not kept & set(_names(model, "Relu"))
 
 
-def test_the_sum_in_which_maps_meet_features_stays_in_float_and_residual_sums_do_not(model):
+def test_adding_maps_to_features_stays_in_float_but_residual_sums_do_not(model):
     first, second = _names(model, "Add")
     assert first in float_nodes(model)
     assert second not in float_nodes(model)
 
 
-def test_a_grey_conversion_by_convolution_before_thresholds_stays_in_float():
+def test_a_convolution_to_gray_before_thresholds_stays_in_float():
     nodes = [
         helper.make_node("Sub", ["face", "neutral"], ["d"]),
         helper.make_node("Conv", ["d", "luma"], ["grey"]),
@@ -68,7 +68,7 @@ def test_a_grey_conversion_by_convolution_before_thresholds_stays_in_float():
 
 
 def _residual(count, activated):
-    """Blocks of one convolution added to what it reads, and a last convolution; a ReLU behind each sum or not."""
+    """Residual blocks of one convolution, optionally with a ReLU after each sum, and a last convolution."""
     nodes, weights, x = [helper.make_node("Conv", ["face", "w"], ["x0"])], [("w", (4, 3, 1, 1))], "x0"
     for i in range(count):
         nodes.append(helper.make_node("Relu", [x], [f"r{i}"]))
@@ -83,20 +83,20 @@ def _residual(count, activated):
     return _model(nodes, [*weights, ("v", (4, 4, 1, 1)), ("u", (2, 4, 1, 1))], inputs=("face",))
 
 
-def test_a_residual_stream_and_what_reads_it_as_it_is_stay_in_float():
+def test_a_residual_stream_and_layers_that_read_it_directly_stay_in_float():
     model = _residual(4, activated=False)
     outputs = {node.output[0]: node.name for node in model.graph.node}
     expected = {"s0", "s1", "s2", "s3", "y", "au"}
     assert set(float_nodes(model)) == {outputs[name] for name in expected}
 
 
-def test_sums_behind_which_stands_an_activation_and_short_streams_do_not():
+def test_sums_followed_by_an_activation_and_short_streams_are_quantized():
     for model in (_residual(4, activated=True), _residual(2, activated=False)):
         assert float_nodes(model) == [model.graph.node[-1].name]
 
 
-def test_linear_bottlenecks_are_quantized_whole():
-    """MobileNetV2's: a convolution reads each sum as it is, and its result is added to it."""
+def test_linear_bottlenecks_are_fully_quantized():
+    """As in MobileNetV2: each sum is read directly by a convolution, whose branch is added to it."""
     nodes, weights, x = [helper.make_node("Conv", ["face", "w"], ["x0"])], [("w", (4, 3, 1, 1))], "x0"
     for i in range(4):
         nodes.append(helper.make_node("Conv", [x, f"e{i}"], [f"t{i}"]))
@@ -110,7 +110,7 @@ def test_linear_bottlenecks_are_quantized_whole():
     assert float_nodes(model) == [model.graph.node[-1].name]
 
 
-def test_a_network_that_sees_maps_alone_is_quantized_behind_its_first_layer():
+def test_a_network_of_maps_only_is_quantized_after_its_first_layer():
     nodes = [
         helper.make_node("Sub", ["face", "neutral"], ["d"]),
         helper.make_node("Greater", ["d", "t"], ["b"]),
@@ -137,7 +137,7 @@ def test_every_output_keeps_its_own_classifier_in_float():
     assert set(float_nodes(model)) == {outputs["a"], outputs["b"], outputs["au"]}
 
 
-# Public graphs (ONNX's own test data), and what is in float of each: the classifier and the softmax behind it.
+# Public graphs (ONNX's own test data) and the operators that stay in float: the classifier and what follows it.
 PUBLIC = {
     "resnet50": {"Gemm", "Softmax"},
     "densenet121": {"Conv"},
@@ -146,7 +146,7 @@ PUBLIC = {
 
 
 @pytest.mark.parametrize(("name", "kinds"), PUBLIC.items())
-def test_of_public_classifiers_only_the_head_stays_in_float(name, kinds):
+def test_only_the_head_of_public_classifiers_stays_in_float(name, kinds):
     model = onnx.load(LIGHT / f"light_{name}.onnx")
     name_nodes(model)
     kept = set(float_nodes(model))
@@ -154,8 +154,8 @@ def test_of_public_classifiers_only_the_head_stays_in_float(name, kinds):
     assert len(_weighted(model) & kept) == 1
 
 
-def test_of_the_shipped_network_difference_maps_and_classifier_stay_in_float():
-    """Names of layers are those of the model's modules, so that they say what each layer is for."""
+def test_difference_maps_and_classifier_of_the_shipped_network_stay_in_float():
+    """The layers are named after the model's modules, so the names show their purpose."""
     model = onnx.load(shipped_package() / "fp32.onnx")
     kept = set(float_nodes(model))
     blocks = {f"blocks.{i}.map_scale/Conv" for i in range(5)}

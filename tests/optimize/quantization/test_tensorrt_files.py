@@ -1,4 +1,4 @@
-"""The files of a package that TensorRT reads: lint passes them, and the real builder builds from them."""
+"""A package's files for TensorRT pass lint, and the real builder builds from them."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def package(quantized: Package, evaluation: Path, tmp_path_factory: pytest.TempP
 
 
 @pytest.mark.parametrize("name", ["fp16", "int8-tensorrt", "int8-tensorrt-fp16"])
-def test_lint_finds_no_error_and_tensorrt_may_run_it(package, name):
+def test_files_for_tensorrt_have_no_lint_errors_and_list_it_as_backend(package, name):
     variant = package.variant(name)
     assert "tensorrt" in variant.backends
     errors = [each for each in lint(onnx.load(package.file(variant)), "tensorrt-11.1") if each.severity == "error"]
     assert errors == []
 
 
-def test_half_precision_inside_int8_costs_little_and_is_smaller(package):
+def test_int8_with_half_precision_keeps_its_signal(package):
     plain, half = (package.variant(name) for name in ("int8-tensorrt", "int8-tensorrt-fp16"))
     assert half.parity.sqnr_db > plain.parity.sqnr_db - 2
     kinds = {t.data_type for t in onnx.load(package.file(half)).graph.initializer}
@@ -39,8 +39,8 @@ def test_half_precision_inside_int8_costs_little_and_is_smaller(package):
 
 
 @pytest.mark.parametrize(("precision", "file"), [("int8", "int8-tensorrt-fp16.onnx"), ("fp16", "fp16.onnx")])
-def test_the_real_builder_builds_from_it_without_a_warning(package, precision, file):
-    """In a process of its own: TensorRT keeps the first logger that a process gives it."""
+def test_the_real_builder_builds_from_them_without_a_warning(package, precision, file):
+    """Uses a separate process, because TensorRT keeps the first logger of a process."""
     pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx is not installed (x86-64 Linux only)")
     command = [sys.executable, "-m", "edgeau.runtime", "build", str(package.path), "--precision", precision]
     environment = {**os.environ, "EDGEAU_TENSORRT": "tensorrt_rtx"}
@@ -49,5 +49,5 @@ def test_the_real_builder_builds_from_it_without_a_warning(package, precision, f
     assert done.returncode == 0, done.stderr
     sidecar = json.loads(done.stdout)["sidecar"]
     assert (sidecar["precision"], sidecar["onnx_file"]) == (precision, file)
-    # TensorRT-RTX's builder, not its importer, says that it widens an INT8 convolution's FP16 scales.
+    # The builder of TensorRT-RTX, not its importer, warns that it widens the FP16 scales of INT8 convolutions.
     assert [line for line in sidecar["notes"]["warnings"] if "scales to fp32" not in line] == []

@@ -18,11 +18,11 @@ def ina(rail, number, millivolts, milliamperes, chip="1-0040", monitor="hwmon3")
     }
 
 
-def test_without_a_counter_the_reason_is_given(tmp_path):
+def test_without_a_counter_find_meter_gives_the_reason(tmp_path):
     assert "neither RAPL" in find_meter(tmp_path)
 
 
-def test_rapl_reads_microjoules_and_wraps(machine_tree):
+def test_rapl_counts_microjoules_and_wraps_around(machine_tree):
     root = machine_tree(
         {f"{RAPL}/name": "package-0\n", f"{RAPL}/energy_uj": "900000\n", f"{RAPL}/max_energy_range_uj": "1000000\n"}
     )
@@ -34,7 +34,7 @@ def test_rapl_reads_microjoules_and_wraps(machine_tree):
     assert sampler.joules == pytest.approx(0.2)
 
 
-def test_a_gpus_counter_is_added_to_rapl_and_stands_alone_without_it(machine_tree, tmp_path):
+def test_a_gpu_counter_is_added_to_rapl_or_used_alone(machine_tree, tmp_path):
     root = machine_tree(
         {f"{RAPL}/name": "package-0\n", f"{RAPL}/energy_uj": "900000\n", f"{RAPL}/max_energy_range_uj": "1000000\n"}
     )
@@ -49,7 +49,7 @@ def test_a_gpus_counter_is_added_to_rapl_and_stands_alone_without_it(machine_tre
     assert find_meter(tmp_path / "bare", lambda: gpu).source == "nvml"
 
 
-def test_rapl_that_only_root_may_read_says_what_to_type(machine_tree, monkeypatch):
+def test_rapl_readable_only_by_root_gives_the_command_to_type(machine_tree, monkeypatch):
     root = machine_tree(
         {f"{RAPL}/name": "package-0\n", f"{RAPL}/energy_uj": "1\n", f"{RAPL}/max_energy_range_uj": "2\n"}
     )
@@ -64,15 +64,15 @@ def test_rapl_that_only_root_may_read_says_what_to_type(machine_tree, monkeypatc
     assert "sudo chmod a+r" in find_meter(root)
 
 
-def test_a_module_rail_stands_for_the_whole_board(machine_tree):
+def test_a_total_rail_is_used_alone(machine_tree):
     root = machine_tree({**ina("VDD_IN", 1, 5000, 1000), **ina("VDD_CPU_GPU_CV", 2, 5000, 400)})
     meter = find_meter(root)
     assert meter.rails == ("VDD_IN",)
     assert meter.read() == (5.0,)
 
 
-def test_a_thor_is_measured_at_its_input_in_microwatts(machine_tree):
-    """Names and units: the kernel's documentation of ina238 (power1_input in microwatts)."""
+def test_a_thor_is_measured_by_its_ina238_in_microwatts(machine_tree):
+    """Names and units are from the kernel's documentation of ina238 (power1_input in microwatts)."""
     chip = "sys/class/hwmon/hwmon4"
     root = machine_tree(
         {
@@ -87,13 +87,13 @@ def test_a_thor_is_measured_at_its_input_in_microwatts(machine_tree):
     assert meter.read() == (pytest.approx(47.12),)
 
 
-def test_the_thor_among_the_machines_has_a_meter():
+def test_the_recorded_thor_has_a_meter():
     machines = Path(__file__).parents[2] / "runtime" / "machines"
     assert find_meter(machines / "agx-thor-jp7.0").source == "ina238"
 
 
-def test_rails_are_summed_where_there_is_no_total(machine_tree):
-    # Shunt sums have a label and no current of their own.
+def test_rails_are_summed_if_there_is_no_total(machine_tree):
+    # Shunt sums have a label but no current.
     shunt = {"sys/bus/i2c/drivers/ina3221/1-0040/hwmon/hwmon3/in7_label": "sum of shunt voltages\n"}
     root = machine_tree(
         {**ina("VDD_GPU_SOC", 1, 10000, 200), **ina("VDD_CPU_CV", 2, 10000, 100),
@@ -111,7 +111,7 @@ def test_power_is_integrated_over_time():
     assert idle_power_w(Meter("ina3221", ("VDD_IN",), lambda: (4.0,)), 0.01) == pytest.approx(4.0)
 
 
-def test_idle_power_is_taken_off_the_net_energy():
+def test_idle_power_is_subtracted_from_the_net_energy():
     meter = Meter("ina3221", ("VDD_IN",), lambda: (0.0,))
     energy = energy_of(meter, idle_w=3.0, joules=10.0, seconds=2.0, calls=1000)
     assert (energy.active_w, energy.energy_mj, energy.net_energy_mj) == pytest.approx((5.0, 10.0, 4.0))
@@ -128,7 +128,7 @@ MACHINES = Path(__file__).parents[2] / "runtime" / "machines"
         ("xavier-nx-jp5.1.2", ("VDD_IN",), 3.588),
     ],
 )
-def test_boards_are_measured_at_the_rails_that_they_have(board, rails, watts):
+def test_recorded_boards_are_measured_at_their_rails(board, rails, watts):
     meter = find_meter(MACHINES / board)
     assert meter.rails == rails
     assert sum(meter.read()) == pytest.approx(watts, abs=1e-3)

@@ -1,4 +1,4 @@
-"""Variants made for a search: within its time, with its crops, and nothing left behind however the making ends."""
+"""Variants made for a search: within its time, with its crops, and without leaving files behind."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from edgeau.runtime.package import Package
 
 
 class _Clock:
-    """Stands for the module `time`: no time passes until a condition holds, and then all that there is."""
+    """Replaces the module `time`: time stands still until a condition holds and is then up."""
 
     def __init__(self, over):
         self._over = over
@@ -36,7 +36,7 @@ def lacking(calibration, evaluation):
 
 @pytest.fixture
 def temporary(tmp_path, monkeypatch):
-    """Where this process and those that it starts keep their temporary files."""
+    """The folder for temporary files of this process and its children."""
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -46,7 +46,7 @@ def temporary(tmp_path, monkeypatch):
 
 @pytest.fixture
 def instead_of_nncf(tmp_path, monkeypatch):
-    """Code that a worker runs where it would import NNCF."""
+    """A function that replaces NNCF by code that a worker runs on import."""
 
     def write(code):
         library = tmp_path / "library"
@@ -57,12 +57,12 @@ def instead_of_nncf(tmp_path, monkeypatch):
     return write
 
 
-def test_no_file_is_made_that_a_search_does_not_run(package, calibration, monkeypatch):
+def test_only_variants_that_the_search_can_run_are_made(package, calibration, monkeypatch):
     monkeypatch.setattr(variants, "missing", lambda backend: None)
     assert missing_variants(package, str(calibration), None, 12, 20, 0).flavours == ("onnxruntime", "openvino")
 
 
-def test_a_rare_au_is_present_where_the_search_sees_it(package, calibration, make_data, tmp_path):
+def test_evaluation_samples_of_the_search_include_a_rare_au(package, calibration, make_data, tmp_path):
     data = make_data(60, seed=4)
     rare = next(row for row in spread(60, 40) if row not in spread(60, 20))
     data["au"][:, 3] = np.where(np.arange(60) == rare, 5.0, 0.0)
@@ -74,7 +74,7 @@ def test_a_rare_au_is_present_where_the_search_sees_it(package, calibration, mak
 
 
 @pytest.mark.slow
-def test_what_is_done_when_the_time_ends_is_kept(package, lacking, monkeypatch):
+def test_variants_finished_before_the_deadline_are_kept(package, lacking, monkeypatch):
     lines = []
     monkeypatch.setattr(variants, "time", _Clock(lambda: "finishing for openvino" in lines))
     made, left_out = add_variants(package, lacking, 1.0, lines.append)
@@ -84,7 +84,7 @@ def test_what_is_done_when_the_time_ends_is_kept(package, lacking, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_ended_leaves_no_files(package, lacking, temporary, monkeypatch):
+def test_a_terminated_worker_leaves_no_files(package, lacking, temporary, monkeypatch):
     monkeypatch.setattr(variants, "_POLL_S", 0.001)
     monkeypatch.setattr(variants, "time", _Clock(lambda: any(temporary.rglob("model.onnx"))))
     _, left_out = add_variants(package, lacking, 1.0, lambda _: None)
@@ -100,7 +100,7 @@ def test_a_worker_that_is_ended_leaves_no_files(package, lacking, temporary, mon
         ("ValueError('first\\nsecond')", r"ValueError: first second"),
     ],
 )
-def test_whatever_a_worker_fails_with_is_one_line(package, lacking, instead_of_nncf, capfd, raised, words):
+def test_any_error_of_a_worker_is_one_line(package, lacking, instead_of_nncf, capfd, raised, words):
     instead_of_nncf(f"raise {raised}\n")
     with pytest.raises(EdgeauError, match=words) as failed:
         add_variants(package, lacking, time.monotonic() + 300, lambda _: None)
@@ -109,7 +109,7 @@ def test_whatever_a_worker_fails_with_is_one_line(package, lacking, instead_of_n
     assert len(Package.open(package.path).manifest.variants) == 1
 
 
-def test_ctrl_c_does_not_end_a_worker_before_its_parent_does(package, lacking, instead_of_nncf):
+def test_ctrl_c_is_ignored_by_workers(package, lacking, instead_of_nncf):
     instead_of_nncf("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nraise OSError('went on')\n")
     with pytest.raises(EdgeauError, match="went on"):
         add_variants(package, lacking, time.monotonic() + 300, lambda _: None)

@@ -1,4 +1,4 @@
-"""NVML through a library with the functions of NVIDIA's reference; its error codes are those of nvml.h."""
+"""NVML through a fake library with the functions of NVIDIA's reference and the error codes of nvml.h."""
 
 from types import SimpleNamespace
 
@@ -10,7 +10,7 @@ SUCCESS, NOT_SUPPORTED, DRIVER_NOT_LOADED = 0, 3, 9
 
 
 def library(energies_mj, *, starts=SUCCESS):
-    """A driver with so many GPUs; an energy of None is a GPU without the counter, as before Volta and on a Jetson."""
+    """A driver with one GPU per energy; None is a GPU without the counter, as before Volta and on a Jetson."""
 
     def count(result):
         result._obj.value = len(energies_mj)
@@ -40,7 +40,7 @@ def library(energies_mj, *, starts=SUCCESS):
     )
 
 
-def test_each_gpu_with_a_counter_is_read_in_microjoules():
+def test_gpus_with_a_counter_are_read_in_microjoules():
     energies = [None, 70_000]
     counters = find_gpu_counters(lambda _: library(energies))
     assert counters.names == ("GPU 1 NVIDIA Test",)
@@ -50,11 +50,11 @@ def test_each_gpu_with_a_counter_is_read_in_microjoules():
 
 
 @pytest.mark.parametrize("broken", [library([None]), library([]), library([1], starts=DRIVER_NOT_LOADED)])
-def test_without_a_counter_there_is_none_and_no_zero(broken):
+def test_without_a_counter_the_result_is_none(broken):
     assert find_gpu_counters(lambda _: broken) is None
 
 
-def test_without_a_driver_there_is_none():
+def test_without_a_driver_the_result_is_none():
     def load(name):
         raise OSError(f"{name}: cannot open shared object file")
 

@@ -7,7 +7,7 @@ from edgeau.optimize.search.race import MAX_ROUNDS, MIN_ROUNDS, race
 
 
 class Clock:
-    """Seconds that pass only when somebody runs."""
+    """A clock that advances only when a runner runs."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -17,7 +17,7 @@ class Clock:
 
 
 class Runner:
-    """Costs drawn around a mean, times what the machine does meanwhile."""
+    """Random costs around a mean, multiplied by the machine's drift."""
 
     def __init__(self, mean: float, clock: Clock, drift=lambda now: 1.0, noise: float = 0.03, seed: int = 0) -> None:
         self._mean, self._clock, self._drift, self._noise = mean, clock, drift, noise
@@ -50,14 +50,14 @@ def test_a_hopeless_runner_is_dropped_early():
     assert runners["slow"].runs < MIN_ROUNDS
 
 
-def test_who_must_be_kept_is_measured_to_the_end_even_when_losing():
+def test_a_runner_in_keep_is_measured_to_the_end_even_if_it_loses():
     runners, clock = _field({"slow": 10.0, "a": 1.0, "b": 1.01})
     result = race(runners, deadline=1e9, clock=clock, keep=["slow"])
     assert runners["slow"].runs == result.rounds
     assert "slow" in result.losers
 
 
-def test_equals_are_a_tie():
+def test_equal_runners_tie():
     runners, clock = _field({"a": 1.0, "b": 1.001}, noise=0.005)
     result = race(runners, deadline=1e9, clock=clock)
     assert result.settled
@@ -66,7 +66,7 @@ def test_equals_are_a_tie():
     assert "tie" in next(iter(result.ties.values()))
 
 
-def test_it_ends_at_the_deadline_and_says_that_nothing_is_settled():
+def test_the_race_ends_unsettled_at_the_deadline():
     runners, clock = _field({"a": 1.0, "b": 1.02}, noise=0.3)
     result = race(runners, deadline=3.0, clock=clock)
     assert clock.now <= 3.0 + 0.1
@@ -74,28 +74,28 @@ def test_it_ends_at_the_deadline_and_says_that_nothing_is_settled():
     assert len(result.ties) == 1
 
 
-def test_everybody_is_measured_once_even_without_time():
+def test_every_runner_is_measured_once_even_without_time():
     runners, clock = _field({"a": 1.0, "b": 2.0})
     result = race(runners, deadline=-1.0, clock=clock)
     assert {name: len(costs) for name, costs in result.costs.items()} == {"a": 1, "b": 1}
     assert not result.settled
 
 
-def test_it_ends_after_the_most_rounds():
+def test_the_race_ends_after_the_maximum_number_of_rounds():
     runners, clock = _field({"a": 1.0, "b": 1.015}, noise=0.5)
     assert race(runners, deadline=1e9, clock=clock).rounds <= MAX_ROUNDS
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_machine_that_slows_down_by_half_does_not_change_the_order(seed):
-    """Measured one after the other, b would pay for the slow half; in turns it doesn't."""
+    """Measured one after the other, b would bear the slow half; measured in turns it doesn't."""
     runners, clock = _field({"a": 1.1, "b": 1.0}, drift=lambda now: 1.0 + min(now, 2.0) / 2)
     result = race(runners, deadline=1e9, clock=clock, seed=seed)
     assert (result.leader, set(result.losers)) == ("b", {"a"})
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_two_that_are_the_same_are_hardly_ever_told_apart(seed):
+def test_identical_runners_are_not_distinguished(seed):
     clock = Clock()
     runners = {"a": Runner(1.0, clock, seed=2 * seed), "b": Runner(1.0, clock, seed=2 * seed + 1)}
     losers = race(runners, deadline=1e9, clock=clock, max_rounds=30, seed=seed).losers

@@ -35,7 +35,7 @@ def found(quantized, crops, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_what_is_written_is_what_was_measured_and_never_slower_than_fp32(found):
+def test_the_stored_selection_was_measured_and_is_not_slower_than_fp32(found):
     chosen = found.selection
     measured = {entry.label for entry in chosen.measured}
     assert chosen.label in measured
@@ -45,7 +45,7 @@ def test_what_is_written_is_what_was_measured_and_never_slower_than_fp32(found):
     assert Package.open(found.package.path).manifest.selection[fingerprint()] == chosen
 
 
-def test_everybody_else_lost_or_tied_for_a_reason(found):
+def test_every_other_candidate_lost_or_tied_with_a_reason(found):
     chosen = found.selection
     others = {entry.label for entry in chosen.measured} - {chosen.label}
     reasons = {**chosen.losers, **chosen.ties}
@@ -53,7 +53,7 @@ def test_everybody_else_lost_or_tied_for_a_reason(found):
     assert all(reasons.values())
 
 
-def test_load_then_picks_it(found):
+def test_load_uses_the_selection(found):
     choice = choose(Package.open(found.package.path))
     assert (choice.variant, choice.backend) == (found.selection.variant, found.selection.backend)
     assert "measured best" in choice.reason
@@ -69,7 +69,7 @@ def test_every_precision_backend_and_thread_count_is_a_candidate(quantized):
     assert {c.batch for c in list_candidates(quantized, "throughput")[0]} == {1, 4, 16}
 
 
-def test_a_variant_beyond_the_budget_is_not_measured(make_package, quantized, crops, tmp_path):
+def test_a_variant_beyond_the_budget_loses(make_package, quantized, crops, tmp_path):
     package = quantized.copy_to(tmp_path / "strict.edgeau")
     result = search(package, crops, SearchOptions(minutes=0.03, max_drop=0.0))
     scores = result.selection.accuracy
@@ -79,7 +79,7 @@ def test_a_variant_beyond_the_budget_is_not_measured(make_package, quantized, cr
 
 
 class _Clock:
-    """Its time passes only where a test says so."""
+    """A clock that only the test advances."""
 
     def __init__(self):
         self.now = 0.0
@@ -89,7 +89,7 @@ class _Clock:
 
 
 class _Slow(Backend):
-    """A backend on which a crop takes a millisecond of that clock."""
+    """A backend that takes a millisecond per crop by that clock."""
 
     def __init__(self, backend, clock):
         self._backend, self._clock = backend, clock
@@ -105,7 +105,7 @@ class _Slow(Backend):
 
 @pytest.fixture
 def slow_clock(monkeypatch):
-    """Makes a clock by which loading a model takes so many seconds, and a crop a millisecond."""
+    """A function that makes a clock by which a model takes ``load_s`` to load and a crop a millisecond."""
 
     def make(load_s):
         clock = _Clock()
@@ -120,7 +120,7 @@ def slow_clock(monkeypatch):
     return make
 
 
-def test_time_to_load_a_model_is_not_taken_for_time_to_run_it(quantized, crops, tmp_path, slow_clock):
+def test_the_time_to_load_a_model_does_not_count_as_run_time(quantized, crops, tmp_path, slow_clock):
     package = quantized.copy_to(tmp_path / "slow.edgeau")
     options = SearchOptions(minutes=0.5, max_drop=0.2)
     chosen = search(package, crops, options, clock=slow_clock(load_s=1.0)).selection
@@ -128,7 +128,7 @@ def test_time_to_load_a_model_is_not_taken_for_time_to_run_it(quantized, crops, 
     assert set(chosen.accuracy) >= {"fp32 on openvino", "int8-ort on onnxruntime"}
 
 
-def test_by_a_clock_on_which_all_take_the_same_the_fewest_threads_win(quantized, crops, tmp_path, slow_clock):
+def test_the_fewest_threads_win_if_all_take_the_same_time(quantized, crops, tmp_path, slow_clock):
     package = quantized.copy_to(tmp_path / "same.edgeau")
     chosen = search(package, crops, SearchOptions(max_drop=0.2), clock=slow_clock(load_s=0.0)).selection
     assert chosen.settled
@@ -137,7 +137,7 @@ def test_by_a_clock_on_which_all_take_the_same_the_fewest_threads_win(quantized,
     assert chosen.times_fp32 == pytest.approx(1.0)
 
 
-def test_few_crops_have_a_positive_of_each_au_and_are_counted(quantized, crops, tmp_path, slow_clock):
+def test_a_reduced_evaluation_has_a_positive_of_each_au_and_is_reported(quantized, crops, tmp_path, slow_clock):
     intensity = np.zeros_like(crops.intensity)
     intensity[[1, 2, 4, 7], range(4)] = 5.0
     rare = dataclasses.replace(crops, intensity=intensity)
@@ -149,7 +149,7 @@ def test_few_crops_have_a_positive_of_each_au_and_are_counted(quantized, crops, 
     assert any(f"judging on {result.selection.judged_on} of 40 crops" in line for line in lines)
 
 
-def test_fp32_is_compared_with_whatever_the_order_of_its_backends_and_the_time(quantized, crops, tmp_path, slow_clock):
+def test_fp32_is_measured_regardless_of_backend_order_and_time(quantized, crops, tmp_path, slow_clock):
     variants = tuple(dataclasses.replace(v, backends=v.backends[::-1]) for v in quantized.manifest.variants)
     package = quantized.copy_to(tmp_path / "reversed.edgeau")
     package = package.with_manifest(dataclasses.replace(package.manifest, variants=variants))
@@ -160,7 +160,7 @@ def test_fp32_is_compared_with_whatever_the_order_of_its_backends_and_the_time(q
 
 
 @pytest.mark.parametrize("opened", [0, 1], ids=["to judge", "to measure"])
-def test_fp32_that_can_not_be_opened_is_said(quantized, crops, tmp_path, monkeypatch, opened):
+def test_fp32_that_cannot_be_opened_raises(quantized, crops, tmp_path, monkeypatch, opened):
     times = []
 
     def sometimes(name, file, options):
@@ -178,7 +178,7 @@ def test_fp32_that_can_not_be_opened_is_said(quantized, crops, tmp_path, monkeyp
 
 
 @pytest.mark.slow
-def test_size_takes_the_smallest_that_is_not_slower(quantized, crops, tmp_path):
+def test_objective_size_selects_the_smallest_variant_that_is_not_slower(quantized, crops, tmp_path):
     package = quantized.copy_to(tmp_path / "small.edgeau")
     chosen = search(package, crops, SearchOptions(objective="size", minutes=0.05, max_drop=0.5)).selection
     assert chosen.times_fp32 <= 1.0
@@ -189,7 +189,7 @@ def test_size_takes_the_smallest_that_is_not_slower(quantized, crops, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_selection_of_another_device_stays(quantized, crops, tmp_path):
+def test_selections_of_other_devices_are_kept(quantized, crops, tmp_path):
     package = quantized.copy_to(tmp_path / "two.edgeau")
     package = package.with_manifest(
         dataclasses.replace(package.manifest, selection={"elsewhere": Selection("fp32", "openvino")})
@@ -214,7 +214,7 @@ def _no_meter():
 
 
 @pytest.mark.slow
-def test_what_is_missing_is_made_and_what_is_there_is_left(package, calibration, evaluation):
+def test_missing_variants_are_made_and_existing_ones_kept(package, calibration, evaluation):
     lacking = missing_variants(package, str(calibration), str(evaluation), 24, 40, 0)
     made, left_out = add_variants(package, lacking, time.monotonic() + 300, lambda _: None)
     assert {v.name for v in made.manifest.variants} == {"fp32", "fp16", "int8-ort", "int8-openvino"}
@@ -225,7 +225,7 @@ def test_what_is_missing_is_made_and_what_is_there_is_left(package, calibration,
 
 
 @pytest.mark.slow
-def test_the_command_writes_to_the_package_it_was_given_and_prints_the_choice(quantized, evaluation, tmp_path, capsys):
+def test_optimize_writes_the_output_package_and_prints_the_choice(quantized, evaluation, tmp_path, capsys):
     out = tmp_path / "tuned.edgeau"
     arguments = ["optimize", str(quantized.path), "--eval", str(evaluation), "--max-drop", "0.2", "--minutes", "0.05"]
     assert main([*arguments, "-o", str(out), "--json"]) == 0
@@ -235,7 +235,7 @@ def test_the_command_writes_to_the_package_it_was_given_and_prints_the_choice(qu
     assert quantized.manifest.selection == {}
 
 
-def test_what_there_was_no_time_for_is_left_out_and_said(package, calibration, evaluation, tmp_path, capsys):
+def test_variants_without_time_are_left_out_with_a_reason(package, calibration, evaluation, tmp_path, capsys):
     out = tmp_path / "tuned.edgeau"
     arguments = ["optimize", str(package.path), "--calib", str(calibration), "--eval", str(evaluation)]
     assert main([*arguments, "--minutes", "0.0001", "-o", str(out), "--json"]) == 0
@@ -244,7 +244,7 @@ def test_what_there_was_no_time_for_is_left_out_and_said(package, calibration, e
     assert {v.name for v in Package.open(out).manifest.variants} == {"fp32"}
 
 
-def test_what_can_not_be_made_is_one_line_and_changes_nothing(package, tmp_path, evaluation, capsys):
+def test_a_failure_to_make_variants_is_one_line_and_changes_nothing(package, tmp_path, evaluation, capsys):
     data = tmp_path / "one-colour.npz"
     np.savez(data, faces=np.full((4, 48, 48, 3), 7, np.uint8))
     arguments = ["optimize", str(package.path), "--calib", str(data), "--eval", str(evaluation)]
@@ -259,7 +259,7 @@ def test_what_can_not_be_made_is_one_line_and_changes_nothing(package, tmp_path,
 @pytest.mark.parametrize(
     "more", [["--minutes", "0"], ["--max-drop", "2"], ["--eval", "nowhere"]], ids=["no time", "drop", "no data"]
 )
-def test_bad_options_are_refused(quantized, evaluation, tmp_path, capsys, more):
+def test_invalid_options_are_refused(quantized, evaluation, tmp_path, capsys, more):
     package = quantized.copy_to(tmp_path / "kept.edgeau")
     assert main(["optimize", str(package.path), "--eval", str(evaluation), *more]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
@@ -268,7 +268,7 @@ def test_bad_options_are_refused(quantized, evaluation, tmp_path, capsys, more):
     assert [entry.name for entry in tmp_path.iterdir()] == ["kept.edgeau"]
 
 
-def test_a_damaged_package_is_named_by_its_own_folder(package, evaluation, tmp_path, capsys):
+def test_the_error_for_a_damaged_package_names_its_own_folder(package, evaluation, tmp_path, capsys):
     (package.path / "fp32.onnx").write_bytes(b"damaged")
     arguments = ["optimize", str(package.path), "--eval", str(evaluation), "-o", str(tmp_path / "out")]
     assert main(arguments) == 2
@@ -276,7 +276,7 @@ def test_a_damaged_package_is_named_by_its_own_folder(package, evaluation, tmp_p
     assert not (tmp_path / "out").exists()
 
 
-def test_variants_are_made_with_as_many_crops_as_the_search_judges_on(package, make_data, tmp_path, monkeypatch):
+def test_variants_are_made_with_the_evaluation_samples_of_the_search(package, make_data, tmp_path, monkeypatch):
     np.savez(tmp_path / "many.npz", **make_data(250, seed=5))
     seen = {}
 
@@ -295,6 +295,6 @@ def test_variants_are_made_with_as_many_crops_as_the_search_judges_on(package, m
     assert seen["judged"] == seen["made"]
 
 
-def test_data_to_judge_on_is_asked_for(quantized, capsys):
+def test_optimize_without_evaluation_data_is_refused(quantized, capsys):
     assert main(["optimize", str(quantized.path)]) == 2
     assert "--eval" in capsys.readouterr().err
