@@ -102,7 +102,7 @@ def points() -> list[Point]:
         *(
             Point("quantize", _quantize(model, crops, OUT), (package(model), FACES), crops, "crop", model)
             for model in MODELS
-            for crops in (32, 64, 128)
+            for crops in (32, 128)
         ),
         Point(
             "optimize",

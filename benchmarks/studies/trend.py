@@ -196,11 +196,11 @@ def _panel(
         shape = names.index(name)
         drawn = [(x(commits.index(commit)), point["wall_s"]) for commit, point in values]
         parts.append(
-            svg.path([(at, y(each["median"])) for at, each in drawn], f"trace dash{devices.index(device) % 3}")
+            svg.path([(here, y(each["median"])) for here, each in drawn], f"trace dash{devices.index(device) % 3}")
         )
-        for at, each in drawn:
-            parts.append(svg.line(at, y(each["low"]), at, y(each["high"]), "ink"))
-            parts.append(svg.marker(at, y(each["median"]), shape, f"c{shape}", 4.5))
+        for here, each in drawn:
+            parts.append(svg.line(here, y(each["low"]), here, y(each["high"]), "ink"))
+            parts.append(svg.marker(here, y(each["median"]), shape, f"c{shape}", 4.5))
         ends.setdefault(name, y(drawn[-1][1]["median"]))
     return parts + _labels(names, ends)
 
