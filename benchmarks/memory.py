@@ -110,26 +110,26 @@ def run_and_weigh(
         backend, file, options, inputs: what to run.
         start_s: when the process was started, in seconds since the epoch.
     """
-    python = _status("VmRSS")
+    python = status_mib("VmRSS")
     reason = missing(backend)
     if reason:
         raise BackendError(f"the {backend} backend can't run here: {reason}")
-    imports = _status("VmRSS")
+    imports = status_mib("VmRSS")
     imported_s = time.time()
-    gpu_before = _gpu_free(backend)
+    gpu_before = gpu_free_mib(backend)
     with open_backend(backend, file, options) as model:
-        loaded = _status("VmRSS")
+        loaded = status_mib("VmRSS")
         loaded_s = time.time()
         calls_ms = time_calls(lambda: model.infer(inputs), 0, min_samples=RUNS)
-        peak = _status("VmHWM")
-        gpu_after = _gpu_free(backend)
+        peak = status_mib("VmHWM")
+        gpu_after = gpu_free_mib(backend)
     used = None if gpu_before is None or gpu_after is None else round(gpu_before - gpu_after, 2)
     memory = Memory(python, imports, loaded, peak, model_mib=round(peak - imports, 2), gpu_mib=used)
     times_ms = ((imported_s - start_s) * 1e3, (loaded_s - imported_s) * 1e3, float(calls_ms[0]), float(calls_ms[1]))
     return memory, ColdStart(*(round(each, 3) for each in times_ms))
 
 
-def _gpu_free(backend: str) -> float | None:
+def gpu_free_mib(backend: str) -> float | None:
     """Free memory of the GPU in MiB, for TensorRT only. The first call creates the CUDA context, which every GPU
     program needs and which is not counted as the model's."""
     if backend != "tensorrt":
@@ -142,7 +142,7 @@ def _gpu_free(backend: str) -> float | None:
         cuda.release()
 
 
-def _status(key: str) -> float:
+def status_mib(key: str) -> float:
     """A line of /proc/self/status in MiB. VmHWM is reset when a program starts, unlike getrusage's ru_maxrss, which a
     child inherits from its parent."""
     for line in Path("/proc/self/status").read_text().splitlines():

@@ -2,7 +2,7 @@
 
 Runs on a device with a GPU and needs an engine that `edgeau build` made there:
 
-    python -m edgeau.benchmarks.studies.tensorrt_calls PACKAGE/engines/NAME.engine -o NAME.json
+    python -m edgeau.benchmarks.studies.gpu.calls PACKAGE/engines/NAME.engine -o NAME.json
 
 For each installed CUDA binding, with and without a CUDA graph: wall time of ``infer``, copies included, and the GPU's
 time of the same enqueue by CUDA events. Each combination runs in a separate process, because a binding is chosen once
@@ -30,7 +30,7 @@ from edgeau.runtime.errors import EdgeauError
 from edgeau.runtime.files import write_json
 from edgeau.runtime.terminal import note, say
 
-BINDINGS = ("cuda-python", "pycuda")
+BINDINGS = ("cudart", "cuda-python", "pycuda")
 
 
 def measure_calls(backend: Backend, batch: int, seconds: float) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _in_a_process(args: argparse.Namespace, binding: str, graph: str) -> dict[str, Any] | None:
-    command = [sys.executable, "-m", "edgeau.benchmarks.studies.tensorrt_calls", str(args.engine)]
+    command = [sys.executable, "-m", "edgeau.benchmarks.studies.gpu.calls", str(args.engine)]
     command += ["--graph", graph, "--batch", str(args.batch), "--seconds", str(args.seconds)]
     done = subprocess.run(
         command, capture_output=True, text=True, env={**os.environ, BINDING_VARIABLE: binding}, check=False

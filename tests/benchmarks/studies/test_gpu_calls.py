@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from edgeau.benchmarks.studies.tensorrt_calls import main, measure_calls
+from edgeau.benchmarks.studies.gpu.calls import main, measure_calls
 from edgeau.runtime.backends import FakeBackend
 
 
@@ -17,5 +17,5 @@ def test_wall_time_is_set_against_the_gpus_own():
 def test_without_tensorrt_each_combination_says_why_and_nothing_is_written(tmp_path, capsys):
     out = tmp_path / "records.json"
     assert main([str(tmp_path / "no.engine"), "-o", str(out)]) == 1
-    assert len(capsys.readouterr().err.splitlines()) == 4
+    assert len(capsys.readouterr().err.splitlines()) == 6  # three bindings, with a CUDA graph and without
     assert not out.exists()
