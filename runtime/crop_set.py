@@ -5,11 +5,11 @@ docs/data.md describes it for people who write one themselves.
 A *crop set* is a folder:
 
     index.json            {"format": "edgeau-crops", "version": 1, "aus": [...], "expressions": [...], "size_px": 112,
-                           "crop": {...CropSpec}, "generator": {...}, "shards": [{"name": "s00000", "subject": "...",
-                           "samples": 100}, ...]}
+                           "crop": {...CropSpec}, "present_from": 2, "generator": {...},
+                           "shards": [{"name": "s00000", "subject": "...", "samples": 100}, ...]}
     shards/s00000.npy     uint8 [T, H, W, 3], RGB; uncompressed, so that a reader can map it into memory
     shards/s00000.npz     labels of the same T samples:
-        au            float16 [T, A]   FACS intensity 0..5, NaN where not labelled
+        au            float16 [T, A]   FACS intensity 0..5, NaN where not labelled; 3 is present where it is unknown
         neutral       int32 [T]        row in this shard of the subject's neutral image, -1 where there is none
         expression    int8 [T]         index into ``expressions``, -1 where unknown; optional
         sequence      int32 [T]        sequence number in the shard; a still is a sequence of its own; optional
@@ -45,6 +45,10 @@ from .manifest import CropSpec
 
 FORMAT, VERSION = "edgeau-crops", 1
 INDEX, SHARDS, SKIPPED = "index.json", "shards", "skipped.csv"
+# FACS intensity stored for "present" where a data set codes presence only: C, marked.
+PRESENT = 3.0
+# Lowest intensity that counts as present where a set doesn't say: DISFA's usual protocol.
+PRESENT_FROM = 2.0
 REQUIRED_LABELS = ("au", "neutral")
 LABEL_DTYPES = {
     "au": np.float16,
@@ -72,6 +76,7 @@ class CropSet:
         origin: the specification that it was read from.
         expressions: names that ``expression`` counts in.
         expression: int64 [N], -1 where unknown; None if no face has one.
+        present_from: lowest intensity that counts as present in this set.
     """
 
     faces: np.ndarray
@@ -82,6 +87,7 @@ class CropSet:
     origin: str
     expressions: Tuple[str, ...] = ()
     expression: Optional[np.ndarray] = None
+    present_from: float = PRESENT_FROM
 
     def __len__(self) -> int:
         return len(self.faces)
@@ -93,9 +99,9 @@ class CropSet:
         digest.update(np.ascontiguousarray(self.neutrals).tobytes())
         return digest.hexdigest()
 
-    def presence(self, aus: Sequence[str], present_from: float = 2.0) -> np.ndarray:
+    def presence(self, aus: Sequence[str]) -> np.ndarray:
         """Labels for these AUs as `presence_of` gives them: float32 [N, len(aus)], NaN for AUs without labels."""
-        return presence_of(self.intensity_of(aus), present_from)
+        return presence_of(self.intensity_of(aus), self.present_from)
 
     def intensity_of(self, aus: Sequence[str]) -> np.ndarray:
         """FACS intensities of these AUs: float32 [N, len(aus)], NaN for AUs without labels.
@@ -147,6 +153,7 @@ class Index:
         size_px: side of the images.
         crop: the rule that made the crops.
         generator: how the set was made, as JSON values; ``seed`` distinguishes subjects of the same name.
+        present_from: lowest intensity that counts as present in this set; None if it doesn't say.
     """
 
     aus: Tuple[str, ...]
@@ -155,14 +162,21 @@ class Index:
     size_px: int = CropSpec.size_px
     crop: CropSpec = dataclasses.field(default_factory=CropSpec)
     generator: Dict[str, Any] = dataclasses.field(default_factory=dict)
+    present_from: Optional[float] = None
 
 
-def presence_of(intensity: np.ndarray, present_from: float = 2.0) -> np.ndarray:
+def presence_of(intensity: np.ndarray, present_from: float = PRESENT_FROM) -> np.ndarray:
     """Presence labels of FACS intensities: float32 of the same shape, 1 present, 0 absent, NaN not labelled.
 
-    ``present_from`` is the lowest intensity that counts as present; 2 is DISFA's usual protocol.
+    ``present_from`` is the lowest intensity that counts as present.
     """
     return np.where(np.isnan(intensity), np.nan, intensity >= present_from).astype(np.float32)
+
+
+def codes_intensity(labels: np.ndarray) -> bool:
+    """Whether labels float [...], NaN where unknown, are intensities, and not only 0 and PRESENT."""
+    known = labels[~np.isnan(labels)]
+    return bool(np.any((known != 0) & (known != PRESENT)))
 
 
 def _contents(index: bytes) -> Optional[Contents]:
@@ -214,7 +228,10 @@ def read_index(folder: Path) -> Index:
         if not isinstance(value, dict) or (value.get("format"), value.get("version")) != (FORMAT, VERSION):
             raise InputError(f"{file}", got="another format or version", expected=f"{FORMAT} {VERSION}")
         known = {field.name for field in dataclasses.fields(Index)}
-        return decode(Index, {key: item for key, item in value.items() if key in known}, str(file))
+        index = decode(Index, {key: item for key, item in value.items() if key in known}, str(file))
+        if index.present_from is not None and not 0 < index.present_from <= 5:
+            raise InputError(f"{file}: present_from", got=f"{index.present_from:g}", expected="above 0, to 5")
+        return index
     except FileNotFoundError:
         raise InputError(f"crop set {folder}", got=f"no {INDEX}", expected="a folder from `edgeau synth`") from None
     except PackageError as error:
@@ -304,6 +321,7 @@ def read_crop_set(folder: Path, size_px: int, limit: Optional[int] = None) -> Cr
         origin=str(folder),
         expressions=index.expressions,
         expression=_none_if_unknown(np.concatenate(expression)),
+        present_from=PRESENT_FROM if index.present_from is None else index.present_from,
     )
 
 
@@ -348,8 +366,9 @@ def write_shard(folder: Path, name: str, faces: np.ndarray, labels: Mapping[str,
 def write_index(folder: Path, index: Index) -> None:
     """Write ``index.json``, which makes a folder of shards a crop set."""
     value = dataclasses.asdict(index)
-    order = ("aus", "expressions", "size_px", "crop", "generator", "shards")
-    write_json(folder / INDEX, {"format": FORMAT, "version": VERSION, **{key: value[key] for key in order}})
+    order = ("aus", "expressions", "size_px", "crop", "present_from", "generator", "shards")
+    known = {key: value[key] for key in order if value[key] is not None}
+    write_json(folder / INDEX, {"format": FORMAT, "version": VERSION, **known})
 
 
 def read_crop_file(file: Path, size_px: int, limit: Optional[int] = None) -> CropSet:

@@ -15,7 +15,7 @@ from typing import Optional
 import numpy as np
 
 from . import plugins
-from .crop_set import CropSet, is_crop_set, read_crop_file, read_crop_set, spread
+from .crop_set import PRESENT_FROM, CropSet, is_crop_set, read_crop_file, read_crop_set, spread
 from .errors import InputError
 from .manifest import CropSpec
 from .own_faces import WORD, is_own, read_own
@@ -86,7 +86,7 @@ def own_crop_set(path: Path, crop: CropSpec) -> Path:
     require_whole(f"own faces {path}", recordings)
     from .prepare import Source, cached_crop_set  # its worker processes take 30 ms to import
 
-    return cached_crop_set(Source(WORD, path), recordings, crop)
+    return cached_crop_set(Source(WORD, path, PRESENT_FROM), recordings, crop)
 
 
 def _read_own(path: Path, spec: str, crop: CropSpec, limit: Optional[int]) -> CropSet:

@@ -16,7 +16,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 
 from .backends import Backend
-from .crop_set import CropSet
+from .crop_set import CropSet, codes_intensity
 from .errors import BackendError
 from .manifest import Manifest
 
@@ -84,9 +84,11 @@ class AuMetrics:
         recall: at the threshold; None without a positive label.
         accuracy: at the threshold; None without a label.
         auc: area under the ROC curve; None unless there are positive and negative labels.
-        icc: ICC(3,1) of predicted and labelled intensities; None without an intensity output, or if no label differs.
+        icc: ICC(3,1) of predicted and labelled intensities; None without an intensity output, if no label differs, or
+            if labels say presence only.
         pcc: Pearson's correlation of the same; also None if no prediction differs.
-        mae: mean absolute error of the predicted intensities; None without an intensity output, or without a label.
+        mae: mean absolute error of the predicted intensities; None without an intensity output, or without labels of
+            intensity.
     """
 
     labelled: int
@@ -176,11 +178,14 @@ def with_intensity(metrics: Metrics, predicted: np.ndarray, labelled: np.ndarray
     """
     per_au = {}
     for column, (au, one) in enumerate(metrics.per_au.items()):
+        if not codes_intensity(labelled[:, column]):
+            per_au[au] = one
+            continue
         known = ~np.isnan(labelled[:, column])
         ours, theirs = predicted[known, column].astype(np.float64), labelled[known, column].astype(np.float64)
-        mae = float(np.abs(ours - theirs).mean()) if len(ours) else None
+        mae = float(np.abs(ours - theirs).mean())
         # With constant labels the figure would say something about the data only.
-        varied = len(theirs) > 0 and np.ptp(theirs) > 0
+        varied = np.ptp(theirs) > 0
         icc = icc_3_1(np.stack([ours, theirs], axis=1)) if varied else None
         per_au[au] = replace(one, icc=icc, pcc=pearson(ours, theirs) if varied else None, mae=mae)
     values = per_au.values()

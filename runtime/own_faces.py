@@ -22,8 +22,9 @@ from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 
 from .action_units import au_name
+from .crop_set import PRESENT
 from .errors import InputError
-from .recording import PRESENT, Recording
+from .recording import Recording
 from .video import VIDEO_SUFFIXES
 
 WORD = "own"

@@ -35,7 +35,7 @@ from .recording import Recording, column_union
 from .worker_process import begin_worker, map_in_processes
 
 # Incremented when the same recordings would give other crops or labels than before.
-GENERATION = 1
+GENERATION = 2
 RECORD = "prepare.json"
 # Frames of one shard: its crops are in memory together.
 _SHARD_FRAMES = 4000
@@ -50,10 +50,15 @@ Progress = Callable[[int, int, int], None]
 
 @dataclass(frozen=True)
 class Source:
-    """Where recordings come from: the word of a data specification, and the path after it."""
+    """Where recordings come from: the word of a data specification, and the path after it.
+
+    Attributes:
+        present_from: lowest intensity that counts as present there; None where presence is all that is coded.
+    """
 
     word: str
     root: Path
+    present_from: Optional[float] = None
 
 
 @dataclass(frozen=True)
@@ -309,7 +314,9 @@ def _finish(job: _Job, source: Source, units: Sequence[_Unit], detector: str) ->
     table.writerows([["recording", "frame", "file"], *skipped])
     write_text(job.folder / SKIPPED, buffer.getvalue())
     generator = {"name": source.word, "detector": detector, "generation": GENERATION}
-    write_index(job.folder, Index(job.aus, shards, job.expressions, job.crop.size_px, job.crop, generator))
+    size_px = job.crop.size_px
+    index = Index(job.aus, shards, job.expressions, size_px, job.crop, generator, source.present_from)
+    write_index(job.folder, index)
     if skipped:
         warnings.warn(
             f"{source.word}:{source.root}: {detector} found no face in {len(skipped)} of {total} labelled images; "

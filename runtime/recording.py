@@ -13,9 +13,6 @@ from .files import utf8_path
 from .images import read_image
 from .video import Capture, frame_count, open_capture
 
-# FACS intensity stored for "present" where a data set codes presence only: C, marked.
-PRESENT = 3.0
-
 
 @dataclass(frozen=True)
 class Recording:

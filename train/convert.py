@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from edgeau.runtime.crop_set import PRESENT_FROM
 from edgeau.runtime.crop_source import own_path
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.manifest import CropSpec
@@ -25,11 +26,15 @@ def open_recordings(spec: str) -> tuple[Source, list[Recording]]:
     word, _, root = spec.partition(":")
     own = own_path(spec)
     if own is not None and word not in DATA_SETS:
-        return Source(WORD, own), read_own(own)
+        return Source(WORD, own, PRESENT_FROM), read_own(own)
     if word not in DATA_SETS or not root:
         known = ", ".join(f"{name}:FOLDER" for name in DATA_SETS)
         raise InputError("data set", got=repr(spec), expected=f"{known}, or a folder with labels.csv")
-    return Source(word, Path(root)), recordings_of(word, Path(root))
+    return _source(word, Path(root)), recordings_of(word, Path(root))
+
+
+def _source(name: str, root: Path) -> Source:
+    return Source(name, root, DATA_SETS[name].present_from)
 
 
 def recordings_of(name: str, root: Path) -> list[Recording]:
@@ -46,7 +51,7 @@ def data_set_crops(name: str, root: Path, crop: CropSpec) -> Path:
     """The crop set of a whole data set, made on first use, in edgeau's cache folder. Raises InputError."""
     recordings = recordings_of(name, root)
     require_whole(f"data set {name}:{root}", recordings)
-    return cached_crop_set(Source(name, root), recordings, crop)
+    return cached_crop_set(_source(name, root), recordings, crop)
 
 
 def to_crop_set(
@@ -66,5 +71,5 @@ def to_crop_set(
     """
     recordings = recordings_of(name, root)
     require_whole(f"data set {name}:{root}", recordings)
-    index = prepare(Source(name, root), recordings, out, crop, make_detector=make_detector)
+    index = prepare(_source(name, root), recordings, out, crop, make_detector=make_detector)
     return sum(shard.samples for shard in index.shards)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgeau.runtime.action_units import EXPRESSIONS, is_au
-from edgeau.runtime.crop_set import is_crop_set, read_index, read_shard
+from edgeau.runtime.crop_set import PRESENT_FROM, is_crop_set, read_index, read_shard
 from edgeau.runtime.crop_source import own_crop_set, own_path, read_crops
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.manifest import CropSpec
@@ -123,6 +123,29 @@ def open_data(
         got = ", ".join(labelled) or "no labels at all"
         raise InputError(f"labels in {', '.join(specs)}", got=got, expected=f"some of {', '.join(chosen) or 'any AU'}")
     return _join(parts, chosen)
+
+
+def present_from_of(specs: Sequence[str]) -> float:
+    """The lowest intensity that counts as present in these data; PRESENT_FROM where none of them says.
+
+    Raises:
+        InputError: they differ, as DISFA's 2 and CK+'s 1 do, or a crop set's index is damaged.
+    """
+    stated = {spec: value for spec in specs if (value := _stated_present_from(spec)) is not None}
+    if len(set(stated.values())) > 1:
+        got = ", ".join(f"{spec} from {value:g}" for spec, value in stated.items())
+        raise InputError("intensities that count as present", got=got, expected="one rule for all data",
+                         hint="choose it: --present-from 2")  # fmt: skip
+    return next(iter(stated.values()), PRESENT_FROM)
+
+
+def _stated_present_from(spec: str) -> float | None:
+    word = spec.partition(":")[0]
+    if is_crop_set(Path(spec)):
+        return read_index(Path(spec)).present_from
+    if own_path(spec) is not None:
+        return PRESENT_FROM
+    return DATA_SETS[word].present_from if word in DATA_SETS else None
 
 
 def _require_other_people(specs: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from edgeau.runtime.crop_set import PRESENT_FROM
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.recording import Recording
 from edgeau.runtime.recording_check import Problem, problems_of, rates_of
@@ -61,7 +62,7 @@ def check(spec: str, word: str, recordings: Sequence[Recording]) -> CheckReport:
     people = sorted({recording.subject for recording in recordings})
     named = {name for part in PROTOCOLS[word].parts.values() for name in part} if word in PROTOCOLS else set()
     problems = problems_of(recordings)
-    rates = rates_of(recordings, known.present_from if known else 2.0)
+    rates = rates_of(recordings, (known.present_from if known else None) or PRESENT_FROM)
     return CheckReport(
         spec=spec,
         title=known.title if known else "your own faces",

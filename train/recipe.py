@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from edgeau.runtime.action_units import EXPRESSIONS, UNION
-from edgeau.runtime.crop_set import presence_of
+from edgeau.runtime.crop_set import codes_intensity, presence_of
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import write_json
 from edgeau.runtime.manifest import CropSpec
@@ -134,6 +134,7 @@ def run_recipe(
     sources = open_sources(recipe)
     data, split = sources.data, sources.split
     models = make_models(recipe, data)
+    _require_intensities(models, sources)
     extra = None if open_extra is None else open_extra(_extra_crop(models, data), data.aus)
     frequency = frequencies(sources.intensity(), recipe.loss.present_from)
     objective = make_objective(models, AuLoss(frequency, _loss_options(recipe.loss, models))).to(world.device)
@@ -286,6 +287,15 @@ def make_models(recipe: Recipe, data: FaceData) -> dict[str, AuModel]:
     if fan is not None:
         _give_fan(models, fan)
     return models
+
+
+def _require_intensities(models: Mapping[str, AuModel], sources: Sources) -> None:
+    """Refuse to learn intensities from labels of presence, for which a fixed intensity is stored."""
+    if any(model.intensity is not None for model in models.values()) and not codes_intensity(sources.intensity()):
+        origins = ", ".join(sources.data.origins)
+        raise InputError(
+            f"--intensity with {origins}", got="labels of presence only", expected="intensities from 0 to 5"
+        )
 
 
 def fan_sizes(config: FanConfig, preset: str) -> dict[str, Any]:

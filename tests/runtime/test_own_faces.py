@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from edgeau.runtime.cli import main
+from edgeau.runtime.crop_set import PRESENT
 from edgeau.runtime.crop_source import read_crops
 from edgeau.runtime.errors import EdgeauWarning, InputError
 from edgeau.runtime.manifest import CropSpec
 from edgeau.runtime.own_faces import label_files, read_own
 from edgeau.runtime.package import shipped_package
-from edgeau.runtime.recording import PRESENT
 
 SPEC = CropSpec()
 NAN = float("nan")

@@ -46,7 +46,7 @@ def write_disfa(root: Path, people: int = 2) -> Path:
     rng = np.random.default_rng(1)
     for part in PROTOCOLS["disfa"].parts.values():
         for subject in part[:people]:
-            levels = {au: [3 * (k > 0 and i % 3 == k % 3) for k in range(FRAMES)] for i, au in enumerate(DISFA_AUS)}
+            levels = {au: [4 * (k > 0 and i % 3 == k % 3) for k in range(FRAMES)] for i, au in enumerate(DISFA_AUS)}
             disfa_labels(root, subject, levels, FRAMES)
             for k in range(FRAMES):
                 face(root / "Images" / subject / f"{k}.png", rng, {au for au in DISFA_AUS if levels[au][k]})

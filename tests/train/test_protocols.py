@@ -8,13 +8,13 @@ import pytest
 
 from edgeau.runtime.action_units import BP4D, DISFA
 from edgeau.runtime.cli import main
+from edgeau.runtime.crop_set import PRESENT
 from edgeau.runtime.crop_source import read_crops
 from edgeau.runtime.detect import Detection
 from edgeau.runtime.errors import EdgeauWarning, InputError
 from edgeau.runtime.manifest import CropSpec
-from edgeau.runtime.recording import PRESENT
 from edgeau.train.convert import to_crop_set
-from edgeau.train.data import open_data
+from edgeau.train.data import open_data, present_from_of
 from edgeau.train.datasets import DATA_SETS
 from edgeau.train.datasets.tree import Tree
 from edgeau.train.protocols import PROTOCOLS, held_out_by
@@ -180,3 +180,40 @@ def test_what_is_missing_is_named(tmp_path, disfa):
     with pytest.raises(InputError, match="au26"):
         to_crop_set("disfa", disfa, tmp_path / "out", make_detector=Middle)
     assert not (tmp_path / "out").exists()
+
+
+def write_ckplus(root, sequence, *scores):
+    """One sequence of two frames, whose peak has these lines of AU and intensity."""
+    for number in (1, 2):
+        save(root / "cohn-kanade-images" / "S005" / sequence / f"S005_{sequence}_{number:08d}.png", picture(50 * number))
+    facs = root / "FACS" / "S005" / sequence / f"S005_{sequence}_00000002_facs.txt"
+    facs.parent.mkdir(parents=True)
+    facs.write_text("".join(f"   {au:e}   {score:e}\n" for au, score in scores))
+
+
+def test_each_data_set_says_from_which_intensity_an_au_is_present(tmp_path):
+    """A trace is present in CK+, whose coders list what they see, and absent in DISFA's protocol."""
+    root = tmp_path / "CK+"
+    write_ckplus(root, "001", (12, 1), (25, 0))
+    to_crop_set("ckplus", root, tmp_path / "crops", make_detector=Middle)
+    presence = read_crops(str(tmp_path / "crops"), CropSpec()).presence(["AU12", "AU25"])
+    assert presence.tolist() == [[0, 0], [1, 1]]
+    assert present_from_of([str(tmp_path / "crops")]) == present_from_of([f"ckplus:{root}"]) == 1
+    assert present_from_of(["disfa:x", "bp4d:y", "synthetic:subjects=2"]) == 2
+    assert present_from_of(["bp4d:y"]) == 2  # any threshold does: BP4D codes presence
+
+
+def test_data_that_count_presence_differently_are_not_mixed_by_accident(tmp_path, capsys):
+    words = ["train", "--model", "cednn-s", "--data", "disfa:x", "--data", "ckplus:y", "--out", str(tmp_path / "run")]
+    assert main(words) == 2
+    assert "got disfa:x from 2, ckplus:y from 1, expected one rule for all data" in capsys.readouterr().err
+    assert main([*words, "--present-from", "2"]) == 2
+    assert "no such folder" in capsys.readouterr().err
+
+
+def test_intensities_are_not_learnt_from_labels_of_presence(bp4d, tmp_path, tiny_config, capsys):
+    to_crop_set("bp4d", bp4d, tmp_path / "crops", make_detector=Middle)
+    pairs = [word for value in tiny_config for word in ("--config", value)]
+    words = ["train", "--model", "cednn", "--data", str(tmp_path / "crops"), "--out", str(tmp_path / "run"), *pairs]
+    assert main([*words, "--device", "cpu", "--intensity"]) == 2
+    assert "got labels of presence only, expected intensities from 0 to 5" in capsys.readouterr().err

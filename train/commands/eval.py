@@ -27,7 +27,7 @@ from edgeau.runtime.package import Package
 from edgeau.runtime.terminal import emit_json, note, say
 from edgeau.train.batches import Batch
 from edgeau.train.checkpoint import load_checkpoint, model_from_checkpoint
-from edgeau.train.data import FaceData, open_data
+from edgeau.train.data import FaceData, open_data, present_from_of
 from edgeau.train.evaluate import FLIP_NOTE, Outputs, Predictor, evaluate, flip_averaged, model_predictor
 from edgeau.train.parallel import find_device
 from edgeau.train.provenance import used_subjects
@@ -44,7 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", choices=BACKEND_NAMES, help="backend for a package")
     parser.add_argument("--own-thresholds", action="store_true", help="use the model's thresholds instead of 0.5")
     parser.add_argument(
-        "--present-from", type=arguments.intensity, default=2.0, help="intensity that counts as present (default 2)"
+        "--present-from",
+        type=arguments.intensity,
+        help="lowest intensity that counts as present (default: the data's)",
     )
     parser.add_argument("--limit", type=arguments.positive_int, help="largest number of crops, spread evenly")
     parser.add_argument("--batch", type=arguments.positive_int, default=64, help="crops per batch (default 64)")
@@ -133,15 +135,17 @@ def _evaluate(
     rows = rows[spread(len(rows), args.limit)]
     if "subjects" not in source and args.subjects == "heldout":
         note("the model does not name its training subjects; all subjects are treated as held out")
+    present_from = args.present_from or present_from_of(args.data)
     if args.flip:
         predictor = flip_averaged(predictor)
     metrics = evaluate(
-        predictor, data, rows, present_from=args.present_from, batch=args.batch,
+        predictor, data, rows, present_from=present_from, batch=args.batch,
         thresholds=thresholds if args.own_thresholds else 0.5,
     )  # fmt: skip
     held = len({int(s) for s in data.subject[rows]})
     if args.json:
-        chosen = {"data": args.data, "subjects": args.subjects, "subject_count": held, "flip_averaged": args.flip}
+        chosen = {"data": args.data, "subjects": args.subjects, "subject_count": held, "flip_averaged": args.flip,
+                  "present_from": present_from}  # fmt: skip
         emit_json({**identity, **chosen, **metrics.to_json()})
     else:
         details = ", ".join(str(value) for value in list(identity.values())[1:])

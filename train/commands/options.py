@@ -17,6 +17,7 @@ from edgeau.runtime.files import write_json
 from edgeau.runtime.terminal import emit_json, note, say
 from edgeau.train.augment import LEVELS
 from edgeau.train.batches import default_workers
+from edgeau.train.data import present_from_of
 from edgeau.train.evaluate import FLIP_NOTE
 from edgeau.train.landmarks import weights_file
 from edgeau.train.losses import CLASS_WEIGHTS, LossOptions
@@ -125,7 +126,9 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
         "--neutral-unknown", type=arguments.share, default=0.25, help="probability that the face replaces its neutral"
     )
     parser.add_argument(
-        "--present-from", type=arguments.intensity, default=_LOSS.present_from, help="intensity that counts as present"
+        "--present-from",
+        type=arguments.intensity,
+        help="lowest intensity that counts as present (default: the data's)",
     )
     parser.add_argument(
         "--softness",
@@ -155,7 +158,7 @@ def recipe_of(args: argparse.Namespace, models: tuple[str, ...]) -> Recipe:
     if not args.data or not args.out:
         raise InputError("options", got="no --data or no --out", expected="both, or --resume RUN")
     loss = LossOptions(
-        present_from=args.present_from,
+        present_from=args.present_from or present_from_of((*args.data, *args.val_data)),
         softness=args.softness,
         smoothing=args.smoothing,
         class_weights=args.class_weights,

@@ -36,6 +36,6 @@ def read(tree: Tree) -> Iterator[Recording]:
 
 DATA_SET = DataSet(
     word="bp4d", title="BP4D", read=read, expected="AUCoding/AU_OCC/F001_T1.csv and F001/T1/2440.jpg", subjects=41,
-    frames=146_847, rates=dict(zip(BP4D, _PERCENT, strict=True)), present_from=1.0,
+    frames=146_847, rates=dict(zip(BP4D, _PERCENT, strict=True)),
     source="computed from the public label lists of MDHR (CVPR 2024)",
 )  # fmt: skip

@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from edgeau.runtime.action_units import au_name
+from edgeau.runtime.crop_set import PRESENT
 from edgeau.runtime.errors import InputError
-from edgeau.runtime.recording import PRESENT, Recording
+from edgeau.runtime.recording import Recording
 
 from .data_set import DataSet
 from .tree import Tree, read_lines

@@ -24,7 +24,7 @@ class DataSet:
         frames: labelled frames in the published protocol; None where unknown.
         rates: share of these frames in which an AU is present, in percent.
         source: of ``frames`` and ``rates``.
-        present_from: intensity that counts as present there.
+        present_from: lowest intensity that counts as present there; None where presence is all that is coded.
     """
 
     word: str
@@ -36,4 +36,4 @@ class DataSet:
     frames: int | None = None
     rates: Mapping[str, float] = field(default_factory=dict)
     source: str = ""
-    present_from: float = 2.0
+    present_from: float | None = None

@@ -45,6 +45,7 @@ def read(tree: Tree) -> Iterator[Recording]:
 
 DATA_SET = DataSet(
     word="disfa", title="DISFA", read=read, subjects=27, same_people="disfaplus", frames=130_814, rates=_RATES,
+    present_from=2.0,
     expected="ActionUnit_Labels/SN001/SN001_au1.txt and LeftVideoSN001_comp.avi",
     source="computed from the public label lists of MDHR (CVPR 2024)",
 )  # fmt: skip

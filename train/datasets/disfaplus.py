@@ -39,6 +39,6 @@ def read(tree: Tree) -> Iterator[Recording]:
 
 
 DATA_SET = DataSet(
-    word="disfaplus", title="DISFA+", read=read, subjects=9, same_people="disfa",
+    word="disfaplus", title="DISFA+", read=read, subjects=9, same_people="disfa", present_from=2.0,
     expected="Labels/SN001/TRIAL/AU1.txt and Images/SN001/TRIAL/001.jpg",
 )  # fmt: skip

@@ -21,8 +21,9 @@ from pathlib import Path
 import numpy as np
 
 from edgeau.runtime.action_units import EXPRESSIONS, au_name
+from edgeau.runtime.crop_set import PRESENT
 from edgeau.runtime.errors import InputError
-from edgeau.runtime.recording import PRESENT, Recording, frames_in
+from edgeau.runtime.recording import Recording, frames_in
 from edgeau.runtime.video import VIDEO_SUFFIXES
 
 from .data_set import DataSet
@@ -163,5 +164,5 @@ def _phase(markers: list[tuple[int, int]], number: int) -> int:
 
 DATA_SET = DataSet(
     word="mmi", title="MMI", read=read, expected="Sessions/16/session.xml and S001-006-oao_aucs.xml beside a clip",
-    subjects=75, present_from=1.0,
+    subjects=75,
 )  # fmt: skip

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from edgeau.runtime.action_units import au_name
+from edgeau.runtime.crop_set import PRESENT
 from edgeau.runtime.errors import InputError
-from edgeau.runtime.recording import PRESENT
 
 from .tree import read_lines
 

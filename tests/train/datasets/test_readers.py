@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from fakes.data_sets import DISFA_AUS, disfa_labels, occurrence, picture, text, video
 
+from edgeau.runtime.crop_set import PRESENT
 from edgeau.runtime.errors import InputError
-from edgeau.runtime.recording import PRESENT, Recording
+from edgeau.runtime.recording import Recording
 from edgeau.train.datasets import DATA_SETS
 from edgeau.train.datasets.tree import Tree
 
