@@ -8,8 +8,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edgeau.runtime.action_units import BP4D
+from edgeau.train.protocols import PROTOCOLS
+
 DISFA_AUS = (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26)
 SIDE = 112  # a crop's, so that no face has to be found
+FRAMES = 6  # of each person in `write_bp4d` and `write_disfa`
 
 
 def picture(file: Path, grey: int) -> Path:
@@ -48,3 +52,39 @@ def disfa_labels(root: Path, subject: str, levels: dict[int, Sequence[int]], fra
         values = levels.get(au, [0] * frames)
         lines = [f"{number},{level}" for number, level in enumerate(values, start=first)]
         text(root / "ActionUnit_Labels" / subject / f"{subject}_au{au}.txt", *lines)
+
+
+def synthetic_face(file: Path, rng: np.random.Generator, active: set[int]) -> None:
+    """Noise with a bright bar per AU, so that a small network can learn it."""
+    image = rng.integers(60, 120, (SIDE, SIDE, 3), np.uint8)
+    for au in active:
+        image[4 * (au % 28) : 4 * (au % 28) + 4, 20:90] = 250
+    file.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(file), image)
+
+
+def write_bp4d(root: Path, people: int = 2) -> Path:
+    """BP4D with so many people of each of its three parts, and synthetic faces."""
+    rng = np.random.default_rng(0)
+    numbers = [int(au[2:]) for au in BP4D]
+    for part in PROTOCOLS["bp4d"].parts.values():
+        for subject in part[:people]:
+            rows = {}
+            for k in range(FRAMES):
+                active = {au for i, au in enumerate(numbers) if i % 3 == k % 3 and k}
+                rows[100 + k] = dict.fromkeys(active, 1)
+                synthetic_face(root / "img" / subject / "T1" / f"{100 + k:04d}.jpg", rng, active)
+            occurrence(root / "AUCoding" / "AU_OCC" / f"{subject}_T1.csv", rows)
+    return root
+
+
+def write_disfa(root: Path, people: int = 2) -> Path:
+    """DISFA with so many people of each of its three parts, and synthetic faces, as frames counted from 0."""
+    rng = np.random.default_rng(1)
+    for part in PROTOCOLS["disfa"].parts.values():
+        for subject in part[:people]:
+            levels = {au: [4 * (k > 0 and i % 3 == k % 3) for k in range(FRAMES)] for i, au in enumerate(DISFA_AUS)}
+            disfa_labels(root, subject, levels, FRAMES)
+            for k in range(FRAMES):
+                synthetic_face(root / "Images" / subject / f"{k}.png", rng, {au for au in DISFA_AUS if levels[au][k]})
+    return root

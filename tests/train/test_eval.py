@@ -2,11 +2,15 @@
 
 import json
 
+import cv2
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
-from onnx import TensorProto, helper
+from fakes.data_sets import write_disfa
+from onnx import TensorProto, helper, numpy_helper
 
+from edgeau.runtime.action_units import DISFA
 from edgeau.runtime.cli import main
 from edgeau.runtime.files import sha256_file
 from edgeau.runtime.manifest import InputSpec, Manifest, Variant
@@ -94,15 +98,7 @@ def brightness_package(tmp_path):
         "bright", "imported", AUS, (0.5, 0.6, 0.7), (InputSpec("face", 32, 32), InputSpec("neutral", 32, 32))
     )
 
-    def files(folder):
-        onnx.save(model, str(folder / "fp32.onnx"))
-        file = folder / "fp32.onnx"
-        variant = Variant(
-            "fp32", file.name, sha256_file(file), file.stat().st_size, "fp32", ("onnxruntime", "openvino")
-        )
-        return manifest.with_variant(variant)
-
-    return Package.create(tmp_path / "bright.edgeau", manifest, files).path
+    return save_package(tmp_path / "bright.edgeau", manifest, model)
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
@@ -126,6 +122,84 @@ def test_a_packages_own_thresholds_are_used_when_asked_for(brightness_package, c
     own = evaluated(capsys, brightness_package, "--data", crop_set, "--own-thresholds")
     assert own["per_au"]["AU01"] == plain["per_au"]["AU01"]
     assert own["per_au"]["AU25"]["recall"] < plain["per_au"]["AU25"]["recall"]
+
+
+def bar_package(folder):
+    """A package for DISFA's AUs whose probabilities follow the bars of `write_disfa`, well for all but two of them."""
+    rng = np.random.default_rng(0)
+    kernel = np.full((4, 3, 4, 112), 1 / (3 * 4 * 112 * 255), np.float32) * rng.uniform(0.5, 1.5, (4, 1, 1, 1))
+    weight, bias = np.zeros((4 * 28, len(DISFA)), np.float32), np.full(len(DISFA), -22.0, np.float32)
+    for column, au in enumerate(DISFA):
+        weight[int(au[2:]) % 28 :: 28, column] = 40 / kernel.sum(axis=(1, 2, 3)) / 4 / 255
+    bias[:2] = 9, -60  # always and never
+    arrays = {"kernel": kernel.astype(np.float32), "weight": weight, "bias": bias, "flat": np.array([0, 112])}
+    nodes = [
+        helper.make_node("Cast", ["face"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["float"], ["planes"], perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["planes", "kernel"], ["rows"], kernel_shape=[4, 112], strides=[4, 112]),
+        helper.make_node("Relu", ["rows"], ["positive"]),
+        helper.make_node("Reshape", ["positive", "flat"], ["table"]),
+        helper.make_node("Gemm", ["table", "weight", "bias"], ["logits"]),
+        helper.make_node("Sigmoid", ["logits"], ["au"]),
+    ]
+    graph = helper.make_graph(
+        nodes, "bars", [helper.make_tensor_value_info("face", TensorProto.UINT8, ["N", 112, 112, 3])],
+        [helper.make_tensor_value_info("au", TensorProto.FLOAT, ["N", len(DISFA)])],
+        [numpy_helper.from_array(array, name) for name, array in arrays.items()],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    manifest = Manifest("bars", "imported", DISFA, (0.5,) * len(DISFA), (InputSpec("face", 112, 112),))
+    return save_package(folder / "bars.edgeau", manifest, model)
+
+
+def save_package(path, manifest, model):
+    """A package with one FP32 variant."""
+
+    def files(folder):
+        file = folder / "fp32.onnx"
+        onnx.save(model, str(file))
+        runs_on = ("onnxruntime", "openvino")
+        return manifest.with_variant(
+            Variant("fp32", file.name, sha256_file(file), file.stat().st_size, "fp32", runs_on)
+        )
+
+    return Package.create(path, manifest, files).path
+
+
+def test_what_was_deployed_is_measured_on_a_data_set_as_it_lies_on_disk(tmp_path, capsys):
+    """FP32 and INT8 on a copy of DISFA with synthetic faces. F1 by hand: files, ONNX Runtime, scikit-learn."""
+    reference = pytest.importorskip("sklearn.metrics")
+    root, package = write_disfa(tmp_path / "DISFA"), bar_package(tmp_path)
+    words = ["quantize", str(package), "--calib", f"disfa:{root}", "--targets", "onnxruntime", "--samples", "16"]
+    assert main(words) == 0
+    capsys.readouterr()
+    faces, levels = pictures_of_disfa(root, ("SN003", "SN004"))
+    for variant in ("fp32", "int8-ort"):
+        words = ["--data", f"disfa:{root}", "--variant", variant, "--backend", "onnxruntime"]
+        measured = evaluated(capsys, package, *words, "--subjects", "SN003,SN004")
+        assert (measured["subject_count"], measured["samples"], measured["variant"]) == (2, len(faces), variant)
+        session = onnxruntime.InferenceSession(str(package / f"{variant}.onnx"))
+        (probability,) = session.run(["au"], {"face": faces})
+        by_hand = [
+            reference.f1_score(levels[au] >= 2, probability[:, column] >= 0.5, zero_division=0)
+            for column, au in enumerate(DISFA)
+        ]
+        assert [measured["per_au"][au]["f1"] for au in DISFA] == pytest.approx(by_hand)
+        assert measured["mean_f1"] == pytest.approx(np.mean(by_hand))
+        assert by_hand[:2] == [pytest.approx(2 * 2 / (2 + 12)), 0]  # AU01 is in two of twelve pictures
+        assert by_hand[2:] == pytest.approx([1] * 6, abs=0.2)
+
+
+def pictures_of_disfa(root, subjects):
+    """Pictures uint8 [N, 112, 112, 3], RGB, and intensities by AU, float [N], read by hand."""
+    faces, levels = [], {au: [] for au in DISFA}
+    for subject in subjects:
+        files = sorted((root / "Images" / subject).glob("*.png"), key=lambda file: int(file.stem))
+        faces += [cv2.imread(str(file))[:, :, ::-1] for file in files]
+        for au in DISFA:
+            table = np.loadtxt(root / "ActionUnit_Labels" / subject / f"{subject}_au{int(au[2:])}.txt", delimiter=",")
+            levels[au] += table[:, 1].tolist()
+    return np.stack(faces), {au: np.array(values) for au, values in levels.items()}
 
 
 def test_flip_averaging_takes_the_mean_of_the_logits_of_both_images():

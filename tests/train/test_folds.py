@@ -5,52 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-from fakes.data_sets import DISFA_AUS, SIDE, disfa_labels, occurrence
+from fakes.data_sets import FRAMES, disfa_labels, write_bp4d, write_disfa
 
 from edgeau.runtime.action_units import BP4D, DISFA
 from edgeau.runtime.cli import main
 from edgeau.runtime.errors import InputError
 from edgeau.train.folds import Fold, _require_disjoint, summarise, table_lines
 from edgeau.train.protocols import PROTOCOLS
-
-FRAMES = 6
-
-
-def face(file: Path, rng: np.random.Generator, active: set[int]) -> None:
-    """Noise with a bright bar per AU, so that a small network can learn it."""
-    image = rng.integers(60, 120, (SIDE, SIDE, 3), np.uint8)
-    for au in active:
-        image[4 * (au % 28) : 4 * (au % 28) + 4, 20:90] = 250
-    file.parent.mkdir(parents=True, exist_ok=True)
-    assert cv2.imwrite(str(file), image)
-
-
-def write_bp4d(root: Path, people: int = 2) -> Path:
-    rng = np.random.default_rng(0)
-    numbers = [int(au[2:]) for au in BP4D]
-    for part in PROTOCOLS["bp4d"].parts.values():
-        for subject in part[:people]:
-            rows = {}
-            for k in range(FRAMES):
-                active = {au for i, au in enumerate(numbers) if i % 3 == k % 3 and k}
-                rows[100 + k] = dict.fromkeys(active, 1)
-                face(root / "img" / subject / "T1" / f"{100 + k:04d}.jpg", rng, active)
-            occurrence(root / "AUCoding" / "AU_OCC" / f"{subject}_T1.csv", rows)
-    return root
-
-
-def write_disfa(root: Path, people: int = 2) -> Path:
-    rng = np.random.default_rng(1)
-    for part in PROTOCOLS["disfa"].parts.values():
-        for subject in part[:people]:
-            levels = {au: [4 * (k > 0 and i % 3 == k % 3) for k in range(FRAMES)] for i, au in enumerate(DISFA_AUS)}
-            disfa_labels(root, subject, levels, FRAMES)
-            for k in range(FRAMES):
-                face(root / "Images" / subject / f"{k}.png", rng, {au for au in DISFA_AUS if levels[au][k]})
-    return root
 
 
 def options(tiny_config: list[str], out: Path) -> list[str]:

@@ -185,7 +185,9 @@ def test_what_is_missing_is_named(tmp_path, disfa):
 def write_ckplus(root, sequence, *scores):
     """One sequence of two frames, whose peak has these lines of AU and intensity."""
     for number in (1, 2):
-        save(root / "cohn-kanade-images" / "S005" / sequence / f"S005_{sequence}_{number:08d}.png", picture(50 * number))
+        save(
+            root / "cohn-kanade-images" / "S005" / sequence / f"S005_{sequence}_{number:08d}.png", picture(50 * number)
+        )
     facs = root / "FACS" / "S005" / sequence / f"S005_{sequence}_00000002_facs.txt"
     facs.parent.mkdir(parents=True)
     facs.write_text("".join(f"   {au:e}   {score:e}\n" for au, score in scores))
