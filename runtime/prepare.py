@@ -23,7 +23,7 @@ import numpy as np
 
 from .action_units import EXPRESSIONS
 from .crop import crop_face
-from .crop_set import CROP_SET, SHARDS, SKIPPED, Index, Shard, is_crop_set, read_index, write_index, write_shard
+from .crop_set import CROP_SET, SHARDS, SKIPPED, Index, Shard, fit, is_crop_set, read_index, write_index, write_shard
 from .detect import cache_folder, default_detector
 from .detection import Detector
 from .errors import EdgeauWarning, InputError
@@ -116,7 +116,7 @@ def prepare(
         source: of the recordings.
         recordings: in any order.
         folder: the crop set to write, or to complete.
-        crop: the crop rule. Pictures that have exactly its size are taken as crops.
+        crop: the crop rule. Pictures that have exactly its size, or the default one, are taken as crops.
         workers: processes.
         make_detector: makes the detector of each process; the default detector with one thread if None.
         progress: called after each shard.
@@ -249,9 +249,9 @@ def _crop_recording(recording: Recording, crop: CropSpec, detector: Detector) ->
     crops: List[np.ndarray] = []
     turns: Sequence[int] = _TURNS if recording.may_be_turned else (0,)
     for row, image in recording.images():
-        if image.shape[:2] == (crop.size_px, crop.size_px):
+        if image.shape[:2] in _crop_shapes(crop):
             rows.append(row)
-            crops.append(image[:, :, ::-1])
+            crops.append(fit(image[None, :, :, ::-1], crop.size_px)[0])
             continue
         for turn in turns:
             upright = np.ascontiguousarray(np.rot90(image, turn))
@@ -262,6 +262,11 @@ def _crop_recording(recording: Recording, crop: CropSpec, detector: Detector) ->
                 crops.append(crop_face(upright[:, :, ::-1], faces[0].points_xy, crop))
                 break
     return rows, crops
+
+
+def _crop_shapes(crop: CropSpec) -> Tuple[Tuple[int, int], ...]:
+    """Pictures of these shapes are crops: the model's, and those of the default size, whatever model reads them."""
+    return ((crop.size_px, crop.size_px), (CropSpec.size_px, CropSpec.size_px))
 
 
 def _labels(job: _Job, recording: Recording, rows: Sequence[int], sequence: int, start: int) -> Dict[str, np.ndarray]:

@@ -19,7 +19,7 @@ from .data import FaceData, open_data, subjects_in_order
 from .evaluate import FLIP_NOTE
 from .protocols import PROTOCOLS
 from .published import published_for
-from .recipe import Recipe
+from .recipe import Recipe, crop_of
 
 RESULT = "folds.json"
 
@@ -152,7 +152,7 @@ def _cells(first: str, others: Sequence[str]) -> str:
 
 def _open(recipe: Recipe) -> FaceData:
     shared = recipe.shared_subjects
-    return open_data(recipe.data, recipe.aus or None, seed=recipe.seed, shared_subjects=shared)
+    return open_data(recipe.data, recipe.aus or None, seed=recipe.seed, crop=crop_of(recipe), shared_subjects=shared)
 
 
 def _parts(subjects: Sequence[str], count: int, seed: int) -> tuple[Fold, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch import nn
 
 from edgeau.runtime.action_units import EXPRESSIONS, UNION
 from edgeau.runtime.crop_set import codes_intensity, presence_of
-from edgeau.runtime.errors import InputError
+from edgeau.runtime.errors import EdgeauWarning, InputError
 from edgeau.runtime.files import write_json
 from edgeau.runtime.manifest import CropSpec
 from edgeau.train.faces.stream import StreamOptions, is_stream, parse_stream
@@ -30,7 +31,7 @@ from .evaluate import evaluate, flip_averaged, mean_f1, model_predictor, predict
 from .extra import Extra, MixedBatches, OpenExtra
 from .log import RunLog
 from .losses import AuLoss, LossOptions, frequencies
-from .models import PRESETS, AuModel, build_model, resolve_model
+from .models import PRESETS, AuModel, build_model, input_px, resolve_model
 from .objectives import Objective, Supervised
 from .parallel import World
 from .provenance import provenance
@@ -135,6 +136,8 @@ def run_recipe(
     data, split = sources.data, sources.split
     models = make_models(recipe, data)
     _require_intensities(models, sources)
+    if world.first:
+        _warn_of_small_crops(models, data)
     extra = None if open_extra is None else open_extra(_extra_crop(models, data), data.aus)
     frequency = frequencies(sources.intensity(), recipe.loss.present_from)
     objective = make_objective(models, AuLoss(frequency, _loss_options(recipe.loss, models))).to(world.device)
@@ -199,17 +202,28 @@ class Sources:
         return RenderedBatches(self.stream, self.data.aus, options, seed)
 
 
+def crop_of(recipe: Recipe) -> CropSpec:
+    """How pictures of a data set are cropped for a recipe: as large as its largest model needs.
+
+    Models that take less than the default size share its crops, which are made once.
+    """
+    plain = CropSpec()
+    return replace(plain, size_px=max(plain.size_px, *(input_px(name, recipe.config) for name in recipe.models)))
+
+
 def open_sources(recipe: Recipe) -> Sources:
     """Open a recipe's data and seed torch: the first step of every run. Raises InputError for an empty split."""
     torch.manual_seed(recipe.seed)
     if any(is_stream(spec) for spec in recipe.data):
         return _open_stream(recipe)
+    crop = crop_of(recipe)
     data = open_data(
-        [*recipe.data, *recipe.val_data], recipe.aus or None, seed=recipe.seed, shared_subjects=recipe.shared_subjects
-    )
+        [*recipe.data, *recipe.val_data], recipe.aus or None, seed=recipe.seed, crop=crop,
+        shared_subjects=recipe.shared_subjects,
+    )  # fmt: skip
     if not recipe.val_data:
         return Sources(data, split_of(recipe, data))
-    val = open_data(recipe.val_data, recipe.aus or None, seed=recipe.seed).subjects
+    val = open_data(recipe.val_data, recipe.aus or None, seed=recipe.seed, crop=crop).subjects
     rest = split_subjects([name for name in data.subjects if name not in val], 0.0, recipe.test, recipe.seed)
     return Sources(data, replace(rest, val=val))
 
@@ -222,7 +236,7 @@ def _open_stream(recipe: Recipe) -> Sources:
         raise InputError(f"--data {spec}", got="no --val-data", expected="a crop set to choose weights by",
                          hint="write one: edgeau synth --out val --seed 1000 --subjects 40 --frames 20")  # fmt: skip
     stream = parse_stream(spec, recipe.seed)
-    data = open_data(recipe.val_data, recipe.aus or UNION, seed=recipe.seed)
+    data = open_data(recipe.val_data, recipe.aus or UNION, seed=recipe.seed, crop=crop_of(recipe))
     if data.crop.template != CropSpec().template:
         raise InputError("--val-data", got="crops made by another rule", expected="the rule of rendered faces")
     return Sources(replace(data, origins=(spec, *data.origins)), Split((), data.subjects, ()), stream)
@@ -287,6 +301,15 @@ def make_models(recipe: Recipe, data: FaceData) -> dict[str, AuModel]:
     if fan is not None:
         _give_fan(models, fan)
     return models
+
+
+def _warn_of_small_crops(models: Mapping[str, AuModel], data: FaceData) -> None:
+    needed = max(model.config.size_px for model in models.values())
+    stored = min(shard.pixels.shape[1] for shard in data.shards)
+    if stored < needed:
+        hint = f"prepare them again with --size {needed}"
+        text = f"crops of {stored} px are enlarged to the model's {needed}, and look blurred to it: {hint}"
+        warnings.warn(text, EdgeauWarning, stacklevel=3)
 
 
 def _require_intensities(models: Mapping[str, AuModel], sources: Sources) -> None:

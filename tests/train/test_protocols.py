@@ -18,6 +18,7 @@ from edgeau.train.data import open_data, present_from_of
 from edgeau.train.datasets import DATA_SETS
 from edgeau.train.datasets.tree import Tree
 from edgeau.train.protocols import PROTOCOLS, held_out_by
+from edgeau.train.recipe import Recipe, crop_of
 
 
 class Middle:
@@ -219,3 +220,21 @@ def test_intensities_are_not_learnt_from_labels_of_presence(bp4d, tmp_path, tiny
     words = ["train", "--model", "cednn", "--data", str(tmp_path / "crops"), "--out", str(tmp_path / "run"), *pairs]
     assert main([*words, "--device", "cpu", "--intensity"]) == 2
     assert "got labels of presence only, expected intensities from 0 to 5" in capsys.readouterr().err
+
+
+def test_data_sets_are_cropped_as_large_as_the_model_needs(tmp_path):
+    """The public FAN's 256 pixels are the face's, and not enlarged from the default 112."""
+    root = tmp_path / "CK+"
+    write_ckplus(root, "001", (12, 3))
+    for name, side in (("fan-trans-full", 256), ("sma-net-full", 224), ("cednn-xs", 112), ("fan-s", 112)):
+        assert crop_of(Recipe((name,), (f"ckplus:{root}",), tmp_path)).size_px == side
+    assert crop_of(Recipe(("cednn-s", "eau-full"), (), tmp_path)).size_px == 224
+    assert crop_of(Recipe(("cednn-s",), (), tmp_path, config={"size_px": 160})).size_px == 160
+
+
+def test_crops_that_are_smaller_than_the_model_needs_are_pointed_out(bp4d, tmp_path, tiny_config, capsys):
+    to_crop_set("bp4d", bp4d, tmp_path / "crops", make_detector=Middle)
+    pairs = [word for value in [*tiny_config, "size_px=128"] for word in ("--config", value)]
+    words = ["train", "--model", "cednn", "--data", str(tmp_path / "crops"), "--out", str(tmp_path / "run"), *pairs]
+    assert main([*words, "--device", "cpu", "--steps", "1", "--batch", "2"]) == 0
+    assert "crops of 112 px are enlarged to the model's 128" in capsys.readouterr().err

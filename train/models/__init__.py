@@ -14,7 +14,7 @@ from .eau import Eau, EauConfig
 from .fan_trans import FanTrans, FanTransConfig
 from .sma_net import SmaNet, SmaNetConfig
 
-__all__ = ["FAMILIES", "PRESETS", "AuModel", "ModelConfig", "ModelOutput", "build_model", "resolve_model"]
+__all__ = ["FAMILIES", "PRESETS", "AuModel", "ModelConfig", "ModelOutput", "build_model", "input_px", "resolve_model"]
 
 
 @dataclass(frozen=True)
@@ -101,6 +101,15 @@ def build_model(family: str, config: Mapping[str, Any]) -> AuModel:
         raise InputError("model family", got=repr(family), expected=", ".join(FAMILIES))
     entry = FAMILIES[family]
     return entry.model(config_from(entry.config, config))
+
+
+def input_px(name: str, overrides: Mapping[str, Any]) -> int:
+    """Side of the crops that a preset or family takes; 0 for other names."""
+    family, values = PRESETS.get(name, (name, {}))
+    if family not in FAMILIES:
+        return 0
+    side = {"size_px": FAMILIES[family].config.size_px, **values, **overrides}["size_px"]
+    return side if isinstance(side, int) else 0
 
 
 def resolve_model(name: str, overrides: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
