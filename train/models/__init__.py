@@ -14,7 +14,7 @@ from .eau import Eau, EauConfig
 from .fan_trans import FanTrans, FanTransConfig
 from .sma_net import SmaNet, SmaNetConfig
 
-__all__ = ["FAMILIES", "PRESETS", "AuModel", "ModelConfig", "ModelOutput", "build_model", "input_px", "resolve_model"]
+__all__ = ["FAMILIES", "PRESETS", "AuModel", "ModelConfig", "ModelOutput", "build_model", "resolve_model"]
 
 
 @dataclass(frozen=True)
