@@ -10,7 +10,7 @@ from typing import List, Optional, Tuple
 import numpy as np
 
 from .analyzer import Analyzer
-from .backends import BACKEND_NAMES, Backend, BackendOptions, missing, open_backend
+from .backends import BACKEND_NAMES, Backend, BackendOptions, lower_precisions, missing, open_backend
 from .detect import Detector, can_run_yunet, make_detector
 from .device import fingerprint
 from .errors import BackendError, EdgeauWarning, InputError, PackageError
@@ -19,7 +19,7 @@ from .following import SEARCH_EVERY
 from .manifest import NEUTRAL_POLICIES, Manifest, NeutralSpec, Variant
 from .manifest_rules import check_outputs
 from .package import Package, shipped_package
-from .selection import Selection
+from .selection import Selection, reading
 from .yunet import on_engines
 
 # Engines of YuNet's graphs (yunet_graph.with_uint8_input), one for each size of picture, with their sidecars.
@@ -41,6 +41,8 @@ class Choice:
         variant, backend, threads: names and settings; threads None lets the backend choose.
         batch: number of faces per call that measured best, for use when there are many faces; an analyzer always runs
             the faces of a frame together.
+        inference_precision: ``bf16`` or ``f16`` where the backend computes in it what the file has in float32, as
+            `edgeau optimize` may choose; None for the types of the file.
         reason: one sentence.
     """
 
@@ -49,6 +51,12 @@ class Choice:
     threads: Optional[int]
     reason: str
     batch: int = 1
+    inference_precision: Optional[str] = None
+
+    @property
+    def reading(self) -> str:
+        """What runs, in words: ``fp32 on openvino in bf16``."""
+        return reading(self.variant, self.backend, self.inference_precision)
 
 
 def load(
@@ -99,7 +107,7 @@ def load(
     return Analyzer(
         opened.manifest,
         engine,
-        _detector(opened, choice, detector),
+        open_detector(opened, choice.backend, detector),
         choice=choice,
         neutral=spec,
         neutral_image_bgr=neutral_image_bgr,
@@ -108,13 +116,16 @@ def load(
     )
 
 
-def _detector(package: Package, choice: Choice, name: Optional[str]) -> Detector:
-    """The detector asked for, or the package's own (engines beside an engine of the model, else its file), or the
-    default."""
+def open_detector(package: Package, backend: str, name: Optional[str] = None) -> Detector:
+    """The detector that `load` takes beside a backend of the model.
+
+    It is the one asked for by name, or the package's own (engines beside an engine of the model, else its file), or the
+    default.
+    """
     if name is not None:
         return make_detector(name)
     folder = package.path / DETECTOR_ENGINES
-    engines = detector_engines(folder) if choice.backend == "tensorrt" else []
+    engines = detector_engines(folder) if backend == "tensorrt" else []
     if engines:
         return on_engines([open_backend("tensorrt", file) for file in engines])
     own = folder / DETECTOR_FILE
@@ -156,7 +167,13 @@ def _check_graph(manifest: Manifest, backend: Backend) -> None:
 def open_variant(package: Package, choice: Choice) -> Backend:
     """Verify a variant's file and load it on the chosen backend."""
     file = package.read(package.variant(choice.variant))
-    return open_backend(choice.backend, file, BackendOptions(threads=choice.threads))
+    return open_backend(choice.backend, file, backend_options(choice.threads, choice.inference_precision))
+
+
+def backend_options(threads: Optional[int], inference_precision: Optional[str]) -> BackendOptions:
+    """Options of a backend from a selection's values."""
+    precision = inference_precision or BackendOptions.inference_precision
+    return BackendOptions(threads=threads, inference_precision=precision)
 
 
 def choose(
@@ -176,7 +193,7 @@ def choose(
     if best is not None and variant is None and backend is None and _still_runs(package, best):
         faces = f", {best.batch} faces at a time," if best.batch > 1 else ""
         reason = f"measured best for {best.objective}{faces} on this device by `edgeau optimize`"
-        return Choice(best.variant, best.backend, threads or best.threads, reason, best.batch)
+        return Choice(best.variant, best.backend, threads or best.threads, reason, best.batch, best.inference_precision)
     reasons: List[str] = []
     for candidate, name in _candidates(package, variant, backend):
         why_not = obstacle(package, candidate, name)
@@ -207,9 +224,11 @@ def _candidates(package: Package, variant: Optional[str], backend: Optional[str]
 
 
 def _still_runs(package: Package, best: Selection) -> bool:
-    """Whether the selected variant is still in the package, and its backend still here."""
+    """Whether the selected variant is still in the package, and its backend and precision still here."""
     variants = [v for v in package.manifest.variants if v.name == best.variant]
-    return bool(variants) and obstacle(package, variants[0], best.backend) is None
+    if not variants or obstacle(package, variants[0], best.backend) is not None:
+        return False
+    return best.inference_precision is None or best.inference_precision in lower_precisions(best.backend)
 
 
 def obstacle(package: Package, variant: Variant, backend: str) -> Optional[str]:

@@ -23,6 +23,7 @@ INPUTS = ("face", "neutral")
 LARGEST_CROP_PX = 8192
 MOST_NEUTRAL_FRAMES = 10_000
 MOST_THREADS, LARGEST_BATCH = 1024, 65536
+LOWER_PRECISIONS = ("bf16", "f16")
 _FARTHEST = 10.0  # of the template's points, in sides of the crop
 _LEAST_SPREAD = 0.001  # of the points that count, likewise; five facial points have about 0.2
 _ROUNDING = 0.001  # by which a probability may be outside of 0..1, as half precision and quantization make it
@@ -155,6 +156,9 @@ def _selection_rules(where: str, selection: Selection, backends: Tuple[str, ...]
     yield selection.backend in backends, f"{where}: backend", selection.backend, f"one of {', '.join(backends)}"
     yield threads is None or 1 <= threads <= MOST_THREADS, f"{where}: threads", threads, f"from 1 to {MOST_THREADS}"
     yield 1 <= batch <= LARGEST_BATCH, f"{where}: batch", batch, f"from 1 to {LARGEST_BATCH}"
+    precision = selection.inference_precision
+    known = precision is None or precision in LOWER_PRECISIONS
+    yield known, f"{where}: inference_precision", precision, f"null, {' or '.join(LOWER_PRECISIONS)}"
 
 
 def _spread(crop: CropSpec) -> float:

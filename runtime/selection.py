@@ -6,6 +6,11 @@ from dataclasses import dataclass, field
 from typing import Dict, Optional, Tuple
 
 
+def reading(variant: str, backend: str, inference_precision: Optional[str] = None) -> str:
+    """What decides the outputs, whatever the other settings: ``fp32 on openvino``, ``fp32 on openvino in bf16``."""
+    return f"{variant} on {backend}" + (f" in {inference_precision}" if inference_precision else "")
+
+
 @dataclass(frozen=True)
 class Measurement:
     """How fast one candidate ran.
@@ -18,6 +23,10 @@ class Measurement:
         ms_per_crop: median wall time per crop over all rounds.
         ms_per_crop_by_round: median wall time per crop in each round.
         mj_per_crop: median energy per crop, None unless energy was the objective.
+        inference_precision: as in `Selection`.
+        ms_per_frame: median wall time of a whole frame with one face over all rounds, None where it was not measured.
+        ms_per_frame_by_round: median wall time of a whole frame in each round.
+        stream_per_s: median number of such frames per second that `Analyzer.stream` analyses.
     """
 
     label: str
@@ -28,6 +37,10 @@ class Measurement:
     ms_per_crop: float
     ms_per_crop_by_round: Tuple[float, ...]
     mj_per_crop: Optional[float] = None
+    inference_precision: Optional[str] = None
+    ms_per_frame: Optional[float] = None
+    ms_per_frame_by_round: Tuple[float, ...] = ()
+    stream_per_s: Optional[float] = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +64,11 @@ class Selection:
         metric: name of that score.
         judged_on: number of crops for that score.
         energy_source: the counter that energy was read from, None unless energy was the objective.
+        inference_precision: ``bf16`` or ``f16`` where the backend computes in it what the file has in float32; None
+            for the types of the file.
+        frame: what a whole frame is, or why none was measured; empty unless latency was the objective.
+        ms_per_frame, fp32_ms_per_frame: median wall time of a whole frame with the choice, and with FP32.
+        stream_per_s, fp32_stream_per_s: median number of frames per second in a stream, likewise.
     """
 
     variant: str
@@ -74,3 +92,9 @@ class Selection:
     metric: str = ""
     judged_on: int = 0
     energy_source: Optional[str] = None
+    inference_precision: Optional[str] = None
+    frame: str = ""
+    ms_per_frame: Optional[float] = None
+    fp32_ms_per_frame: Optional[float] = None
+    stream_per_s: Optional[float] = None
+    fp32_stream_per_s: Optional[float] = None

@@ -19,7 +19,7 @@ PUBLIC_NAMES = {
     "edgeau.runtime": """
         Analyzer BackendError Choice CropSpec EdgeauError EngineError Face Faces HeadPose InputError Manifest
         MissingExtraError Package PackageError StageTimes __version__ crop_face load""",
-    "edgeau.runtime.backends": "BACKEND_NAMES Backend BackendOptions FakeBackend missing open_backend",
+    "edgeau.runtime.backends": "BACKEND_NAMES Backend BackendOptions FakeBackend lower_precisions missing open_backend",
     "edgeau.runtime.detect": """
         Detection Detector HaarDetector OpenCvYuNet YuNetDetector default_detector make_detector""",
     "edgeau.optimize.engine": "BuilderSettings MakeOptions build_on_host make_bundle make_engine",

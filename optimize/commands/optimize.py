@@ -1,7 +1,8 @@
 """Find the best variant, backend and settings for this device by measuring, and record them in the package.
 
-All candidates within the accuracy budget are run in turns until their order is settled. `load()` and `edgeau run` then
-use the winner, which is never slower than the FP32 variant.
+All candidates within the accuracy budget are run in turns until their order is settled. For latency, the fastest are
+then measured on whole frames of a video (finding the face, the crop, the model, the result), one after the other and as
+a stream. `load()` and `edgeau run` use the winner, which is never slower than the FP32 variant.
 
 Example:
     edgeau optimize cednn.edgeau --eval crops/test --max-drop 0.005
@@ -17,7 +18,7 @@ from edgeau.optimize.search.options import OBJECTIVES, SearchOptions
 from edgeau.optimize.search.search import SearchResult
 from edgeau.optimize.search.tune import tune_package
 from edgeau.runtime import arguments
-from edgeau.runtime.selection import Selection
+from edgeau.runtime.selection import Measurement, Selection
 from edgeau.runtime.terminal import EXIT_OK, emit_json, note, say
 
 _DEFAULTS = SearchOptions()
@@ -67,15 +68,31 @@ def run(args: argparse.Namespace) -> int:
 def _print(result: SearchResult) -> None:
     chosen = result.selection
     say(f"device: {result.device}")
-    say(f"{'candidate':<50}{'ms per crop':>12}  verdict")
-    for entry in sorted(chosen.measured, key=lambda measurement: measurement.ms_per_crop):
-        say(f"{entry.label:<50}{entry.ms_per_crop:>12.3f}  {_verdict(entry.label, chosen)}")
+    if chosen.frame:
+        say(f"frame: {chosen.frame}")
     measured = {entry.label for entry in chosen.measured}
-    for label, why in chosen.losers.items():
-        if label not in measured:
-            say(f"{label:<50}{'-':>12}  {why}")
+    others = {label: why for label, why in chosen.losers.items() if label not in measured}
+    width = max(len(label) for label in (*measured, *others)) + 1
+    say(f"{'candidate':<{width}}{'ms per crop':>13}{'ms per frame':>14}{'stream/s':>10}  verdict")
+    for entry in sorted(chosen.measured, key=_preference):
+        times = (
+            f"{entry.ms_per_crop:>13.3f}{_optional(entry.ms_per_frame, 3):>14}{_optional(entry.stream_per_s, 0):>10}"
+        )
+        say(f"{entry.label:<{width}}{times}  {_verdict(entry.label, chosen)}")
+    for label, why in others.items():
+        say(f"{label:<{width}}{'-':>13}{'-':>14}{'-':>10}  {why}")
     verdict = "settled" if chosen.settled else "not settled"
     say(f"{chosen.label}: {times_fp32_text(chosen)}; {verdict} after {chosen.rounds} rounds")
+
+
+def _preference(entry: Measurement) -> tuple[bool, float]:
+    """Those whose frames were measured come first, each group by its time."""
+    frame_ms = entry.ms_per_frame
+    return frame_ms is None, entry.ms_per_crop if frame_ms is None else frame_ms
+
+
+def _optional(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def times_fp32_text(chosen: Selection) -> str:
@@ -87,6 +104,8 @@ def times_fp32_text(chosen: Selection) -> str:
     text = f"{chosen.ms_per_crop:.3f} ms, {shown:.2f} times the {chosen.fp32_ms_per_crop:.3f} ms of FP32"
     if abs(chosen.times_fp32 / shown - 1) > _SAME_RATIO:
         text += f" ({chosen.times_fp32:.2f} in the median round: the machine was disturbed)"
+    if chosen.ms_per_frame is not None and chosen.fp32_ms_per_frame is not None:
+        text += f"; a whole frame {chosen.ms_per_frame:.3f} ms, with FP32 {chosen.fp32_ms_per_frame:.3f} ms"
     return text
 
 

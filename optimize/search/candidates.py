@@ -6,29 +6,40 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from edgeau.optimize.variants import float_variant
-from edgeau.runtime.backends import Backend, BackendOptions, missing, open_backend
-from edgeau.runtime.choose import default_threads, obstacle
+from edgeau.runtime.backends import Backend, lower_precisions, missing, open_backend
+from edgeau.runtime.choose import backend_options, default_threads, obstacle
 from edgeau.runtime.device import usable_cores
 from edgeau.runtime.errors import BackendError
 from edgeau.runtime.manifest import Manifest, Variant
 from edgeau.runtime.package import Package
+from edgeau.runtime.selection import reading
 
+# Each reads any ONNX file, also one that was finished for another reader.
+_ONNX_BACKENDS = ("onnxruntime", "openvino")
 THROUGHPUT_BATCHES = (1, 4, 16)
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to run a package: a variant on a backend with settings; ``threads`` None is the backend's own choice."""
+    """One way to run a package: a variant on a backend with settings.
+
+    Attributes:
+        variant, backend: what runs.
+        threads: CPU threads; None for the backend's own choice.
+        batch: crops per call.
+        inference_precision: in which the backend computes what the file has in float32; None for the file's types.
+    """
 
     variant: Variant
     backend: str
     threads: int | None
     batch: int = 1
+    inference_precision: str | None = None
 
     @property
     def reading(self) -> str:
-        """What decides its outputs, whatever the settings: ``int8-ort on onnxruntime``."""
-        return f"{self.variant.name} on {self.backend}"
+        """What decides its outputs, whatever the other settings: ``int8-ort on onnxruntime``."""
+        return reading(self.variant.name, self.backend, self.inference_precision)
 
     @property
     def label(self) -> str:
@@ -40,7 +51,9 @@ class Candidate:
 def list_candidates(package: Package, objective: str) -> tuple[list[Candidate], dict[str, str]]:
     """Every way to run a package here, and why other variants and backends can't, by `Candidate.reading`.
 
-    Candidates with the fewest threads come first, and FP32 before the rest.
+    An INT8 file is also tried on the ONNX backends that it was not made for: it may be faster there than the file that
+    was, and if it is misread, its accuracy shows that. Candidates with the fewest threads come first, and FP32 before
+    the rest.
     """
     possible: list[Candidate] = []
     impossible: dict[str, str] = {}
@@ -48,21 +61,21 @@ def list_candidates(package: Package, objective: str) -> tuple[list[Candidate], 
     for variant, backend in _pairs(package.manifest):
         why_not = missing(backend) or obstacle(package, variant, backend)
         if why_not is not None:
-            impossible[f"{variant.name} on {backend}"] = why_not
+            impossible[reading(variant.name, backend)] = why_not
             continue
         threads = (None,) if backend == "tensorrt" else (*thread_counts(usable_cores()), None)
-        possible += [Candidate(variant, backend, t, b) for t in threads for b in batches]
-    cores = usable_cores()
-    return sorted(possible, key=lambda c: (c.threads or cores, c.variant.precision != "fp32")), impossible
+        precisions = _precisions(variant, backend)
+        possible += [Candidate(variant, backend, t, b, p) for t in threads for b in batches for p in precisions]
+    return sorted(possible, key=_order), impossible
 
 
 def baseline_of(manifest: Manifest, candidates: list[Candidate]) -> Candidate:
     """FP32 as `load` runs it before anything is measured. Raises BackendError where it runs on no backend here."""
     variant = float_variant(manifest)
     name, threads = variant.name, default_threads(variant)
-    for backend in ("onnxruntime", "openvino"):
+    for backend in _ONNX_BACKENDS:
         for candidate in candidates:
-            if (candidate.variant.name, candidate.backend, candidate.threads) == (name, backend, threads):
+            if (candidate.reading, candidate.threads) == (reading(name, backend), threads):
                 return candidate
     raise BackendError(f"{name} of package {manifest.name} runs on no backend here; there is nothing to compare with")
 
@@ -70,7 +83,7 @@ def baseline_of(manifest: Manifest, candidates: list[Candidate]) -> Candidate:
 def open_candidate(package: Package, candidate: Candidate) -> Backend:
     """Verify the variant's file and load it. Raises BackendError."""
     file = package.file(candidate.variant)
-    return open_backend(candidate.backend, file, BackendOptions(threads=candidate.threads))
+    return open_backend(candidate.backend, file, backend_options(candidate.threads, candidate.inference_precision))
 
 
 def thread_counts(cores: int) -> list[int]:
@@ -79,8 +92,22 @@ def thread_counts(cores: int) -> list[int]:
 
 
 def _pairs(manifest: Manifest) -> Iterator[tuple[Variant, str]]:
-    """Each variant with each of its backends; TensorRT runs engines, not ONNX files."""
+    """Each variant with each backend to try it on; TensorRT runs engines, not ONNX files."""
     for variant in manifest.variants:
-        for backend in variant.backends:
-            if backend != "tensorrt" or not variant.file.endswith(".onnx"):
+        if not variant.file.endswith(".onnx"):
+            yield from ((variant, backend) for backend in variant.backends)
+            continue
+        others = _ONNX_BACKENDS if variant.precision == "int8" else ()
+        for backend in dict.fromkeys((*variant.backends, *others)):
+            if backend != "tensorrt":
                 yield variant, backend
+
+
+def _precisions(variant: Variant, backend: str) -> tuple[str | None, ...]:
+    """The file's own types, and the lower ones in which the backend may compute what is in float32."""
+    return (None, *lower_precisions(backend)) if variant.precision in ("fp32", "int8") else (None,)
+
+
+def _order(candidate: Candidate) -> tuple[int, bool, bool]:
+    lower = candidate.inference_precision is not None
+    return candidate.threads or usable_cores(), candidate.variant.precision != "fp32", lower

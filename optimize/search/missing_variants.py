@@ -53,11 +53,12 @@ def missing_variants(
 ) -> MissingVariants:
     """INT8 for each backend of this machine and FP16, as far as the package lacks them.
 
-    Not for TensorRT, which runs engines: a search uses those that `edgeau build` made, not ONNX files.
+    TensorRT runs engines, of which a search uses those that `edgeau build` made. The INT8 file for it is made
+    nevertheless, because OpenVINO may run it faster than its own.
     """
     have = {variant.name for variant in package.manifest.variants}
-    here = [t for t in FLAVOURS.values() if t.backend != "tensorrt" and missing(t.backend) is None]
-    flavours = tuple(flavour.name for flavour in here if flavour.variant not in have)
+    cpu = [f.name for f in FLAVOURS.values() if f.backend != "tensorrt" and missing(f.backend) is None]
+    flavours = tuple(name for name in (*cpu, "tensorrt") if FLAVOURS[name].variant not in have)
     return MissingVariants(calibration, evaluation, flavours, FP16 not in have, samples, eval_samples, seed)
 
 

@@ -45,7 +45,7 @@ class Setup:
         options: objective and budget.
         baseline: FP32 as it runs before anything is measured; screened and measured whatever the time.
         meter: the energy counter, None unless energy is the objective.
-        screened_by, deadline: by ``clock``: when screening and when everything must end.
+        screened_by, raced_by, deadline: by ``clock``: when screening, measuring models and everything must end.
         clock: seconds.
         progress: called with a line for each step.
     """
@@ -56,6 +56,7 @@ class Setup:
     baseline: Candidate
     meter: Meter | None
     screened_by: float
+    raced_by: float
     deadline: float
     clock: Clock
     progress: Report

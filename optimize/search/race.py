@@ -30,7 +30,8 @@ class RaceResult:
     Attributes:
         costs: cost per round of each runner; losers have fewer rounds.
         leader: lowest median cost among those that have not lost.
-        ties: runners that can't be distinguished from the leader, with the reason.
+        ties: runners that have not lost to the leader, with the reason.
+        equals: the leader, and those of the ties that are probably not slower.
         losers: runners with higher costs, with the reason.
         rounds: number of rounds.
         settled: whether all others are losers or within SAME_WITHIN of the leader; False if time ran out.
@@ -39,6 +40,7 @@ class RaceResult:
     costs: dict[str, list[float]]
     leader: str
     ties: dict[str, str] = field(default_factory=dict)
+    equals: list[str] = field(default_factory=list)
     losers: dict[str, str] = field(default_factory=dict)
     rounds: int = 0
     settled: bool = False
@@ -50,6 +52,7 @@ def race(
     deadline: float,
     keep: Sequence[str] = (),
     max_rounds: int = MAX_ROUNDS,
+    cost: str = "cost",
     seed: int = 0,
     clock: Callable[[], float] = time.monotonic,
 ) -> RaceResult:
@@ -60,6 +63,7 @@ def race(
         deadline: by ``clock``; no measurement starts after it, except that each runner is measured once.
         keep: names of runners that are measured to the end even if they lose.
         max_rounds: the race ends after this many rounds even if nothing is settled.
+        cost: what it is called in reasons.
         seed: of the order in each round.
         clock: seconds.
     """
@@ -71,19 +75,19 @@ def race(
             if result.rounds == 0 or clock() < deadline:
                 result.costs[live[index]].append(runners[live[index]]())
         result.rounds += 1
-        _rank(result, live)
+        _rank(result, live, cost)
         live = [name for name in live if name not in result.losers or name in keep]
         if result.settled:
             break
     return result
 
 
-def _rank(result: RaceResult, live: Sequence[str]) -> None:
+def _rank(result: RaceResult, live: Sequence[str], cost: str) -> None:
     """Sort the runners into losers, ties and the leader, as far as the rounds so far tell."""
     contenders = [name for name in live if name not in result.losers]
     result.leader = min(contenders, key=lambda name: float(np.median(result.costs[name])))
     best = result.costs[result.leader]
-    result.ties = {}
+    result.ties, result.equals = {}, [result.leader]
     same = 0
     for name in contenders:
         if name == result.leader:
@@ -91,15 +95,19 @@ def _rank(result: RaceResult, live: Sequence[str]) -> None:
         middle = ratio(result.costs[name], best)
         if result.rounds < MIN_ROUNDS:
             if result.rounds >= _EARLY_ROUNDS and min(result.costs[name]) > _HOPELESS * max(best):
-                result.losers[name] = f"{middle:.2f} times the cost of {result.leader}"
+                result.losers[name] = f"{middle:.2f} times the {cost} of {result.leader}"
             result.ties[name] = "too few rounds to tell"
+            result.equals.append(name)
             continue
         low, high = ratio_interval(result.costs[name], best, _SURE)
         if low > 1:
-            result.losers[name] = f"{middle:.2f} ({low:.2f} to {high:.2f}) times the cost of {result.leader}"
+            result.losers[name] = f"{middle:.2f} ({low:.2f} to {high:.2f}) times the {cost} of {result.leader}"
             continue
         low, high = ratio_interval(result.costs[name], best, _LIKELY)
-        result.ties[name] = f"{middle:.2f} ({low:.2f} to {high:.2f}) times the cost of {result.leader}: a tie"
+        equal = low <= 1 or high < 1 + SAME_WITHIN
+        result.equals += [name] * equal
+        verdict = "a tie" if equal else "probably more"
+        result.ties[name] = f"{middle:.2f} ({low:.2f} to {high:.2f}) times the {cost} of {result.leader}: {verdict}"
         same += high < 1 + SAME_WITHIN
     result.ties = {name: why for name, why in result.ties.items() if name not in result.losers}
     result.settled = same == len(result.ties)

@@ -33,6 +33,7 @@ class Runner:
 
     Attributes:
         candidate: what runs.
+        backend: with the candidate loaded.
         pace_ms: median milliseconds per crop of each slice so far.
     """
 
@@ -47,7 +48,8 @@ class Runner:
     ) -> None:
         self.candidate = candidate
         self.pace_ms: list[float] = []
-        self._backend, self._inputs, self._meter = backend, inputs, meter
+        self.backend = backend
+        self._inputs, self._meter = inputs, meter
         self._seconds, self._clock = seconds, clock
 
     def __call__(self) -> float:
@@ -68,7 +70,7 @@ class Runner:
         return len(times_ms)
 
     def _infer(self) -> object:
-        return self._backend.infer(self._inputs)
+        return self.backend.infer(self._inputs)
 
 
 def open_runners(

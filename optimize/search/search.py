@@ -16,19 +16,21 @@ from types import MappingProxyType
 
 from edgeau.runtime.crop_set import CropSet
 from edgeau.runtime.device import fingerprint, usable_cores
+from edgeau.runtime.manifest import Manifest
 from edgeau.runtime.package import Package
 from edgeau.runtime.report import Report, silent
 from edgeau.runtime.selection import Selection
 
 from .candidates import Candidate, baseline_of, list_candidates
 from .decide import decide
+from .frames import NO_SCENE, find_scene, race_frames
 from .options import Clock, SearchOptions, Setup, check
 from .race import race
 from .runner import open_runners
 from .screening import screen
 
-# Share of the time in which accuracy is judged.
-_SCREENING = 0.4
+# Shares of the time: by when accuracy is known, and by when models are compared.
+_SCREENING, _MODELS = 0.4, 0.75
 
 
 @dataclass(frozen=True)
@@ -75,10 +77,14 @@ def search(
         runners, failed = open_runners(stack, setup, screening.kept)
         progress(f"measuring {len(runners)} candidates in turns for at most {options.minutes:g} min")
         baseline = setup.baseline.label
-        result = race(runners, deadline=setup.deadline, keep=[baseline], seed=options.seed, clock=clock)
+        scene = find_scene(setup) if options.objective == "latency" else NO_SCENE
+        deadline = setup.deadline if scene.frame_bgr is None else setup.raced_by
+        result = race(runners, deadline=deadline, keep=[baseline], seed=options.seed, clock=clock)
+        frames = race_frames(setup, scene, runners, result)
     losers = {**impossible, **left_out, **screening.dropped, **failed}
     selection = dataclasses.replace(
-        decide(runners, result, baseline, losers, options.objective),
+        decide(runners, result, frames, baseline, losers, options.objective),
+        frame=scene.text,
         max_drop=options.max_drop,
         load_average=load_average,
         accuracy=screening.scores,
@@ -103,6 +109,7 @@ def _set_up(
         baseline=baseline_of(package.manifest, candidates),
         meter=meter,
         screened_by=start + _SCREENING * seconds,
+        raced_by=start + _MODELS * seconds,
         deadline=start + seconds,
         clock=clock,
         progress=progress,
@@ -119,7 +126,17 @@ def _load_average(progress: Report) -> float:
 
 
 def _record(package: Package, selection: Selection) -> SearchResult:
-    """Write the selection into the manifest, beside those of other devices."""
+    """Write the selection into the manifest, beside those of other devices.
+
+    The backend becomes one that may run the variant, if the file was made for others: it has been shown to read it.
+    """
     device = fingerprint()
-    tuned = package.update(lambda m: dataclasses.replace(m, selection={**m.selection, device: selection}))
-    return SearchResult(tuned, device, selection)
+
+    def with_selection(manifest: Manifest) -> Manifest:
+        variant = manifest.variant(selection.variant)
+        if selection.backend not in variant.backends:
+            variant = dataclasses.replace(variant, backends=(*variant.backends, selection.backend))
+        variants = tuple(variant if v.name == variant.name else v for v in manifest.variants)
+        return dataclasses.replace(manifest, variants=variants, selection={**manifest.selection, device: selection})
+
+    return SearchResult(package.update(with_selection), device, selection)

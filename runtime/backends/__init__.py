@@ -11,7 +11,15 @@ from edgeau.runtime.model_file import ModelFile, read_model_file
 
 from .base import Backend, BackendOptions, FakeBackend
 
-__all__ = ["BACKEND_NAMES", "Backend", "BackendOptions", "FakeBackend", "missing", "open_backend"]
+__all__ = [
+    "BACKEND_NAMES",
+    "Backend",
+    "BackendOptions",
+    "FakeBackend",
+    "lower_precisions",
+    "missing",
+    "open_backend",
+]
 
 # name -> (module of this package, extra that brings its library)
 _TABLE: Dict[str, Tuple[str, str]] = {
@@ -62,6 +70,13 @@ def missing(name: str) -> Optional[str]:
         library = getattr(error, "name", None) or str(error)
         return f"{library} is not installed; type: {_command(name)}"
     return None
+
+
+def lower_precisions(name: str) -> Tuple[str, ...]:
+    """Types below float32 in which an installed backend computes natively here, for `BackendOptions`: ``bf16``."""
+    natively = getattr(importlib.import_module(_TABLE[name][0], __name__), "lower_precisions", tuple)
+    precisions: Tuple[str, ...] = natively()
+    return precisions
 
 
 def _command(name: str) -> str:

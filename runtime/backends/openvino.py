@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, Mapping, Tuple
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from .base import Backend, BackendOptions
 
 send_no_telemetry()
 import openvino as ov  # noqa: E402, TID251 - its one file
+
+# OpenVINO's names of capabilities and of types.
+_LOWER_PRECISIONS = {"BF16": "bf16", "FP16": "f16"}
 
 
 class OpenVinoBackend(Backend):
@@ -40,6 +43,9 @@ class OpenVinoBackend(Backend):
             compiled = core.compile_model(model, "CPU", config)
         except Exception as error:
             raise BackendError(f"OpenVINO can't load {file.path}: {_first_line(error)}") from error
+        precision = str(compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name())
+        if precision != options.inference_precision:
+            raise BackendError(f"OpenVINO was asked for {options.inference_precision} and computes in {precision}")
         self._request = compiled.create_infer_request()
         self._lock = threading.Lock()
         self.input_shapes = {
@@ -49,7 +55,7 @@ class OpenVinoBackend(Backend):
         self.settings = {
             "device": "CPU",
             "threads": options.threads,
-            "inference_precision": str(compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()),
+            "inference_precision": precision,
             "version": ov.__version__.split("-")[0],
         }
 
@@ -61,6 +67,12 @@ class OpenVinoBackend(Backend):
             except Exception as error:
                 raise BackendError(f"OpenVINO failed: {_first_line(error)}") from error
             return {name: np.array(results[name]) for name in self.output_names}
+
+
+def lower_precisions() -> Tuple[str, ...]:
+    """Types below float32 that this CPU multiplies natively; others OpenVINO would compute in float32."""
+    capabilities = ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return tuple(name for capability, name in _LOWER_PRECISIONS.items() if capability in capabilities)
 
 
 def open(file: ModelFile, options: BackendOptions) -> OpenVinoBackend:

@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
         )
         aus = require_aus(args.aus or analyzer.manifest.aus, analyzer.manifest.aus, f"package {analyzer.manifest.name}")
         choice = analyzer.choice
-        note(f"{analyzer.manifest.name}: {choice.variant} on {choice.backend} ({choice.reason})")
+        note(f"{analyzer.manifest.name}: {choice.reading} ({choice.reason})")
         if args.detector is None and analyzer.detector.name == "haar":
             note(HAAR_ONLY)
         layout = Layout(kind, tuple(aus), analyzer.manifest.expressions, analyzer.manifest.intensity, _table(sources))

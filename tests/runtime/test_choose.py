@@ -10,12 +10,15 @@ import pytest
 
 from edgeau.runtime import choose as module
 from edgeau.runtime import load
-from edgeau.runtime.backends import FakeBackend
-from edgeau.runtime.choose import Choice, choose
+from edgeau.runtime.backends import FakeBackend, lower_precisions
+from edgeau.runtime.choose import choose
 from edgeau.runtime.device import fingerprint
 from edgeau.runtime.errors import BackendError, EdgeauWarning, InputError, PackageError
 from edgeau.runtime.package import Package, shipped_package
 from edgeau.runtime.selection import Selection
+
+# Of probabilities; bfloat16 has 8 bits of mantissa.
+BF16_ERROR = 0.05
 
 
 @pytest.fixture
@@ -37,6 +40,30 @@ def test_the_choice_that_measured_best_on_this_device_wins(package: Package) -> 
     choice = choose(package)
     assert (choice.backend, choice.threads) == ("openvino", 2)
     assert "measured best" in choice.reason
+
+
+def test_a_precision_that_measured_best_is_used_where_the_cpu_has_it(package: Package, monkeypatch) -> None:
+    pytest.importorskip("openvino")
+    best = Selection(variant="fp32", backend="openvino", threads=1, inference_precision="bf16")
+    package = package.with_manifest(dataclasses.replace(package.manifest, selection={fingerprint(): best}))
+    monkeypatch.setattr(module, "lower_precisions", lambda _: ("bf16",))
+    assert choose(package).reading == "fp32 on openvino in bf16"
+    assert choose(package, backend="openvino").reading == "fp32 on openvino"
+    monkeypatch.setattr(module, "lower_precisions", lambda _: ())
+    assert choose(package).reading == "fp32 on onnxruntime"
+
+
+def test_load_asks_the_backend_for_the_precision_that_measured_best(package: Package) -> None:
+    pytest.importorskip("openvino")
+    if "bf16" not in lower_precisions("openvino"):
+        pytest.skip("this CPU does not multiply in bf16")
+    best = Selection(variant="fp32", backend="openvino", threads=1, inference_precision="bf16")
+    package = package.with_manifest(dataclasses.replace(package.manifest, selection={fingerprint(): best}))
+    with load(package.path, detector="haar") as analyzer, load(package.path, variant="fp32", detector="haar") as exact:
+        assert analyzer.backend.settings["inference_precision"] == "bf16"
+        crops = np.random.default_rng(0).integers(0, 256, (4, 112, 112, 3), np.uint8)
+        difference = np.abs(analyzer.analyse_crops(crops)["au"] - exact.analyse_crops(crops)["au"]).max()
+        assert 0 < difference < BF16_ERROR
 
 
 def test_the_batch_size_that_measured_best_is_kept(package: Package) -> None:
@@ -104,10 +131,10 @@ def test_detector_engines_are_used_only_with_a_model_engine(package: Package, mo
     assert module.detector_engines(folder) == []
     monkeypatch.setattr(module, "detector_engines", lambda folder: sorted(folder.glob("*.engine")))
     monkeypatch.setattr(module, "open_backend", fake)
-    assert module._detector(package, Choice("int8", "tensorrt", None, ""), None).name == "yunet"
+    assert module.open_detector(package, "tensorrt").name == "yunet"
     assert opened == [("tensorrt", "yunet-640x384.engine")]
-    assert module._detector(package, Choice("int8", "tensorrt", None, ""), "haar").name == "haar"
-    assert module._detector(package, Choice("fp32", "onnxruntime", None, ""), None).name == "haar"
+    assert module.open_detector(package, "tensorrt", "haar").name == "haar"
+    assert module.open_detector(package, "onnxruntime").name == "haar"
 
 
 def test_the_hint_for_missing_tensorrt_names_no_extra() -> None:

@@ -106,6 +106,7 @@ def test_errors_name_the_invalid_value_in_a_selection() -> None:
         ({"threads": 10**12}, "threads must be from 1 to 1024, got 1000000000000"),
         ({"threads": 0}, "threads must be from 1"),
         ({"batch": 0}, "batch must be from 1"),
+        ({"inference_precision": "fp8"}, "inference_precision must be null, bf16 or f16, got 'fp8'"),
     ],
 )
 def test_a_selection_that_cannot_run_is_refused(change: dict[str, Any], message: str) -> None:

@@ -59,7 +59,8 @@ def instead_of_nncf(tmp_path, monkeypatch):
 
 def test_only_variants_that_the_search_can_run_are_made(package, calibration, monkeypatch):
     monkeypatch.setattr(variants, "missing", lambda backend: None)
-    assert missing_variants(package, str(calibration), None, 12, 20, 0).flavours == ("onnxruntime", "openvino")
+    flavours = missing_variants(package, str(calibration), None, 12, 20, 0).flavours
+    assert flavours == ("onnxruntime", "openvino", "tensorrt")
 
 
 def test_evaluation_samples_of_the_search_include_a_rare_au(package, calibration, make_data, tmp_path):

@@ -100,3 +100,12 @@ def test_identical_runners_are_not_distinguished(seed):
     runners = {"a": Runner(1.0, clock, seed=2 * seed), "b": Runner(1.0, clock, seed=2 * seed + 1)}
     losers = race(runners, deadline=1e9, clock=clock, max_rounds=30, seed=seed).losers
     assert not losers
+
+
+def test_a_runner_that_is_probably_slower_has_not_lost_but_is_no_equal():
+    """40 rounds tell 4% apart with 90% but not with 99.95%, where the noise is 15%."""
+    runners, clock = _field({"a": 1.0, "b": 1.08}, noise=0.15)
+    result = race(runners, deadline=1e9, clock=clock, max_rounds=40)
+    assert "b" in result.ties
+    assert result.ties["b"].endswith("of a: probably more")
+    assert result.equals == ["a"]

@@ -11,7 +11,7 @@ from edgeau.optimize.scoring import read_evaluation
 from edgeau.optimize.search.candidates import list_candidates
 from edgeau.optimize.search.missing_variants import add_variants, missing_variants
 from edgeau.optimize.search.options import SearchOptions
-from edgeau.optimize.search.search import search
+from edgeau.optimize.search.search import _record, search
 from edgeau.runtime.backends import Backend, open_backend
 from edgeau.runtime.choose import choose
 from edgeau.runtime.cli import main
@@ -65,8 +65,35 @@ def test_every_precision_backend_and_thread_count_is_a_candidate(quantized):
     for variant, backend in (("fp32", "openvino"), ("fp32", "onnxruntime"), ("int8-ort", "onnxruntime")):
         assert f"{variant} on {backend}, 1 thread" in labels
     assert {c.threads for c in candidates} >= {1, usable_cores(), None}
-    assert not any(c.variant.name == "int8-tensorrt" for c in candidates)
     assert {c.batch for c in list_candidates(quantized, "throughput")[0]} == {1, 4, 16}
+
+
+def test_an_int8_file_is_tried_on_every_onnx_backend_whatever_it_was_made_for(quantized):
+    readings = {candidate.reading for candidate in list_candidates(quantized, "latency")[0]}
+    for variant in ("int8-ort", "int8-openvino", "int8-tensorrt"):
+        assert {f"{variant} on onnxruntime", f"{variant} on openvino"} <= readings
+    assert not any(c.backend == "tensorrt" for c in list_candidates(quantized, "latency")[0])
+
+
+@pytest.mark.parametrize("native", [(), ("bf16",), ("bf16", "f16")])
+def test_lower_precisions_are_candidates_where_the_cpu_has_them(quantized, monkeypatch, native):
+    monkeypatch.setattr(
+        "edgeau.optimize.search.candidates.lower_precisions", lambda name: native if name == "openvino" else ()
+    )
+    readings = {candidate.reading for candidate in list_candidates(quantized, "latency")[0]}
+    for precision in ("bf16", "f16"):
+        for variant in ("fp32", "int8-openvino"):
+            assert (f"{variant} on openvino in {precision}" in readings) == (precision in native)
+    assert not any(" on onnxruntime in " in reading for reading in readings)
+
+
+def test_a_file_chosen_for_another_backend_may_run_there_from_then_on(quantized, crops, tmp_path):
+    package = quantized.copy_to(tmp_path / "other.edgeau")
+    assert package.variant("int8-tensorrt").backends == ("tensorrt",)
+    tuned = _record(package, Selection("int8-tensorrt", "openvino", 1)).package
+    assert Package.open(tuned.path).variant("int8-tensorrt").backends == ("tensorrt", "openvino")
+    assert choose(tuned, "int8-tensorrt", "openvino").reading == "int8-tensorrt on openvino"
+    assert _record(tuned, Selection("fp32", "openvino", 1)).package.variant("fp32") == package.variant("fp32")
 
 
 def test_a_variant_beyond_the_budget_loses(make_package, quantized, crops, tmp_path):
@@ -122,7 +149,7 @@ def slow_clock(monkeypatch):
 
 def test_the_time_to_load_a_model_does_not_count_as_run_time(quantized, crops, tmp_path, slow_clock):
     package = quantized.copy_to(tmp_path / "slow.edgeau")
-    options = SearchOptions(minutes=0.5, max_drop=0.2)
+    options = SearchOptions(minutes=1.5, max_drop=0.2)
     chosen = search(package, crops, options, clock=slow_clock(load_s=1.0)).selection
     assert chosen.judged_on == len(crops)
     assert set(chosen.accuracy) >= {"fp32 on openvino", "int8-ort on onnxruntime"}
@@ -217,7 +244,7 @@ def _no_meter():
 def test_missing_variants_are_made_and_existing_ones_kept(package, calibration, evaluation):
     lacking = missing_variants(package, str(calibration), str(evaluation), 24, 40, 0)
     made, left_out = add_variants(package, lacking, time.monotonic() + 300, lambda _: None)
-    assert {v.name for v in made.manifest.variants} == {"fp32", "fp16", "int8-ort", "int8-openvino"}
+    assert {v.name for v in made.manifest.variants} == {"fp32", "fp16", "int8-ort", "int8-openvino", "int8-tensorrt"}
     assert left_out == {}
     assert made.variant("int8-ort").notes["calibration"]["samples"] == 24
     again = missing_variants(made, str(calibration), str(evaluation), 24, 40, 0)

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from edgeau.runtime.backends import BACKEND_NAMES, BackendOptions, missing, open_backend
+from edgeau.runtime.backends import BACKEND_NAMES, BackendOptions, lower_precisions, missing, open_backend
 from edgeau.runtime.errors import BackendError, EdgeauWarning, InputError
 
 ONNX_BACKENDS = ("onnxruntime", "openvino")
@@ -88,6 +88,23 @@ def test_openvino_computes_in_the_precision_of_the_file(onnx_file):
     pytest.importorskip("openvino", reason="openvino is not installed")
     with open_backend("openvino", onnx_file) as backend:
         assert backend.settings["inference_precision"] == "f32"
+
+
+@pytest.mark.parametrize("precision", ["bf16", "f16"])
+def test_openvino_computes_in_a_lower_precision_where_the_cpu_has_it_and_refuses_elsewhere(onnx_file, precision):
+    pytest.importorskip("openvino", reason="openvino is not installed")
+    options = BackendOptions(inference_precision=precision)
+    if precision not in lower_precisions("openvino"):
+        with pytest.raises(BackendError, match=f"asked for {precision} and computes in "):
+            open_backend("openvino", onnx_file, options)
+        return
+    with open_backend("openvino", onnx_file, options) as backend:
+        assert backend.settings["inference_precision"] == precision
+
+
+def test_onnx_runtime_has_no_lower_precision():
+    pytest.importorskip("onnxruntime")
+    assert lower_precisions("onnxruntime") == ()
 
 
 def test_an_unknown_backend_lists_the_known_ones():
