@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 from skimage import data
 
-from edgeau.benchmarks.studies.real_photos import PAIRS, main, pair_figures, read_photos
+from edgeau.benchmarks.studies.real_photos import (
+    PAIRS,
+    Answers,
+    figures,
+    main,
+    pair_figures,
+    read_photos,
+    resampled_means,
+    with_intervals,
+)
 from edgeau.runtime.detect import make_detector
 from edgeau.runtime.detection import Detection, nearest_middle
 from edgeau.runtime.errors import InputError
@@ -34,6 +43,23 @@ def test_the_face_nearest_the_middle_is_judged():
     points = np.zeros((5, 2), np.float32)
     faces = [Detection(np.array(box, np.float32), points, 1.0) for box in ((0, 0, 90, 90), (40, 40, 60, 60))]
     assert nearest_middle(faces, np.zeros((100, 100, 3), np.uint8)) is faces[1]
+
+
+def test_intervals_hold_the_figure_and_a_gain_is_paired():
+    rng = np.random.default_rng(1)
+    words = ["neutral"] * 60 + ["happiness"] * 60
+    smile = np.r_[rng.normal(0.4, 0.2, 60), rng.normal(0.6, 0.2, 60)]
+    weak = Answers("weak", np.stack([smile, rng.random(120)], axis=1), AUS)
+    strong = Answers(
+        "strong", np.stack([smile + np.r_[np.zeros(60), np.full(60, 0.1)], weak.presence[:, 1]], axis=1), AUS
+    )
+    models = [weak, strong]
+    first, second = with_intervals([figures(one, words) for one in models], resampled_means(models, words, 200))
+    assert first["mean_95"][0] < first["mean"] < first["mean_95"][1]
+    assert second["gain_95"][0] < second["gain"] < second["gain_95"][1]
+    # The same photos for both: the gain is known far better than either mean.
+    assert np.diff(second["gain_95"]) < 0.7 * np.diff(first["mean_95"])
+    assert "gain" not in first
 
 
 @pytest.fixture
