@@ -25,7 +25,7 @@ from .objectives import Objective
 from .parallel import World
 from .provenance import provenance
 from .recipe import Recipe, batch_options, open_sources, plain_recipe, train_members
-from .run_files import write_tensors
+from .run_files import started_by, write_tensors
 
 # Outer corners of the eyes among the 68 points; their distance is the usual unit of landmark errors.
 _RIGHT_EYE, _LEFT_EYE = 36, 45
@@ -132,7 +132,7 @@ def run_landmarks(recipe: Recipe, world: World, *, resume: bool = False) -> dict
         "size_px": plan.size_px,
         "pixels": plan.pixels,
         "mean_error_eye_distances": errors,
-        "provenance": provenance(data, split, recipe.seed, plain_recipe(recipe)),
+        "provenance": provenance(data, split, recipe.seed, plain_recipe(recipe), started_by(recipe.out)),
     }
     write_json(recipe.out / "metrics.json", results)
     return results

@@ -20,10 +20,14 @@ _HASH_BYTES = 4  # of each name's SHA-256; enough to tell thousands of subjects 
 _LIBRARIES = ("edgeau", "torch", "numpy", "opencv-python")
 
 
-def provenance(data: FaceData, split: Split, seed: int, options: dict[str, Any]) -> dict[str, Any]:
-    """The provenance stored in a checkpoint."""
+def provenance(
+    data: FaceData, split: Split, seed: int, options: dict[str, Any], started_by: str | None = None
+) -> dict[str, Any]:
+    """The provenance stored in a checkpoint. A resumed run also has the command that started it, ``started_by``."""
+    resumed = {} if started_by in (None, command()) else {"resumed_by": command()}
     return {
-        "command": command(),
+        "command": started_by or command(),
+        **resumed,
         "seed": seed,
         "data": [describe_source(origin) for origin in data.origins],
         "subjects": {"train": list(split.train), "val": list(split.val), "test": list(split.test)},

@@ -36,7 +36,7 @@ from .objectives import Objective, Supervised
 from .parallel import World
 from .provenance import provenance
 from .rendered import RenderedBatches, stream_intensity
-from .run_files import RunFiles, read_state, write_state
+from .run_files import RunFiles, read_state, started_by, write_state
 from .thresholds import DEFAULT, RULE, choose_thresholds
 from .trainer import Trainer, TrainOptions
 from .unfold import open_init
@@ -146,7 +146,7 @@ def run_recipe(
         size_px=max(model.config.size_px for model in models.values()),
         takes_neutral=any(model.takes_neutral for model in models.values()),
     )  # fmt: skip
-    source = provenance(data, split, recipe.seed, plain_recipe(recipe)) | dict(notes or {})
+    source = provenance(data, split, recipe.seed, plain_recipe(recipe), started_by(recipe.out)) | dict(notes or {})
     files = RunFiles(recipe.out, models, data.crop, source)
 
     def score(member: nn.Module) -> float:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from edgeau.runtime.errors import InputError
-from edgeau.runtime.files import write_bytes
+from edgeau.runtime.files import write_bytes, write_json
 from edgeau.runtime.folders import Contents, FolderKind, claim_folder, obstacle
 from edgeau.runtime.manifest import CropSpec, NeutralSpec
 
@@ -44,6 +44,20 @@ def claim_run(out: Path, *, resume: bool) -> None:
     if kept and not resume:
         hint = f"give another --out, or continue with --resume {out}"
         raise InputError(f"run {out}", got=f"a run that contains {kept[0]}", expected="a new folder", hint=hint)
+
+
+def write_options(out: Path, verb: str, arguments: Mapping[str, Any], command: str) -> None:
+    """Write what a run was started with."""
+    write_json(out / OPTIONS, {"verb": verb, "arguments": dict(arguments), "command": command})
+
+
+def started_by(out: Path) -> str | None:
+    """The command that started a run; None for a new folder, and for runs that did not note it."""
+    try:
+        command = json.loads((out / OPTIONS).read_text(encoding="utf-8")).get("command")
+    except (OSError, json.JSONDecodeError):
+        return None
+    return command if isinstance(command, str) else None
 
 
 def discard_run(out: Path) -> None:

@@ -92,6 +92,10 @@ def test_an_interrupted_run_says_how_to_go_on_and_resumes_to_the_same_numbers(cr
             assert torch.equal(tensor, found[part][name]), name
     assert found["progress"] == wanted["progress"]
     assert history(halved)[-1] == history(whole)[-1]
+    # The command that started the run says how the weights came about; the one that resumed it does not.
+    made = load_checkpoint(halved / "best.pt").provenance["command"]
+    assert str(crop_set) in made
+    assert "--resume" not in made
 
 
 def test_a_second_seed_gives_other_weights_and_the_first_the_same(crop_set, tmp_path, tiny_config):

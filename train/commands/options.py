@@ -13,7 +13,6 @@ from typing import Any
 from edgeau.runtime import arguments
 from edgeau.runtime.action_units import parse_aus
 from edgeau.runtime.errors import InputError
-from edgeau.runtime.files import write_json
 from edgeau.runtime.terminal import emit_json, note, say
 from edgeau.train.augment import LEVELS
 from edgeau.train.batches import default_workers
@@ -23,8 +22,9 @@ from edgeau.train.landmarks import weights_file
 from edgeau.train.losses import CLASS_WEIGHTS, LossOptions
 from edgeau.train.models.fan import POOLINGS
 from edgeau.train.protocols import held_out_by
+from edgeau.train.provenance import command
 from edgeau.train.recipe import Recipe
-from edgeau.train.run_files import OPTIONS, claim_run, discard_run
+from edgeau.train.run_files import OPTIONS, claim_run, discard_run, started_by, write_options
 from edgeau.train.trainer import PRECISIONS, TrainOptions
 
 _TRAIN, _LOSS = TrainOptions(), LossOptions()
@@ -251,7 +251,8 @@ def remember_arguments(args: argparse.Namespace, verb: str) -> None:
     """
     claim_run(Path(args.out), resume=bool(args.resume))
     plain = {k: v for k, v in vars(args).items() if k not in ("run", "resume", "json")}
-    write_json(Path(args.out) / OPTIONS, {"verb": verb, "arguments": plain})
+    first = started_by(Path(args.out)) if args.resume else None
+    write_options(Path(args.out), verb, plain, first or command())
 
 
 @contextlib.contextmanager
