@@ -17,11 +17,12 @@ from edgeau.runtime.files import write_json
 
 from .data import FaceData, open_data, subjects_in_order
 from .evaluate import FLIP_NOTE
+from .parallel import World
 from .protocols import PROTOCOLS
 from .published import published_for
 from .recipe import Recipe, crop_of
 
-RESULT = "folds.json"
+RESULT, _OPTIONS = "folds.json", "folds-options.json"
 
 
 @dataclass(frozen=True)
@@ -64,15 +65,20 @@ def plan_folds(folds: str, recipe: Recipe) -> tuple[Recipe, tuple[Fold, ...], st
 
 
 def run_folds(
-    recipe: Recipe, folds: Sequence[Fold], protocol: str | None, train: Callable[[Recipe, bool], Mapping[str, Any]]
+    recipe: Recipe,
+    folds: Sequence[Fold],
+    protocol: str | None,
+    train: Callable[[Recipe, bool], Mapping[str, Any]],
+    world: World,
 ) -> dict[str, Any]:
     """Train every fold into a folder of its name inside ``recipe.out``; folds that are done are not repeated.
 
     Args:
         train: runs a recipe, resuming it if the second argument says so, and returns what metrics.json gets.
+        world: this process; all of them train every fold together.
 
     Returns:
-        The content of folds.json.
+        The content of folds.json; empty in processes other than the first.
     """
     results: dict[str, Mapping[str, Any]] = {}
     for fold in folds:
@@ -83,8 +89,8 @@ def run_folds(
             continue
         one = replace(recipe, out=out, held_out=fold.held_out)
         results[fold.name] = train(one, (out / "last.pt").is_file())
-    if not all(results.values()):
-        return {}  # not the first process
+    if not world.first:
+        return {}
     summary = summarise(results, protocol, recipe.models[0])
     write_json(recipe.out / RESULT, summary)
     return summary
@@ -140,9 +146,9 @@ def _table(summary: Mapping[str, Any], measure: str, papers: Sequence[Mapping[st
     lines = [_cells("AU", [*folds, "mean", *(paper["title"] for paper in papers)])]
     for au, mean in summary[measure].items():
         ours = [*(fold[measure][au] for fold in folds.values()), mean]
-        lines.append(_cells(au, [*map(show, ours), *(_plain(paper["f1"].get(au)) for paper in papers)]))
+        lines.append(_cells(au, [*map(show, ours), *(_tenths(paper["f1"].get(au)) for paper in papers)]))
     ours = [*(fold[f"mean_{measure}"] for fold in folds.values()), summary[f"mean_{measure}"]]
-    lines.append(_cells("mean", [*map(show, ours), *(_plain(paper["mean_f1"]) for paper in papers)]))
+    lines.append(_cells("mean", [*map(show, ours), *(_tenths(paper["mean_f1"]) for paper in papers)]))
     return [*lines, _MEASURES[measure]]
 
 
@@ -194,20 +200,28 @@ def _decimals(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _plain(value: float | None) -> str:
+def _tenths(value: float | None) -> str:
     return "-" if value is None else f"{value:.1f}"
 
 
-def claim_folds(out: Path, arguments: Mapping[str, Any]) -> None:
-    """Make the folder of a protocol's runs, or take one with the same options. Raises InputError for another's."""
-    record = out / "folds-options.json"
-    plain = json.loads(json.dumps(dict(arguments), default=str))
+def require_folds_folder(out: Path, arguments: Mapping[str, Any]) -> None:
+    """Raise InputError unless a protocol with these options can be run or continued in a folder."""
+    record = out / _OPTIONS
     if record.is_file():
-        if json.loads(record.read_text(encoding="utf-8")) != plain:
+        if json.loads(record.read_text(encoding="utf-8")) != _plain(arguments):
             got = "runs with other options"
             raise InputError(f"folder {out}", got=got, expected="the same command", hint="choose another --out")
     elif out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"folder {out}", got="something else in it", expected="a new folder")
-    else:
+
+
+def claim_folds(out: Path, arguments: Mapping[str, Any]) -> None:
+    """Make the folder of a protocol's runs, or take one with the same options; raises as `require_folds_folder`."""
+    require_folds_folder(out, arguments)
+    if not (out / _OPTIONS).is_file():
         out.mkdir(parents=True, exist_ok=True)
-        write_json(record, plain)
+        write_json(out / _OPTIONS, _plain(arguments))
+
+
+def _plain(arguments: Mapping[str, Any]) -> Any:
+    return json.loads(json.dumps(dict(arguments), default=str))

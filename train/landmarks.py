@@ -22,7 +22,7 @@ from .batches import Batch, BatchOptions, plain_batches
 from .data import FaceData
 from .models import PRESETS
 from .objectives import Objective
-from .parallel import World
+from .parallel import World, first_then_others
 from .provenance import provenance
 from .recipe import Recipe, batch_options, open_sources, plain_recipe, train_members
 from .run_files import started_by, write_tensors
@@ -104,7 +104,8 @@ def run_landmarks(recipe: Recipe, world: World, *, resume: bool = False) -> dict
         InputError: data without landmarks, or sizes that do not fit together.
     """
     plan = fan_plan(recipe.models[0], recipe.config)
-    sources = open_sources(recipe)
+    with first_then_others(world):
+        sources = open_sources(recipe)
     data, split = sources.data, sources.split
     if data.landmarks is None:
         raise InputError("training data", got="crops without landmarks", expected="68 points, as `edgeau synth` writes")

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -19,6 +20,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from edgeau.runtime.errors import InputError
+
+# The others wait while the first process crops a data set, which takes hours; torch gives up after 10 or 30 minutes.
+_LONGEST_WAIT = timedelta(days=2)
 
 
 @dataclass(frozen=True)
@@ -52,11 +56,21 @@ def joined_world(device: str) -> Iterator[World]:
         return
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=_LONGEST_WAIT)
     try:
         yield World(dist.get_rank(), dist.get_world_size(), chosen)
     finally:
         dist.destroy_process_group()
+
+
+@contextmanager
+def first_then_others(world: World) -> Iterator[None]:
+    """A block that the first process runs before the others begin it, so that what it leaves on disk is made once."""
+    if world.size > 1 and not world.first:
+        dist.barrier()
+    yield
+    if world.size > 1 and world.first:
+        dist.barrier()
 
 
 def distribute(module: nn.Module, world: World) -> nn.Module:

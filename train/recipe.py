@@ -33,7 +33,7 @@ from .log import RunLog
 from .losses import AuLoss, LossOptions, frequencies
 from .models import PRESETS, AuModel, build_model, input_px, resolve_model
 from .objectives import Objective, Supervised
-from .parallel import World
+from .parallel import World, first_then_others
 from .provenance import provenance
 from .rendered import RenderedBatches, stream_intensity
 from .run_files import RunFiles, read_state, started_by, write_state
@@ -132,7 +132,8 @@ def run_recipe(
         InputError: data, names or sizes that do not fit together, or nothing to resume from.
         KeyboardInterrupt: interrupted; ``last.pt`` holds the state.
     """
-    sources = open_sources(recipe)
+    with first_then_others(world):
+        sources = open_sources(recipe)
     data, split = sources.data, sources.split
     models = make_models(recipe, data)
     _require_intensities(models, sources)

@@ -60,7 +60,7 @@ def test_data_without_a_protocol_is_divided_by_people(
     assert main([*words, "--folds", "2", "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)
     assert [fold["samples"] for fold in summary["folds"].values()] == [4 * 12, 4 * 12]
-    assert main([*words, "--folds", "all"]) == 2
+    assert main([*words, "--folds", "all", "--out", str(tmp_path / "others")]) == 2
     assert "or a number of folds" in capsys.readouterr().err
 
 

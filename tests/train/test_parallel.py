@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import torch
+from fakes.data_sets import write_disfa
 
 from edgeau.runtime.cli import main
 
@@ -43,6 +44,14 @@ def words(crop_set, out, config):
     ]
 
 
+def two_processes(*arguments):
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    return subprocess.run(
+        [sys.executable, *launch, "-m", "edgeau.train.commands.train", *arguments],
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=240, check=False,
+    )  # fmt: skip
+
+
 def curve(out):
     lines = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
     return [line["loss"] for line in lines if line["kind"] == "train"], [x["step"] for x in lines if x["kind"] == "val"]
@@ -52,19 +61,7 @@ def curve(out):
 def test_two_processes_have_the_loss_curve_of_one_at_the_same_global_batch(crop_set, tmp_path, tiny_config):
     """With batch normalisation, whose statistics they share; without dropout, whose random numbers differ."""
     assert main(["train", *words(crop_set, tmp_path / "one", tiny_config)]) == 0
-    launch = [
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        "2",
-        "-m",
-        "edgeau.train.commands.train",
-    ]
-    done = subprocess.run(
-        [sys.executable, *launch, *words(crop_set, tmp_path / "two", tiny_config)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=240, check=False,
-    )  # fmt: skip
+    done = two_processes(*words(crop_set, tmp_path / "two", tiny_config))
     assert done.returncode == 0, done.stderr[-2000:]
     losses, judged = curve(tmp_path / "one")
     losses_two, judged_two = curve(tmp_path / "two")
@@ -78,6 +75,21 @@ def test_two_processes_have_the_loss_curve_of_one_at_the_same_global_batch(crop_
     one, two = (torch.load(tmp_path / name / "last.pt", weights_only=True)["ema"] for name in ("one", "two"))
     mean = "cednn.stem.1.running_mean"
     assert two[mean] == pytest.approx(one[mean], abs=5e-3)
+
+
+@pytest.mark.slow
+def test_two_processes_run_a_protocol_together(tmp_path, tiny_config):
+    """The data set is cropped once, by the first process; the table is printed once, and the same command continues."""
+    root, out = write_disfa(tmp_path / "DISFA", people=1), tmp_path / "runs"
+    plain = ["--folds", "all", "--steps", "2", "--eval-every", "2", "--log-every", "1", "--device", "cpu", "--json"]
+    pairs = [word for value in tiny_config for word in ("--config", value)]
+    arguments = ["--model", "cednn", "--data", f"disfa:{root}", "--out", str(out), "--batch", "4", *plain, *pairs]
+    done = two_processes(*arguments)
+    assert done.returncode == 0, done.stderr[-2000:]
+    summary = json.loads(done.stdout)
+    assert list(summary["folds"]) == ["part1", "part2", "part3"]
+    assert json.loads((out / "folds.json").read_text()) == summary
+    assert main(["train", *arguments]) == 0  # nothing is left to do
 
 
 def test_a_batch_must_split_evenly_among_the_processes(crop_set, tmp_path):

@@ -5,7 +5,7 @@
     edgeau train --resume runs/cednn                     after Ctrl-C; ends with the same numbers
     edgeau train --model cednn-m --data disfa:/data/DISFA --fold part3 --out runs/disfa-part3
     edgeau train --model fan-trans-full --fan 2dfan2.pth --data bp4d:/data/BP4D --folds all --out runs/bp4d
-    torchrun --nproc-per-node 2 -m edgeau.train.commands.train --model cednn-m --data faces --out runs/two
+    torchrun --nproc-per-node 2 -m edgeau.train.commands.train --model cednn-m --data faces --out runs/two    or --folds
     edgeau train --model fan-s --data faces --out runs/fan            first a FAN learns landmarks, then
     edgeau train --model fan-trans-s --fan runs/fan --data faces --out runs/teacher
     edgeau train --model cednn-m --init best.pt --data faces --assist photos --out runs/assisted --steps 500 --lr 5e-4
@@ -31,13 +31,13 @@ from edgeau.runtime.manifest import CropSpec
 from edgeau.runtime.terminal import emit_json, note, say
 from edgeau.train.assist import READS, Assisted, AssistOptions
 from edgeau.train.extra import Extra, open_photos
-from edgeau.train.folds import claim_folds, plan_folds, run_folds, table_lines
+from edgeau.train.folds import claim_folds, plan_folds, require_folds_folder, run_folds, table_lines
 from edgeau.train.landmarks import FANS, run_landmarks
 from edgeau.train.losses import AuLoss
 from edgeau.train.models import AuModel
 from edgeau.train.models.fan import load_fan_weights
 from edgeau.train.objectives import Supervised
-from edgeau.train.parallel import World, joined_world
+from edgeau.train.parallel import World, first_then_others, joined_world
 from edgeau.train.recipe import Recipe, run_recipe
 
 from .options import (
@@ -122,17 +122,25 @@ def _run_folds(args: argparse.Namespace) -> int:
     if args.resume or args.fold or args.assist or args.model in FANS or not args.model:
         expected = "--model of AUs and --data, without --resume, --fold and --assist; the same command continues"
         raise InputError("--folds", got="other options", expected=expected)
-    recipe, folds, protocol = plan_folds(args.folds, recipe_of(args, (args.model,)))
-    claim_folds(recipe.out, {k: v for k, v in vars(args).items() if k not in ("run", "json", "workers")})
+    options = {k: v for k, v in vars(args).items() if k not in ("run", "json", "workers")}
+    with joined_world(args.device) as world:
+        with first_then_others(world):
+            recipe = recipe_of(args, (args.model,))
+            if world.first:
+                require_folds_folder(recipe.out, options)
+                _say_what_fan(recipe)
+            recipe, folds, protocol = plan_folds(args.folds, recipe)
+            if world.first:
+                claim_folds(recipe.out, options)
 
-    def train(one: Recipe, resume: bool) -> dict[str, Any]:
-        note(f"{one.out.name}: holding out {len(one.held_out)} subjects")
-        with joined_world(args.device) as world, forgotten_if_nothing_came(one.out):
-            return run_recipe(one, world, resume=resume)
+        def train(one: Recipe, resume: bool) -> dict[str, Any]:
+            if world.first:
+                note(f"{one.out.name}: holding out {len(one.held_out)} subjects")
+            with forgotten_if_nothing_came(one.out):
+                return run_recipe(one, world, resume=resume)
 
-    _say_what_fan(recipe)
-    summary = run_folds(recipe, folds, protocol, train)
-    if not summary:
+        summary = run_folds(recipe, folds, protocol, train, world)
+    if not world.first:
         return 0
     if args.json:
         emit_json(summary)
