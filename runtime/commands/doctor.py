@@ -183,7 +183,7 @@ def _extras(machine: Machine) -> List[Check]:
     found = []
     for extra in table:
         # What else pip offers doesn't fit beside JetPack's OpenCV, numpy and CUDA.
-        if extra == "all" or machine.is_jetson != (extra == "jetson") or (extra == "gpu" and not machine.gpu):
+        if extra in ("all", "dev") or machine.is_jetson != (extra == "jetson") or (extra == "gpu" and not machine.gpu):
             continue
         absent = sorted(name for name in table[extra] if not _present(name))
         hint = f"pip install 'edgeau[{extra}]'" if absent else ""
