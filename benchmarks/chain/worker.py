@@ -31,7 +31,10 @@ def main() -> None:
             output.seek(0)
             output.truncate()
             cpu, wall = _cpu_s(), time.perf_counter()
-            code = edgeau(words)
+            try:
+                code = edgeau(words)
+            except SystemExit as end:  # --help does, and what argparse itself refuses
+                code = end.code if isinstance(end.code, int) else 1
             answer: dict[str, Any] = {"code": code, "wall_s": time.perf_counter() - wall, "cpu_s": _cpu_s() - cpu}
             output.seek(0)
             said = output.read().strip().splitlines()

@@ -96,3 +96,8 @@ def test_tables_have_cost_and_growth(monkeypatch):
     assert "not timed" not in text
     assert "packages, 1 to 4" in text
     assert "per doubling" in text
+
+
+def test_a_command_that_exits_is_not_the_end_of_the_process(monkeypatch):
+    _time_only(monkeypatch, Point("report", ("bench", "--help")), RENDER)
+    assert [each.point.step for each in measure(["report", "synth"], 1).times] == ["report", "synth"]
