@@ -7,7 +7,8 @@
     python -m edgeau.benchmarks.studies.trend plot
 
 A line holds the commit, the machine, and the seconds of each command of `edgeau bench chain`: the lowest, median and
-highest round. Machines are never joined. Where a commit was measured twice on a machine, the later line counts.
+highest round. Machines are never joined. Lines of one commit and machine are pooled. The plot shows the lowest round,
+which other work on the machine changes least; measure a commit again before you call it slower.
 """
 
 from __future__ import annotations
@@ -141,7 +142,7 @@ def append(path: Path, line: Line) -> None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The lines in the order of their commits; the last of a commit and machine. Raises InputError."""
+    """Lines in the order of their commits, those of one commit and machine pooled. Raises InputError."""
     try:
         values = [json.loads(text) for text in path.read_text("utf-8").splitlines() if text]
     except (OSError, ValueError) as error:
@@ -149,8 +150,31 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     for number, value in enumerate(values, 1):
         if not isinstance(value, dict) or value.get("schema") != SCHEMA:
             raise InputError(f"{path}, line {number}", got="another schema", expected=SCHEMA)
-    last = {(value["commit"], value["device"]): value for value in values}
-    return sorted(last.values(), key=lambda value: _instant(value["commit_date"]))
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for value in values:
+        groups.setdefault((value["commit"], value["device"]), []).append(value)
+    return sorted(map(_pooled, groups.values()), key=lambda line: _instant(line["commit_date"]))
+
+
+def _pooled(lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """One line from several of a commit and machine: the median of medians, the lowest and the highest round."""
+    points: dict[str, list[dict[str, Any]]] = {}
+    for point in (point for line in lines for point in line["points"]):
+        points.setdefault(point["name"], []).append(point)
+    pooled = [
+        {**same[-1], **{key: _pool([point[key] for point in same]) for key in ("wall_s", "cpu_s")}}
+        for same in points.values()
+    ]
+    return {**lines[-1], "points": pooled}
+
+
+def _pool(spreads: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    median = float(np.median([each["median"] for each in spreads]))
+    return {
+        "median": median,
+        "low": min(each["low"] for each in spreads),
+        "high": max(each["high"] for each in spreads),
+    }
 
 
 def _instant(date: str) -> datetime.datetime:
@@ -158,7 +182,7 @@ def _instant(date: str) -> datetime.datetime:
 
 
 _PANEL = 190
-_LEFT, _RIGHT = 46, 350
+_LEFT, _RIGHT = 46, 320
 # Commits that are named below a panel, evenly spread if there are more.
 _NAMED = 6
 
@@ -176,7 +200,7 @@ def picture(lines: Sequence[Line]) -> str:
     for number, device in enumerate(devices):
         y = end + 20 * number
         parts += [svg.line(12, y - 5, 44, y - 5, f"ink dash{number % 3}"), svg.text(52, y, device, style="soft")]
-    words = "Median of the rounds; the bar extends from the lowest to the highest round."
+    words = "Lowest of all rounds, as little disturbed as it was; the bar extends to the median."
     parts.append(svg.text(12, end + 20 * len(devices), words, style="soft"))
     return svg.standalone(parts, end + 20 * len(devices) + 14, "Seconds of each step of the chain by commit")
 
@@ -185,7 +209,7 @@ def _panel(
     step: str, lines: Sequence[Line], commits: Sequence[str], devices: Sequence[str], x: svg.Scale, top: float
 ) -> list[str]:
     series = _series(step, lines)
-    highest = max(point["wall_s"]["high"] for values in series.values() for _, point in values)
+    highest = max(point["wall_s"]["median"] for values in series.values() for _, point in values)
     y = svg.Scale(0, highest * 1.05, top + _PANEL - 70, top)
     parts = svg.axis_left(y, _LEFT, _RIGHT + 8, f"{step}, s")
     for at in sorted({round(share * (len(commits) - 1) / (_NAMED - 1)) for share in range(_NAMED)}):
@@ -196,12 +220,12 @@ def _panel(
         shape = names.index(name)
         drawn = [(x(commits.index(commit)), point["wall_s"]) for commit, point in values]
         parts.append(
-            svg.path([(here, y(each["median"])) for here, each in drawn], f"trace dash{devices.index(device) % 3}")
+            svg.path([(here, y(each["low"])) for here, each in drawn], f"trace dash{devices.index(device) % 3}")
         )
         for here, each in drawn:
-            parts.append(svg.line(here, y(each["low"]), here, y(each["high"]), "ink"))
-            parts.append(svg.marker(here, y(each["median"]), shape, f"c{shape}", 4.5))
-        ends.setdefault(name, y(drawn[-1][1]["median"]))
+            parts.append(svg.line(here, y(each["low"]), here, y(each["median"]), "ink"))
+            parts.append(svg.marker(here, y(each["low"]), shape, f"c{shape}", 4.5))
+        ends.setdefault(name, y(drawn[-1][1]["low"]))
     return parts + _labels(names, ends)
 
 
@@ -228,9 +252,14 @@ def _labels(names: Sequence[str], ends: Mapping[str, float]) -> list[str]:
         shape = names.index(name)
         parts += [
             svg.marker(_RIGHT + 20, lowest, shape, f"c{shape}", 4.5),
-            svg.text(_RIGHT + 30, lowest + 5, name.partition(" ")[2]),
+            svg.text(_RIGHT + 30, lowest + 5, _label(name)),
         ]
     return parts
+
+
+def _label(name: str) -> str:
+    """``cednn-s, 128 crops`` of ``quantize cednn-s, 128 crops``; one package or engine goes without saying."""
+    return name.partition(" ")[2].removesuffix(", 1 package").removesuffix(", 1 engine")
 
 
 if __name__ == "__main__":

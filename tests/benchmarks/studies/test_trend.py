@@ -77,13 +77,14 @@ def test_a_line_has_lowest_median_and_highest():
     assert line_of([part()])["points"][0]["wall_s"] == {"low": 1.0, "median": 2.0, "high": 3.0}
 
 
-def test_lines_are_in_the_order_of_commits_and_the_later_measurement_counts(tmp_path):
-    lines = [
-        line_of([part(commit=c * 40, day=day, seconds=[s])]) for c, day, s in (("b", 2, 5), ("a", 1, 4), ("b", 2, 6))
-    ]
+def test_lines_are_in_the_order_of_commits_and_those_of_one_commit_are_pooled(tmp_path):
+    measured = (("b", 2, (5, 6, 7)), ("a", 1, (4,)), ("b", 2, (8, 9, 11)))
+    lines = [line_of([part(commit=commit * 40, day=day, seconds=seconds)]) for commit, day, seconds in measured]
     file = tmp_path / "trend.jsonl"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert [line["points"][0]["wall_s"]["median"] for line in read_lines(file)] == [4, 6]
+    first, second = (line["points"][0]["wall_s"] for line in read_lines(file))
+    assert first == {"low": 4, "median": 4, "high": 4}
+    assert second == {"low": 5, "median": 7.5, "high": 11}
 
 
 def test_a_line_of_another_schema_is_one_error(tmp_path, capsys):
