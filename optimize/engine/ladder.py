@@ -107,7 +107,10 @@ def rungs_from(
         precisions = (DLA_PRECISION,)
     first = find_rung(package, precisions[0], able)
     if isinstance(first, Missing):
-        raise InputError(f"{precisions[0]} engine of {package.path}: {first.reason}", hint=f"type: {first.hint}")
+        others = [lower for lower in precisions[1:] if isinstance(find_rung(package, lower, able), Rung)]
+        instead = f", or build with --precision {others[0]}" if others else ""
+        hint = f"type: {first.hint}{instead}"
+        raise InputError(f"{precisions[0]} engine of {package.path}: {first.reason}", hint=hint)
     rungs = [first]
     for lower in precisions[1:] if fall_back else ():
         rung = find_rung(package, lower, able)
