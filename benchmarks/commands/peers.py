@@ -2,7 +2,8 @@
 
 Every variant of the package, every peer whose library is installed, and the tools' architectures are measured in the
 same rounds. A peer is compared only if its probabilities agree with FP32's. Without a package, the one that ships with
-edgeau. LiteRT needs a file that was converted from the package's fp32.onnx, by onnx2tf for instance.
+edgeau. LiteRT needs a file that was converted from the package's fp32.onnx, by onnx2tf for instance. After Ctrl-C the
+rounds until then are shown and written, marked as interrupted.
 
 example:
   edgeau bench peers
@@ -57,8 +58,8 @@ def run(args: argparse.Namespace) -> int:
         is_replaceable(args.out)  # now, because measuring takes long
     package = Package.open(args.package)
     options = bench_options(args, OPTIONS)
-    entries, absent = evaluate(package, peers, options, args.threads, tools, note)
-    value = to_json(entries, absent, package.manifest.name, options)
+    comparison = evaluate(package, peers, options, args.threads, tools, note)
+    value = to_json(comparison, package.manifest.name, options)
     if args.out:
         write_records(args.out, value)
     if args.json:

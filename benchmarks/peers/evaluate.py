@@ -75,6 +75,21 @@ class Absent:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """What was measured in one run.
+
+    Attributes:
+        entries: fastest first.
+        absent: what could not be measured here.
+        interrupted: whether the user ended it early; the entries are of the whole rounds until then.
+    """
+
+    entries: list[Entry]
+    absent: list[Absent]
+    interrupted: bool
+
+
+@dataclass(frozen=True)
 class _Opened:
     title: str
     kind: str
@@ -91,7 +106,7 @@ def evaluate(
     threads: int | None = 1,
     tools: Sequence[str] = tuple(TOOLS),
     progress: Report = silent,
-) -> tuple[list[Entry], list[Absent]]:
+) -> Comparison:
     """Measure every variant of a package on edgeau's backends, its FP32 file on each peer, and the tools' networks.
 
     Args:
@@ -102,8 +117,7 @@ def evaluate(
         tools: names in TOOLS.
         progress: called with a line of progress.
 
-    Returns:
-        Entries, fastest first, and what could not be measured here.
+    If the user interrupts it after a whole round, what was measured until then is returned.
 
     Raises:
         InputError: nothing of edgeau runs here.
@@ -122,8 +136,8 @@ def evaluate(
             opener.add(peer.title, "peer", lambda p=peer: p.open(file, threads), facts, peer.install)  # type: ignore[misc]
         for name in tools:
             _open_tool(opener, *TOOLS[name], Path(folder), threads, len(package.manifest.aus))
-        run_rounds([each.runner for each in opener.opened], options, progress)
-        return _entries(opener.opened), opener.absent
+        finished = run_rounds([each.runner for each in opener.opened], options, progress)
+        return Comparison(_entries(opener.opened), opener.absent, interrupted=not finished)
 
 
 class _Opener:

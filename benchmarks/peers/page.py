@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from edgeau.runtime.errors import InputError
 from edgeau.runtime.machine import read_machine
 from edgeau.runtime.machine_state import read_state
 
-from .evaluate import Absent, Entry
+from .evaluate import Comparison
 
 SCHEMA = "edgeau-peers-1"
 NOTES = (
@@ -25,13 +25,14 @@ NOTES = (
 )
 
 
-def to_json(entries: Sequence[Entry], absent: Sequence[Absent], package: str, options: Any) -> dict[str, Any]:
+def to_json(comparison: Comparison, package: str, options: Any) -> dict[str, Any]:
     """Everything as plain values, with the machine."""
     return {
         "schema": SCHEMA,
         "package": package,
-        "entries": [entry.to_json() for entry in entries],
-        "absent": [dataclasses.asdict(each) for each in absent],
+        "entries": [entry.to_json() for entry in comparison.entries],
+        "absent": [dataclasses.asdict(each) for each in comparison.absent],
+        "interrupted": comparison.interrupted,
         "notes": list(NOTES),
         "device": fingerprint(),
         "machine": read_machine().to_json(),
@@ -84,4 +85,7 @@ def lines(value: Mapping[str, Any]) -> list[str]:
     """The table for a terminal, what is absent, and the notes."""
     text = aligned(rows(value), left=("what",))
     text += ["", *(f"not here: {each['title']}: {each['reason']}" for each in value["absent"])]
+    if value.get("interrupted"):
+        rounds = max(entry["latency"]["rounds"] for entry in value["entries"])
+        text += ["", f"interrupted after {rounds} rounds"]
     return [*text, "", *value["notes"]]

@@ -1,4 +1,6 @@
 import json
+import signal
+import subprocess
 
 import pytest
 
@@ -13,8 +15,28 @@ def test_json_and_table_name_what_ran(package, tmp_path, capsys):
     table = capsys.readouterr().out
     value = json.loads(out.read_text())
     assert value["package"] == "small"
+    assert value["interrupted"] is False
+    assert "interrupted" not in table
     for entry in value["entries"]:
         assert entry["title"] in table
+
+
+def test_ctrl_c_keeps_the_rounds_until_then_and_marks_them(package, tmp_path, interruptible_edgeau):
+    out = tmp_path / "peers.json"
+    endless = ["--seconds", "3600", "--precision", "1e-9", "--warmup", "0", "--peers", "onnxruntime", "--tools", "none"]
+    command = [*interruptible_edgeau, "bench", "peers", str(package.path), *endless, "-o", str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        for line in running.stderr:
+            if line.startswith("round 2"):
+                running.send_signal(signal.SIGINT)
+                break
+        table = running.stdout.read()
+        assert running.wait(60) == 0
+    value = json.loads(out.read_text())
+    assert value["interrupted"] is True
+    rounds = {len(entry["rounds_p50_ms"]) for entry in value["entries"]}
+    assert len(rounds) == 1
+    assert f"interrupted after {rounds.pop()} rounds" in table
 
 
 @pytest.mark.parametrize(

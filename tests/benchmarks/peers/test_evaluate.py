@@ -29,20 +29,20 @@ def _broken(file, threads):
 def test_what_is_wrong_missing_or_broken_is_left_out_with_its_reason(package):
     peers = [PEERS["onnxruntime"], Peer("w", "Wrong", _wrong, ""), Peer("m", "Missing", _missing, "pip install abacus"),
              Peer("b", "Broken", _broken, "")]  # fmt: skip
-    entries, absent = evaluate(package, peers, QUICK, 1, tools=())
-    assert {entry.title for entry in entries} == {
+    comparison = evaluate(package, peers, QUICK, 1, tools=())
+    assert {entry.title for entry in comparison.entries} == {
         "edgeau, fp32 on onnxruntime", "edgeau, fp32 on openvino", "ONNX Runtime, its defaults"}  # fmt: skip
-    reasons = {each.title: each.reason for each in absent}
+    reasons = {each.title: each.reason for each in comparison.absent}
     assert "computes something else" in reasons["Wrong"]
     assert reasons["Missing"] == "abacus is not installed; type: pip install abacus"
     assert reasons["Broken"] == "first line"
-    value = to_json(entries, absent, "small", QUICK)
-    assert [row["what"] for row in rows(value)] == [entry.title for entry in entries]
+    value = to_json(comparison, "small", QUICK)
+    assert [row["what"] for row in rows(value)] == [entry.title for entry in comparison.entries]
     assert any(line.startswith("not here: Missing") for line in lines(value))
 
 
 def test_the_best_of_edgeau_is_what_all_are_compared_with(package):
-    entries, _ = evaluate(package, [PEERS["onnxruntime"]], QUICK, 1, tools=())
+    entries = evaluate(package, [PEERS["onnxruntime"]], QUICK, 1, tools=()).entries
     best = min((each for each in entries if each.kind == "edgeau"), key=lambda each: each.latency.p50_ms)
     assert best.versus.value == 1
 
