@@ -4,7 +4,7 @@ The folder is a crop set once it has its index, which is written last. Until the
 command: each unit (a part of one person's recordings) leaves a JSON file when its shard is whole. Besides the shards:
 
     prepare.json      what is being prepared, so that a folder is never completed with something else
-    skipped.csv       recording and frame of each labelled frame without a face
+    skipped.csv       recording, frame and file of each labelled frame that has no crop, and the reason
 """
 
 from __future__ import annotations
@@ -32,19 +32,21 @@ from .folders import claim_folder
 from .leftovers import sweep
 from .manifest import CropSpec
 from .recording import Recording, column_union
+from .recording_check import MISSING_SHARE
 from .worker_process import begin_worker, map_in_processes
 
 # Incremented when the same recordings would give other crops or labels than before.
-GENERATION = 2
+GENERATION = 3
 RECORD = "prepare.json"
 # Frames of one shard: its crops are in memory together.
 _SHARD_FRAMES = 4000
 # Fewer frames than this are cropped sooner than processes start.
 _WORTH_PROCESSES = 400
 _TURNS = (0, 1, 3)  # quarters, counterclockwise
+_NO_FACE, _NOT_DECODED, _NO_IMAGE = "no face", "not decoded", "no image"
 
 MakeDetector = Callable[[], Detector]
-# Called with the frames done so far, those to do, and those in which no face was found.
+# Called with the frames done so far, those to do, and those that have no crop.
 Progress = Callable[[int, int, int], None]
 
 
@@ -125,7 +127,8 @@ def prepare(
         The index that was written.
 
     Raises:
-        InputError: the folder holds something else, an image can't be decoded, or no frame has a face.
+        InputError: the folder holds something else, too many images of a recording can't be decoded, or no frame has a
+            face.
     """
     make = make_detector or _one_thread_detector
     detector = make().name
@@ -230,9 +233,9 @@ def _crop_unit(job: _Job, unit: _Unit, detector: Detector) -> Dict[str, Any]:
     parts: List[Dict[str, np.ndarray]] = []
     skipped: List[List[Any]] = []
     for sequence, recording in enumerate(unit.recordings):
-        rows, crops = _crop_recording(recording, job.crop, detector)
-        skipped += [[recording.name, recording.numbers[row], _file_of(recording, row)]
-                    for row in sorted(set(range(len(recording.numbers))) - set(rows))]  # fmt: skip
+        rows, crops, reasons = _crop_recording(recording, job.crop, detector)
+        skipped += [[recording.name, recording.numbers[row], _file_of(recording, row), reason]
+                    for row, reason in reasons.items()]  # fmt: skip
         if rows:
             parts.append(_labels(job, recording, rows, sequence, len(faces)))
             faces += crops
@@ -244,11 +247,18 @@ def _crop_unit(job: _Job, unit: _Unit, detector: Detector) -> Dict[str, Any]:
     return value
 
 
-def _crop_recording(recording: Recording, crop: CropSpec, detector: Detector) -> Tuple[List[int], List[np.ndarray]]:
+def _crop_recording(
+    recording: Recording, crop: CropSpec, detector: Detector
+) -> Tuple[List[int], List[np.ndarray], Dict[int, str]]:
+    """Rows that have a crop, their crops, and why the other rows have none."""
+    reasons = dict.fromkeys(range(len(recording.numbers)), _NO_IMAGE)
     rows: List[int] = []
     crops: List[np.ndarray] = []
     turns: Sequence[int] = _TURNS if recording.may_be_turned else (0,)
     for row, image in recording.images():
+        reasons[row] = _NOT_DECODED if image is None else _NO_FACE
+        if image is None:
+            continue
         if image.shape[:2] in _crop_shapes(crop):
             rows.append(row)
             crops.append(fit(image[None, :, :, ::-1], crop.size_px)[0])
@@ -261,7 +271,7 @@ def _crop_recording(recording: Recording, crop: CropSpec, detector: Detector) ->
                 rows.append(row)
                 crops.append(crop_face(upright[:, :, ::-1], faces[0].points_xy, crop))
                 break
-    return rows, crops
+    return rows, crops, {row: reason for row, reason in reasons.items() if row not in set(rows)}
 
 
 def _crop_shapes(crop: CropSpec) -> Tuple[Tuple[int, int], ...]:
@@ -311,24 +321,44 @@ def _finish(job: _Job, source: Source, units: Sequence[_Unit], detector: str) ->
         if value is not None and value["samples"]
     )
     total = sum(unit.frames for unit in units)
+    buffer = io.StringIO()
+    table = csv.writer(buffer, lineterminator="\n")
+    table.writerows([["recording", "frame", "file", "reason"], *skipped])
+    write_text(job.folder / SKIPPED, buffer.getvalue())
+    _require_decoded(job.folder, source, units, skipped)
     if not shards:
         raise InputError(f"data {source.word}:{source.root}", got=f"no face in any of {total} labelled images",
                          expected="the frames as well as the labels")  # fmt: skip
-    buffer = io.StringIO()
-    table = csv.writer(buffer, lineterminator="\n")
-    table.writerows([["recording", "frame", "file"], *skipped])
-    write_text(job.folder / SKIPPED, buffer.getvalue())
     generator = {"name": source.word, "detector": detector, "generation": GENERATION}
     size_px = job.crop.size_px
     index = Index(job.aus, shards, job.expressions, size_px, job.crop, generator, source.present_from)
     write_index(job.folder, index)
-    if skipped:
-        warnings.warn(
-            f"{source.word}:{source.root}: {detector} found no face in {len(skipped)} of {total} labelled images; "
-            f"{job.folder / SKIPPED} names them",
-            EdgeauWarning, stacklevel=2,
-        )  # fmt: skip
+    _warn_of_skipped(job.folder, source, skipped, total, detector)
     return read_index(job.folder)
+
+
+def _require_decoded(folder: Path, source: Source, units: Sequence[_Unit], skipped: Sequence[Sequence[Any]]) -> None:
+    """Raise InputError where so many images of a recording can't be decoded that figures from it would be wrong."""
+    broken: Dict[str, List[str]] = {}
+    for name, _, file, reason in skipped:
+        if reason == _NOT_DECODED:
+            broken.setdefault(name, []).append(file)
+    for recording in (recording for unit in units for recording in unit.recordings):
+        files, count = broken.get(recording.name, []), len(recording.numbers)
+        if len(files) > max(1, MISSING_SHARE * count) or len(files) == count > 0:
+            got = f"{len(files)} of {count} images of {recording.name} that can't be decoded, such as {files[0]}"
+            raise InputError(f"data {source.word}:{source.root}", got=got, expected="whole files",
+                             hint=f"{folder / SKIPPED} names them all")  # fmt: skip
+
+
+def _warn_of_skipped(folder: Path, source: Source, skipped: Sequence[Sequence[Any]], total: int, detector: str) -> None:
+    faceless = sum(reason == _NO_FACE for *_, reason in skipped)
+    broken = [file for *_, file, reason in skipped if reason == _NOT_DECODED]
+    texts = [f"{detector} found no face in {faceless} of {total} labelled images"] if faceless else []
+    texts += [f"{len(broken)} of {total} can't be decoded, such as {broken[0]}"] if broken else []
+    if texts:
+        text = f"{source.word}:{source.root}: {', and '.join(texts)}; {folder / SKIPPED} names them"
+        warnings.warn(text, EdgeauWarning, stacklevel=3)
 
 
 def _fingerprint(source: Source, recordings: Sequence[Recording], crop: CropSpec, detector: str) -> str:

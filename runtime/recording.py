@@ -60,18 +60,17 @@ class Recording:
         """How messages name the recording: with the file of its labels."""
         return f"recording {self.name}" + (f" ({self.labels})" if self.labels else "")
 
-    def images(self) -> Iterator[Tuple[int, np.ndarray]]:
+    def images(self) -> Iterator[Tuple[int, Optional[np.ndarray]]]:
         """Yield the row of ``intensity`` and the image (uint8 [H, W, 3], BGR) of each labelled frame that exists.
 
-        Raises:
-            InputError: a picture or video that can't be decoded.
+        The image is None where it can't be decoded.
         """
         if isinstance(self.frames, Path):
             yield from self._video_images(self.frames)
             return
         for row, number in enumerate(self.numbers):
             if number in self.frames:
-                yield row, read_image(self.frames[number])
+                yield row, _decoded(self.frames[number])
 
     def missing(self) -> Tuple[int, ...]:
         """Labelled frame numbers without an image. Videos are not decoded: their headers say how long they are."""
@@ -80,21 +79,40 @@ class Recording:
         count = frames_in(self.frames)
         return tuple(number for number in self.numbers if not 0 <= number - self.first_number < count)
 
-    def _video_images(self, file: Path) -> Iterator[Tuple[int, np.ndarray]]:
+    def _video_images(self, file: Path) -> Iterator[Tuple[int, Optional[np.ndarray]]]:
         rows = {number: row for row, number in enumerate(self.numbers)}
         last = max(self.numbers, default=self.first_number - 1)
+        number = self.first_number
+        for image in _video_frames(file):
+            if number in rows:
+                yield rows[number], image
+            number += 1
+            if number > last:
+                return
+        yield from ((row, None) for at, row in rows.items() if at >= number)
+
+
+def _decoded(file: Path) -> Optional[np.ndarray]:
+    try:
+        return read_image(file)
+    except InputError:
+        return None
+
+
+def _video_frames(file: Path) -> Iterator[np.ndarray]:
+    """Frames of a video, uint8 [H, W, 3], up to the first that can't be decoded."""
+    try:
         capture = _open(file)
-        try:
-            for number in range(self.first_number, last + 1):
-                read, image = capture.read()
-                if not read:
-                    if number == self.first_number:
-                        raise InputError(f"video {file}", got="no frame that OpenCV can decode")
-                    return
-                if number in rows:
-                    yield rows[number], image
-        finally:
-            capture.release()
+    except InputError:
+        return
+    try:
+        while True:
+            read, image = capture.read()
+            if not read:
+                return
+            yield image
+    finally:
+        capture.release()
 
 
 def frames_in(file: Path) -> int:

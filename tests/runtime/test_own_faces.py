@@ -128,6 +128,38 @@ def test_faces_are_detected_in_photos_and_pictures_without_one_are_listed(
     assert crops.neutrals[2].mean() == 200
 
 
+def test_a_picture_that_can_not_be_decoded_is_named_and_the_rest_goes_on(own: Path) -> None:
+    (own / "anna" / "002.png").write_bytes((own / "anna" / "002.png").read_bytes()[:60])
+    with pytest.warns(
+        EdgeauWarning, match=r"1 of 4 can't be decoded, such as \S*anna/002.png; \S*skipped.csv names them"
+    ):
+        crops = read_crops(str(own), SPEC)
+    assert crops.faces.mean(axis=(1, 2, 3)).tolist() == [50, 150, 200]
+    (own / "anna" / "001.png").write_bytes(b"")
+    with pytest.raises(
+        InputError, match=r"2 of 2 images of stills of anna .* can't be decoded, such as \S*anna/001.png"
+    ):
+        read_crops(str(own), SPEC)
+
+
+def test_a_video_that_ends_before_its_labels_is_named(tmp_path: Path) -> None:
+    """Its header promises more frames than it has: it was cut."""
+    video(tmp_path / "whole.avi", 12)
+    data = (tmp_path / "whole.avi").read_bytes()
+    (tmp_path / "talk.avi").write_bytes(data[: len(data) * 3 // 4])
+    rows = "".join(f"talk.avi,{number},{number % 2}\n" for number in range(1, 13))
+    (tmp_path / "labels.csv").write_text("file,frame,AU12\n" + rows)
+    with pytest.raises(InputError, match=r"\d+ of 12 (images of talk.avi that can't be decoded|labelled frames)"):
+        read_crops(str(tmp_path), SPEC)
+
+
+def test_pictures_of_the_default_size_are_crops_for_every_model(own: Path) -> None:
+    for size in (96, 224):
+        crops = read_crops(str(own), CropSpec(size_px=size))
+        assert crops.faces.shape == (4, size, size, 3)
+        assert crops.faces.mean(axis=(1, 2, 3)).tolist() == [50, 100, 150, 200]
+
+
 def test_a_folder_with_an_unrelated_csv_is_a_folder_of_pictures(own: Path) -> None:
     (own / "labels.csv").rename(own / "notes.csv")
     assert label_files(own) == [own / "notes.csv"]

@@ -133,6 +133,22 @@ def test_the_checker_passes_a_good_copy_and_names_what_a_broken_one_lacks(tmp_pa
     assert json.loads(capsys.readouterr().out)["missing"] == 8
 
 
+def test_prepare_names_an_image_that_can_not_be_decoded_and_crops_the_rest(tmp_path: Path, capsys) -> None:
+    root, out = write_bp4d(tmp_path / "BP4D", people=1), tmp_path / "crops"
+    broken = root / "img" / "F001" / "T1" / "0103.jpg"
+    broken.write_bytes(broken.read_bytes()[:100])
+    assert main(["data", "prepare", f"bp4d:{root}", "--out", str(out)]) == 0
+    printed = capsys.readouterr()
+    assert "17 crops of 3 subjects" in printed.out
+    assert f"1 of 18 can't be decoded, such as {broken}" in printed.err
+    assert (out / "skipped.csv").read_text().splitlines()[1:] == [f"F001_T1,103,{broken},not decoded"]
+    for image in (root / "img" / "F003" / "T1").iterdir():
+        image.write_bytes(b"half-copied")
+    assert main(["data", "prepare", f"bp4d:{root}", "--out", str(tmp_path / "others")]) == 2
+    assert "6 of 6 images of F003_T1 that can't be decoded" in capsys.readouterr().err
+    assert not (tmp_path / "others" / "index.json").exists()
+
+
 @pytest.mark.slow
 def test_prepare_is_resumed_and_gives_what_one_process_gives(
     tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch

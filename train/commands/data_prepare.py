@@ -1,7 +1,7 @@
 """Find and crop the faces of a data set once, into a crop set that every verb reads.
 
 In parallel, with progress; an interrupted set is completed by the same command. Written with the crops: skipped.csv
-(the images in which no face was found) and contact-sheet.png. Without this verb, crops are made on first use and kept
+(the images that have no crop, and why) and contact-sheet.png. Without this verb, crops are made on first use and kept
 in edgeau's cache.
 
 Example:
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         return EXIT_OK
     say(f"{args.out}: {crops} crops of {subjects} subjects; look at {sheet}")
     if labelled > crops:
-        say(f"no face in {labelled - crops} of {labelled} labelled images: {args.out / SKIPPED}")
+        say(f"{labelled - crops} of {labelled} labelled images have no crop: {args.out / SKIPPED} says why")
     return EXIT_OK
 
 
@@ -64,6 +64,6 @@ def _reporter() -> Callable[[int, int, int], None]:
 
     def report(done: int, total: int, skipped: int) -> None:
         rate = done / max(time.monotonic() - started, 1e-9)
-        note(f"{done}/{total} images, {skipped} without a face, {rate:.0f}/s, {(total - done) / rate:.0f} s left")
+        note(f"{done}/{total} images, {skipped} without a crop, {rate:.0f}/s, {(total - done) / rate:.0f} s left")
 
     return report
