@@ -81,7 +81,7 @@ def make_crop_set(tmp_path):
     return make
 
 
-# The smallest CEDNN, on 32 pixel crops, without dropout.
+# A minimal CEDNN for crops of 32 pixels, without dropout.
 TINY = [
     "size_px=32",
     "stem_width=8",

@@ -1,4 +1,4 @@
-"""What a picture's camera, light, size and file do to a face and its neutral alike."""
+"""Augmentations for camera, light, size and file format, which change a face and its neutral identically."""
 
 import cv2
 import numpy as np
@@ -29,7 +29,7 @@ def both(image, seed=1, count=1, **chances):
 
 
 @pytest.mark.parametrize("part", ["grey", "shade", "low_resolution", "soft", "compressed", "cut_off"])
-def test_each_part_alters_face_and_neutral_alike(image, part):
+def test_each_augmentation_changes_face_and_neutral_identically(image, part):
     faces, neutrals = both(image, count=8, **{part: 1.0})
     assert np.array_equal(faces, neutrals)
     assert (faces != image).any(axis=(1, 2, 3)).all()
@@ -41,7 +41,7 @@ def test_grey_pictures_have_no_colour(image):
     assert np.array_equal(faces[..., 0], faces[..., 2])
 
 
-def test_no_face_has_fewer_pixels_than_the_lowest(image):
+def test_low_resolution_never_goes_below_lowest_px(image):
     faces, _ = both(image, count=200, low_resolution=1.0, lowest_px=24)
     contrast = np.abs(np.diff(faces.astype(int), axis=2)).mean(axis=(1, 2, 3))
     at_24 = cv2.resize(cv2.resize(image, (24, 24), interpolation=cv2.INTER_AREA), (SIZE, SIZE))
@@ -49,7 +49,7 @@ def test_no_face_has_fewer_pixels_than_the_lowest(image):
     assert contrast.max() > 1.3 * contrast.min()
 
 
-def test_a_picture_that_ends_repeats_its_last_row(image):
+def test_cut_off_pictures_repeat_their_last_row(image):
     faces, _ = both(image, count=20, cut_off=1.0)
     assert (faces[:, -1] == faces[:, -2]).all()
     rows_repeated = [(face == face[-1]).all(axis=(1, 2)).sum() - 1 for face in faces]
@@ -57,7 +57,7 @@ def test_a_picture_that_ends_repeats_its_last_row(image):
     assert max(rows_repeated) <= 0.16 * SIZE
 
 
-def test_uneven_light_keeps_black_black_and_shades_a_side(image):
+def test_shading_keeps_black_and_darkens_one_side(image):
     black = np.zeros_like(image)
     assert both(black, count=10, shade=1.0)[0].max() == 0
     grey = np.full_like(image, 120)
@@ -65,7 +65,7 @@ def test_uneven_light_keeps_black_black_and_shades_a_side(image):
     assert max(spread) > 40
 
 
-def test_strong_alters_all_that_plain_does_not(image):
+def test_strong_adds_every_picture_augmentation_to_plain(image):
     assert LEVELS["strong"] is STRONG
     plain = draw(np.full(4, SIZE), SIZE, AugmentOptions(), np.random.default_rng(0))
     assert plain.picture is None

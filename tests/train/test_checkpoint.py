@@ -1,4 +1,4 @@
-"""Checkpoints come back as they were, or say in one line why they can't."""
+"""Checkpoints survive a round trip, or the error says in one line why not."""
 
 import dataclasses
 
@@ -33,7 +33,7 @@ def checkpoint():
     )
 
 
-def test_everything_comes_back(checkpoint, tmp_path):
+def test_a_checkpoint_survives_a_round_trip(checkpoint, tmp_path):
     save_checkpoint(tmp_path / "a.pt", checkpoint)
     again = load_checkpoint(tmp_path / "a.pt")
     for name in ("family", "config", "crop", "neutral", "thresholds", "provenance"):
@@ -44,7 +44,7 @@ def test_everything_comes_back(checkpoint, tmp_path):
     optimizer.load_state_dict(again.trainer["optimizer"])
 
 
-def test_the_model_answers_as_before(checkpoint, tmp_path):
+def test_a_loaded_model_gives_the_same_outputs(checkpoint, tmp_path):
     model = build_model(checkpoint.family, checkpoint.config)
     model.load_state_dict(checkpoint.state_dict)
     face, neutral = torch.randint(0, 256, (2, 2, 64, 64, 3), dtype=torch.uint8)
@@ -54,7 +54,7 @@ def test_the_model_answers_as_before(checkpoint, tmp_path):
     assert torch.equal(again(face, neutral).au_logits, model.eval()(face, neutral).au_logits)
 
 
-def test_checkpoints_from_before_pixels_were_a_choice_are_scaled(checkpoint, tmp_path):
+def test_checkpoints_without_the_pixels_option_use_scaled_pixels(checkpoint, tmp_path):
     config = {name: value for name, value in checkpoint.config.items() if name != "pixels"}
     save_checkpoint(tmp_path / "a.pt", dataclasses.replace(checkpoint, config=config))
     assert model_from_checkpoint(load_checkpoint(tmp_path / "a.pt")).config.pixels == "scaled"
@@ -62,7 +62,7 @@ def test_checkpoints_from_before_pixels_were_a_choice_are_scaled(checkpoint, tmp
     assert load_checkpoint(tmp_path / "b.pt").config["pixels"] == "standardised"
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_the_error_names_a_missing_file(tmp_path):
     with pytest.raises(InputError, match=r"none\.pt: got no such file"):
         load_checkpoint(tmp_path / "none.pt")
 
@@ -118,7 +118,7 @@ def test_a_file_that_would_run_code_is_refused(tmp_path):
         ("trainer", "x"),
     ],
 )
-def test_a_field_of_another_type_is_refused(checkpoint, tmp_path, field, value):
+def test_a_field_of_the_wrong_type_is_refused(checkpoint, tmp_path, field, value):
     save_checkpoint(tmp_path / "a.pt", checkpoint)
     values = torch.load(tmp_path / "a.pt", weights_only=True)
     torch.save({**values, field: value}, tmp_path / "b.pt")
@@ -126,13 +126,13 @@ def test_a_field_of_another_type_is_refused(checkpoint, tmp_path, field, value):
         load_checkpoint(tmp_path / "b.pt")
 
 
-def test_what_could_not_be_read_back_is_not_written(checkpoint, tmp_path):
+def test_values_that_cannot_be_loaded_again_are_not_saved(checkpoint, tmp_path):
     with pytest.raises(TypeError, match="plain values"):
         save_checkpoint(tmp_path / "a.pt", dataclasses.replace(checkpoint, provenance={"path": tmp_path}))
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_failed_write_leaves_the_older_checkpoint(checkpoint, tmp_path, monkeypatch):
+def test_a_failed_write_keeps_the_previous_checkpoint(checkpoint, tmp_path, monkeypatch):
     save_checkpoint(tmp_path / "a.pt", checkpoint)
     before = (tmp_path / "a.pt").read_bytes()
 
@@ -147,7 +147,7 @@ def test_a_failed_write_leaves_the_older_checkpoint(checkpoint, tmp_path, monkey
     assert [p.name for p in tmp_path.iterdir()] == ["a.pt"]
 
 
-def test_weights_that_do_not_fit_the_configuration_are_refused(checkpoint):
+def test_weights_that_do_not_match_the_configuration_are_refused(checkpoint):
     other = dataclasses.replace(checkpoint, config={**checkpoint.config, "stem_width": 32})
     with pytest.raises(InputError, match="weights of the cednn checkpoint"):
         model_from_checkpoint(other)

@@ -1,4 +1,4 @@
-"""Crop sets for training: who is held out, and what a batch holds."""
+"""Crop sets for training: held-out subjects, and the content of batches."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from edgeau.train.data import open_data, split_subjects
 
 @settings(max_examples=50)
 @given(st.integers(3, 60), st.floats(0.02, 0.4), st.floats(0.02, 0.4), st.integers(0, 1000))
-def test_every_subject_is_in_one_part(count, val, test, seed):
+def test_every_subject_is_in_exactly_one_part(count, val, test, seed):
     subjects = [f"p{i}" for i in range(count)]
     split = split_subjects(subjects, val, test, seed)
     assert sorted(split.train + split.val + split.test) == sorted(subjects)
@@ -22,17 +22,17 @@ def test_every_subject_is_in_one_part(count, val, test, seed):
     assert split == split_subjects(subjects[::-1], val, test, seed)
 
 
-def test_another_seed_holds_out_others():
+def test_another_seed_holds_out_other_subjects():
     subjects = [f"p{i}" for i in range(40)]
     assert split_subjects(subjects, 0.2, 0.2, 0).test != split_subjects(subjects, 0.2, 0.2, 1).test
 
 
-def test_nobody_left_to_train_on_is_an_error():
+def test_a_split_that_leaves_no_training_subjects_is_refused():
     with pytest.raises(InputError, match="more than the 2"):
         split_subjects(["a", "b"], 0.1, 0.1, 0)
 
 
-def test_sources_with_other_aus_are_joined_with_gaps(make_crop_set):
+def test_sources_with_different_aus_are_joined_with_missing_labels(make_crop_set):
     first, second = make_crop_set("a"), make_crop_set("b", aus=("AU01", "AU04"), prefix="q", seed=1)
     data = open_data([str(first), str(second)])
     assert data.aus == ("AU01", "AU04", "AU12", "AU25")
@@ -46,14 +46,14 @@ def test_sources_with_other_aus_are_joined_with_gaps(make_crop_set):
     assert np.array_equal(data.pixels(data.neutral[sample]), own[0])
 
 
-def test_people_of_another_seed_are_other_people(make_crop_set):
+def test_generated_subjects_are_identified_by_their_seed(make_crop_set):
     data = open_data([str(make_crop_set("a", seed=0)), str(make_crop_set("b", seed=1))])
     assert len(data.subjects) == 16
     again = open_data([str(make_crop_set("c", seed=0)), str(make_crop_set("d", seed=0, frames=3))])
     assert len(again.subjects) == 8
 
 
-def test_an_npz_brings_its_neutrals_which_are_never_drawn(tmp_path):
+def test_neutrals_of_an_npz_file_are_never_sampled_as_faces(tmp_path):
     faces = np.arange(4, dtype=np.uint8)[:, None, None, None] * np.ones((1, 112, 112, 3), np.uint8)
     au = np.array([[0.0], [3.0], [1.0], [5.0]], np.float32)
     names = np.array(["a", "a", "b", "b"])
@@ -88,7 +88,7 @@ def fields(batch):
     return [batch.face, batch.neutral, batch.intensity, batch.expression, batch.landmarks]
 
 
-def test_a_batch_depends_on_seed_and_step_alone(batches):
+def test_a_batch_depends_only_on_seed_and_step(batches):
     stream = batches.start(3)
     streamed = [next(stream) for _ in range(4)]
     stream.close()
@@ -97,7 +97,7 @@ def test_a_batch_depends_on_seed_and_step_alone(batches):
             assert torch.equal(a, b)
 
 
-def test_processes_share_a_batch(batches):
+def test_processes_split_a_batch(batches):
     from dataclasses import replace
 
     whole = batches.make(5)
@@ -107,12 +107,12 @@ def test_processes_share_a_batch(batches):
             assert torch.equal(a, b[rank::2])
 
 
-def test_every_sample_comes_once_an_epoch(batches):
+def test_every_sample_occurs_once_per_epoch(batches):
     seen = np.concatenate([batches._samples(step) for step in range(batches.per_epoch)])
     assert sorted(seen) == list(range(96))
 
 
-def test_the_face_stands_in_for_an_unknown_neutral(crop_set):
+def test_the_face_replaces_an_unknown_neutral(crop_set):
     data = open_data([str(crop_set)])
     for share, same in ((1.0, 8), (0.0, 0)):
         options = BatchOptions(size_px=32, batch=8, takes_neutral=True, neutral_unknown=share)
@@ -120,7 +120,7 @@ def test_the_face_stands_in_for_an_unknown_neutral(crop_set):
         assert sum(torch.equal(f, n) for f, n in zip(batch.face, batch.neutral, strict=True)) == same
 
 
-def test_without_augmentation_crops_stay_as_they_are(crop_set):
+def test_without_augmentation_crops_are_unchanged(crop_set):
     data = open_data([str(crop_set)])
     batch = Batches(data, np.arange(96), BatchOptions(size_px=32, batch=4, augment=None), seed=0)
     rows = batch._samples(0)
@@ -137,7 +137,7 @@ def test_mirroring_twice_gives_the_same_points():
 @settings(max_examples=25)
 @given(st.integers(0, 10_000), st.sampled_from([32, 48, 112]))
 def test_landmarks_move_with_the_pixels(seed, size):
-    """A bright dot is drawn at a landmark; after the warp it is found where the landmark went."""
+    """A bright dot drawn at a landmark is at the moved landmark after the warp."""
     rng = np.random.default_rng(seed)
     options = AugmentOptions(light=0.0, colour=0.0, blur=0.0, noise=0.0, jpeg=0.0, cutout=0.0)
     points = np.full((68, 2), 24.0)
@@ -156,7 +156,7 @@ def test_landmarks_move_with_the_pixels(seed, size):
     assert np.abs(centre - where).max() < 0.6
 
 
-def test_no_strength_means_no_change():
+def test_augmentation_with_zero_strength_changes_nothing():
     off = AugmentOptions(**dict.fromkeys(AugmentOptions.__dataclass_fields__, 0.0))
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3)).astype(np.uint8)
     out = np.empty_like(image)
@@ -164,7 +164,7 @@ def test_no_strength_means_no_change():
     assert np.array_equal(out, image)
 
 
-def test_darkening_ends_at_black():
+def test_darkening_saturates_at_black():
     image = np.full((32, 32, 3), 3, np.uint8)
     options = AugmentOptions(flip=0, align=0, jitter=0, light=0.5, colour=0, blur=0, noise=0, jpeg=0, cutout=0)
     rng = np.random.default_rng(0)

@@ -33,7 +33,7 @@ def evaluated(capsys, *words):
     return json.loads(capsys.readouterr().out)
 
 
-def test_a_checkpoint_is_evaluated_on_the_subjects_it_never_saw(checkpoint, crop_set, capsys):
+def test_a_checkpoint_is_evaluated_on_its_held_out_subjects(checkpoint, crop_set, capsys):
     found = evaluated(capsys, checkpoint, "--data", crop_set)
     reported = json.loads((checkpoint.parent / "metrics.json").read_text())["members"]["cednn"]["test"]
     assert found["subject_count"] == 1
@@ -44,18 +44,18 @@ def test_a_checkpoint_is_evaluated_on_the_subjects_it_never_saw(checkpoint, crop
     assert everyone["samples"] == 8 * 12
 
 
-def test_named_subjects_and_limits(checkpoint, crop_set, capsys):
+def test_subjects_and_limit_select_samples(checkpoint, crop_set, capsys):
     found = evaluated(capsys, checkpoint, "--data", crop_set, "--subjects", "p1@0,p3@0", "--limit", "10")
     assert (found["subject_count"], found["samples"]) == (2, 10)
 
 
-def test_the_table_has_a_line_for_each_au_and_the_mean(checkpoint, crop_set, capsys):
+def test_the_table_has_a_row_per_au_and_the_mean(checkpoint, crop_set, capsys):
     assert main(["eval", str(checkpoint), "--data", str(crop_set)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[1:6]] == ["AU", *AUS, "mean"]
 
 
-def test_people_whom_training_saw_are_not_evaluated_by_mistake(checkpoint, crop_set, tmp_path, capsys):
+def test_data_with_only_training_subjects_is_refused(checkpoint, crop_set, tmp_path, capsys):
     from edgeau.train.checkpoint import load_checkpoint
 
     made = load_checkpoint(checkpoint).provenance["subjects"]
@@ -74,7 +74,7 @@ def test_people_whom_training_saw_are_not_evaluated_by_mistake(checkpoint, crop_
 
 @pytest.fixture
 def brightness_package(tmp_path):
-    """A package whose AU01 is the mean of the face, AU12 the mean of the neutral and AU25 their mean, all over 255."""
+    """A package whose AU01 is the face's mean, AU12 the neutral's and AU25 the mean of both, all divided by 255."""
 
     def mean(name):
         return [
@@ -117,7 +117,7 @@ def test_a_package_is_evaluated_through_its_backend(brightness_package, crop_set
     assert found["backend"] == backend
 
 
-def test_a_packages_own_thresholds_are_used_when_asked_for(brightness_package, crop_set, capsys):
+def test_own_thresholds_uses_the_packages_thresholds(brightness_package, crop_set, capsys):
     plain = evaluated(capsys, brightness_package, "--data", crop_set)
     own = evaluated(capsys, brightness_package, "--data", crop_set, "--own-thresholds")
     assert own["per_au"]["AU01"] == plain["per_au"]["AU01"]
@@ -202,7 +202,7 @@ def pictures_of_disfa(root, subjects):
     return np.stack(faces), {au: np.array(values) for au, values in levels.items()}
 
 
-def test_flip_averaging_takes_the_mean_of_the_logits_of_both_images():
+def test_flip_averaging_averages_the_logits_of_both_images():
     """As the published evaluation of AU-Net does."""
     import torch
 
@@ -225,14 +225,14 @@ def test_flip_averaging_takes_the_mean_of_the_logits_of_both_images():
     assert outputs["intensity"][0, 0] == pytest.approx((1 + 230 / 51) / 2, rel=1e-5)
 
 
-def test_flip_averaging_is_off_by_default_and_said_when_on(checkpoint, crop_set, capsys):
+def test_flip_averaging_is_off_by_default_and_reported_when_on(checkpoint, crop_set, capsys):
     assert evaluated(capsys, checkpoint, "--data", crop_set)["flip_averaged"] is False
     assert evaluated(capsys, checkpoint, "--data", crop_set, "--flip")["flip_averaged"] is True
     assert main(["eval", str(checkpoint), "--data", str(crop_set), "--flip"]) == 0
     assert "averaged over each face and its mirror image" in capsys.readouterr().out
 
 
-def test_what_is_no_model_is_one_line(crop_set, tmp_path, capsys):
+def test_a_file_that_is_not_a_model_is_a_one_line_error(crop_set, tmp_path, capsys):
     (tmp_path / "broken.pt").write_bytes(b"no checkpoint")
     for model in (tmp_path / "none.pt", tmp_path / "broken.pt", tmp_path):
         assert main(["eval", str(model), "--data", str(crop_set)]) == 2

@@ -1,4 +1,4 @@
-"""Faces without AU labels: found, joined with labelled ones, learnt from a teacher's answers and from expressions."""
+"""Faces without AU labels: reading, joining with labelled ones, and learning from teachers and expressions."""
 
 import json
 
@@ -29,7 +29,7 @@ def brightness(faces):
 
 @pytest.fixture
 def video(tmp_path, photo_bgr):
-    """Five seconds of one woman at 8 frames per second, in a light that rises."""
+    """Five seconds of one woman at 8 frames per second, in increasing light."""
     file = tmp_path / "clip.avi"
     writer = cv2.VideoWriter(str(file), cv2.VideoWriter_fourcc(*"MJPG"), 8, (512, 512))
     for number in range(40):
@@ -38,26 +38,26 @@ def video(tmp_path, photo_bgr):
     return file
 
 
-def test_a_video_gives_four_faces_per_second_and_the_calmest_nine_as_neutral(video):
+def test_a_video_gives_four_faces_per_second_and_a_neutral_of_the_calmest_nine(video):
     data, rows = open_unlabelled([str(video)], CropSpec(48), AUS, brightness)
     assert len(rows) == 20
     assert np.isnan(data.intensity).all()
     assert data.intensity.shape[1] == 3
     neutral = data.pixels(data.neutral[rows[-1]])
     assert {int(n) for n in data.neutral[rows]} == {20}
-    # By the given activity the darkest are the calmest, and the median of nine is about the fifth.
+    # Activity is brightness here, so the darkest frames are the calmest; the median of nine is about the fifth.
     assert np.abs(neutral.astype(int) - data.pixels(4).astype(int)).mean() < 3
     assert neutral.mean() < data.pixels(19).mean() - 10
 
 
-def test_a_folder_may_hold_videos_and_pictures(tmp_path, video, photo_bgr):
+def test_a_folder_can_contain_videos_and_pictures(tmp_path, video, photo_bgr):
     cv2.imwrite(str(tmp_path / "still.png"), photo_bgr)
     data, rows = open_unlabelled([str(tmp_path)], CropSpec(48), AUS, brightness)
     assert len(rows) == 21
     assert sorted(int(n) for n in data.neutral[rows])[0] == -1  # a picture has no neutral
 
 
-def test_labels_of_a_crop_set_are_not_looked_at(crop_set):
+def test_labels_of_an_unlabelled_crop_set_are_ignored(crop_set):
     data, rows = open_unlabelled([str(crop_set)], CropSpec(32), AUS, brightness)
     assert 0 < len(rows) <= MOST_FACES
     assert np.isnan(data.intensity).all()
@@ -82,13 +82,13 @@ def photo_folder(folder, photo_bgr, layout):
 
 
 @pytest.mark.parametrize("layout", ["csv", "folders"])
-def test_photos_have_their_words_from_a_table_or_from_folders(tmp_path, photo_bgr, layout):
+def test_photos_get_their_expressions_from_a_table_or_folder_names(tmp_path, photo_bgr, layout):
     data, rows = open_photos(photo_folder(tmp_path / "photos", photo_bgr, layout), CropSpec(48), AUS)
     assert [EXPRESSIONS[int(data.expression[row])] for row in rows] == ["happiness", "neutral"]
     assert unlabelled(Batch(torch.zeros(2), None, torch.from_numpy(data.intensity), torch.zeros(2))).all()
 
 
-def test_an_unknown_word_is_named(tmp_path, photo_bgr):
+def test_an_unknown_expression_is_named(tmp_path, photo_bgr):
     folder = photo_folder(tmp_path / "photos", photo_bgr, "folders")
     (folder / "neutral").rename(folder / "boredom")
     with pytest.raises(InputError, match=r"boredom.*neutral, happiness"):
@@ -107,7 +107,7 @@ def test_batches_are_joined_in_order():
     assert unlabelled(whole).tolist() == [False, False, True, True, True]
 
 
-def test_undecided_answers_teach_nothing_and_rare_aus_count_more():
+def test_undecided_answers_have_no_weight_and_rare_aus_count_more():
     loss = AnswerLoss(np.array([0.5, 0.05]))
     student = torch.zeros(2, 2, requires_grad=True)
     teacher = torch.tensor([[0.0, 8.0], [8.0, 8.0]])
@@ -117,7 +117,7 @@ def test_undecided_answers_teach_nothing_and_rare_aus_count_more():
     assert loss(student, teacher, torch.tensor([False, False])) == 0
 
 
-def test_blended_faces_keep_both_labels():
+def test_mixup_blends_faces_and_labels_alike():
     torch.manual_seed(0)
     batch = batch_of(6, 0, True)
     batch.face[3:], batch.intensity[3:] = 200, 5.0
@@ -128,7 +128,7 @@ def test_blended_faces_keep_both_labels():
 
 
 @pytest.mark.parametrize("reads", ["aus", "features"])
-def test_expressions_of_photos_reach_the_network_and_those_of_labelled_faces_do_not(tiny_config, reads):
+def test_only_expressions_of_photos_without_au_labels_are_learnt(tiny_config, reads):
     values = dict(pair.split("=") for pair in tiny_config if pair.startswith("size_px"))
     config = {"aus": AUS, "size_px": int(values["size_px"]), "widths": (16, 16), "depths": (1, 1), "stem_width": 16,
               "block_maps": ((0,),)}  # fmt: skip
@@ -146,7 +146,7 @@ def test_expressions_of_photos_reach_the_network_and_those_of_labelled_faces_do_
     assert model.stem[0].weight.grad.abs().max() > 0
 
 
-def test_a_model_with_its_own_expression_head_uses_that_one():
+def test_a_model_with_an_expression_head_uses_its_own():
     config = {"aus": AUS, "size_px": 32, "widths": (8, 8), "depths": (1, 1), "branch_width": 8, "gate_width": 8}
     model = build_model("eau", config).eval()
     objective = Assisted({"m": model}, AuLoss(np.full(3, 0.5), LossOptions()), AssistOptions())
@@ -156,7 +156,7 @@ def test_a_model_with_its_own_expression_head_uses_that_one():
     losses = [objective(Batch(faces, None, intensity, torch.tensor([-1, word]))) for word in (0, 3)]
     assert "m/assist" not in losses[0]
     assert losses[0]["m/expression"] != losses[1]["m/expression"]
-    # The photo's word reaches the AUs' branch through the gates.
+    # The photo's expression reaches the AU branch through the gates.
     losses[0]["m/expression"].backward()
     assert model.exchanges[0].au_block.conv1.weight.grad.abs().max() > 0
 
@@ -175,8 +175,8 @@ def words(crop_set, out, config, *more):
 
 
 @pytest.mark.slow
-def test_a_student_adapts_to_faces_that_nobody_labelled(teacher, crop_set, make_crop_set, tmp_path, tiny_config):
-    # Another camera: the same cartoons, upside down in light, which the student that learnt at home can't read.
+def test_a_student_adapts_to_unlabelled_faces(teacher, crop_set, make_crop_set, tmp_path, tiny_config):
+    # Another camera: the same cartoons inverted, which the student trained on the original ones can't read.
     away = make_crop_set("away", seed=3, prefix="q")
     for file in (away / "shards").glob("*.npy"):
         np.save(file, 255 - np.load(file))

@@ -1,4 +1,4 @@
-"""Whole protocols and the checker, on made-up faces written in the layouts of BP4D and DISFA."""
+"""Whole protocols and `edgeau data check`, on generated faces in the layouts of BP4D and DISFA."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_one_command_runs_a_protocol_and_prints_the_means(
         for part, held in PROTOCOLS[word].parts.items():
             provenance = json.loads((out / part / "metrics.json").read_text())
             assert provenance["members"]["cednn"]["test"]["samples"] == 2 * FRAMES, held
-        # The same command again repeats nothing, and another one does not write over it.
+        # The same command again repeats nothing, and a different one does not overwrite it.
         before = (out / "part1" / "best.pt").stat().st_mtime_ns
         assert main(words) == 0
         assert (out / "part1" / "best.pt").stat().st_mtime_ns == before
@@ -53,7 +53,7 @@ def test_one_command_runs_a_protocol_and_prints_the_means(
 
 
 @pytest.mark.slow
-def test_data_without_a_protocol_is_divided_by_people(
+def test_data_without_a_protocol_is_split_by_subject(
     make_crop_set, tmp_path: Path, tiny_config: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["train", "--model", "cednn", "--data", str(make_crop_set()), *options(tiny_config, tmp_path / "runs")]
@@ -64,7 +64,7 @@ def test_data_without_a_protocol_is_divided_by_people(
     assert "or a number of folds" in capsys.readouterr().err
 
 
-def test_the_paper_stands_beside_ours_with_its_source() -> None:
+def test_the_table_shows_published_results_with_their_source() -> None:
     test = {"samples": 9, "mean_f1": 0.5, "per_au": {au: {"f1": 0.5} for au in BP4D}}
     results = {part: {"members": {"fan-trans-s": {"test": test}}} for part in ("part1", "part2")}
     lines = table_lines(summarise(results, "bp4d", "fan-trans-s"))
@@ -74,7 +74,7 @@ def test_the_paper_stands_beside_ours_with_its_source() -> None:
     assert any("MDHR" in line for line in lines)
 
 
-def test_agreement_of_intensities_has_a_table_of_its_own() -> None:
+def test_intensity_agreement_has_a_table_of_its_own() -> None:
     def test_of(icc: float, pcc: float | None) -> dict[str, object]:
         one = {"f1": 0.5, "icc": icc, "pcc": pcc}
         return {"samples": 9, "mean_f1": 0.5, "mean_icc": icc, "mean_pcc": pcc, "per_au": {"AU12": one}}
@@ -87,7 +87,7 @@ def test_agreement_of_intensities_has_a_table_of_its_own() -> None:
     assert ["AU12", "-", "0.800", "0.800"] in lines
 
 
-def test_a_subject_in_two_parts_and_an_au_without_a_positive_are_named(
+def test_a_subject_in_two_parts_and_an_au_without_positives_are_refused(
     tmp_path: Path, tiny_config: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(InputError, match="F001 in part1 and part2"):
@@ -101,7 +101,7 @@ def test_a_subject_in_two_parts_and_an_au_without_a_positive_are_named(
     assert not (tmp_path / "runs").exists()
 
 
-def test_disfa_and_disfaplus_together_are_refused_unless_asked_for(tmp_path: Path, capsys) -> None:
+def test_disfa_with_disfaplus_is_refused_without_shared_subjects(tmp_path: Path, capsys) -> None:
     words = ["train", "--model", "cednn-s", "--data", f"disfa:{tmp_path}", "--data", f"disfaplus:{tmp_path}"]
     assert main([*words, "--out", str(tmp_path / "run")]) == 2
     assert "show the same people" in capsys.readouterr().err
@@ -109,7 +109,7 @@ def test_disfa_and_disfaplus_together_are_refused_unless_asked_for(tmp_path: Pat
     assert "none of its label files" in capsys.readouterr().err
 
 
-def test_the_checker_passes_a_good_copy_and_names_what_a_broken_one_lacks(tmp_path: Path, capsys) -> None:
+def test_data_check_accepts_a_complete_copy_and_lists_missing_files(tmp_path: Path, capsys) -> None:
     root = write_bp4d(tmp_path / "BP4D", people=1)
     assert main(["data", "check", f"bp4d:{root}"]) == 0
     good = capsys.readouterr().out
@@ -150,7 +150,7 @@ def test_prepare_names_an_image_that_can_not_be_decoded_and_crops_the_rest(tmp_p
 
 
 @pytest.mark.slow
-def test_prepare_is_resumed_and_gives_what_one_process_gives(
+def test_prepare_gives_the_same_bytes_when_parallel_or_resumed(
     tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from edgeau.runtime import prepare
@@ -166,7 +166,7 @@ def test_prepare_is_resumed_and_gives_what_one_process_gives(
     shards = sorted(file.name for file in (one / "shards").iterdir())
     assert len(shards) == 9
     assert all((one / "shards" / name).read_bytes() == (two / "shards" / name).read_bytes() for name in shards)
-    # As an interrupted process leaves it: no index, and a unit that has not been written.
+    # As after an interruption: no index, and a shard that has not been written.
     (two / "index.json").unlink()
     for suffix in ("npy", "npz", "json"):
         (two / "shards" / f"s00001.{suffix}").unlink()

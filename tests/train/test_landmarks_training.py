@@ -31,14 +31,14 @@ def words(crop_set, out, config, *more):
 
 
 @pytest.mark.slow
-def test_a_fan_learns_points_and_a_fan_trans_takes_it_over(crop_set, tmp_path, capsys):
+def test_a_fan_learns_landmarks_and_a_fan_trans_uses_its_weights(crop_set, tmp_path, capsys):
     fan = tmp_path / "fan"
     more = ["--model", "fan-s", "--steps", "160", "--lr", "0.01", "--augment", "none"]
     assert main(words(crop_set, fan, SMALL, *more)) == 0
     assert "landmark error" in capsys.readouterr().out
     scores = [json.loads(line) for line in (fan / "history.jsonl").read_text().splitlines()]
     errors = [-line["fan"] for line in scores if line["kind"] == "val"]
-    assert errors[-1] < 0.5 * errors[0]  # seen: 0.33 of 3.9
+    assert errors[-1] < 0.5 * errors[0]  # measured: 0.33 of 3.9
     found = json.loads((fan / "metrics.json").read_text())
     assert found["mean_error_eye_distances"]["test"] < errors[0]
 
@@ -51,7 +51,7 @@ def test_a_fan_learns_points_and_a_fan_trans_takes_it_over(crop_set, tmp_path, c
     assert all(torch.equal(kept[f"fan.{name}"], value) for name, value in weights.items())
 
 
-def test_a_fan_trans_prepares_crops_as_its_fan_was_trained(crop_set, tmp_path):
+def test_a_fan_trans_uses_the_pixel_scaling_of_its_fan(crop_set, tmp_path):
     for pixels in ("scaled", "standardised"):
         fan, out = tmp_path / pixels, tmp_path / f"on-{pixels}"
         own = [*SMALL, f"pixels={pixels}"]
@@ -62,14 +62,14 @@ def test_a_fan_trans_prepares_crops_as_its_fan_was_trained(crop_set, tmp_path):
     assert fan_pixels(tmp_path / "public.pth") == "scaled"
 
 
-def test_a_fan_is_for_models_built_on_one(crop_set, tmp_path, tiny_config, capsys):
+def test_the_fan_option_is_refused_for_models_without_a_fan(crop_set, tmp_path, tiny_config, capsys):
     assert main(words(crop_set, tmp_path / "fan", SMALL, "--model", "fan-s", "--steps", "1")) == 0
     more = ["--model", "cednn", "--fan", str(tmp_path / "fan")]
     assert main(words(crop_set, tmp_path / "run", tiny_config, *more)) == 2
     assert "FAN-Trans" in capsys.readouterr().err
 
 
-def test_a_fan_needs_landmarks(tmp_path, capsys):
+def test_training_a_fan_without_landmarks_is_refused(tmp_path, capsys):
     import numpy as np
 
     faces = np.zeros((6, 112, 112, 3), np.uint8)

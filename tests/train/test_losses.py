@@ -17,8 +17,8 @@ from edgeau.train.losses import (
 )
 
 
-def test_weights_are_those_published_for_bp4d():
-    """From the occurrence rates of BP4D's parts 1 and 2, ME-GraphAU's weights of its first fold."""
+def test_class_weights_reproduce_those_published_for_bp4d():
+    """ME-GraphAU's weights for its first fold follow from the occurrence rates of BP4D's parts 1 and 2."""
     part1 = np.array([16.4, 16.1, 19.9, 41.6, 59.0, 57.6, 55.8, 40.0, 15.1, 31.8, 15.8, 14.0])
     part2 = np.array([20.4, 13.1, 19.7, 46.5, 55.1, 55.7, 52.2, 51.3, 20.0, 36.6, 17.3, 15.7])
     rates = (part1 * 50631 + part2 * 50182) / (50631 + 50182) / 100
@@ -34,7 +34,7 @@ def test_rare_and_missing_aus_have_finite_weights():
     assert np.isfinite(inverse_frequency_weights(rate)).all()
 
 
-def test_the_loss_is_weighted_binary_cross_entropy_over_what_is_labelled():
+def test_the_loss_is_weighted_binary_cross_entropy_over_labelled_entries():
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(6, 3, generator=generator)
     intensity = torch.randint(0, 6, (6, 3), generator=generator).float()
@@ -52,14 +52,14 @@ def test_the_loss_is_weighted_binary_cross_entropy_over_what_is_labelled():
     assert found.item() == pytest.approx(each[known].mean().item(), rel=1e-5)
 
 
-def test_what_is_not_labelled_gets_no_gradient():
+def test_unlabelled_entries_get_no_gradient():
     logits = torch.zeros(2, 2, requires_grad=True)
     AuLoss(np.array([0.5, 0.5]), LossOptions())(logits, torch.tensor([[5.0, torch.nan], [0.0, 1.0]])).backward()
     assert logits.grad[0, 1] == 0
     assert (logits.grad.flatten()[[0, 2, 3]] != 0).all()
 
 
-def test_nothing_labelled_is_a_loss_of_zero():
+def test_the_loss_without_labels_is_zero():
     logits = torch.zeros(2, 2, requires_grad=True)
     loss = AuLoss(np.array([0.5, 0.5]), LossOptions())(logits, torch.full((2, 2), torch.nan))
     loss.backward()
@@ -87,14 +87,14 @@ def test_smooth_class_weights_raise_rare_presence():
     assert loss.present[1] == pytest.approx(loss.absent[1])
 
 
-def test_expressions_that_are_unknown_do_not_count():
+def test_unknown_expressions_are_ignored():
     logits = torch.tensor([[2.0, 0.0], [0.0, 9.0]])
     known = expression_loss(logits, torch.tensor([0, -1]))
     assert known.item() == pytest.approx(functional.cross_entropy(logits[:1], torch.tensor([0])).item())
     assert expression_loss(logits, torch.tensor([-1, -1])).item() == 0
 
 
-def test_masked_mean_ignores_values_that_are_not_numbers():
+def test_masked_mean_ignores_masked_nan():
     assert masked_mean(torch.tensor([1.0, torch.nan]), torch.tensor([True, False])).item() == 1
 
 

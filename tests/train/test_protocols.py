@@ -1,4 +1,4 @@
-"""Folds and readers of licensed data sets, on made-up trees of their public layouts."""
+"""Folds and readers of licensed data sets, on generated trees in their public layouts."""
 
 import json
 
@@ -22,7 +22,7 @@ from edgeau.train.recipe import Recipe, crop_of
 
 
 class Middle:
-    """Finds one face in the middle of every picture that is not black."""
+    """A detector that finds one face in the middle of every picture that is not black."""
 
     name = "middle"
 
@@ -87,7 +87,7 @@ def test_parts_are_the_published_ones():
     assert (PROTOCOLS["bp4d"].aus, PROTOCOLS["disfa"].aus) == (BP4D, DISFA)
 
 
-def test_a_fold_is_named_by_what_it_holds_out():
+def test_a_fold_is_named_by_its_held_out_part():
     assert held_out_by("part3", ("bp4d:/data",))[1][:2] == ("F004", "F006")
     assert held_out_by("disfa/part1", ("crops",))[1][0] == "SN001"
     for fold, data in (("part4", ("bp4d:x",)), ("part1", ("crops",)), ("part1", ("bp4d:x", "disfa:y"))):
@@ -95,7 +95,7 @@ def test_a_fold_is_named_by_what_it_holds_out():
             held_out_by(fold, data)
 
 
-def test_bp4d_is_presence_with_gaps(bp4d, tmp_path):
+def test_bp4d_labels_are_presence_with_missing_values(bp4d, tmp_path):
     assert to_crop_set("bp4d", bp4d, tmp_path / "crops", make_detector=Middle) == 12
     data = open_data([str(tmp_path / "crops")])
     assert data.subjects == ("F001", "F003", "F004")
@@ -136,7 +136,7 @@ def test_disfaplus_starts_neutral(tmp_path):
     assert open_data([str(tmp_path / "crops")]).neutral.tolist() == [0, 0, 0]
 
 
-def test_ckplus_codes_the_peak(tmp_path):
+def test_ckplus_labels_the_peak_frame(tmp_path):
     root = tmp_path / "CK+"
     for number in (1, 2, 3):
         save(root / "cohn-kanade-images" / "S005" / "001" / f"S005_001_{number:08d}.png", picture(50 * number))
@@ -155,7 +155,7 @@ def test_ckplus_codes_the_peak(tmp_path):
 
 
 def test_a_fold_trains_on_the_other_parts(disfa, tmp_path, tiny_config, photo_bgr, capsys):
-    """From the data set as it lies on disk, with real faces found in it, by one command."""
+    """One command trains on the original files, in which it detects real faces."""
     for number in (1, 2, 3):
         for subject in ("SN003", "SN006"):
             save(disfa / "frames" / f"LeftVideo{subject}_comp_{number:08d}.jpg", photo_bgr)
@@ -172,7 +172,7 @@ def test_a_fold_trains_on_the_other_parts(disfa, tmp_path, tiny_config, photo_bg
     assert "AU01" in test["without_positives"]
 
 
-def test_what_is_missing_is_named(tmp_path, disfa):
+def test_errors_name_missing_files(tmp_path, disfa):
     with pytest.raises(InputError, match="no such folder"):
         to_crop_set("bp4d", tmp_path / "none", tmp_path / "out")
     with pytest.raises(InputError, match="AU_OCC"):

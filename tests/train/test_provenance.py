@@ -1,11 +1,11 @@
-"""Provenance: a package tells the subjects of its training from others without naming them."""
+"""Provenance: a package recognises the subjects it was trained on without naming them."""
 
 from edgeau.train.provenance import used_subjects, without_names
 
 SUBJECTS = {"train": [f"F{n:03d}" for n in range(500)], "val": ["M001"], "test": ["M002", "M003"]}
 
 
-def test_hashed_subjects_are_still_recognised_and_no_name_is_left():
+def test_hashed_subjects_are_recognised_and_contain_no_names():
     made = {"seed": 1, "subjects": SUBJECTS}
     hashed = without_names(made)
     assert "F001" not in str(hashed)

@@ -1,4 +1,4 @@
-"""Quantization-aware fine-tuning: what is rounded, that it fixes what INT8 breaks, and that it leaves no trace."""
+"""Quantization-aware fine-tuning: what is rounded, that it repairs INT8 damage, and that it leaves no trace."""
 
 import dataclasses
 
@@ -31,7 +31,7 @@ def small(family):
     return build_model(family, {"aus": AUS, "size_px": 32, **SMALL[family]}).eval()
 
 
-def test_weights_have_255_levels_for_each_channel_and_inputs_256_for_the_tensor():
+def test_weights_have_255_levels_per_channel_and_inputs_256_per_tensor():
     torch.manual_seed(0)
     weight = torch.randn(6, 3, 3, 3) * torch.logspace(-3, 3, 6).view(6, 1, 1, 1)
     error = (rounded_weight(weight) - weight).abs().amax((1, 2, 3))
@@ -40,7 +40,7 @@ def test_weights_have_255_levels_for_each_channel_and_inputs_256_for_the_tensor(
     assert rounded_input(x, torch.tensor(1.0)).unique().numel() == 256
 
 
-def test_gradients_pass_straight_through_the_rounding_but_not_past_the_range():
+def test_gradients_pass_through_rounding_but_not_outside_the_range():
     x = torch.tensor([0.1, 0.9, 1.5], requires_grad=True)
     rounded_input(x, torch.tensor(1.0)).sum().backward()
     assert x.grad.tolist() == [1, 1, 0]
@@ -58,7 +58,7 @@ def test_folding_batch_norm_before_or_after_rounding_gives_the_same_weights():
 
 
 @pytest.mark.parametrize("family", SMALL)
-def test_every_convolution_but_those_over_maps_is_rounded(family):
+def test_every_convolution_except_those_over_maps_is_rounded(family):
     model = small(family)
     convolutions = {name for name, module in model.named_modules() if isinstance(module, torch.nn.Conv2d)}
     learning = [parameter.requires_grad for parameter in model.parameters()]
@@ -68,7 +68,7 @@ def test_every_convolution_but_those_over_maps_is_rounded(family):
 
 
 @pytest.mark.parametrize("family", SMALL)
-def test_rounding_is_small_and_leaves_the_model_as_it_was(family):
+def test_rounding_errors_are_small_and_the_model_is_left_unchanged(family):
     model = small(family)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     face = torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8)
@@ -103,8 +103,8 @@ def trained(tmp_path_factory, crop_set, tiny_config):
 
 @pytest.fixture(scope="module")
 def brittle(trained):
-    """The trained model, in which every second channel of each 3x3 convolution is 500 times the others. What reads them
-    takes that back, so in float nothing is different; but one scale for all leaves the others no levels."""
+    """The trained model with every second channel of each 3x3 convolution multiplied by 500. The next layer divides by
+    it again, so nothing changes in float, but a single scale leaves the other channels no levels."""
     checkpoint = load_checkpoint(trained)
     model = model_from_checkpoint(checkpoint)
     for block in model.blocks:
@@ -136,7 +136,7 @@ def fine_tuned(trained, brittle, crop_set, out, *more):
 
 
 def error_of_int8(checkpoint, teacher, crop_set, folder):
-    """Mean difference, as TensorRT reads the INT8 file, between its probabilities and the float teacher's."""
+    """The mean difference between the INT8 file's probabilities, as TensorRT computes them, and the float teacher's."""
     taught = export_package(teacher, folder / "teacher.edgeau")
     package = export_package(checkpoint, folder / "student.edgeau")
     _, (made,) = quantize_package(package.path, str(crop_set), QuantizeOptions(("tensorrt",), samples=48))
@@ -147,12 +147,12 @@ def error_of_int8(checkpoint, teacher, crop_set, folder):
 
 
 @pytest.mark.slow
-def test_int8_of_a_brittle_model_is_restored_by_training_with_its_rounding(trained, brittle, crop_set, tmp_path):
+def test_quantization_aware_training_restores_a_brittle_model(trained, brittle, crop_set, tmp_path):
     aware = fine_tuned(trained, brittle, crop_set, tmp_path / "aware", "--qat")
     before = error_of_int8(brittle, trained, crop_set, tmp_path / "untouched")
     after = error_of_int8(aware, trained, crop_set, tmp_path / "aware")
-    # Seen with 4 seeds: 0.27 to 0.35 before, 0.03 to 0.04 after. In half the steps it was 0.05 to 0.17, and without
-    # rounding 0.07 to 0.22.
+    # Measured with 4 seeds: 0.27 to 0.35 before, 0.03 to 0.04 after. After half the steps it was 0.05 to 0.17, and
+    # without rounding 0.07 to 0.22.
     assert after < 0.4 * before
     operators = {
         node.op_type for node in onnx.load(str(tmp_path / "aware" / "student.edgeau" / "fp32.onnx")).graph.node
@@ -162,7 +162,7 @@ def test_int8_of_a_brittle_model_is_restored_by_training_with_its_rounding(train
     assert load_checkpoint(aware).provenance["quantization_aware"]["settle_steps"] == 120
 
 
-def test_resuming_goes_on_with_the_same_ranges_and_frozen_statistics(trained, crop_set, tmp_path, monkeypatch):
+def test_resuming_keeps_ranges_and_frozen_statistics(trained, crop_set, tmp_path, monkeypatch):
     from edgeau.train.trainer import Trainer
 
     def run(out):
@@ -189,7 +189,7 @@ def test_resuming_goes_on_with_the_same_ranges_and_frozen_statistics(trained, cr
     )
 
 
-def test_rounding_needs_a_trained_student(trained, crop_set, tmp_path, capsys):
+def test_quantization_aware_training_needs_a_trained_student(trained, crop_set, tmp_path, capsys):
     taught = ["--teacher", str(trained), "--student", "cednn", "--qat"]
     assert main(["distill", *taught, *words(crop_set, tmp_path / "run")]) == 2
     assert "--init" in capsys.readouterr().err

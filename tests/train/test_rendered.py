@@ -1,4 +1,4 @@
-"""Training on faces that are rendered meanwhile: the same for a seed, never twice, and resumed where they stopped."""
+"""Training on faces rendered on the fly: reproducible for a seed, never repeated, and resumable."""
 
 import json
 import os
@@ -34,25 +34,25 @@ def first(batches, count, start=0):
 
 @pytest.fixture(scope="module")
 def whole():
-    """Two blocks of four batches and one batch more."""
+    """Two blocks of four batches, and one more batch."""
     return first(RenderedBatches(STREAM, AUS, options(augment=None, neutral_unknown=0.0), seed=1), 9)
 
 
-def test_every_picture_comes_once(whole):
+def test_every_picture_occurs_once(whole):
     faces = np.concatenate([batch.face.numpy().reshape(3, -1) for batch in whole[:8]])
     assert len(np.unique(faces, axis=0)) == 24
     drawn = [draw_subject(STREAM, number, CropSpec(size_px=32), {}).faces for number in range(6)]
     assert {face.tobytes() for subject in drawn for face in subject} == {face.tobytes() for face in faces}
 
 
-def test_a_later_start_goes_on_with_the_same_batches(whole):
+def test_starting_later_gives_the_same_batches(whole):
     later = first(RenderedBatches(STREAM, AUS, options(augment=None, neutral_unknown=0.0), seed=1), 3, start=6)
     for mine, theirs in zip(later, whole[6:], strict=True):
         for name in ("face", "neutral", "intensity", "landmarks"):
             assert torch.equal(getattr(mine, name).nan_to_num(), getattr(theirs, name).nan_to_num()), name
 
 
-def test_neutrals_are_the_subjects_own_and_labels_are_the_plans(whole):
+def test_neutrals_and_labels_are_those_of_the_subjects_plan(whole):
     by_face = {}
     for number in range(6):
         subject = draw_subject(STREAM, number, CropSpec(size_px=32), {})
@@ -67,20 +67,20 @@ def test_neutrals_are_the_subjects_own_and_labels_are_the_plans(whole):
             assert intensity.tolist() == [au[UNION.index(name)] for name in AUS]
 
 
-def test_base_rates_come_from_the_plans():
+def test_base_rates_of_a_stream_are_realistic():
     intensity = stream_intensity(STREAM, AUS)
     present = (intensity >= 2).mean(axis=0)
     assert ((present > 0.1) & (present < 0.9)).all()
 
 
-def test_both_face_models_and_domains_take_turns():
+def test_face_models_and_domains_are_mixed():
     mixed = StreamOptions(faces=("ict", "builtin"), domains=("train", "heldout"), frames=4)
     plans = [plan(mixed, number) for number in range(40)]
     assert {face for face, _ in plans} == {"ict", "builtin"}
     assert {samples[0].spec.domain for _, samples in plans} == {"train", "heldout"}
 
 
-def test_a_specification_names_what_to_draw():
+def test_a_specification_is_parsed():
     parsed = parse_stream("render:faces=ict+builtin,frames=8,seed=3,labels=disfa,domains=train+heldout,workers=2")
     assert parsed == StreamOptions(("ict", "builtin"), 8, 3, "disfa", ("train", "heldout"), 2)
     assert parse_stream("render:", seed=9).seed == 9
@@ -91,12 +91,12 @@ def test_a_specification_names_what_to_draw():
     [("render:frames=2", "4 frames"), ("render:face=ict", "face=ict"), ("render:workers=x", "whole number"),
      ("render:labels=ck", "bp4d"), ("render:domains=night", "heldout")],
 )  # fmt: skip
-def test_a_wrong_option_is_named(spec, word):
+def test_errors_name_the_wrong_option(spec, word):
     with pytest.raises(InputError, match=word):
         parse_stream(spec)
 
 
-def test_an_au_that_renders_have_no_label_of_is_refused():
+def test_an_au_that_rendered_faces_have_no_label_for_is_refused():
     with pytest.raises(InputError, match="AU43"):
         stream_intensity(STREAM, ("AU43",))
 
@@ -116,7 +116,7 @@ if __name__ == "__main__":
 """
 
 
-def test_a_run_resumes_to_the_same_numbers(make_crop_set, tmp_path, tiny_config):
+def test_a_resumed_run_gives_the_same_history(make_crop_set, tmp_path, tiny_config):
     val = make_crop_set("val", subjects=2, aus=AUS)
     script = tmp_path / "interrupted.py"
     script.write_text(INTERRUPTED)
@@ -148,7 +148,7 @@ def test_a_run_resumes_to_the_same_numbers(make_crop_set, tmp_path, tiny_config)
         (["--val-data", "VAL", "--epochs", "1"], "--steps"),
     ],
 )
-def test_what_rendering_needs_is_said(words, fragment, crop_set, tmp_path, capsys):
+def test_options_that_rendering_needs_are_named(words, fragment, crop_set, tmp_path, capsys):
     words = [word.replace("VAL", str(crop_set)) for word in words]
     assert main(["train", "--model", "cednn", "--data", "render:", *words, "--out", str(tmp_path / "run")]) == 2
     assert fragment in capsys.readouterr().err

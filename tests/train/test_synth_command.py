@@ -14,7 +14,7 @@ def folder(tmp_path_factory):
     return out
 
 
-def test_the_table_has_a_line_a_picture(folder):
+def test_the_table_has_a_row_per_picture(folder):
     with open(folder / "index.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 24
@@ -23,7 +23,7 @@ def test_the_table_has_a_line_a_picture(folder):
     assert 0 <= float(rows[-1]["AU12"]) <= 5
 
 
-def test_the_table_of_pairs_says_how_likely_a_unit_is_beside_another(folder):
+def test_the_cooccurrence_table_has_conditional_probabilities(folder):
     with open(folder / "cooccurrence.csv", newline="") as file:
         rows = {row["given"]: row for row in csv.DictReader(file)}
     with open(folder / "index.csv", newline="") as file:
@@ -35,12 +35,12 @@ def test_the_table_of_pairs_says_how_likely_a_unit_is_beside_another(folder):
     assert float(rows["AU12"]["rate"]) == pytest.approx(smiles / 24, abs=0.002)
 
 
-def test_the_contact_sheet_shows_a_row_a_subject(folder):
+def test_the_contact_sheet_has_a_row_per_subject(folder):
     sheet = cv2.imread(str(folder / "contact-sheet.png"))
     assert sheet.shape == (3 * (64 + 16), 10 * 64, 3)
 
 
-def test_a_second_run_draws_nothing_and_says_the_same(folder, capsys):
+def test_a_second_run_renders_nothing_and_reports_the_same(folder, capsys):
     before = (folder / "shards" / "s00000.npy").stat().st_mtime_ns
     command = ["synth", "--out", str(folder), "--subjects", "3", "--frames", "8", "--size", "64", "--json"]
     assert main(command) == 0

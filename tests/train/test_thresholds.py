@@ -1,4 +1,4 @@
-"""Thresholds: the rule, and that a run writes them into its checkpoint and package."""
+"""Thresholds: the rule for choosing them, and that a run stores them in its checkpoint."""
 
 import json
 
@@ -10,16 +10,16 @@ from edgeau.train.checkpoint import load_checkpoint
 from edgeau.train.thresholds import DEFAULT, RULE, choose_thresholds
 
 
-def test_the_threshold_is_where_presence_is_told_best():
+def test_the_threshold_separates_presence_best():
     positive = np.arange(200) < 60
     rng = np.random.default_rng(0)
     score = np.where(positive, rng.uniform(0.3, 0.5, 200), rng.uniform(0.0, 0.2, 200))
     (threshold,) = choose_thresholds(score[:, None], positive[:, None].astype(float))
-    # Any threshold from 0.2 to 0.3 makes no mistake; the median of them is taken.
+    # Any threshold from 0.2 to 0.3 makes no mistake; the median of these is chosen.
     assert threshold == pytest.approx(0.25, abs=0.02)
 
 
-def test_without_enough_labels_of_both_kinds_it_stays_at_one_half():
+def test_the_threshold_is_one_half_without_enough_labels_of_both_kinds():
     score = np.linspace(0, 1, 50)[:, None]
     few = np.r_[np.ones(19), np.zeros(31)][:, None]
     assert choose_thresholds(score, few) == (DEFAULT,)
@@ -29,7 +29,7 @@ def test_without_enough_labels_of_both_kinds_it_stays_at_one_half():
 
 
 @pytest.mark.slow
-def test_a_run_keeps_its_thresholds_and_says_by_which_rule(make_crop_set, tmp_path, tiny_config):
+def test_a_run_stores_its_thresholds_and_their_rule(make_crop_set, tmp_path, tiny_config):
     faces = make_crop_set("many", subjects=16, frames=20)
     pairs = [word for value in tiny_config for word in ("--config", value)]
     run = ["--data", str(faces), "--out", str(tmp_path / "run"), "--device", "cpu", "--batch", "16", "--val", "0.5"]

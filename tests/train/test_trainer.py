@@ -1,4 +1,4 @@
-"""Training: what it learns, what it keeps, and that interrupting it changes nothing."""
+"""Training: what a model learns, what a run stores, and that interrupting it changes nothing."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from edgeau.runtime.cli import main
 from edgeau.train.checkpoint import load_checkpoint, model_from_checkpoint
 from edgeau.train.trainer import Ema, TrainOptions, learning_rate
 
-# Ctrl-C in the middle of step 13, in a process of its own: pytest's would not survive a handler that is missing.
+# Ctrl-C in the middle of step 13, in a separate process: without a handler it would end pytest's.
 INTERRUPTED = """
 import signal, sys
 from edgeau.runtime.cli import main
@@ -43,7 +43,7 @@ def history(out):
 
 
 @pytest.mark.slow
-def test_a_model_learns_cartoon_faces_of_people_it_never_saw(make_crop_set, tmp_path, tiny_config, capsys):
+def test_a_model_generalises_to_cartoon_faces_of_held_out_subjects(make_crop_set, tmp_path, tiny_config, capsys):
     faces = make_crop_set(subjects=16, frames=16)
     out = tmp_path / "run"
     options = ["--steps", "360", "--eval-every", "60", "--lr", "0.01", "--val", "0.15", "--test", "0.15", "--json"]
@@ -51,7 +51,7 @@ def test_a_model_learns_cartoon_faces_of_people_it_never_saw(make_crop_set, tmp_
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((out / "metrics.json").read_text())
     test = printed["members"]["cednn"]["test"]
-    # Seen with 5 seeds: 0.84 to 0.95, where calling every AU present gives 0.5. After 120 steps it was 0.40 to 0.73.
+    # Measured with 5 seeds: 0.84 to 0.95, and 0.40 to 0.73 after 120 steps. Calling every AU present gives 0.5.
     assert test["mean_f1"] > 0.65
     made = load_checkpoint(out / "best.pt").provenance
     parts = [set(made["subjects"][part]) for part in ("train", "val", "test")]
@@ -61,7 +61,7 @@ def test_a_model_learns_cartoon_faces_of_people_it_never_saw(make_crop_set, tmp_
     assert made["versions"]["torch"] == torch.__version__
 
 
-def test_the_checkpoint_gives_the_reported_model(crop_set, tmp_path, tiny_config):
+def test_the_checkpoint_contains_the_trained_model(crop_set, tmp_path, tiny_config):
     out = tmp_path / "run"
     assert main(arguments(crop_set, out, tiny_config)) == 0
     checkpoint = load_checkpoint(out / "best.pt")
@@ -74,7 +74,7 @@ def test_the_checkpoint_gives_the_reported_model(crop_set, tmp_path, tiny_config
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_says_how_to_go_on_and_resumes_to_the_same_numbers(crop_set, tmp_path, tiny_config):
+def test_an_interrupted_run_says_how_to_resume_and_gives_the_same_result(crop_set, tmp_path, tiny_config):
     whole, halved = tmp_path / "whole", tmp_path / "halved"
     assert main(arguments(crop_set, whole, tiny_config)) == 0
     command = [sys.executable, "-c", INTERRUPTED, *arguments(crop_set, halved, tiny_config)]
@@ -98,7 +98,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_resumes_to_the_same_numbers(cr
     assert "--resume" not in made
 
 
-def test_a_second_seed_gives_other_weights_and_the_first_the_same(crop_set, tmp_path, tiny_config):
+def test_weights_are_reproducible_for_a_seed_and_differ_between_seeds(crop_set, tmp_path, tiny_config):
     weights = []
     for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
         assert main(arguments(crop_set, tmp_path / name, tiny_config, "--steps", "4", "--seed", seed)) == 0
@@ -123,9 +123,9 @@ def test_epochs_count_passes_over_the_training_subjects(crop_set, tmp_path, tiny
     assert found["steps"] == round(2 * -(-found["train_samples"] // 16))
 
 
-def test_weights_of_another_run_are_a_start(crop_set, tmp_path, tiny_config):
+def test_training_can_start_from_the_weights_of_another_run(crop_set, tmp_path, tiny_config):
     assert main(arguments(crop_set, tmp_path / "a", tiny_config)) == 0
-    # AU12 alone has a classifier of another size; everything before it is taken over.
+    # AU12 alone needs a classifier of another size; everything before it is copied.
     more = ["--aus", "12", "--init", str(tmp_path / "a" / "best.pt"), "--steps", "1", "--lr", "1e-12", "--ema", "0"]
     assert main(arguments(crop_set, tmp_path / "b", tiny_config, *more)) == 0
     first, second = (load_checkpoint(tmp_path / name / "best.pt").state_dict for name in "ab")
@@ -141,14 +141,14 @@ def test_weights_of_another_run_are_a_start(crop_set, tmp_path, tiny_config):
         (["train", "--resume", "/nonexistent"], "options.json"),
     ],
 )
-def test_missing_options_are_one_line(words, fragment, capsys):
+def test_missing_options_are_a_one_line_error(words, fragment, capsys):
     assert main(words) == 2
     error = capsys.readouterr().err
     assert fragment in error
     assert error.count("\n") == 1
 
 
-def test_wrong_values_are_one_line(crop_set, tmp_path, tiny_config, capsys):
+def test_invalid_values_are_a_one_line_error(crop_set, tmp_path, tiny_config, capsys):
     for more in (
         ["--model", "cednm"],
         ["--aus", "99"],
@@ -161,12 +161,12 @@ def test_wrong_values_are_one_line(crop_set, tmp_path, tiny_config, capsys):
         assert len([line for line in capsys.readouterr().err.splitlines() if line.startswith("edgeau: ")]) == 1
 
 
-def test_a_loss_that_is_no_number_ends_the_run(crop_set, tmp_path, tiny_config, capsys):
+def test_a_loss_that_is_not_finite_ends_the_run(crop_set, tmp_path, tiny_config, capsys):
     assert main(arguments(crop_set, tmp_path / "run", tiny_config, "--lr", "1e30", "--warmup", "0", "--clip", "0")) == 2
     assert "--lr" in capsys.readouterr().err
 
 
-def test_the_schedule_warms_up_and_ends_low():
+def test_the_learning_rate_warms_up_and_decays():
     options = TrainOptions(steps=100, lr=1.0, warmup_steps=10, final_lr=0.01)
     rates = [learning_rate(step, options) for step in range(100)]
     assert rates[0] == pytest.approx(0.1)
@@ -175,7 +175,7 @@ def test_the_schedule_warms_up_and_ends_low():
     assert rates[-1] == pytest.approx(0.01, abs=1e-3)
 
 
-def test_the_average_follows_the_weights_and_copies_statistics():
+def test_ema_averages_weights_and_copies_statistics():
     layer = torch.nn.BatchNorm1d(2)
     ema = Ema(layer, 0.9)
     with torch.no_grad():
@@ -186,7 +186,7 @@ def test_the_average_follows_the_weights_and_copies_statistics():
     assert torch.equal(ema.module.running_mean, layer.running_mean)
 
 
-def test_auto_precision_is_bf16_where_the_cpu_computes_in_it(monkeypatch):
+def test_auto_precision_is_bf16_on_cpus_that_support_it(monkeypatch):
     from edgeau.train import trainer
 
     for capable, dtype in ((True, torch.bfloat16), (False, None)):
@@ -196,14 +196,14 @@ def test_auto_precision_is_bf16_where_the_cpu_computes_in_it(monkeypatch):
 
 
 @pytest.mark.skipif(not Path("/proc/cpuinfo").is_file(), reason="no /proc/cpuinfo to compare with")
-def test_the_cpus_own_flags_say_whether_it_computes_in_bf16():
+def test_bf16_support_agrees_with_the_cpu_flags():
     from edgeau.train.trainer import cpu_computes_bf16
 
     flags = Path("/proc/cpuinfo").read_text()
     assert cpu_computes_bf16() == ("avx512_bf16" in flags or "amx_bf16" in flags)
 
 
-def test_bf16_learns_what_fp32_learns(crop_set, tmp_path, tiny_config):
+def test_bf16_has_nearly_the_loss_of_fp32(crop_set, tmp_path, tiny_config):
     losses = {}
     for precision in ("fp32", "bf16"):
         more = ["--precision", precision, "--log-every", "1"]

@@ -1,4 +1,4 @@
-"""A package's weights to train on from: the same numbers, and a start that training does not throw away."""
+"""Training from a package's weights: they give the same outputs, and training mode keeps them useful."""
 
 import json
 
@@ -20,7 +20,7 @@ def crops():
         return arrays["faces"], arrays["faces"][arrays["neutral"]]
 
 
-def test_the_shipped_package_gives_the_same_numbers_in_torch(crops):
+def test_the_shipped_package_gives_the_same_outputs_in_torch(crops):
     faces, neutrals = crops
     model = model_from_checkpoint(open_init("shipped"))
     with torch.no_grad():
@@ -33,17 +33,17 @@ def test_the_shipped_package_gives_the_same_numbers_in_torch(crops):
     assert np.abs(learning - expected).mean() < 0.05
 
 
-def test_a_folder_that_is_no_such_package_is_refused(tmp_path):
+def test_a_folder_without_a_suitable_package_is_refused(tmp_path):
     with pytest.raises(InputError):
         open_init(str(tmp_path))
 
 
 @pytest.mark.slow
-def test_training_goes_on_from_the_shipped_package(make_crop_set, tmp_path, capsys):
+def test_training_can_start_from_the_shipped_package(make_crop_set, tmp_path, capsys):
     faces = make_crop_set("faces", size=112, subjects=4, frames=6)
     common = ["--model", "cednn-m", "--data", str(faces), "--steps", "1", "--batch", "4", "--device", "cpu"]
     more = ["--init", "shipped", "--lr", "1e-6", "--ema", "0", "--val", "0.3", "--test", "0"]
-    # Pixels scaled otherwise than the weights expect would be noise.
+    # With another pixel scaling than the weights expect, the crops would be noise.
     assert main(["train", *common, *more, "--out", str(tmp_path / "other")]) == 2
     assert "pixels=scaled" in capsys.readouterr().err
     assert main(["train", *common, *more, "--config", "pixels=scaled", "--out", str(tmp_path / "run")]) == 0

@@ -1,4 +1,4 @@
-"""Each reader on a small copy of its data set, with the quirks that published copies have."""
+"""Each reader on a small imitation of its data set, with the quirks of published copies."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def read(word: str, root: Path) -> list[Recording]:
 
 
 @pytest.mark.parametrize("name", ["img/F001/T1/2440.jpg", "F001/T1/02440.jpg", "Sequences/F001_T1_002440.jpg"])
-def test_bp4d_numbers_images_with_any_padding(tmp_path: Path, name: str) -> None:
+def test_bp4d_image_numbers_may_have_any_padding(tmp_path: Path, name: str) -> None:
     occurrence(tmp_path / "AUCoding/AU_OCC/F001_T1.csv", {2440: {12: 1, 4: 9}})
     image = picture(tmp_path / name, 90)
     (recording,) = read("bp4d", tmp_path)
@@ -31,7 +31,7 @@ def test_bp4d_numbers_images_with_any_padding(tmp_path: Path, name: str) -> None
     assert np.isnan(labels["AU04"])
 
 
-def test_bp4d_names_a_file_that_is_cut_or_has_no_header(tmp_path: Path) -> None:
+def test_errors_name_a_truncated_or_invalid_bp4d_file(tmp_path: Path) -> None:
     file = occurrence(tmp_path / "AUCoding/AU_OCC/F001_T1.csv", {1: {}, 2: {}})
     whole = file.read_text()
     for broken, message in (
@@ -45,7 +45,7 @@ def test_bp4d_names_a_file_that_is_cut_or_has_no_header(tmp_path: Path) -> None:
             read("bp4d", tmp_path)
 
 
-def test_bp4dplus_reads_coded_tasks_and_their_intensities(tmp_path: Path) -> None:
+def test_bp4dplus_coded_tasks_and_intensities_are_read(tmp_path: Path) -> None:
     for key in ("F041_T1", "F041_T7", "F041_T2", "F042_T11"):
         occurrence(tmp_path / f"AUCoding/AU_OCC/{key}.csv", {1: {12: 1}, 2: {12: 1, 6: 1}, 3: {}})
     text(tmp_path / "AUCoding/AU_INT/AU12/F041_T1_AU12.csv", "1,2", "2,9", "3,0")
@@ -69,7 +69,7 @@ def write_disfa(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.mark.parametrize(("first", "name"), [(1, "SN001/0.png"), (1, "SN001/1.png"), (0, "SN001/0.png")])
-def test_disfa_frames_are_counted_from_0_or_1(write_disfa, first: int, name: str) -> None:
+def test_disfa_frames_may_be_numbered_from_0_or_1(write_disfa, first: int, name: str) -> None:
     root = write_disfa(first=first)
     start = int(Path(name).stem)
     for number in range(3):
@@ -89,7 +89,7 @@ def test_disfa_is_read_from_the_left_video(write_disfa, first: int) -> None:
     assert not recording.missing()
 
 
-def test_a_disfa_file_with_a_frame_too_many_is_named(write_disfa) -> None:
+def test_an_extra_frame_in_a_disfa_file_is_reported(write_disfa) -> None:
     root = write_disfa()
     file = root / "ActionUnit_Labels/SN001/SN001_au9.txt"
     file.write_text(file.read_text() + "4,0\n")
@@ -101,7 +101,7 @@ def test_a_disfa_file_with_a_frame_too_many_is_named(write_disfa) -> None:
         read("disfa", root)
 
 
-def test_disfaplus_skips_headers_and_starts_at_rest(tmp_path: Path) -> None:
+def test_disfaplus_headers_are_skipped_and_the_first_frame_is_neutral(tmp_path: Path) -> None:
     folder = tmp_path / "DISFAPlusDataset"
     trial = "A1_AU1_TrailNo_1"
     for au in DISFA_AUS:
@@ -115,7 +115,7 @@ def test_disfaplus_skips_headers_and_starts_at_rest(tmp_path: Path) -> None:
     assert not recording.missing()
 
 
-def test_ckplus_codes_the_peak_and_has_emotions_for_some(tmp_path: Path) -> None:
+def test_ckplus_labels_the_peak_and_some_sequences_have_emotions(tmp_path: Path) -> None:
     for sequence, last in (("001", 11), ("002", 4)):
         name = f"S005_{sequence}_{last:08d}"
         text(tmp_path / f"FACS/S005/{sequence}/{name}_facs.txt", "   1.2000000e+01   4.0e+00", "   2.5e+01   0.0e+00")
@@ -130,7 +130,7 @@ def test_ckplus_codes_the_peak_and_has_emotions_for_some(tmp_path: Path) -> None
     assert with_emotion.subject == "ckplus-S005"
 
 
-def test_mmi_markers_hold_until_the_next(tmp_path: Path) -> None:
+def test_mmi_markers_apply_until_the_next_one(tmp_path: Path) -> None:
     session = tmp_path / "Sessions/16"
     text(session / "session.xml", '<session><subject id="S001"/><Metatag Name="Emotion" Value="Happy"/></session>')
     video(session / "S001-006.avi", 6)
@@ -170,7 +170,7 @@ def test_bu3dfe_has_one_neutral_per_person(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("word", DATA_SETS)
-def test_a_folder_without_labels_says_what_was_looked_for(word: str, tmp_path: Path) -> None:
+def test_a_folder_without_labels_names_the_expected_files(word: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
         read(word, tmp_path / "absent")
     text(tmp_path / "F001.zip", "packed")

@@ -5,7 +5,7 @@ from edgeau.runtime.manifest import CropSpec
 from edgeau.train.faces.base import FrameSpec
 from edgeau.train.faces.builtin.renderer import BuiltinRenderer
 
-CLEAR_SCENE = 2  # a session with little noise, so that what moves is the face
+CLEAR_SCENE = 2  # a session with little noise, so that differences are due to the face
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +20,7 @@ def crop():
 
 @pytest.fixture
 def frame():
-    """A FrameSpec of one subject; keywords change it."""
+    """A function that makes a FrameSpec of one subject; keywords change it."""
 
     def make(subject=5, **changes):
         identity = np.random.default_rng(subject).normal(size=20).astype(np.float32)

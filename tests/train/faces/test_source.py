@@ -10,7 +10,7 @@ from edgeau.train.faces.source import parse
 SMALL = CropSpec(size_px=64)
 
 
-def test_a_specification_draws_labelled_faces_with_their_neutrals():
+def test_a_specification_renders_labelled_faces_with_neutrals():
     found = read_crops("synthetic:subjects=3,frames=5,seed=2", SMALL)
     assert found.faces.shape == found.neutrals.shape == (15, 64, 64, 3)
     assert found.intensity.shape == (15, 15)
@@ -19,7 +19,7 @@ def test_a_specification_draws_labelled_faces_with_their_neutrals():
     assert (found.faces != found.neutrals).any(axis=(1, 2, 3)).all()
 
 
-def test_a_limit_draws_some_of_the_same_set():
+def test_a_limit_renders_a_subset_of_the_same_set():
     whole, some = (read_crops("synthetic:subjects=3,frames=5,seed=2", SMALL, limit=limit) for limit in (None, 4))
     assert len(some) == 4
     rows = np.linspace(0, 14, 4).round().astype(int)
@@ -38,11 +38,11 @@ def test_another_seed_gives_other_faces():
     [("subjects=0", "at least 1"), ("subject=3", "subject=3"), ("frames=x", "whole number"), ("labels=ck", "bp4d"),
      ("domain=night", "heldout"), ("frames=1", "2 frames"), ("seed", "seed")],
 )  # fmt: skip
-def test_a_wrong_option_is_named(options, word):
+def test_errors_name_the_wrong_option(options, word):
     with pytest.raises(InputError, match=word):
         parse(options)
 
 
-def test_an_unknown_face_model_is_named():
+def test_errors_name_an_unknown_face_model():
     with pytest.raises(InputError, match="no-such-face"):
         make_renderer("no-such-face.npz")

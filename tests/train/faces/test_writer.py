@@ -38,7 +38,7 @@ def test_two_workers_write_the_same_bytes_as_one(made, tmp_path):
     assert files(tmp_path / "faces") == files(made)
 
 
-def test_a_killed_worker_ends_the_command_with_one_line_and_the_next_one_continues(made, tmp_path):
+def test_a_killed_worker_is_an_error_and_the_next_run_continues(made, tmp_path):
     def kill_a_worker(done, total):
         os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
 
@@ -48,7 +48,7 @@ def test_a_killed_worker_ends_the_command_with_one_line_and_the_next_one_continu
     assert files(tmp_path / "faces") == files(made)
 
 
-def test_a_removed_or_cut_shard_comes_back_the_same(made, tmp_path):
+def test_a_removed_or_truncated_shard_is_rendered_again_identically(made, tmp_path):
     folder = tmp_path / "faces"
     drawn = []
     write_set(job(folder), 1)
@@ -61,7 +61,7 @@ def test_a_removed_or_cut_shard_comes_back_the_same(made, tmp_path):
     assert files(folder) == before == files(made)
 
 
-def test_a_set_may_grow_and_keeps_what_it_has(made, tmp_path):
+def test_a_set_can_grow_and_keeps_existing_shards(made, tmp_path):
     folder = tmp_path / "faces"
     drawn = []
     write_set(job(folder, subjects=2), 1)
@@ -72,7 +72,7 @@ def test_a_set_may_grow_and_keeps_what_it_has(made, tmp_path):
     assert {name: data for name, data in files(folder).items() if name.startswith("shards")} == shards
 
 
-def test_a_folder_with_another_set_is_refused_and_left_alone(made):
+def test_a_folder_with_another_set_is_refused_and_left_unchanged(made):
     before = files(made)
     with pytest.raises(InputError, match=r"seed=4.*seed=5.*--out"):
         write_set(job(made, seed=5), 1)
@@ -85,7 +85,7 @@ def test_crops_of_another_origin_are_refused(tmp_path):
         write_set(job(tmp_path), 1)
 
 
-def test_the_set_reads_as_the_crop_set_format_says(made):
+def test_the_set_follows_the_crop_set_format(made):
     index = read_index(made)
     assert [shard.name for shard in index.shards] == [shard_name(k) for k in range(3)]
     pixels, labels = read_shard(made, "s00000")
@@ -100,20 +100,20 @@ def test_the_set_reads_as_the_crop_set_format_says(made):
     np.testing.assert_array_equal(found.neutrals[5], pixels[labels["neutral"][5]])
 
 
-def test_faces_on_disk_are_those_drawn_in_memory(made):
+def test_faces_on_disk_are_the_same_as_in_memory(made):
     on_disk = read_crops(str(made), CROP)
     in_memory = read_crops("synthetic:subjects=3,frames=6,seed=4,face=builtin", CROP)
     assert on_disk.sha256 == in_memory.sha256
 
 
-def test_a_face_model_that_is_not_there_leaves_the_folder_free(tmp_path):
+def test_a_missing_face_model_leaves_the_folder_empty(tmp_path):
     folder = tmp_path / "faces"
     with pytest.raises(InputError, match="no-such-face"):
         write_set(job(folder, face="no-such-face.npz"), 1)
     assert not any(folder.iterdir())
 
 
-def test_a_full_disk_is_one_line_and_leaves_no_half_shard(tmp_path, monkeypatch):
+def test_a_full_disk_is_an_error_that_leaves_no_partial_shard(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -127,9 +127,9 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_shard(tmp_path, monkeypatch)
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_leaves_only_whole_shards_and_can_go_on(tmp_path, interruptible_edgeau):
+def test_an_interrupted_run_leaves_only_complete_shards(tmp_path, interruptible_edgeau):
     folder = tmp_path / "faces"
-    many = 4000  # minutes of work, so that the signal never comes too late
+    many = 4000  # minutes of work, so that the signal never arrives too late
     command = [*interruptible_edgeau, "synth", "--out", str(folder), "--subjects", str(many), "--frames", "6"]
     command += ["--size", "48", "--workers", "2"]
     running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)

@@ -1,4 +1,4 @@
-"""The four families in sizes that a test can afford."""
+"""The four families in sizes that are small enough for tests."""
 
 import pytest
 

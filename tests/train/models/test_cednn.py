@@ -1,4 +1,4 @@
-"""CEDNN: difference maps by threshold, added where the configuration says."""
+"""CEDNN: difference maps by threshold, added to the configured blocks."""
 
 import pytest
 import torch
@@ -33,13 +33,13 @@ def test_a_difference_equal_to_the_threshold_does_not_count():
 
 
 @pytest.mark.parametrize("difference", ["grey", "max"])
-def test_darker_and_brighter_count_alike(difference):
+def test_the_sign_of_the_difference_does_not_matter(difference):
     maps = DifferenceMaps(config(difference=difference))
     face, neutral = torch.randint(0, 256, (2, 1, 3, 32, 32)).float()
     assert torch.equal(maps(face, neutral), maps(neutral, face))
 
 
-def test_grey_weighs_channels_by_luma_and_max_takes_the_largest():
+def test_grey_weights_channels_by_luma_and_max_uses_the_largest():
     face = torch.zeros(1, 3, 32, 32)
     face[:, 1] = 50
     neutral = torch.zeros_like(face)
@@ -48,7 +48,7 @@ def test_grey_weighs_channels_by_luma_and_max_takes_the_largest():
     assert largest[0, 0, 0, 0].item() == pytest.approx(50)
 
 
-def test_stride_averages_the_difference_before_thresholds():
+def test_stride_averages_the_difference_before_thresholding():
     face = grey(100)
     face[..., ::2] += 20  # every second column
     assert DifferenceMaps(config(difference_stride=2)).difference(face, grey(100)).unique().tolist() == pytest.approx(
@@ -58,7 +58,7 @@ def test_stride_averages_the_difference_before_thresholds():
 
 
 def _inputs_of_blocks(model, face, neutral):
-    """Maps that reached each block, by forward hooks."""
+    """The maps that each block receives, recorded by forward hooks."""
     seen = {}
     hooks = [
         block.map_scale.register_forward_hook(lambda _, inputs, __, number=number: seen.update({number: inputs[0]}))
@@ -84,7 +84,7 @@ def test_maps_enter_the_blocks_that_the_configuration_names():
     assert seen[3].shape[-2:] == (16, 16)
 
 
-def test_maps_change_the_answer_only_where_they_are_added():
+def test_maps_affect_the_output_only_if_they_are_added():
     torch.manual_seed(0)
     face, neutral = torch.randint(0, 256, (2, 2, 64, 64, 3), dtype=torch.uint8)
     without = build_model("cednn", {"aus": AUS, "size_px": 64, "block_maps": ()}).eval()
@@ -94,7 +94,7 @@ def test_maps_change_the_answer_only_where_they_are_added():
 
 
 @pytest.mark.parametrize("name", [n for n, (family, _) in PRESETS.items() if family == "cednn"])
-def test_every_student_stays_under_two_megabytes(name):
+def test_every_student_is_smaller_than_two_megabytes(name):
     model = build_model(*resolve_model(name, {"aus": [f"AU{i:02d}" for i in range(1, 16)]}))
     assert sum(value.numel() for value in model.state_dict().values()) * 4 < 2_000_000
 
@@ -118,7 +118,7 @@ def test_a_depthwise_student_has_no_dense_3x3_convolution(name):
     group_width=st.sampled_from([1, 8, 16]),
     difference=st.sampled_from(["grey", "max"]),
 )
-def test_sizes_are_free(size_px, widths, group_width, difference):
+def test_any_valid_sizes_work_together(size_px, widths, group_width, difference):
     values = {
         "aus": AUS, "size_px": size_px, "widths": widths, "depths": [1] * len(widths), "stem_width": 16,
         "group_width": group_width, "difference": difference, "block_maps": [[0, 1], [2]],
@@ -142,6 +142,6 @@ def test_sizes_are_free(size_px, widths, group_width, difference):
         ({"difference_stride": 4}, "difference_stride"),
     ],
 )
-def test_impossible_sizes_are_refused_by_name(values, named):
+def test_invalid_sizes_are_refused_by_name(values, named):
     with pytest.raises(InputError, match=named):
         build_model("cednn", {"aus": AUS, **values})

@@ -1,4 +1,4 @@
-"""EAU: two tasks that take from one another through gates, and a loss that balances classes smoothly."""
+"""EAU: two tasks that exchange features through gates, and a smooth class-weighted loss."""
 
 import pytest
 import torch
@@ -13,14 +13,14 @@ FACE = torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8, generator=torch.
 
 
 @pytest.mark.parametrize(("loss_of", "reached"), [("au_logits", "expression_block"), ("expression_logits", "au_block")])
-def test_each_task_teaches_the_other_s_branch(loss_of, reached):
+def test_each_tasks_loss_reaches_the_other_tasks_branch(loss_of, reached):
     model = build_model("eau", {**SMALL, "exchanges": 1}).train()
     getattr(model(FACE), loss_of).sin().sum().backward()
     block = getattr(model.exchanges[0], reached)
     assert block.conv1.weight.grad.abs().any()
 
 
-def test_a_closed_gate_takes_nothing_and_an_open_one_all():
+def test_a_closed_gate_adds_nothing_and_an_open_one_everything():
     gate = AttentionGate(width=4, inner=2).eval()
     own, other = torch.randn(2, 1, 4, 3, 3)
     torch.nn.init.zeros_(gate.gate.weight)
@@ -30,7 +30,7 @@ def test_a_closed_gate_takes_nothing_and_an_open_one_all():
     torch.testing.assert_close(gate(own, other), own + gate.taken(other))
 
 
-def test_weights_are_equal_at_full_smoothness_and_balanced_at_none():
+def test_class_weights_are_equal_at_smoothness_1_and_balanced_at_0():
     frequency = torch.tensor([0.1, 0.5])
     assert [w.tolist() for w in smooth_class_weights(frequency, 1.0)] == [[1, 1], [1, 1]]
     present, absent = smooth_class_weights(frequency, 0.0)
@@ -46,13 +46,13 @@ def test_the_expected_weight_is_one_and_the_rare_class_weighs_more(frequency, sm
         assert present > absent
 
 
-def test_at_full_smoothness_the_loss_is_cross_entropy():
+def test_the_loss_is_cross_entropy_at_smoothness_1():
     logits, target = torch.randn(5, 2), torch.randint(0, 2, (5, 2)).float()
     expected = torch.nn.functional.binary_cross_entropy_with_logits(logits, target)
     torch.testing.assert_close(smooth_class_weighted_loss(logits, target, torch.tensor([0.2, 0.3]), 1.0), expected)
 
 
-def test_entries_without_a_label_do_not_count():
+def test_unlabelled_entries_are_ignored():
     logits = torch.tensor([[0.3, 2.0]], requires_grad=True)
     target = torch.tensor([[1.0, float("nan")]])
     loss = smooth_class_weighted_loss(logits, target, torch.tensor([0.2, 0.3]))

@@ -1,4 +1,4 @@
-"""FAN has the public weights' names and gives the public code's heatmaps."""
+"""FAN has the parameter names of the public weights and reproduces the public code's heatmaps."""
 
 import importlib.util
 
@@ -34,7 +34,7 @@ def picture(side):
 
 
 @pytest.mark.parametrize(("stacks", "keys", "millions"), [(1, 334, 6.250), (2, 599, 12.107), (4, 1129, 23.820)])
-def test_key_and_parameter_counts_are_the_public_ones(stacks, keys, millions):
+def test_key_and_parameter_counts_equal_those_of_the_public_weights(stacks, keys, millions):
     with torch.device("meta"):
         fan = Fan(FanConfig(stacks=stacks))
     assert len(fan.state_dict()) == keys
@@ -43,7 +43,7 @@ def test_key_and_parameter_counts_are_the_public_ones(stacks, keys, millions):
 
 @pytest.fixture(scope="module")
 def public():
-    """The class of the face-alignment package, without importing the package, which needs more than torch."""
+    """The class from the face-alignment package, loaded without importing the package, which has more dependencies."""
     spec = importlib.util.find_spec("face_alignment")
     if spec is None:
         pytest.skip("the face-alignment package is not installed: pip install --no-deps face-alignment")
@@ -55,7 +55,7 @@ def public():
 
 
 @pytest.mark.parametrize("stacks", [2, 4])
-def test_heatmaps_equal_those_of_the_face_alignment_package(public, stacks):
+def test_heatmaps_agree_with_the_face_alignment_package(public, stacks):
     torch.manual_seed(0)
     theirs = filled(public(stacks))
     ours = Fan(FanConfig(stacks=stacks, pooling="avg")).eval()
@@ -70,8 +70,8 @@ def test_heatmaps_equal_those_of_the_face_alignment_package(public, stacks):
         torch.testing.assert_close(maps, wanted, atol=1e-5, rtol=0)
 
 
-# Made by the face-alignment 1.5.0 class (average pooling), and by the same class with max pooling in its place, with
-# `filled` weights on `picture(128)`: heatmaps of the last stack, landmarks 0, 30 and 67, at the centre.
+# From the class in face-alignment 1.5.0 (average pooling) and the same class with max pooling, with `filled` weights on
+# `picture(128)`: the last stack's heatmaps of landmarks 0, 30 and 67 at the centre.
 GOLDEN = {
     (2, "avg"): [-0.03213, -0.098523, -0.254065],
     (2, "max"): [0.066197, -0.114838, -0.28867],
@@ -81,7 +81,7 @@ GOLDEN = {
 
 
 @pytest.mark.parametrize("case", list(GOLDEN))
-def test_heatmaps_are_the_recorded_ones(case):
+def test_heatmaps_agree_with_recorded_values(case):
     stacks, pooling = case
     fan = filled(Fan(FanConfig(stacks=stacks, pooling=pooling)))
     with torch.no_grad():
@@ -89,7 +89,7 @@ def test_heatmaps_are_the_recorded_ones(case):
     assert maps[0, [0, 30, 67], 16, 16].tolist() == pytest.approx(GOLDEN[case], abs=1e-5)
 
 
-def test_features_are_the_stem_and_the_stacks_where_landmarks_are():
+def test_features_are_the_stem_and_the_stacks_weighted_by_heatmaps():
     fan = filled(Fan(FanConfig(stacks=2, width=32, depth=2)))
     with torch.no_grad():
         output = fan(picture(64))
@@ -101,7 +101,7 @@ def test_features_are_the_stem_and_the_stacks_where_landmarks_are():
 
 
 @pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"state_dict": {f"module.{k}": v for k, v in s.items()}}])
-def test_weights_load_from_a_file_with_sizes_read_off_them(tmp_path, wrap):
+def test_loaded_weights_determine_the_sizes(tmp_path, wrap):
     fan = filled(Fan(FanConfig(stacks=3, width=32, depth=2, pooling="avg", landmarks=10)))
     torch.save(wrap(fan.state_dict()), tmp_path / "fan.pth")
     again = load_fan_weights(tmp_path / "fan.pth", "avg")
@@ -111,7 +111,7 @@ def test_weights_load_from_a_file_with_sizes_read_off_them(tmp_path, wrap):
         assert torch.equal(again(picture(32)).heatmaps[-1], fan(picture(32)).heatmaps[-1])
 
 
-def test_pooling_decides_the_heatmaps():
+def test_heatmaps_depend_on_the_pooling():
     maps = {}
     for pooling in ("max", "avg"):
         with torch.no_grad():
@@ -140,8 +140,8 @@ def test_other_files_are_refused(tmp_path, content, message):
 
 
 @pytest.mark.parametrize(("stacks", "pooling"), [(4, "avg"), (2, "max")])
-def test_a_model_takes_the_stacks_of_the_weights_and_their_public_pooling(tmp_path, make_crop_set, stacks, pooling):
-    """face-alignment's 2DFAN4 has 4 stacks and pools by averages; ibug's 2dfan2 has 2 and pools by maxima."""
+def test_a_model_uses_the_stacks_and_pooling_of_the_weights(tmp_path, make_crop_set, stacks, pooling):
+    """face-alignment's 2DFAN4 has 4 stacks and average pooling; ibug's 2dfan2 has 2 stacks and max pooling."""
     file = tmp_path / "weights.pth"
     torch.save(Fan(FanConfig(stacks, 16, 2, pooling)).state_dict(), file)
     recipe = Recipe(models=("fan-trans-s",), data=(), out=tmp_path, fan=str(file), config={"size_px": 64, "heads": 2})

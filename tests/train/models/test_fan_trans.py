@@ -1,4 +1,4 @@
-"""FAN-Trans: a frozen FAN, learnable attention drop, and a classifier in which each AU sees all."""
+"""FAN-Trans: a frozen FAN, learnable attention drop, and a classifier that uses all features for each AU."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ SMALL = {"aus": AUS, "size_px": 32, "fan_width": 16, "fan_depth": 2, "width": 16
 FACE = torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
-def test_the_frozen_fan_stays_as_it_is_through_training():
+def test_a_frozen_fan_is_unchanged_by_training():
     model = build_model("fan-trans", SMALL).train()
     before = {name: value.clone() for name, value in model.fan.state_dict().items()}
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
@@ -31,7 +31,7 @@ def test_an_unfrozen_fan_learns():
     assert model.fan.training
 
 
-def test_a_trained_fan_is_taken_over():
+def test_load_fan_uses_the_weights_of_a_trained_fan():
     model = build_model("fan-trans", {**SMALL, "pixels": "scaled"}).eval()
     fan = Fan(FanConfig(width=16, depth=2)).eval()
     before = model(FACE).au_logits
@@ -46,14 +46,14 @@ def test_a_fan_of_other_sizes_or_pooling_is_refused(other):
         build_model("fan-trans", SMALL).load_fan(Fan(other))
 
 
-def test_attention_drop_is_random_in_training_and_fixed_after():
+def test_attention_drop_is_random_in_training_and_deterministic_in_evaluation():
     drop = AttentionDrop(aus=3, heads=2, drop=0.3, temperature=0.5)
     scores = torch.zeros(1, 2, 3, 3)
     assert not torch.equal(drop.train()(scores), drop(scores))
     assert torch.equal(drop.eval()(scores), drop(scores))
 
 
-def test_attention_drop_keeps_an_au_s_own_attention_and_lowers_others():
+def test_attention_drop_keeps_an_aus_own_attention_and_lowers_the_others():
     drop = AttentionDrop(aus=3, heads=1, drop=0.3, temperature=0.5).eval()
     kept = drop(torch.zeros(1, 1, 3, 3)).exp()[0, 0]
     assert kept.diagonal().tolist() == [1, 1, 1]
@@ -62,7 +62,7 @@ def test_attention_drop_keeps_an_au_s_own_attention_and_lowers_others():
     assert attention[0].tolist() == pytest.approx([1 / 2.4, 0.7 / 2.4, 0.7 / 2.4])
 
 
-def test_attention_drop_keeps_as_often_as_its_rate_says():
+def test_attention_drop_drops_at_its_rate():
     torch.manual_seed(0)
     drop = AttentionDrop(aus=2, heads=1, drop=0.3, temperature=0.5).train()
     kept = drop(torch.zeros(4000, 1, 2, 2)).exp()[:, 0, 0, 1]
@@ -89,7 +89,7 @@ def test_sizes_that_the_fan_cannot_halve_are_refused():
         build_model("fan-trans", {"aus": AUS, "size_px": 112})
 
 
-def test_with_difference_the_neutral_counts_and_the_face_as_its_own_neutral_does_not():
+def test_with_difference_the_neutral_matters_and_defaults_to_the_face():
     torch.manual_seed(0)
     model = build_model("fan-trans", {**SMALL, "difference": True}).eval()
     assert model.takes_neutral
@@ -98,7 +98,7 @@ def test_with_difference_the_neutral_counts_and_the_face_as_its_own_neutral_does
     assert not torch.allclose(model(FACE, FACE.flip(0)).au_logits, alone, atol=1e-4)
 
 
-def test_without_difference_the_neutral_plays_no_part():
+def test_without_difference_the_neutral_is_ignored():
     model = build_model("fan-trans", SMALL).eval()
     assert not model.takes_neutral
     assert torch.equal(model(FACE, FACE.flip(0)).au_logits, model(FACE).au_logits)

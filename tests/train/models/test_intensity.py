@@ -1,4 +1,4 @@
-"""The intensity head: what it learns from, its scale, and that it survives export."""
+"""The intensity head: its targets, its scale, and that it survives export."""
 
 import json
 
@@ -13,7 +13,7 @@ from edgeau.train.losses import intensity_loss
 from edgeau.train.models.intensity import IntensitySteps, expected_intensity, step_targets
 
 
-def test_targets_add_up_to_the_intensity_and_unknown_stays_unknown():
+def test_step_targets_sum_to_the_intensity_and_keep_missing_labels():
     intensity = torch.tensor([[0.0, 1.0, 2.5, 5.0, float("nan")]])
     targets = step_targets(intensity)
     assert targets.sum(2)[0, :4].tolist() == [0.0, 1.0, 2.5, 5.0]
@@ -21,14 +21,14 @@ def test_targets_add_up_to_the_intensity_and_unknown_stays_unknown():
     assert targets[0, 4].isnan().all()
 
 
-def test_a_head_starts_with_presence_at_intensity_two_and_rises_with_it():
+def test_an_untrained_head_has_presence_at_intensity_two_and_is_monotonic():
     steps = IntensitySteps(1)(torch.tensor([[0.7], [2.0]]))
     assert steps[:, 0, 1].tolist() == pytest.approx([0.7, 2.0])
     low, high = expected_intensity(steps)[:, 0]
     assert 0 < low < high < 5
 
 
-def test_what_is_not_labelled_teaches_nothing():
+def test_unlabelled_intensities_get_no_gradient():
     steps = torch.zeros(2, 1, 5, requires_grad=True)
     intensity_loss(steps, torch.tensor([[3.0], [float("nan")]])).backward()
     assert steps.grad[0].abs().min() > 0
@@ -36,14 +36,14 @@ def test_what_is_not_labelled_teaches_nothing():
 
 
 @pytest.mark.slow
-def test_a_model_learns_intensities_and_its_package_gives_the_same(crop_set, tmp_path, tiny_config):
+def test_a_model_learns_intensities_that_survive_export(crop_set, tmp_path, tiny_config):
     pairs = [word for value in tiny_config for word in ("--config", value)]
     run = tmp_path / "run"
     plain = ["--data", str(crop_set), "--out", str(run), "--device", "cpu", "--batch", "16", "--augment", "none"]
     more = ["--intensity", "--steps", "150", "--lr", "0.02", "--eval-every", "50"]
     assert main(["train", "--model", "cednn", *plain, *pairs, *more]) == 0
     metrics = json.loads((run / "metrics.json").read_text())["members"]["cednn"]
-    # Seen with 4 seeds: ICC 0.9 and more, errors below 0.6; always saying the mean intensity gives 1.8 and an ICC of 0.
+    # Measured with 4 seeds: ICC 0.9 and more, errors below 0.6. Always predicting the mean gives 1.8 and an ICC of 0.
     assert metrics["val"]["mean_icc"] > 0.6
     assert metrics["val"]["mean_mae"] < 1.0
 

@@ -1,4 +1,4 @@
-"""Landmarks become heatmaps and come back."""
+"""Converting landmarks to heatmaps and back."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ inside = st.floats(12, 100)
 
 @settings(max_examples=50)
 @given(st.lists(st.tuples(inside, inside), min_size=1, max_size=5))
-def test_points_come_back_from_their_heatmaps(points):
+def test_points_survive_a_round_trip_through_heatmaps(points):
     given_xy = torch.tensor([points])
     found = points_of(heatmap_targets(given_xy, 112, 28), 112)
     torch.testing.assert_close(found, given_xy, atol=0.3, rtol=0)
@@ -27,14 +27,14 @@ def test_a_gaussian_peaks_at_its_point():
     assert target[0, 0, 1, 10].item() == pytest.approx(0.60653, abs=1e-5)  # exp(-1/2), one sigma away
 
 
-def test_the_loss_is_one_for_empty_maps_and_zero_for_right_ones():
+def test_the_loss_is_one_for_empty_maps_and_zero_for_correct_ones():
     points = torch.tensor([[[40.0, 60.0], [80.0, 30.0]]])
     right = heatmap_targets(points, 112, 28)
     assert heatmap_loss([torch.zeros_like(right)], points, 112).item() == pytest.approx(1, abs=0.01)
     assert heatmap_loss([right, right], points, 112).item() == pytest.approx(0, abs=1e-9)
 
 
-def test_unknown_points_do_not_count():
+def test_unknown_points_are_ignored():
     points = torch.tensor([[[40.0, 60.0], [float("nan"), float("nan")]]])
     maps = heatmap_targets(points, 112, 28)
     maps[0, 1] = 5.0
@@ -45,7 +45,7 @@ def test_unknown_points_do_not_count():
     assert not maps.grad[0, 1].any()
 
 
-def test_a_small_fan_learns_where_a_bright_square_is():
+def test_a_small_fan_learns_to_locate_a_bright_square():
     torch.manual_seed(0)
     fan = Fan(FanConfig(stacks=1, width=16, depth=1, landmarks=1)).train()
     centres = torch.randint(8, 24, (16, 2))

@@ -1,4 +1,4 @@
-"""What all four families have in common."""
+"""Tests that apply to all four families."""
 
 import json
 
@@ -14,7 +14,7 @@ def crops(count, size_px, seed=0):
     return torch.randint(0, 256, (count, size_px, size_px, 3), dtype=torch.uint8, generator=generator)
 
 
-def test_shapes(small):
+def test_output_shapes(small):
     family, config = small
     model = build_model(family, config).eval()
     output = model(crops(3, 32), crops(3, 32, seed=1))
@@ -25,40 +25,40 @@ def test_shapes(small):
     assert output.losses == {}
 
 
-def test_without_a_neutral_the_face_is_its_own(small):
+def test_the_neutral_defaults_to_the_face(small):
     model = build_model(*small).eval()
     face = crops(2, 32)
     assert torch.equal(model(face).au_logits, model(face, face).au_logits)
 
 
-def test_only_models_that_say_so_use_the_neutral(small):
+def test_only_models_with_takes_neutral_use_the_neutral(small):
     model = build_model(*small).eval()
     face, neutral = crops(2, 32), crops(2, 32, seed=1)
     same = torch.equal(model(face).au_logits, model(face, neutral).au_logits)
     assert same == (not model.takes_neutral)
 
 
-def test_a_batch_equals_its_parts(small):
+def test_a_batch_gives_the_same_as_its_parts(small):
     model = build_model(*small).eval()
     face, neutral = crops(3, 32), crops(3, 32, seed=1)
     parts = [model(face[i : i + 1], neutral[i : i + 1]).au_logits for i in range(3)]
     torch.testing.assert_close(model(face, neutral).au_logits, torch.cat(parts), atol=1e-5, rtol=0)
 
 
-def test_every_parameter_that_should_learn_gets_a_gradient(small):
+def test_every_trainable_parameter_gets_a_gradient(small):
     torch.manual_seed(0)
     model = build_model(*small).train()
     output = model(crops(4, 32), crops(4, 32, seed=1))
     (output.au_logits.sin().sum() + output.expression_logits.sin().sum() + sum(output.losses.values())).backward()
     still = {n for n, p in model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.abs().any())}
-    # A key's bias shifts all scores of a query alike, which softmax ignores; others may not stand still.
+    # A key's bias shifts all scores of a query by the same amount, which softmax ignores.
     assert {name for name in still if not name.endswith("key.bias")} == set()
     frozen = {n for n, p in model.named_parameters() if not p.requires_grad}
     assert all(name.startswith("fan.") for name in frozen)
     assert bool(frozen) == (small[0] == "fan-trans")
 
 
-def test_a_model_learns_to_tell_bright_from_dark(small):
+def test_a_model_learns_to_distinguish_bright_from_dark(small):
     torch.manual_seed(0)
     model = build_model(small[0], {**small[1], "dropout": 0.0}).train()
     bright = torch.arange(8) % 2
@@ -75,7 +75,7 @@ def test_a_model_learns_to_tell_bright_from_dark(small):
     assert losses[-1] < 0.3 * losses[0]
 
 
-def test_the_configuration_makes_the_same_model_again(small):
+def test_the_configuration_recreates_the_model(small):
     model = build_model(*small).eval()
     plain = json.loads(json.dumps(model.config.to_dict()))
     again = build_model(model.family, plain).eval()
@@ -84,7 +84,7 @@ def test_the_configuration_makes_the_same_model_again(small):
     assert torch.equal(again(crops(1, 32)).au_logits, model(crops(1, 32)).au_logits)
 
 
-def test_an_expression_head_is_there_when_asked_for(small):
+def test_the_expression_head_is_optional_except_for_eau(small):
     family, config = small
     if family == "eau":
         with pytest.raises(InputError, match="expressions"):
@@ -121,11 +121,11 @@ def test_overrides_replace_a_presets_values():
         ("cednn", {"aus": ("AU01",), "widths": 32}, "widths: got 32, expected tuple"),
     ],
 )
-def test_wrong_values_are_named(family, values, message):
+def test_errors_name_wrong_values(family, values, message):
     with pytest.raises(InputError, match=message):
         build_model(family, values)
 
 
-def test_numbers_and_lists_from_json_are_taken():
+def test_lists_from_json_become_tuples():
     config = config_from(ModelConfig, {"aus": ["AU01"], "size_px": 64})
     assert config == ModelConfig(aus=("AU01",), size_px=64)

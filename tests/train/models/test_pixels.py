@@ -1,4 +1,4 @@
-"""How crops become the image that a network reads."""
+"""Converting crops to the image that a network reads."""
 
 import pytest
 import torch
@@ -21,13 +21,13 @@ def test_standardised_channels_have_mean_0_and_deviation_1(planes):
     assert image.std(dim=(2, 3), unbiased=False) == pytest.approx(1, abs=2e-3)
 
 
-def test_exposure_contrast_and_colour_cast_do_not_matter(planes):
+def test_standardising_removes_exposure_contrast_and_colour_cast(planes):
     standardise = Pixels("standardised")
     cast = planes * torch.tensor([0.9, 0.7, 0.5]).view(1, 3, 1, 1) + 20
     torch.testing.assert_close(standardise(cast), standardise(planes), atol=2e-3, rtol=0)
 
 
-def test_an_even_crop_becomes_0_and_faint_noise_is_not_blown_up():
+def test_standardising_a_uniform_crop_gives_0_and_does_not_amplify_faint_noise():
     standardise = Pixels("standardised")
     even = torch.full((1, 3, 32, 32), 77.0)
     assert standardise(even).abs().max() < 1e-3
@@ -40,7 +40,7 @@ def test_scaled_pixels_are_divided_by_255(planes):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_new_models_standardise_and_see_the_same_in_a_brighter_crop(family):
+def test_new_models_standardise_and_are_invariant_to_brightness(family):
     torch.manual_seed(0)
     config = {"aus": ("AU12",), "size_px": 64, **SMALL.get(family, {})}
     face = torch.randint(0, 120, (2, 64, 64, 3), dtype=torch.uint8)
@@ -53,6 +53,6 @@ def test_new_models_standardise_and_see_the_same_in_a_brighter_crop(family):
     assert same < 0.02 * other
 
 
-def test_an_unknown_preparation_is_refused():
+def test_an_unknown_pixels_option_is_refused():
     with pytest.raises(InputError, match="standardised or scaled"):
         build_model("cednn", {"aus": ("AU12",), "pixels": "grey"})

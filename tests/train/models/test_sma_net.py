@@ -1,4 +1,4 @@
-"""SMA-Net: several maps a region, kept apart by a loss and refined by one another."""
+"""SMA-Net: several attention maps per region, kept diverse by a loss and refined by one another."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ FACE = torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8, generator=torch.
 
 
 def spots(*places):
-    """Maps of one region that look at one place each."""
+    """Maps of one region that attend to one place each."""
     maps = torch.zeros(1, 1, len(places), 16)
     for channel, place in enumerate(places):
         maps[0, 0, channel, place] = 1
@@ -26,7 +26,7 @@ def test_diversity_loss_is_lower_for_diverse_maps():
     assert diversity_loss(spots(3, 4, 5)).item() == pytest.approx(0)
 
 
-def test_diversity_loss_looks_within_regions_only():
+def test_diversity_loss_compares_maps_of_the_same_region_only():
     maps = torch.cat([spots(1, 2), spots(1, 2)], dim=1)  # two regions that look at the same places
     assert diversity_loss(maps).item() == pytest.approx(0)
 
@@ -45,7 +45,7 @@ def test_minimising_the_diversity_loss_moves_maps_apart():
     assert diversity_loss(attention(features)).item() < 0.3 * before
 
 
-def test_maps_are_distributions_from_channels_of_their_own():
+def test_each_attention_channel_is_a_distribution_from_its_own_features():
     attention = MultiChannelAttention(width=8, regions=3, channels=2)
     features = torch.randn(1, 8, 4, 4)
     maps = attention(features)
@@ -57,7 +57,7 @@ def test_maps_are_distributions_from_channels_of_their_own():
     assert not torch.allclose(maps[:, :, 1], again[:, :, 1])
 
 
-def test_refined_maps_stay_distributions_and_mix_within_a_region():
+def test_refined_maps_are_distributions_and_mix_within_a_region():
     torch.manual_seed(0)
     refine = InterAttention(width=4, relation_width=4)
     maps = torch.cat([spots(1, 2), spots(8, 9)], dim=1)
@@ -72,16 +72,16 @@ def test_pick_averages_features_under_maps():
     assert pick(features, spots(3, 7)).flatten().tolist() == [3, 7]
 
 
-def test_diversity_is_a_loss_in_training_only():
+def test_the_diversity_loss_applies_in_training_only():
     model = build_model("sma-net", {**SMALL, "diversity_weight": 0.5})
     assert 0 < model.train()(FACE).losses["diversity"].item() <= 0.5
     assert model.eval()(FACE).losses == {}
 
 
-def test_one_map_a_region_has_nothing_to_diversify():
+def test_a_single_map_per_region_has_no_diversity_loss():
     assert build_model("sma-net", {**SMALL, "attention_channels": 1}).train()(FACE).losses == {}
 
 
-def test_channels_must_share_the_features_evenly():
+def test_attention_channels_must_divide_the_width():
     with pytest.raises(InputError, match="attention_channels: got 5, expected a divisor of the last width, 32"):
         build_model("sma-net", {**SMALL, "attention_channels": 5})

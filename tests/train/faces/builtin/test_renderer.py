@@ -12,7 +12,7 @@ from edgeau.train.faces.builtin import shapes
 from edgeau.train.faces.builtin.head import head
 from edgeau.train.faces.builtin.renderer import BuiltinRenderer, rotation
 
-# Where each unit works, as landmarks whose surroundings it changes (Multi-PIE, from 0).
+# The landmarks (Multi-PIE, from 0) around which each AU changes the face.
 BROWS, EYES, NOSE, MOUTH, CHIN = range(17, 27), range(36, 48), range(27, 36), range(48, 68), range(6, 11)
 REGION = {
     "AU01": [*BROWS], "AU02": [*BROWS], "AU04": [*BROWS, *EYES], "AU05": [*EYES], "AU06": [*EYES], "AU07": [*EYES],
@@ -29,7 +29,7 @@ def near(points, reach, size):
 
 
 @pytest.mark.parametrize("au", sorted(REGION))
-def test_each_unit_moves_its_own_skin_and_little_else(au):
+def test_each_au_moves_mostly_the_skin_of_its_region(au):
     mesh = head()
     one = shapes.expression_basis()[2 * shapes.SIDED.index(au) : 2 * shapes.SIDED.index(au) + 2].sum(axis=0)
     skin = mesh.groups["skin"]
@@ -42,20 +42,20 @@ def test_each_unit_moves_its_own_skin_and_little_else(au):
 
 
 @pytest.mark.parametrize("au", sorted(REGION))
-def test_each_unit_is_visible_at_the_crops_resolution(renderer, crop, frame, au):
+def test_each_au_is_visible_at_the_crops_resolution(renderer, crop, frame, au):
     calm, acting = (renderer.render(frame(au=a), crop) for a in ({}, {au: (5.0, 5.0)}))
     change = np.abs(calm.face.astype(int) - acting.face.astype(int)).mean(axis=-1)
     region = near(calm.landmarks[REGION[au]], 14, crop.size_px)
     assert np.sort(change[region])[-60:].mean() > 12
 
 
-def test_a_one_sided_unit_moves_its_side(renderer, crop, frame):
+def test_a_one_sided_au_moves_its_side(renderer, crop, frame):
     calm, acting = (renderer.render(frame(au=a), crop) for a in ({}, {"AU02": (5.0, 0.0)}))
     rise = calm.landmarks[:, 1] - acting.landmarks[:, 1]
     assert rise[18] > rise[25] + 2  # the subject's right brow is on the left of the picture
 
 
-def test_the_same_spec_gives_the_same_pixels_whatever_was_drawn_before(renderer, crop, frame):
+def test_rendering_does_not_depend_on_earlier_calls(renderer, crop, frame):
     spec = frame(au={"AU12": (3.0, 2.0)}, yaw_deg=12.0)
     first = renderer.render(spec, crop)
     for subject in range(20, 27):
@@ -75,7 +75,7 @@ def test_the_same_spec_gives_the_same_pixels_whatever_was_drawn_before(renderer,
     level=st.floats(0, 5),
     domain=st.sampled_from(["train", "heldout"]),
 )
-def test_any_face_is_a_picture_with_its_landmarks_inside(renderer, seed, yaw, pitch, size, level, domain):
+def test_any_face_has_its_landmarks_inside_the_picture(renderer, seed, yaw, pitch, size, level, domain):
     rng = np.random.default_rng(seed)
     au = dict.fromkeys(rng.choice(sorted(REGION), 3, replace=False).tolist(), (level, level * 0.8))
     spec = FrameSpec(
@@ -91,7 +91,7 @@ def test_any_face_is_a_picture_with_its_landmarks_inside(renderer, seed, yaw, pi
     assert found.visible[[27, 28, 29, 30]].any()
 
 
-def test_eyes_and_mouth_lie_where_the_crop_rule_puts_them(renderer, crop, frame):
+def test_eyes_and_mouth_are_where_the_crop_template_has_them(renderer, crop, frame):
     marks = np.mean([renderer.render(frame(frame_seed=seed), crop).landmarks for seed in range(12)], axis=0)
     right, left = marks[36:42].mean(axis=0), marks[42:48].mean(axis=0)
     template = np.array(crop.template) * crop.size_px
@@ -116,14 +116,14 @@ def test_lids_and_lips_never_cross():
         assert (points[upper, 1] >= points[lower, 1] - 1e-5).all()
 
 
-def test_rotations_turn_the_way_their_names_say():
+def test_rotations_have_the_documented_directions():
     nose, crown = np.array([0, 0, 1]), np.array([0, 1, 0])
     assert (rotation(30, 0, 0) @ nose)[0] > 0  # the subject's left is +x
     assert (rotation(0, 30, 0) @ nose)[1] > 0
     assert (rotation(0, 0, 30) @ crown)[0] > 0
 
 
-def test_the_built_in_face_needs_neither_torch_nor_graphics():
+def test_the_builtin_face_needs_neither_torch_nor_graphics():
     code = (
         "import sys\n"
         "from edgeau.runtime.crop_source import read_crops\n"

@@ -1,4 +1,4 @@
-"""What seeds and domains decide about skin, light and camera."""
+"""Skin, light and camera as determined by seeds and domains."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ SEEDS = st.integers(0, 2**31)
 
 
 @given(SEEDS, st.sampled_from(DOMAINS))
-def test_skin_is_of_human_colour(seed, domain):
+def test_skin_has_a_human_colour(seed, domain):
     red, green, blue = appearance.draw_look(seed, domain).skin
     assert 0.01 < blue < green < red < 0.98  # never greenish or blue
     assert red / blue < 4.5
@@ -36,13 +36,13 @@ def test_heldout_skin_tones_are_left_out_of_training(seed):
 
 
 @given(SEEDS)
-def test_same_seed_gives_the_same_scene(seed):
+def test_the_same_seed_gives_the_same_scene(seed):
     first, again = (appearance.draw_scene(seed, "train") for _ in range(2))
     np.testing.assert_array_equal(first.key_direction, again.key_direction)
     assert first.distance_cm == again.distance_cm
 
 
-def test_unknown_domain_is_refused():
+def test_an_unknown_domain_is_refused():
     with pytest.raises(InputError, match="expected train or heldout"):
         appearance.draw_look(0, "test")
 
@@ -56,7 +56,7 @@ def test_grey_scenes_have_no_colour():
     assert np.abs(developed - developed.mean(axis=2, keepdims=True)).max() <= 4
 
 
-def test_frame_seed_moves_the_crop_by_little():
+def test_the_frame_seed_moves_the_crop_slightly():
     scene = appearance.draw_scene(0, "train")
     jitter = np.stack([appearance.draw_shot(s, scene, "train").point_jitter for s in range(200)])
     assert 0.01 < jitter.std() < 0.04

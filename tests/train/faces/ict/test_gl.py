@@ -1,4 +1,4 @@
-"""The graphics layer: context errors, visibility, and pictures of a simple surface."""
+"""The graphics layer: context errors, and visibility on a simple surface."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def graphics():
     context.release()
 
 
-def test_no_graphics_is_one_line_that_names_the_packages(monkeypatch):
+def test_without_graphics_the_error_names_the_packages_to_install(monkeypatch):
     moderngl = pytest.importorskip("moderngl")
 
     def fail(**_):
@@ -29,7 +29,7 @@ def test_no_graphics_is_one_line_that_names_the_packages(monkeypatch):
     assert "\n" not in str(caught.value)
 
 
-def test_a_plate_shades_what_lies_behind_it(graphics):
+def test_a_plate_occludes_the_surface_behind_it(graphics):
     plate = np.array([(-1, -1, 1), (1, -1, 1), (1, 1, 1), (-1, 1, 1)], np.float32)
     floor = plate * [4, 4, 0] - [0, 0, 1]
     points = np.concatenate([plate, floor, [(0, 0, -1.0)]]).astype(np.float32)

@@ -1,4 +1,4 @@
-"""A hand drawn before the face."""
+"""A hand in front of the face."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgeau.train.faces.ict.hands import hand
 
 @settings(max_examples=25)
 @given(seed=st.integers(0, 2**31 - 1))
-def test_a_hand_lies_before_the_face_and_is_closed_skin(seed: int) -> None:
+def test_a_hand_is_a_valid_mesh_in_front_of_the_face(seed: int) -> None:
     made = hand(seed, draw_look(seed, "train"))
     assert made.triangles.min() == 0
     assert made.triangles.max() == len(made.points) - 1

@@ -1,4 +1,4 @@
-"""ICT-FaceKit: reading it, preparing it, and what its action units move."""
+"""ICT-FaceKit: reading it, preparing it, and the effects of its action units."""
 
 import cv2
 import numpy as np
@@ -54,11 +54,11 @@ def ict_renderer(ict_prepared):
 
 @pytest.fixture(scope="module")
 def drawn(ict_renderer):
-    """render(au, **changes) -> Rendered, for one subject."""
+    """A function that renders one subject with the given AUs and changes."""
     return lambda au=None, **changes: ict_renderer.render(spec_of(au, **changes), CROP)
 
 
-def test_same_spec_gives_the_same_pixels(drawn):
+def test_the_same_spec_gives_the_same_pixels(drawn):
     first = drawn({"AU12": (3.0, 2.0)}, yaw_deg=10.0)
     drawn({"AU04": (5.0, 5.0)}, seed=9, look_seed=8, scene_seed=4)  # another subject between
     again = drawn({"AU12": (3.0, 2.0)}, yaw_deg=10.0)
@@ -66,7 +66,7 @@ def test_same_spec_gives_the_same_pixels(drawn):
     np.testing.assert_array_equal(first.landmarks, again.landmarks)
 
 
-def test_output_keeps_the_contract(drawn):
+def test_the_output_has_the_documented_shapes_and_types(drawn):
     rendered = drawn()
     assert rendered.face.shape == (96, 96, 3)
     assert rendered.face.dtype == np.uint8
@@ -82,7 +82,7 @@ def test_frontal_inner_points_lie_inside_the_crop_and_are_visible(drawn):
     assert rendered.visible[17:60].mean() > 0.9
 
 
-def test_profile_hides_the_far_side(drawn):
+def test_a_profile_hides_the_far_side(drawn):
     rendered = drawn(yaw_deg=45.0)  # to the subject's left: the left cheek's outline turns away
     assert rendered.visible[:5].sum() > rendered.visible[12:17].sum()
 
@@ -90,7 +90,7 @@ def test_profile_hides_the_far_side(drawn):
 @pytest.mark.parametrize("au", sorted(REGIONS))
 def test_an_au_changes_the_picture_most_in_its_region(drawn, au):
     neutral, active = drawn(), drawn({au: (4.0, 4.0)})
-    # The crop follows the points, which follow the AU a little: lay the still ones over each other first.
+    # The crop follows the points, which move slightly with the AU, so align the still ones first.
     back, _ = cv2.estimateAffinePartial2D(active.landmarks[STILL], neutral.landmarks[STILL])
     moved = cv2.warpAffine(active.face, back, (96, 96), borderMode=cv2.BORDER_REPLICATE)
     change = np.abs(moved.astype(float) - neutral.face).sum(axis=2)
@@ -118,7 +118,7 @@ def test_one_sided_aus_move_their_own_side(ict_prepared, au, points, sign):
 
 
 @pytest.mark.parametrize("au", ["AU09", "AU10", "AU12", "AU17", "AU26"])
-def test_lips_stay_together_without_lips_part(drawn, au):
+def test_lips_stay_closed_without_au25(drawn, au):
     points = drawn({au: (5.0, 5.0)}).landmarks
     gap = points[65:68, 1] - points[[63, 62, 61], 1]
     assert gap.max() < 0.02 * 96
@@ -126,7 +126,7 @@ def test_lips_stay_together_without_lips_part(drawn, au):
     assert (opened[66, 1] - opened[62, 1]) > gap.max() + 2
 
 
-def test_prepared_mesh_is_small_and_whole(ict_prepared):
+def test_the_prepared_mesh_is_small_and_valid(ict_prepared):
     mesh = ict_prepared
     assert 5000 < len(mesh.triangles) < 9000
     assert mesh.triangles.max() < len(mesh.neutral)
@@ -135,7 +135,7 @@ def test_prepared_mesh_is_small_and_whole(ict_prepared):
     np.testing.assert_allclose(mesh.eye_centres[0] * [-1, 1, 1], mesh.eye_centres[1], atol=0.05)
 
 
-def test_checkout_of_obj_files_reads_like_the_arrays(tmp_path):
+def test_a_checkout_of_obj_files_is_read(tmp_path):
     model = tmp_path / "FaceXModel"
     model.mkdir()
     faces = "vt 0.5 0.25\nvt 1 0\nvt 0 1\nvt 1 1\nusemtl M_Face\nf 1/1 2/2 3/3 4/4\nusemtl M_Teeth\nf 1/1 2/2 3/3\n"
@@ -151,7 +151,7 @@ def test_checkout_of_obj_files_reads_like_the_arrays(tmp_path):
     assert arrays.expressions["jawOpen"][3].tolist() == [0, 0, -2]
 
 
-def test_missing_face_model_says_where_to_get_it(monkeypatch, tmp_path):
+def test_a_missing_face_model_says_where_to_get_it(monkeypatch, tmp_path):
     monkeypatch.delenv("EDGEAU_ICT", raising=False)
     with pytest.raises(InputError, match="git clone https"):
         ict_mesh.prepare()

@@ -1,4 +1,4 @@
-"""Normals and concavity of shapes whose true ones are known."""
+"""Normals and concavity of shapes with known values."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from edgeau.train.faces.ict.surface import Surface
 
 @pytest.fixture(scope="module")
 def ball():
-    """Points on a sphere of 5 cm and triangles over them, outward."""
+    """Points on a sphere with a radius of 5 cm, and outward triangles."""
     from scipy.spatial import ConvexHull
 
     index = np.arange(800) + 0.5
@@ -22,7 +22,7 @@ def ball():
     return points.astype(np.float32), triangles
 
 
-def test_normals_of_a_ball_point_away_from_its_middle(ball):
+def test_normals_of_a_sphere_point_away_from_its_centre(ball):
     points, triangles = ball
     surface = Surface(points, triangles, len(points), len(triangles))
     normals = surface.normals(1.3 * points)
@@ -30,7 +30,7 @@ def test_normals_of_a_ball_point_away_from_its_middle(ball):
     np.testing.assert_allclose(np.linalg.norm(normals, axis=1), 1, atol=1e-5)
 
 
-def test_a_ball_is_convex_and_a_dent_is_not(ball):
+def test_a_sphere_is_convex_and_a_dent_is_not(ball):
     points, triangles = ball
     surface = Surface(points, triangles, len(points), len(triangles))
     normals = surface.normals(points)
@@ -41,7 +41,7 @@ def test_a_ball_is_convex_and_a_dent_is_not(ball):
     assert surface.concavity(dented, normals)[400] > at_rest[400] + 0.5
 
 
-def test_vertices_doubled_along_a_seam_share_their_normal_whichever_side_moves(ball):
+def test_vertices_duplicated_along_a_seam_share_their_normal(ball):
     points, triangles = ball
     front = points[triangles].mean(axis=1)[:, 2] > 0
     used, few = np.unique(triangles[front], return_inverse=True)

@@ -6,8 +6,8 @@ from edgeau.train.faces.plan.prototypes import AUS, PROTOTYPES, RATES
 from edgeau.train.faces.plan.sampling import draw_apex, label_of, limit
 from edgeau.train.faces.plan.sequences import plan_subject
 
-RATE_MARGIN = 0.06  # of 1, over 40 subjects of 100 frames
-BP4D_SMILE_MARGIN = 0.10  # AU10 and AU12 are in most of BP4D; emotions that exclude a smile keep them rarer here
+RATE_MARGIN = 0.06  # in probability, over 40 subjects with 100 frames each
+BP4D_SMILE_MARGIN = 0.10  # AU10 and AU12 are frequent in BP4D, but emotions that exclude a smile make them rarer here
 
 
 def planned(labels, subjects=40, frames=100, seed=1):
@@ -24,14 +24,14 @@ def present(samples):
 
 
 @pytest.mark.parametrize("labels", sorted(RATES))
-def test_base_rates_are_near_those_aimed_at(labels):
+def test_base_rates_are_close_to_their_targets(labels):
     rates = present(planned(labels)).mean(axis=0)
     for au, rate in zip(UNION, rates, strict=True):
         margin = BP4D_SMILE_MARGIN if au in ("AU10", "AU12") and labels in ("bp4d", "union") else RATE_MARGIN
         assert rate == pytest.approx(RATES[labels][au], abs=margin), au
 
 
-def test_units_go_together_as_on_faces(mix):
+def test_aus_co_occur_as_on_real_faces(mix):
     shown = present(mix)
     rate = shown.mean(axis=0)
     lift = (shown.T.astype(float) @ shown / len(shown)) / np.outer(rate, rate)
@@ -45,7 +45,7 @@ def test_units_go_together_as_on_faces(mix):
         assert of(a, b) < 0.6, (a, b)
 
 
-def test_labels_are_intensities_within_their_limits(mix):
+def test_labels_are_plausible_intensities(mix):
     levels = np.stack([sample.au for sample in mix])
     assert levels.min() >= 0
     assert levels.max() <= 5
@@ -56,14 +56,14 @@ def test_labels_are_intensities_within_their_limits(mix):
     assert not ((pressed >= 2) & (opened >= 2)).any()
 
 
-def test_every_expression_class_and_every_prototype_occurs(mix):
+def test_every_expression_and_every_prototype_occurs(mix):
     assert {sample.expression for sample in mix} == set(range(-1, len(EXPRESSIONS)))
     rng = np.random.default_rng(0)
     names = {draw_apex(rng, "mix").name for _ in range(3000)}
     assert names == {kind.name for kind in PROTOTYPES}
 
 
-def test_confusable_faces_come_without_the_unit_they_are_taken_for():
+def test_confusable_faces_usually_lack_the_au_they_resemble():
     rng = np.random.default_rng(1)
     faces = [draw_apex(rng, "mix") for _ in range(6000)]
 
@@ -76,7 +76,7 @@ def test_confusable_faces_come_without_the_unit_they_are_taken_for():
     assert without("closed-lip crying", "AU12") > 0.8
 
 
-def test_muscles_that_oppose_each_other_do_not_both_pull():
+def test_antagonistic_aus_are_not_both_strong():
     rng = np.random.default_rng(0)
     together = [limit({"AU12": 3.0, "AU15": 4.0}, rng) for _ in range(200)]
     assert np.mean([face["AU12"] < 1 for face in together]) > 0.7
@@ -91,7 +91,7 @@ def test_the_label_is_the_stronger_side():
     assert label.sum() == 5.5
 
 
-def test_every_session_has_neutral_images_and_each_picture_is_compared_with_another_one():
+def test_every_picture_has_another_neutral_image_of_its_session():
     for subject in range(20):
         plan = plan_subject(3, subject, 40)
         assert sum(sample.is_neutral for sample in plan) >= 2
@@ -104,7 +104,7 @@ def test_every_session_has_neutral_images_and_each_picture_is_compared_with_anot
     assert len({sample.neutral for sample in plan}) > 1
 
 
-def test_a_resting_face_is_in_the_neutral_image_and_in_no_label():
+def test_the_resting_face_is_in_the_neutral_image_but_not_in_the_labels():
     plans = [plan_subject(4, subject, 12) for subject in range(30)]
     resting = [plan[0].spec.au for plan in plans]
     assert sum(bool(au) for au in resting) > 20
@@ -136,7 +136,7 @@ def test_a_sequence_rises_from_neutral_to_its_apex_and_falls_back():
         assert len({sample.sequence for sample in run}) == 1
 
 
-def test_a_plan_depends_on_seed_and_subject_alone():
+def test_a_plan_depends_only_on_seed_and_subject():
     one, again, other = plan_subject(1, 2, 20), plan_subject(1, 2, 20), plan_subject(1, 3, 20)
     assert [s.spec.frame_seed for s in one] == [s.spec.frame_seed for s in again]
     assert [s.spec.frame_seed for s in one] != [s.spec.frame_seed for s in other]
