@@ -1,4 +1,4 @@
-"""Fixtures that every layer's tests share: a real photo, and optional data beside the repository."""
+"""Fixtures shared by the tests of all layers: a real photo, and optional data beside the repository."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgeau.runtime.privacy import send_no_telemetry
 
 send_no_telemetry()
 
-# What a property test finds must not depend on how fast or how busy the machine is.
+# The result of a property test must not depend on the speed or load of the machine.
 settings.register_profile("any-speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any-speed")
 
@@ -65,7 +65,7 @@ def clip_path(data_folder: Path) -> Path:
 
 @pytest.fixture
 def machine_tree(tmp_path: Path) -> Callable[[dict[str, str]], Path]:
-    """Write files below a folder that stands for a machine's root."""
+    """A function that writes files below a folder that serves as a machine's root."""
 
     def write(files: dict[str, str]) -> Path:
         root = tmp_path / "machine"
@@ -80,7 +80,7 @@ def machine_tree(tmp_path: Path) -> Callable[[dict[str, str]], Path]:
 
 @pytest.fixture(scope="session")
 def interruptible_edgeau() -> list[str]:
-    """The command line in a process of its own, which signals reach even where this one was started to ignore them."""
+    """The command line in a separate process, which signals reach even if this process was started to ignore them."""
     code = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
         "signal.signal(signal.SIGHUP, signal.SIG_DFL); signal.signal(signal.SIGTERM, signal.SIG_DFL); "

@@ -1,4 +1,4 @@
-"""The wheel: what is in it, and that a photo runs where nothing else of this checkout is."""
+"""The wheel: its contents, and analysing a photo with it in a clean environment."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ import pytest
 pytest.importorskip("build", reason="build is not installed")
 ROOT = Path(__file__).resolve().parent.parent
 LAYERS = ("runtime", "optimize", "export", "train", "benchmarks")
-# Folders of a layer that stay behind: results, and the scripts that made one table of them.
+# Folders of a layer that are not shipped: results, and the scripts that produced them.
 NOT_SHIPPED = {"benchmarks/results", "benchmarks/studies"}
-# One package and the faces that its engines are compared on: 1.9 MB; all code: 0.5 MB.
+# One package and its parity crops: 1.9 MB; all code: 0.5 MB.
 LARGEST_WHEEL_BYTES = 3_000_000
 
 pytestmark = pytest.mark.slow
@@ -45,7 +45,7 @@ def wheel(dist: Path) -> Path:
     return next(dist.glob("*.whl"))
 
 
-def test_the_wheel_has_every_module_of_the_layers_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_contains_every_module_of_the_layers_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     modules = {f"edgeau/{file.relative_to(ROOT)}" for layer in LAYERS for file in (ROOT / layer).rglob("*.py")}
@@ -56,18 +56,18 @@ def test_the_wheel_has_every_module_of_the_layers_and_nothing_else(wheel: Path) 
     assert wheel.stat().st_size < LARGEST_WHEEL_BYTES
 
 
-def test_the_sdist_has_what_a_packager_needs(dist: Path) -> None:
+def test_the_sdist_contains_what_a_packager_needs(dist: Path) -> None:
     with tarfile.open(next(dist.glob("*.tar.gz"))) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     for name in ("LICENSE", "README.md", "CHANGELOG.md", "CITATION.cff", "tests/conftest.py", "docs/build.py"):
         assert name in names
 
 
-def test_a_photo_runs_in_a_clean_environment(wheel: Path, photo_bgr: np.ndarray, tmp_path: Path) -> None:
+def test_a_photo_is_analysed_in_a_clean_environment(wheel: Path, photo_bgr: np.ndarray, tmp_path: Path) -> None:
     environment = tmp_path / "environment"
     venv.create(environment)
     python = environment / "bin" / "python"
-    # What it depends on is linked, not fetched: the test needs no network, and takes seconds.
+    # Dependencies are linked instead of downloaded, so the test needs no network and takes seconds.
     installed = Path(np.__file__).parent.parent
     (site,) = environment.glob("lib/python*/site-packages")
     for pattern in ("numpy", "numpy.libs", "numpy-*.dist-info", "cv2", "opencv_python*.libs", "onnxruntime"):

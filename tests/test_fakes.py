@@ -10,7 +10,7 @@ from fakes.tensorrt import CLASSES, ENUMERATIONS, NAMES, VERSIONS, make_tensorrt
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def test_the_excerpt_of_names_is_what_the_bindings_source_says():
+def test_the_excerpt_of_names_agrees_with_the_bindings_source():
     file = Path(os.environ.get("EDGEAU_TENSORRT_API") or ROOT.parent / "shared" / "tensorrt-api.json")
     if not file.is_file():
         pytest.skip("the names of the whole API are not at hand: set EDGEAU_TENSORRT_API to their file")
@@ -20,7 +20,7 @@ def test_the_excerpt_of_names_is_what_the_bindings_source_says():
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_fake_has_no_name_that_its_version_lacks(version):
+def test_a_fake_has_only_names_of_its_version(version):
     trt = make_tensorrt(version)
     for base in CLASSES:
         fake = getattr(trt, base.__name__)
@@ -33,7 +33,7 @@ def test_a_fake_has_no_name_that_its_version_lacks(version):
     assert hasattr(trt, "IProgressMonitor") == ("IProgressMonitor" in NAMES[version])
 
 
-def test_what_a_version_lacks_is_an_attribute_error():
+def test_a_name_that_a_version_lacks_raises_attribute_error():
     old, new = make_tensorrt("8.5"), make_tensorrt("10.16")
     assert not hasattr(old.IBuilderConfig, "builder_optimization_level")
     assert not hasattr(old.IBuilderConfig(), "builder_optimization_level")

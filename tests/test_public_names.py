@@ -1,4 +1,4 @@
-"""What other people's code may import. A name that is added or removed here belongs in CHANGELOG.md."""
+"""The public API. Names that are added or removed here belong in CHANGELOG.md."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_public_module_has_exactly_its_public_names(module_name: str) -> None:
         assert hasattr(module, name), name
 
 
-def test_every_module_that_lists_its_names_is_in_the_table() -> None:
+def test_every_module_with_all_is_in_the_table() -> None:
     layers = ("runtime", "optimize", "export", "train", "benchmarks")
     files = [path for layer in layers for path in sorted((ROOT / layer).rglob("*.py")) if "results" not in path.parts]
     listing = [path for path in files if re.search(r"^__all__ =", path.read_text(encoding="utf-8"), re.MULTILINE)]
@@ -48,7 +48,7 @@ def test_every_module_that_lists_its_names_is_in_the_table() -> None:
     assert {".".join(("edgeau", *parts)).replace(".__init__", "") for parts in modules} == set(PUBLIC_NAMES)
 
 
-def test_python_and_the_command_line_give_the_version_of_pyproject(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version_is_that_of_pyproject(capsys: pytest.CaptureFixture[str]) -> None:
     assert edgeau.runtime.__version__ == pyproject_version()
     with pytest.raises(SystemExit) as caught:
         cli.main(["--version"])
@@ -56,11 +56,11 @@ def test_python_and_the_command_line_give_the_version_of_pyproject(capsys: pytes
     assert capsys.readouterr().out == f"edgeau {pyproject_version()}\n"
 
 
-def test_files_that_run_without_an_installation_have_an_unknown_version() -> None:
+def test_the_version_without_an_installation_is_unknown() -> None:
     assert installed_version("no-such-distribution") == UNKNOWN
 
 
-def test_changelog_and_citation_are_of_this_version() -> None:
+def test_changelog_and_citation_have_the_current_version() -> None:
     newest = re.search(r"^## \[(.+?)\] - (.+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert newest is not None
     assert newest[1] == pyproject_version()

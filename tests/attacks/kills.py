@@ -1,8 +1,8 @@
-"""End what writes at random moments, and look what is left: ``python tests/attacks/kills.py RUNS [SEED]``.
+"""Kill writing verbs at random moments and check what is left: ``python tests/attacks/kills.py RUNS [SEED]``.
 
-Each run forks a process in which one verb replaces something that is there, and ends it by SIGKILL, SIGTERM, SIGINT or
-a file that may grow no further (RLIMIT_FSIZE: what a full disk is to a writer). Then the old or the new must be there,
-whole, nothing else may have changed, and the same verb must work again and leave no temporary behind.
+Each run forks a process in which a verb replaces existing files, and ends it by SIGKILL, SIGTERM, SIGINT or a limit on
+file size (RLIMIT_FSIZE, which looks like a full disk to a writer). Then either the old or the new must be complete,
+nothing else may have changed, and the same verb must work again and leave no temporary files behind.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ WAYS = ("SIGKILL", "SIGTERM", "SIGINT", "full")
 
 @dataclass(frozen=True)
 class Job:
-    """One verb on files that are there.
+    """One verb on existing files.
 
     Attributes:
-        prepare: makes them in the working folder.
-        work: runs the verb in it.
-        check: raises where neither the old nor the new is there, whole.
+        prepare: creates the files in the working folder.
+        work: runs the verb there.
+        check: raises unless the old or the new files are complete.
     """
 
     prepare: Callable[[], None]
@@ -138,7 +138,7 @@ JOBS: dict[str, Job] = {
 
 
 def in_child(work: Callable[[], object], *, most_bytes: int | None = None) -> int:
-    """Fork a process that does the work, quietly, and return its number."""
+    """Fork a process that does the work without output, and return its process id."""
     child = os.fork()
     if child:
         return child
@@ -161,7 +161,7 @@ def in_child(work: Callable[[], object], *, most_bytes: int | None = None) -> in
 
 
 def end_one(name: str, way: str, rng: random.Random, takes_s: float) -> None:
-    """Interrupt one job in a new folder. Raises where something was lost or left behind."""
+    """Interrupt one job in a new folder, and raise if anything was lost or left behind."""
     job = JOBS[name]
     with tempfile.TemporaryDirectory(prefix="edgeau-kills-") as folder:
         os.chdir(folder)
@@ -176,7 +176,7 @@ def end_one(name: str, way: str, rng: random.Random, takes_s: float) -> None:
         os.waitpid(child, 0)
         job.check()
         assert Path("thesis.txt").read_text() == "years of work"
-        if way == "full":  # a signal may come in the middle of the clearing away
+        if way == "full":  # a signal may arrive in the middle of the cleanup
             assert not left_behind(), left_behind()
         with contextlib.suppress(FileNotFoundError):
             os.unlink("rows.csv")
@@ -189,12 +189,12 @@ def end_one(name: str, way: str, rng: random.Random, takes_s: float) -> None:
 
 
 def left_behind() -> list[str]:
-    """Temporaries, and the lock of a package."""
+    """Temporary files, and the lock of a package."""
     return [str(p) for p in Path().rglob(".edgeau-*")]
 
 
 def measure() -> dict[str, float]:
-    """Seconds that each job takes when nothing ends it."""
+    """The time in seconds that each job takes without interruption."""
     takes = {}
     for name, job in JOBS.items():
         folder = tempfile.mkdtemp(prefix="edgeau-kills-")
@@ -209,7 +209,7 @@ def measure() -> dict[str, float]:
 
 
 def main(runs: int, seed: int = 0) -> int:
-    """End ``runs`` jobs and print what became of them. Returns how many lost something."""
+    """Interrupt ``runs`` jobs, print a summary, and return the number of jobs that lost something."""
     import edgeau.optimize.commands.build
     import edgeau.optimize.commands.import_
     import edgeau.runtime.commands.inspect
@@ -223,7 +223,7 @@ def main(runs: int, seed: int = 0) -> int:
         counted[way] += 1
         try:
             end_one(name, way, rng, takes[name])
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is a loss
+        except Exception as error:  # noqa: BLE001 - any exception counts as a loss
             losses += 1
             sys.stdout.write(f"{name}, {way}: {type(error).__name__}: {error}\n")
     told = ", ".join(f"{way} {count}" for way, count in counted.items())

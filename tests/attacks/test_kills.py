@@ -1,4 +1,4 @@
-"""Whatever ends a verb that writes, the old or the new is there, whole. `make kill-test` does ten times as much."""
+"""Interrupted verbs leave either the old or the new files, complete. `make kill-test` does ten times as many runs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 
 @pytest.mark.slow
-def test_nothing_is_lost_whenever_a_verb_is_ended() -> None:
-    """In a process of its own, which forks before anything starts threads."""
+def test_interrupting_verbs_at_random_moments_loses_nothing() -> None:
+    """Uses a separate process, which forks before any threads are started."""
     script = Path(__file__).with_name("kills.py")
     done = subprocess.run([sys.executable, str(script), "20", "7"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

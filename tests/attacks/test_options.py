@@ -1,6 +1,6 @@
-"""Wrong values for every option of every verb, from the parsers themselves: an option without one fails the first test.
+"""Invalid values for every option of every verb. Options come from the parsers, and one without values fails a test.
 
-Each must end with 2 and one line, without a traceback, and leave every file as it was.
+Each value must give exit code 2 and one line without a traceback, and leave all files unchanged.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from edgeau.runtime.package import shipped_package
 
 NUMBERS = ("", "x", "nan", "inf", "-1", "-0.5", "1e400", "1e300", "0", "1.5", "9" * 40, "0x10", "1,2", "\u0661\u0662x")
 
-# Files of the working folder: what each name stands for is made in `place`.
+# Files in the working folder, which `lay_out` creates.
 PACKAGES = ("absent", "empty", "photo.png", "thesis.txt", "broken.edgeau", "fifo.png", "")
 DATA = ("absent", "empty", "thesis.txt", "broken.npz", "photo.png", "synthetic:frames=x", "nonsense:1")
 FOLDERS_OUT = ("home", "thesis.txt", "-", "whole.edgeau/inside", "whole.edgeau")
@@ -32,7 +32,7 @@ FILES_OUT = ("home", "whole.edgeau", "thesis.txt/x")
 MODELS = ("absent.onnx", "thesis.txt", "broken.onnx", "empty", "fifo.png", "")
 CHECKPOINTS = ("absent.pt", "thesis.txt", "empty", "photo.png")
 
-# Wrong values of options that hold text, by verb and name of the parsed value; "*" is every verb.
+# Invalid values of text options, by verb and name of the parsed value; "*" means every verb.
 TEXTS: dict[tuple[str, str], tuple[str, ...]] = {
     ("*", "package"): PACKAGES,
     ("*", "packages"): PACKAGES,
@@ -151,7 +151,7 @@ def options_of(verb: cli.Verb) -> list[argparse.Action]:
 
 
 def wrong_values(verb: str, action: argparse.Action) -> tuple[str, ...] | None:
-    """Values that an option must refuse; None where the table has none."""
+    """Values that an option must refuse, or None if the table has none."""
     if action.choices is not None:
         return ("nonsense", "")
     texts = TEXTS.get((verb, action.dest), TEXTS.get(("*", action.dest)))
@@ -176,7 +176,7 @@ def refuses(parse: Any, text: str) -> bool:
 ALL = [(verb, action) for verb in cli.all_verbs() for action in options_of(verb)]
 
 
-def test_every_option_has_wrong_values() -> None:
+def test_every_option_has_invalid_values() -> None:
     missing = [f"{verb.name} {a.dest}" for verb, a in ALL if wrong_values(verb.name, a) is None]
     assert missing == []
     typed = [(verb, a) for verb, a in ALL if a.type not in (None, Path)]
@@ -185,7 +185,7 @@ def test_every_option_has_wrong_values() -> None:
 
 @pytest.fixture
 def place(tmp_path: Path, photo_bgr: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with what a user may point at by mistake."""
+    """A working folder with files that a user may name by mistake."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("EDGEAU_CACHE", str(tmp_path.parent / "cache"))
     lay_out(photo_bgr)
@@ -193,7 +193,7 @@ def place(tmp_path: Path, photo_bgr: np.ndarray, monkeypatch: pytest.MonkeyPatch
 
 
 def lay_out(photo_bgr: np.ndarray) -> None:
-    """Make the files that the values above name, in the current folder."""
+    """Create the files named by the values above in the current folder."""
     Path("photo.png").write_bytes(cv2.imencode(".png", photo_bgr)[1].tobytes())
     Path("thesis.txt").write_text("years of work")
     for name in ("empty", "home", "broken.edgeau"):
@@ -219,7 +219,7 @@ def state(folder: Path) -> dict[str, bytes]:
     }
 
 
-# The rest of a command, with which only the value in question is wrong.
+# The other arguments of each verb, all valid.
 RIGHT: dict[str, list[str]] = {
     "demo": ["--seconds", "0.1"],
     "doctor": [],
@@ -282,7 +282,7 @@ def command(verb: str, action: argparse.Action, value: str) -> list[str]:
 
 
 class Hanging(BaseException):
-    """Not an Exception, so that no handler of the command line takes it."""
+    """Not an Exception, so that no handler of the command line catches it."""
 
 
 @contextlib.contextmanager
@@ -308,7 +308,7 @@ ROWS = [
 
 
 @pytest.mark.parametrize("verb", cli.all_verbs(), ids=lambda verb: verb.name)
-def test_wrong_numbers_and_choices_are_refused_before_anything_is_done(verb: cli.Verb) -> None:
+def test_invalid_numbers_and_choices_are_refused_by_the_parser(verb: cli.Verb) -> None:
     parser = cli._parser(verb)
     for action in options_of(verb):
         if not holds_text(verb.name, action):
@@ -319,7 +319,7 @@ def test_wrong_numbers_and_choices_are_refused_before_anything_is_done(verb: cli
 
 
 @pytest.mark.parametrize(("verb", "action", "value"), ROWS)
-def test_a_wrong_value_is_one_line_and_destroys_nothing(
+def test_an_invalid_value_is_a_one_line_error_and_changes_no_files(
     verb: str, action: argparse.Action, value: str, place: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     before = state(place)

@@ -1,8 +1,7 @@
-"""Try every wrong value of every option, each in a process of its own: ``python tests/attacks/wrong_inputs.py``.
+"""Try every invalid value of every option, each in a separate process: ``python tests/attacks/wrong_inputs.py``.
 
-The values are those of test_options.py. A value is refused by one line and exit code 2 with every file as it was;
-anything else is counted and printed: a traceback, a death by a signal, no end within a minute, a value taken, a file
-changed.
+The values are those of test_options.py. A value is refused by one line and exit code 2 with all files unchanged.
+Anything else is counted and printed: a traceback, a signal, a timeout of one minute, an accepted value, a changed file.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ REFUSED = "refused"
 
 
 def child(words: list[str]) -> None:
-    """Run one command and end this process with its exit code. What it says goes to the file ``said``."""
+    """Run one command and exit with its exit code; its output goes to the file ``said``."""
     said = os.open("../said", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(said, 1)
     os.dup2(said, 2)
@@ -41,7 +40,7 @@ def child(words: list[str]) -> None:
 
 
 def outcome(words: list[str], folder: Path) -> str:
-    """What became of one command in a folder with files to lose."""
+    """Run one command in a folder with files and return its outcome."""
     before = state(folder)
     pid = os.fork()
     if pid == 0:

@@ -1,4 +1,4 @@
-"""docs/adapt.md: its commands are run as they stand there, shorter."""
+"""The commands in docs/adapt.md are run as written, with options that make them shorter."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SHORTER = {
 
 
 @pytest.mark.slow
-def test_the_commands_lead_from_photos_and_a_recording_to_packages(
+def test_the_commands_on_the_page_run_from_photos_to_packages(
     tmp_path: Path, photo_bgr: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""docs/data.md: what it shows is run as it stands there."""
+"""The commands, code and formats in docs/data.md are used as written."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edgeau.runtime.package import Package
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
 
-# What the commands of the page take as well here, so that they end soon.
+# Additional options for the commands on the page, so that they finish quickly.
 SHORTER = {
     "train": "--steps 3 --batch 8 --device cpu --config widths=(16,24) --config depths=(1,1) --config stem_width=8 "
     "--config group_width=8 --config block_maps=((0,),(1,))",
@@ -52,7 +52,7 @@ def write_own(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_five_commands_lead_from_a_csv_file_to_a_running_int8_package(
+def test_the_five_commands_run_from_a_csv_file_to_an_int8_package(
     tmp_path: Path, photo_bgr: np.ndarray, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -67,7 +67,9 @@ def test_five_commands_lead_from_a_csv_file_to_a_running_int8_package(
     assert "AU12" in capsys.readouterr().out
 
 
-def test_the_file_that_the_page_writes_is_a_crop_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_file_written_by_the_code_on_the_page_is_a_crop_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     code = re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)
     assert code is not None
@@ -77,7 +79,7 @@ def test_the_file_that_the_page_writes_is_a_crop_set(tmp_path: Path, monkeypatch
     np.testing.assert_array_equal(crops.intensity, [[0, 0], [0, 4], [0, 0], [3, np.nan]])
 
 
-def test_a_folder_written_as_the_page_says_is_a_crop_set(tmp_path: Path) -> None:
+def test_a_folder_in_the_documented_format_is_a_crop_set(tmp_path: Path) -> None:
     (tmp_path / "crops" / "shards").mkdir(parents=True)
     text = PAGE.split("crops/index.json", 1)[1].split("crops/shards/s00000.npy", 1)[0]
     (tmp_path / "crops" / "index.json").write_text(text)

@@ -1,4 +1,4 @@
-"""Each example runs as its docstring says, on real inputs."""
+"""Each example runs as described in its docstring, on real inputs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
 def run_example(name: str, *arguments: object, cwd: Path) -> str:
-    """Run an example as a user does, in a folder of its own, and return what it prints."""
+    """Run an example like a user, in its own folder, and return its output."""
     command = [sys.executable, str(EXAMPLES / name), *map(str, arguments)]
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -32,7 +32,7 @@ def write_video(path: Path, frames_bgr: list[np.ndarray]) -> Path:
     return path
 
 
-def test_webcam_names_the_smile_in_a_video_of_the_photo(photo_bgr: np.ndarray, tmp_path: Path) -> None:
+def test_webcam_detects_the_smile_in_a_video_of_the_photo(photo_bgr: np.ndarray, tmp_path: Path) -> None:
     video = write_video(tmp_path / "photo.avi", [photo_bgr] * 12)
     lines = run_example("webcam.py", video, "--no-window", cwd=tmp_path).splitlines()
     assert " on " in lines[0]
@@ -41,22 +41,22 @@ def test_webcam_names_the_smile_in_a_video_of_the_photo(photo_bgr: np.ndarray, t
     assert "neutral not known yet" in lines[1]
 
 
-def test_webcam_follows_one_woman_through_the_clip(clip_path: Path, tmp_path: Path) -> None:
+def test_webcam_follows_one_face_through_the_clip(clip_path: Path, tmp_path: Path) -> None:
     capture = cv2.VideoCapture(str(clip_path))
     video = write_video(tmp_path / "beginning.avi", [capture.read()[1] for _ in range(20)])
     lines = run_example("webcam.py", video, "--no-window", cwd=tmp_path).splitlines()
-    # Haar takes a patch of the background for a second face now and then.
+    # Haar occasionally detects a second face in the background.
     assert sum(line.startswith("face 0:") for line in lines[1:]) > 0.8 * 20
 
 
-def test_webcam_without_a_source_that_opens_exits_with_2(tmp_path: Path) -> None:
+def test_webcam_with_a_source_that_cannot_be_opened_exits_with_code_2(tmp_path: Path) -> None:
     command = [sys.executable, str(EXAMPLES / "webcam.py"), "absent.mp4", "--no-window"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "can't open absent.mp4" in done.stderr
 
 
-def test_a_folder_becomes_one_row_per_face(photo_bgr: np.ndarray, tmp_path: Path) -> None:
+def test_folder_to_dataframe_writes_one_row_per_face(photo_bgr: np.ndarray, tmp_path: Path) -> None:
     pytest.importorskip("pandas", reason="pandas is not installed")
     pictures = tmp_path / "pictures"
     pictures.mkdir()
@@ -71,7 +71,7 @@ def test_a_folder_becomes_one_row_per_face(photo_bgr: np.ndarray, tmp_path: Path
 
 
 @pytest.mark.slow
-def test_own_model_is_imported_quantized_and_built_or_says_why_not(photo_bgr: np.ndarray, tmp_path: Path) -> None:
+def test_own_model_is_imported_quantized_and_built_or_gives_the_reason(photo_bgr: np.ndarray, tmp_path: Path) -> None:
     pytest.importorskip("nncf", reason="nncf is not installed, which quantizes")
     write_model(tmp_path / "model.onnx")
     photo_rgb = photo_bgr[:, :, ::-1]
@@ -87,7 +87,7 @@ def test_own_model_is_imported_quantized_and_built_or_says_why_not(photo_bgr: np
 
 
 def write_model(path: Path) -> None:
-    """A small network as other people write them: float RGB 0..1 [N, 3, 64, 64] to four logits."""
+    """A small network of a common form: float RGB 0..1 [N, 3, 64, 64] to four logits."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 

@@ -1,4 +1,4 @@
-"""Small models that were never trained, whose batch norms do something; their graphs and their checkpoints."""
+"""Small untrained models with non-trivial batch norms, their graphs and their checkpoints."""
 
 import functools
 
@@ -34,7 +34,7 @@ def _one_thread():
 
 
 def small_model(family, **overrides):
-    """A model in eval mode whose batch norms do something."""
+    """A model in eval mode with non-trivial batch norms."""
     torch.manual_seed(0)
     model = build_model(family, {"aus": AUS, "expressions": EXPRESSIONS, **SMALL[family], **overrides})
     for module in model.modules():
@@ -48,7 +48,7 @@ def small_model(family, **overrides):
 
 @pytest.fixture(scope="session")
 def checkpoint_of(tmp_path_factory):
-    """The path of a small model's checkpoint."""
+    """A function that returns the path of a small model's checkpoint."""
     folder = tmp_path_factory.mktemp("checkpoints")
 
     @functools.cache
@@ -72,5 +72,5 @@ def model_of():
 
 @pytest.fixture(scope="session")
 def graph_of():
-    """The exported graph of a small model, made once: an export takes seconds."""
+    """A function that returns the exported graph of a small model, cached because an export takes seconds."""
     return functools.cache(lambda family: to_onnx(small_model(family)))

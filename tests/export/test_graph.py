@@ -1,4 +1,4 @@
-"""The exported graph: its contract, its operators, its names, and what TensorRT's parser says."""
+"""The exported graph: its inputs and outputs, operators and names, and TensorRT's parser on it."""
 
 import json
 import subprocess
@@ -23,7 +23,7 @@ def dims(value):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
-def test_inputs_and_outputs_are_the_contract(graph_of, family):
+def test_inputs_and_outputs_follow_the_contract(graph_of, family):
     graph = graph_of(family).graph
     names = ["face", "neutral"] if family == "cednn" else ["face"]
     assert [value.name for value in graph.input] == names
@@ -34,7 +34,7 @@ def test_inputs_and_outputs_are_the_contract(graph_of, family):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_any_batch_gives_what_single_crops_give(graph_of, family):
+def test_a_batch_gives_the_same_as_single_crops(graph_of, family):
     session = onnxruntime.InferenceSession(graph_of(family).SerializeToString())
     generator = torch.Generator().manual_seed(1)
     feed = {
@@ -49,7 +49,7 @@ def test_any_batch_gives_what_single_crops_give(graph_of, family):
 
 
 @pytest.mark.slow
-def test_openvino_reads_sma_net_in_a_batch_larger_than_its_regions_as_single_crops():
+def test_openvino_computes_sma_net_in_a_batch_larger_than_its_regions():
     openvino = pytest.importorskip("openvino")
     torch.manual_seed(0)
     net = build_model(*resolve_model("sma-net-s", {"aus": UNION})).eval()
@@ -64,7 +64,7 @@ def test_openvino_reads_sma_net_in_a_batch_larger_than_its_regions_as_single_cro
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_values_are_those_of_the_torch_model(graph_of, model_of, family):
+def test_outputs_agree_with_the_torch_model(graph_of, model_of, family):
     session = onnxruntime.InferenceSession(graph_of(family).SerializeToString())
     generator = torch.Generator().manual_seed(2)
     inputs = [torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8, generator=generator) for _ in range(2)]
@@ -113,13 +113,13 @@ def test_no_shape_is_computed_at_run_time(graph_of, family):
     assert not {node.op_type for node in graph_of(family).graph.node} & {"Shape", "Size", "NonZero", "Loop", "If"}
 
 
-def test_difference_maps_are_comparisons(graph_of):
+def test_difference_maps_are_exported_as_comparisons(graph_of):
     nodes = [node for node in graph_of("cednn").graph.node if node.name.startswith("difference/")]
     assert [node.op_type for node in nodes] == ["Sub", "Conv", "Abs", "Greater", "Cast"]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_names_are_those_of_modules_and_unique(graph_of, family):
+def test_node_names_are_unique_and_come_from_module_names(graph_of, family):
     graph = graph_of(family).graph
     names = [node.name for node in graph.node]
     assert len(set(names)) == len(names)
@@ -131,7 +131,7 @@ def test_names_are_those_of_modules_and_unique(graph_of, family):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_nothing_of_the_exporting_machine_is_in_the_file(graph_of, family):
+def test_the_file_contains_nothing_about_the_exporting_machine(graph_of, family):
     data = graph_of(family).SerializeToString()
     assert not any(
         word in data for word in (b"/train/models/", b"stack_trace", b"pkg.torch", b"site-packages", b"Traceback")
@@ -147,14 +147,14 @@ def test_nothing_of_the_exporting_machine_is_in_the_file(graph_of, family):
         (max(OPSETS), "eau", {}, ["au", "expression"]),
     ],
 )
-def test_the_operator_set_is_the_one_asked_for(model_of, opset, family, overrides, outputs):
+def test_the_requested_operator_set_is_used(model_of, opset, family, overrides, outputs):
     graph = to_onnx(model_of(family, **overrides), opset)
     assert [(item.domain, item.version) for item in graph.opset_import] == [("", opset)]
     session = onnxruntime.InferenceSession(graph.SerializeToString())
     assert [output.name for output in session.get_outputs()] == outputs
 
 
-def test_another_operator_set_is_refused(model_of):
+def test_an_unsupported_operator_set_is_refused(model_of):
     with pytest.raises(InputError, match="opset: got 16, expected one of 17, 18, 19, 20"):
         to_onnx(model_of("cednn"), 16)
 
@@ -184,9 +184,9 @@ print(json.dumps([messages, batch]))
 
 
 def parse_by_tensorrt(graph):
-    """Warnings and errors of TensorRT-RTX's parser, which needs no GPU, and the first input's batch.
+    """Return warnings and errors of TensorRT-RTX's parser, which needs no GPU, and the batch of the first input.
 
-    In a process of its own: TensorRT keeps the first logger that a process gives it.
+    It runs in a separate process, because TensorRT keeps the first logger of a process.
     """
     pytest.importorskip("tensorrt_rtx")
     done = subprocess.run(
@@ -197,11 +197,11 @@ def parse_by_tensorrt(graph):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_tensorrt_parses_it_without_a_warning(graph_of, family):
+def test_tensorrt_parses_the_graph_without_a_warning(graph_of, family):
     assert parse_by_tensorrt(graph_of(family)) == ([], -1)
 
 
-def test_tensorrt_s_warnings_are_heard():
+def test_tensorrts_warnings_are_captured():
     quantized = onnx.parser.parse_model("""
         <ir_version: 8, opset_import: ["" : 18]>
         unsigned (float[N, 4] x) => (float[N, 4] y) <float scale = {0.1}, uint8 zero = {0}> {

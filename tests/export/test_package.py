@@ -1,4 +1,4 @@
-"""`edgeau export`: a package whose parity is proven, or nothing at all."""
+"""`edgeau export` writes a package with proven parity, or nothing at all."""
 
 import json
 
@@ -22,7 +22,7 @@ from edgeau.runtime.package import Package
 
 @pytest.fixture(autouse=True)
 def _graphs_made_once(graph_of, monkeypatch):
-    """The real graphs, but each exported once for all tests."""
+    """Export each graph only once for all tests."""
     monkeypatch.setattr(export_module, "to_onnx", lambda model, opset: graph_of(model.family))
 
 
@@ -61,7 +61,7 @@ def test_openvino_gives_the_same_probabilities(checkpoint_of, tmp_path, family):
         np.testing.assert_allclose(answers[1][name], values, atol=1e-4)
 
 
-def test_a_graph_that_says_something_else_is_refused_and_nothing_written(
+def test_a_graph_that_differs_from_torch_is_refused_and_nothing_is_written(
     checkpoint_of, graph_of, tmp_path, monkeypatch
 ):
     altered = onnx.ModelProto()
@@ -74,7 +74,7 @@ def test_a_graph_that_says_something_else_is_refused_and_nothing_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_failed_export_leaves_the_older_package(checkpoint_of, tmp_path, monkeypatch):
+def test_a_failed_export_keeps_the_previous_package(checkpoint_of, tmp_path, monkeypatch):
     export_package(checkpoint_of("cednn"), tmp_path / "p.edgeau", ExportOptions(name="older"))
 
     def fails(*_):
@@ -87,7 +87,7 @@ def test_a_failed_export_leaves_the_older_package(checkpoint_of, tmp_path, monke
     assert [path.name for path in tmp_path.iterdir()] == ["p.edgeau"]
 
 
-def test_a_folder_that_is_no_package_is_left_alone(checkpoint_of, tmp_path):
+def test_a_folder_that_is_not_a_package_is_left_alone(checkpoint_of, tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.txt").write_text("mine")
     with pytest.raises(InputError, match="no model package"):
@@ -95,7 +95,7 @@ def test_a_folder_that_is_no_package_is_left_alone(checkpoint_of, tmp_path):
     assert (tmp_path / "photos" / "a.txt").read_text() == "mine"
 
 
-def test_parity_takes_crops_of_ones_own(checkpoint_of, tmp_path):
+def test_parity_can_use_the_users_crops(checkpoint_of, tmp_path):
     faces = np.random.default_rng(0).integers(0, 256, (9, 64, 64, 3), np.uint8)
     np.savez(tmp_path / "crops.npz", faces=faces)
     options = ExportOptions(data=str(tmp_path / "crops.npz"))
@@ -103,7 +103,7 @@ def test_parity_takes_crops_of_ones_own(checkpoint_of, tmp_path):
     assert package.variant("fp32").parity.data == "6 random crops and 6 crops of crops.npz"
 
 
-def test_parity_sees_a_map_that_one_side_does_not_add(checkpoint_of, tmp_path, model_of):
+def test_parity_detects_a_missing_difference_map(checkpoint_of, tmp_path, model_of):
     package = export_package(checkpoint_of("cednn"), tmp_path / "p.edgeau")
     other = model_of("cednn")
     other.blocks[0].map_scale.weight.data.zero_()  # the maps of the first block no longer matter
@@ -111,7 +111,7 @@ def test_parity_sees_a_map_that_one_side_does_not_add(checkpoint_of, tmp_path, m
         prove_parity(other, package.path / "fp32.onnx", CropSpec(size_px=64), (0.5, 0.4, 0.6))
 
 
-def test_command_prints_contract_and_snippet(checkpoint_of, tmp_path, capsys):
+def test_the_command_prints_inputs_outputs_and_a_snippet(checkpoint_of, tmp_path, capsys):
     assert main(["export", str(checkpoint_of("eau")), "-o", str(tmp_path / "e.edgeau"), "--name", "mine"]) == 0
     out = capsys.readouterr().out
     assert "input  face: uint8 [N, 64, 64, 3], RGB 0..255" in out
@@ -121,13 +121,13 @@ def test_command_prints_contract_and_snippet(checkpoint_of, tmp_path, capsys):
     compile(out[out.index("import cv2") :], "snippet", "exec")
 
 
-def test_command_prints_the_manifest_as_json(checkpoint_of, tmp_path, capsys):
+def test_the_command_prints_the_manifest_as_json(checkpoint_of, tmp_path, capsys):
     assert main(["export", str(checkpoint_of("cednn")), "-o", str(tmp_path / "c.edgeau"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["family"] == "cednn"
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not a checkpoint"])
-def test_command_names_a_checkpoint_that_is_none(tmp_path, capsys, content):
+def test_the_command_names_an_invalid_checkpoint(tmp_path, capsys, content):
     file = tmp_path / "a.pt"
     if content is not None:
         file.write_bytes(content)
@@ -137,7 +137,7 @@ def test_command_names_a_checkpoint_that_is_none(tmp_path, capsys, content):
     assert not (tmp_path / "c.edgeau").exists()
 
 
-def test_what_fp32_gives_is_stored_for_boards_without_another_backend(checkpoint_of, tmp_path, monkeypatch):
+def test_the_fp32_reference_is_stored_for_boards_without_another_backend(checkpoint_of, tmp_path, monkeypatch):
     package = export_package(checkpoint_of("cednn"), tmp_path / "p.edgeau")
     monkeypatch.setattr(parity_crops, "missing", lambda name: "not installed")
     evidence = parity_crops.gather(package, package.variant("fp32"))

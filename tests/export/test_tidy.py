@@ -1,4 +1,4 @@
-"""Passes over an exported graph keep what it computes."""
+"""Passes over an exported graph preserve its values."""
 
 import numpy as np
 import onnx_ir as ir
@@ -38,7 +38,7 @@ CONV = node("Conv", ["a", "w"], "y", pads=[1, 1, 1, 1])
 @pytest.mark.parametrize(
     "scale", [node("Div", ["x", "s"], "a"), node("Mul", ["x", "s"], "a"), node("Mul", ["s", "x"], "a")]
 )
-def test_a_scale_goes_into_the_convolution_behind_it(scale):
+def test_a_scale_is_folded_into_the_next_convolution(scale):
     expected = run(ir.to_proto(model(scale, CONV)))
     tidied = tidy(model(scale, CONV))
     assert [n.op_type for n in tidied.graph.node] == ["Conv"]
@@ -56,7 +56,7 @@ def test_a_scale_goes_into_the_convolution_behind_it(scale):
         ),
     ],
 )
-def test_a_scale_that_others_see_stays(nodes, outputs):
+def test_a_scale_with_other_readers_is_kept(nodes, outputs):
     before = model(*nodes, outputs=outputs)
     expected = run(ir.to_proto(before))
     fold_scales(before.graph)
@@ -65,7 +65,7 @@ def test_a_scale_that_others_see_stays(nodes, outputs):
         np.testing.assert_allclose(got, wanted, rtol=1e-6)
 
 
-def test_names_follow_scopes_and_metadata_goes():
+def test_nodes_are_named_after_scopes_and_metadata_is_removed():
     before = model(node("Mul", ["x", "s"], "a"), node("Relu", ["a"], "b"), node("Relu", ["b"], "y"))
     for item in before.graph:
         item.metadata_props["pkg.torch.onnx.name_scopes"] = "['', 'model', 'model.stem', 'op']"

@@ -1,1 +1,1 @@
-"""Fakes of libraries that need hardware. A constant that says how the real one behaves names its source."""
+"""Fakes of libraries that need hardware. Constants that describe the real library's behaviour name their source."""

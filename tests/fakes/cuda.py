@@ -1,10 +1,10 @@
-"""A GPU that exists only in memory, under fakes of cuda-python and pycuda that have the real names.
+"""A GPU that exists only in memory, with fakes of cuda-python and pycuda that have the real names.
 
-Work queued on a stream runs when the stream is synchronised, as on a GPU: who reads too early reads old values. Every
-allocation is tracked, so that leaks, double frees and use after free show.
+Work queued on a stream runs when the stream is synchronised, as on a GPU, so reading too early gives old values. Every
+allocation is tracked to detect leaks, double frees and use after free.
 
-Sources: names and numbers of cuda-python's from the CUDA runtime API reference, compared with the installed
-cuda-bindings by a test; pycuda's from its src/wrapper/wrap_cudadrv.cpp (2026.1).
+Sources: the names and numbers of cuda-python are from the CUDA runtime API reference, and a test compares them with the
+installed cuda-bindings; those of pycuda are from its src/wrapper/wrap_cudadrv.cpp (2026.1).
 """
 
 import ctypes
@@ -14,7 +14,7 @@ import types
 
 import numpy as np
 
-# cudaError_t in the CUDA runtime API reference. After a sticky one every call of the process fails.
+# cudaError_t in the CUDA runtime API reference. After a sticky error every call of the process fails.
 OUT_OF_MEMORY, INSUFFICIENT_DRIVER, ILLEGAL_ADDRESS, LAUNCH_FAILURE, CAPTURE_UNSUPPORTED = 2, 35, 700, 719, 900
 STICKY = (ILLEGAL_ADDRESS, LAUNCH_FAILURE)
 BINDING_MODULES = ("cuda", "cuda.bindings", "cuda.bindings.runtime", "cuda.cudart", "pycuda", "pycuda.driver")
@@ -29,7 +29,7 @@ class FailureError(Exception):
 
 
 class FakeGpu:
-    """Memory, streams and errors of one GPU. ``fail`` maps an operation to the error that its next call gives."""
+    """Memory, streams and errors of one GPU. ``fail`` maps an operation to the error of its next call."""
 
     def __init__(self, integrated=False):
         self.integrated, self.log, self.fail = integrated, [], {}
@@ -60,7 +60,7 @@ class FakeGpu:
         assert self.memory.pop(address)[0] == kind
 
     def check(self, address, size):
-        """Whether these bytes lie inside something that is allocated."""
+        """Assert that these bytes are inside an allocation."""
         assert any(start <= address and address + size <= start + n for start, (_, _, n) in self.memory.items())
 
     def copy(self, target, source, size):
@@ -86,7 +86,7 @@ class FakeGpu:
             work()
 
     def left(self):
-        """What was not given back."""
+        """The number of resources of each kind that were not freed."""
         return {
             "memory": len(self.memory),
             "streams": len(self.streams),
@@ -211,7 +211,7 @@ def fake_cudart(gpu):
 def fake_pycuda(gpu):
     """``pycuda.driver``, in which memory belongs to the context that is current."""
     module = types.ModuleType("pycuda.driver")
-    # As cuGetErrorString words them.
+    # The texts of cuGetErrorString.
     texts = {
         OUT_OF_MEMORY: "out of memory",
         INSUFFICIENT_DRIVER: "CUDA driver version is insufficient for CUDA runtime version",
@@ -330,7 +330,7 @@ def fake_pycuda(gpu):
 
 
 def install_binding(monkeypatch, binding, gpu):
-    """Put the fake of a CUDA binding into ``sys.modules``; ``binding`` None for none."""
+    """Put the fake of a CUDA binding into ``sys.modules``, or none if ``binding`` is None."""
     if binding == "cuda-python":
         bindings = types.ModuleType("cuda.bindings")
         bindings.runtime = fake_cudart(gpu)

@@ -1,4 +1,4 @@
-"""Small copies of data sets in their published layouts, with made-up pictures and labels."""
+"""Small imitations of data sets in their published layouts, with generated pictures and labels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgeau.runtime.action_units import BP4D
 from edgeau.train.protocols import PROTOCOLS
 
 DISFA_AUS = (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26)
-SIDE = 112  # a crop's, so that no face has to be found
+SIDE = 112  # that of a crop, so that no face has to be detected
 FRAMES = 6  # of each person in `write_bp4d` and `write_disfa`
 
 
@@ -41,13 +41,13 @@ def text(file: Path, *lines: str) -> Path:
 
 
 def occurrence(file: Path, rows: dict[int, dict[int, int]]) -> Path:
-    """An AU_OCC table of AUs 1 to 28: labels by frame and AU, else 0."""
+    """An AU_OCC table of AUs 1 to 28, with labels by frame and AU, and 0 otherwise."""
     table = [[number, *(labels.get(au, 0) for au in range(1, 29))] for number, labels in rows.items()]
     return text(file, ",".join(map(str, range(29))), *(",".join(map(str, row)) for row in table))
 
 
 def disfa_labels(root: Path, subject: str, levels: dict[int, Sequence[int]], frames: int, first: int = 1) -> None:
-    """One file per AU with intensities by AU, else 0, counted from ``first``."""
+    """One file per AU with its intensities, or 0, and frames numbered from ``first``."""
     for au in DISFA_AUS:
         values = levels.get(au, [0] * frames)
         lines = [f"{number},{level}" for number, level in enumerate(values, start=first)]

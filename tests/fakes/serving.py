@@ -1,4 +1,4 @@
-"""A server with the real detector and crop, and a backend that gives the crop's brightness; and a plain client."""
+"""A server with the real detector and crop and a backend that returns the crop's brightness, and a plain client."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SIDE = 64
 
 
 def bright_analyzer() -> Analyzer:
-    """Both AUs are the brightness of the crop; AU01 is present from 0.1 on, AU12 from 0.9."""
+    """An analyzer whose AUs are the brightness of the crop; AU01 is present from 0.1, AU12 from 0.9."""
     inputs, crop = (InputSpec("face", SIDE, SIDE),), CropSpec(size_px=SIDE)
     manifest = Manifest("bright", "imported", ("AU01", "AU12"), (0.1, 0.9), inputs, crop)
     return Analyzer(manifest, FakeBackend({"face": (SIDE, SIDE, 3)}, 2), HaarDetector())
@@ -55,7 +55,7 @@ def running(
 def ask(
     port: int, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
 ) -> tuple[int, Any]:
-    """Send a request; gives the status, and the body, parsed if it is JSON."""
+    """Send a request and return the status and the body, parsed if it is JSON."""
     status, _, data = ask_whole(port, method, path, body, headers)
     try:
         return status, json.loads(data)
@@ -66,7 +66,7 @@ def ask(
 def ask_whole(
     port: int, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
 ) -> tuple[int, dict[str, str], bytes]:
-    """Send a request; gives status, headers with lower-case names, and body."""
+    """Send a request and return the status, the headers with lower-case names, and the body."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     with contextlib.closing(connection):
         connection.request(method, path, body, dict(headers or {}))

@@ -1,12 +1,12 @@
 """TensorRT without a GPU: a module whose classes have the members of a version's bindings and no others.
 
-The builder makes plans that the runtime runs (on ``fakes.cuda``'s GPU). Its network is always the same: the images
+The builder makes plans that the runtime runs (on ``fakes.cuda``'s GPU). Its network is always the same: the images are
 cast, quantized, dequantized and convolved in groups with quantized weights; every AU is the face's mean.
 
-The names are those of the bindings' source of each version's tag. Needs numpy, and nothing else that isn't in the
-standard library, so that a bare interpreter can use it as its ``tensorrt``.
+The names are from the bindings' source at each version's tag. Only numpy and the standard library are needed, so that
+a bare interpreter can use the module as its ``tensorrt``.
 
-Sources of what is believed of TensorRT:
+Sources for TensorRT's behaviour:
     plan header   ``edgeau.runtime.engine_file``: ftrt from 8.6 on, ptrt before
     no GPU        NVIDIA/TensorRT issues: createInferBuilder and createInferRuntime return null, which pybind11 reports
                   as TypeError "factory function returned nullptr"; error 35 is cudaErrorInsufficientDriver
@@ -39,19 +39,19 @@ HEADER_BYTES = 28
 
 
 class Behaviour(types.SimpleNamespace):
-    """What a fake does.
+    """The configurable behaviour of a fake.
 
     Attributes:
-        has_gpu: False makes Builder and Runtime fail as without a driver.
-        side, inputs, aus: of the network: [N, side, side, 3] by each name of ``inputs``, and the number of AUs.
-        fail: names of the flags set, layers -> TensorRT's error, or None where it builds.
-        dla_cores: of the board; ``off_dla`` names layers that DLA can't take.
+        has_gpu: if False, Builder and Runtime fail as without a driver.
+        side, inputs, aus: the network's inputs, [N, side, side, 3] for each name in ``inputs``, and number of AUs.
+        fail: a function of the names of set flags and the layers; returns TensorRT's error, or None if it builds.
+        dla_cores: number of DLA cores; ``off_dla`` names the layers that DLA can't run.
         on_parse: called with the ONNX file's bytes.
-        parser_errors: (node, text) of each error of the parser.
-        cache_fits: whether a timing cache that has something in it is of this device.
-        refuse_plan: deserializing gives None.
-        refuse_enqueue: number of calls that are refused from now on.
-        rows: rows per image of an exposed tensor, by its name.
+        parser_errors: (node, text) of each parser error.
+        cache_fits: whether a timing cache with content is from this device.
+        refuse_plan: deserializing returns None.
+        refuse_enqueue: number of following calls that are refused.
+        rows: rows per image of exposed tensors, by name.
     """
 
     def __init__(self, **changes):
@@ -74,7 +74,7 @@ class Behaviour(types.SimpleNamespace):
 
 
 def plan_bytes(version, network):
-    """A plan as this version writes its header, with the fake's network behind it.
+    """A plan with this version's header, followed by the fake's network.
 
     Args:
         version: such as ``10.3`` or ``10.3.0.1``.
@@ -95,7 +95,7 @@ def make_tensorrt(version, gpu=None, **behaviour):
         gpu: a ``fakes.cuda.FakeGpu`` that engines run on.
         behaviour: as in Behaviour; ``module.behaviour`` may be changed later.
 
-    ``module.record`` keeps what the builder was told.
+    ``module.record`` stores the builder's settings.
     """
     module = types.ModuleType("tensorrt")
     module.__version__ = f"{version}.0.1"
@@ -117,7 +117,7 @@ def make_tensorrt(version, gpu=None, **behaviour):
 
 
 class ILogger:
-    """The bindings' class table doesn't list its members; every version has these."""
+    """The table of the bindings' classes doesn't list its members, which all versions have."""
 
     INTERNAL_ERROR, ERROR, WARNING, INFO, VERBOSE = range(5)
 
@@ -127,7 +127,7 @@ class IProgressMonitor:
 
 
 class StrictType(type):
-    """Refuses every name that the version's class lacks."""
+    """Raises AttributeError for every name that the version's class lacks."""
 
     def __getattribute__(cls, name):
         if not name.startswith("_") and name not in type.__getattribute__(cls, "_names"):
@@ -137,12 +137,12 @@ class StrictType(type):
     def __getattr__(cls, name):
         if name.startswith("_") or name not in cls._names:
             raise AttributeError(name)
-        # The version has it, and the fake does nothing with it.
+        # The version has this name, but the fake doesn't implement it.
         return None
 
 
 class Strict(metaclass=StrictType):
-    """Base of the classes: the same for their instances."""
+    """Base class that does the same for instances."""
 
     _names = frozenset()
     _trt = None
@@ -183,7 +183,7 @@ class ILayer(Strict):
 
 
 class IConvolutionLayer(ILayer):
-    """The bindings hand out layers by their base class until ``__class__`` is set."""
+    """The bindings return layers as their base class until ``__class__`` is set."""
 
     @property
     def num_groups(self):
@@ -452,7 +452,7 @@ class IExecutionContext(Strict):
 
 
 def shape_of(network, name, batch):
-    """Shape of a tensor at a batch."""
+    """The shape of a tensor for a batch size."""
     if name in network["inputs"]:
         return (batch, network["side"], network["side"], 3)
     rows, width = network["outputs"][name]

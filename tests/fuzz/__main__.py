@@ -1,10 +1,9 @@
-"""Fuzz the readers: ``python tests/fuzz SECONDS [EXECUTIONS [TARGET...]]``, each target for that long at most.
+"""Fuzz the readers, each target for at most SECONDS: ``python tests/fuzz SECONDS [EXECUTIONS [TARGET...]]``.
 
-The mutations are drawn from a fixed seed, so a number of executions that passed once passes again.
+Mutations are drawn at random from a fixed seed, so a number of executions that passed once passes again.
 
-With atheris installed (``pip install atheris``) coverage guides the mutations, each target in a process of its own.
-Without it the project's own mutations are drawn at random. Ends with 1 where something else than EdgeauError came out;
-the bytes that did it are kept in ``build/fuzz``.
+With atheris (``pip install atheris``), ``python tests/fuzz --guided TARGET SECONDS`` fuzzes one target guided by
+coverage. The exit code is 1 if anything but EdgeauError was raised; the inputs responsible are saved in ``build/fuzz``.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ KEPT = Path("build/fuzz")
 
 
 def fuzz(name: str, target: Target, seconds: float, most: float, seed: int = 0) -> tuple[int, int]:
-    """Mutate at random, at most ``most`` times. Returns executions and failures."""
+    """Run random mutations, at most ``most`` of them, and return the numbers of executions and failures."""
     from targets import attempt
 
     rng, until = random.Random(seed), time.monotonic() + seconds
@@ -37,7 +36,7 @@ def fuzz(name: str, target: Target, seconds: float, most: float, seed: int = 0) 
         try:
             if attempt(target, data) and len(pool) < 200:
                 pool.append(data)
-        except Exception as error:  # noqa: BLE001 - what is looked for
+        except Exception as error:  # noqa: BLE001 - any other exception is a finding
             place = traceback.extract_tb(error.__traceback__)[-1]
             failures.add(f"{type(error).__name__} at {place.filename}:{place.lineno}: {str(error)[:120]}")
             if len(failures) < 50:
@@ -49,10 +48,10 @@ def fuzz(name: str, target: Target, seconds: float, most: float, seed: int = 0) 
 
 
 def guided(name: str, seconds: int) -> int:
-    """Run one target under atheris in this process, which ends with it."""
+    """Run one target under atheris, which ends this process."""
     import atheris
 
-    with atheris.instrument_imports(include=["edgeau"]):  # what was imported before is not guided by
+    with atheris.instrument_imports(include=["edgeau"]):  # modules imported earlier are not instrumented
         from targets import attempt, make_targets
 
         target = make_targets(Path(tempfile.mkdtemp(prefix="edgeau-fuzz-")))[name]

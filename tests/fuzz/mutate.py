@@ -1,4 +1,4 @@
-"""Small changes to valid bytes: flipped bits, cut and repeated parts, odd numbers and words, changed JSON values."""
+"""Small changes to valid bytes: flipped bits, removed and repeated parts, odd numbers and words, other JSON values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _VALUES: tuple[Any, ...] = (
 
 
 def mutate(data: bytes, rng: random.Random) -> bytes:
-    """A changed copy of ``data``. Half of the changes to JSON keep it JSON."""
+    """Return a changed copy of ``data``; most changes to JSON keep it valid JSON."""
     if data[:1] in (b"{", b"[") and rng.random() < 0.7:
         try:
             value = json.loads(data)

@@ -1,6 +1,6 @@
-"""What reads bytes that somebody else may have written, and valid bytes to start mutating from.
+"""The readers of untrusted bytes, with valid inputs as seeds for mutation.
 
-A target may raise EdgeauError and nothing else. Each is a function of bytes, so that any fuzzer can drive it.
+A target may raise only EdgeauError. Each is a function of bytes, so that any fuzzer can drive it.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ LABELS = {
 
 @dataclass(frozen=True, repr=False)
 class Target:
-    """A reader: valid inputs to start from, and what is called with a mutated one."""
+    """A reader: valid inputs as seeds, and the function to call with a mutated one."""
 
     seeds: tuple[bytes, ...]
     run: Callable[[bytes], None]
 
 
 def make_targets(folder: Path) -> dict[str, Target]:
-    """The targets by name; they write below ``folder``."""
+    """Return the targets by name; they write below ``folder``."""
     makers: dict[str, Callable[[Path], Target]] = {
         "manifest": _manifest, "sidecar": _sidecar, "plan": _plan, "index": _index, "pixels": _pixels,
         "labels": _labels, "npz": _npz, "picture": _picture, "http": _http, "rows": _rows, "onnx": _onnx,
@@ -68,7 +68,7 @@ def make_targets(folder: Path) -> dict[str, Target]:
 
 
 def attempt(target: Target, data: bytes) -> bool:
-    """Run a target. True where it took the bytes; what is not an EdgeauError is raised."""
+    """Run a target and return whether it accepted the bytes; errors other than EdgeauError propagate."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -118,7 +118,7 @@ def _plan(folder: Path) -> Target:
 
 
 def _crop_set(folder: Path) -> tuple[bytes, bytes, bytes]:
-    """A whole set in a folder, and the bytes of its index, pixels and labels."""
+    """Write a complete set to a folder and return the bytes of its index, pixels and labels."""
     (folder / "shards").mkdir()
     pixels, labels = io.BytesIO(), io.BytesIO()
     np.save(pixels, FACES)
@@ -184,7 +184,7 @@ def _picture(folder: Path) -> Target:
 
 
 class _NoAnalyzer(Analyzer):
-    """Answers every picture with no face, and every crop with zero."""
+    """Finds no face in any picture and returns zero for every crop."""
 
     def __init__(self) -> None:
         """Nothing to load."""
@@ -198,7 +198,7 @@ class _NoAnalyzer(Analyzer):
         return ()
 
     def for_another_video(self) -> Analyzer:
-        """Nothing is remembered."""
+        """The same analyzer, which has no state."""
         return self
 
     def still(self, image_bgr: Any, **_: Any) -> list:
@@ -211,25 +211,25 @@ class _NoAnalyzer(Analyzer):
 
 
 class _Connection(asyncio.Transport):
-    """A connection that takes the answer."""
+    """A connection that discards the answer."""
 
     closed = False
 
     def write(self, data: Any) -> None:
-        """Take the answer."""
+        """Discard the answer."""
 
     def close(self) -> None:
-        """Nothing more is sent."""
+        """Close the connection."""
         self.closed = True
 
     abort = close
 
     def is_closing(self) -> bool:
-        """Whether nothing more is sent."""
+        """Whether the connection was closed."""
         return self.closed
 
     def pause_reading(self) -> None:
-        """Everything was sent already."""
+        """Nothing to pause: all data was sent already."""
 
     resume_reading = pause_reading
 
@@ -252,11 +252,11 @@ def _http(folder: Path) -> Target:
         protocol = BoundedProtocol(options, config=config, server_state=ServerState(), app_state={}, _loop=loop)
         connection = _Connection()
         protocol.connection_made(connection)
-        if data:  # asyncio never hands over nothing, which h11 takes for the end of the connection
+        if data:  # asyncio never passes empty data, which h11 interprets as the end of the connection
             protocol.data_received(data)
         if protocol.cycle is None or protocol.cycle.more_body:
             protocol.connection_lost(None)  # the client has nothing more to send
-        while protocol.tasks:  # an answer lets the next request of the same connection begin
+        while protocol.tasks:  # an answer starts the next request of the same connection
             await asyncio.wait(protocol.tasks)
         protocol.connection_lost(None)
 

@@ -1,4 +1,4 @@
-"""Every reader of the project takes what it knows, and refuses everything else with an error of the project."""
+"""Every reader accepts valid files and refuses all others with EdgeauError."""
 
 from __future__ import annotations
 
@@ -29,15 +29,13 @@ def test_every_target_has_a_test(targets: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_the_project_wrote_is_taken(targets: dict[str, Any], name: str) -> None:
+def test_valid_files_are_accepted(targets: dict[str, Any], name: str) -> None:
     assert all(attempt(targets[name], seed) for seed in targets[name].seeds)
 
 
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None)
 @given(seed=st.integers(0, 2**32 - 1))
-def test_a_mutation_is_taken_or_refused_by_an_error_of_the_project(
-    targets: dict[str, Any], name: str, seed: int
-) -> None:
+def test_a_mutated_file_is_accepted_or_raises_edgeau_error(targets: dict[str, Any], name: str, seed: int) -> None:
     rng = random.Random(seed)
     attempt(targets[name], mutate(rng.choice(targets[name].seeds), rng))
