@@ -13,7 +13,7 @@ SIZE = 32
 
 
 def difference_net(size: int = SIZE, aus: int = 2) -> onnx.ModelProto:
-    """face - neutral -> 3x3 convolution to 8 channels, stride 2 -> mean -> linear -> sigmoid; batch is dynamic."""
+    """face - neutral -> 3x3 convolution to 8 channels, stride 2 -> mean -> linear -> sigmoid, with a dynamic batch."""
     rng = np.random.default_rng(0)
     weights = {
         "w": rng.normal(0, 0.2, (8, 3, 3, 3)).astype(np.float32),
@@ -71,7 +71,7 @@ def package(tmp_path: Path) -> Package:
 
 @pytest.fixture
 def labelled(tmp_path: Path) -> Path:
-    """Crops with labels: AU12 in every second one, AU01 in none."""
+    """Labelled crops: AU12 is present in every second one, AU01 in none."""
     rng = np.random.default_rng(1)
     faces = rng.integers(0, 256, (10, SIZE, SIZE, 3), np.uint8)
     au = np.zeros((10, 2), np.float32)

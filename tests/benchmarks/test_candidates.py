@@ -1,4 +1,4 @@
-"""What is measured, and the accuracy that a record holds."""
+"""Candidates for measurement, and the accuracy in a record."""
 
 import numpy as np
 
@@ -8,8 +8,8 @@ from edgeau.runtime.crop_set import CropSet
 from edgeau.runtime.manifest import CropSpec, InputSpec, Manifest
 
 
-def test_an_au_that_no_crop_shows_has_no_f1_and_is_in_no_mean():
-    # The fake backend gives the mean of a face's pixels for every AU: 1, 1, 0, 0.
+def test_an_au_without_positives_has_no_f1_and_is_left_out_of_the_mean():
+    # The fake backend returns the mean of a face's pixels for every AU: 1, 1, 0, 0.
     faces = np.stack([np.full((4, 4, 3), level, np.uint8) for level in (255, 255, 0, 0)])
     intensity = np.array([[5, 0], [0, 0], [5, np.nan], [0, 0]], np.float32)
     crops = CropSet(faces, faces, ("AU01", "AU02"), intensity, ("",) * 4, "here")

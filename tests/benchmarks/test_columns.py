@@ -1,4 +1,4 @@
-"""One record as a line of text."""
+"""Records as rows of a table."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def record(**changes: Any) -> dict[str, Any]:
     return {**value, **changes}
 
 
-def test_what_was_not_measured_is_a_dash_not_a_zero() -> None:
+def test_a_figure_that_was_not_measured_is_a_dash() -> None:
     cells = row(record())
     assert list(cells) == list(COLUMNS)
     assert {cells[name] for name in ("peak MiB", "model MiB", "mJ", "vs fp32", "F1")} == {"-"}
     assert (cells["MB"], cells["params"], cells["MMACs"]) == ("0.70", "172,000", "30.0")
 
 
-def test_figures_are_read_from_the_records_that_the_harness_writes() -> None:
+def test_memory_and_accuracy_are_read_from_a_record() -> None:
     assert {"peak_mib", "model_mib"} <= {field.name for field in dataclasses.fields(Memory)}
     cells = row(record(memory={"peak_mib": 68.2, "model_mib": 1.25}, accuracy={"mean_f1": 0.7344}))
     assert (cells["peak MiB"], cells["model MiB"], cells["F1"]) == ("68", "1.2", "0.734")
@@ -56,12 +56,12 @@ def test_a_percentile_that_too_few_calls_support_is_a_dash() -> None:
         (1.1, 0.0, None, "undecided", "?"),
     ],
 )
-def test_the_speed_against_fp32_says_no_more_than_was_measured(value, low, high, verdict, text) -> None:
+def test_the_speed_against_fp32_reflects_the_verdict(value, low, high, verdict, text) -> None:
     ratio = {"value": value, "low": low, "high": high, "verdict": verdict}
     assert row(record(variant="int8", versus_fp32=ratio))["vs fp32"] == text
 
 
-def test_intervals_say_where_their_end_is_unknown() -> None:
+def test_an_unbounded_interval_has_an_unknown_end() -> None:
     cells = interval_row(record())
     assert cells["p50 ms"] == "2.000 (1.980 to 2.040)"
     assert cells["p99.9 ms"] == "3.000 (2.500 to unknown)"

@@ -1,4 +1,4 @@
-"""Verdicts: of one run against FP32, and of new against old."""
+"""Verdicts within one run, against FP32, and between an old and a new one."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_verdict_follows_the_interval(low: float, high: float, expected: str
     assert Ratio(1.0, low, high).verdict == expected
 
 
-def test_ratios_are_taken_round_by_round_and_only_the_undecided_are_warned_about() -> None:
+def test_ratios_to_fp32_are_computed_per_round_with_a_warning_if_undecided() -> None:
     load = np.exp(np.random.default_rng(0).normal(0, 0.5, ROUNDS))
     wild = np.exp(np.random.default_rng(1).normal(0, 0.5, ROUNDS))
     records = [record("fp32", 2 * load), record("int8", load), record("odd", 2 * wild), record("int8", 1, threads=2)]
@@ -54,13 +54,13 @@ def test_ratios_are_taken_round_by_round_and_only_the_undecided_are_warned_about
     assert alone["versus_fp32"] is None
 
 
-def test_pairs_by_round_tell_apart_what_two_runs_cannot() -> None:
+def test_paired_rounds_detect_a_difference_that_two_runs_cannot() -> None:
     load = np.exp(np.random.default_rng(0).normal(0, 0.3, ROUNDS))
     assert paired(1.02 * load, load).verdict == "slower"
     assert unpaired(1.02 * load, load).verdict == "undecided"
 
 
-def test_a_slower_floor_is_a_regression_and_a_busy_machine_is_not() -> None:
+def test_a_slower_minimum_is_a_regression_but_a_busy_machine_is_not() -> None:
     noise = np.random.default_rng(0).normal(1, 0.005, ROUNDS)
     old = record("fp32", 2 * noise, 1.8 * noise)
     assert verdict(old, record("fp32", 2.1 * noise, 1.89 * noise)) == "slower"
@@ -69,7 +69,7 @@ def test_a_slower_floor_is_a_regression_and_a_busy_machine_is_not() -> None:
     assert verdict(old, record("fp32", 2.1 * noise, 1.89 * noise), share=0.1) == "no difference"
 
 
-def test_a_disturbed_run_proves_no_small_change() -> None:
+def test_a_disturbed_run_leaves_a_small_change_undecided() -> None:
     noise = np.random.default_rng(0).normal(1, 0.005, ROUNDS)
     old, busy = record("fp32", 2 * noise, 1.8 * noise), np.exp(np.random.default_rng(1).normal(0.2, 0.3, ROUNDS))
     new = record("fp32", 2 * busy, 1.06 * 1.8 * noise)
@@ -77,7 +77,7 @@ def test_a_disturbed_run_proves_no_small_change() -> None:
     assert verdict(old, new, same_run=True) == "slower"
 
 
-def test_a_lower_clock_slows_the_yardstick_too() -> None:
+def test_a_change_that_the_yardstick_shares_is_no_difference() -> None:
     noise = np.random.default_rng(0).normal(1, 0.005, ROUNDS)
     old, new = record("fp32", 2, 1.8 * noise, noise), record("fp32", 2.2, 1.1 * 1.8 * noise, 1.1 * noise)
     assert verdict(old, new) == "no difference"
@@ -95,5 +95,5 @@ def test_intervals_widen_with_the_number_of_comparisons() -> None:
     assert many[0].p50.high - many[0].p50.low > alone.p50.high - alone.p50.low
 
 
-def test_only_what_both_have_is_compared() -> None:
+def test_only_records_in_common_are_compared() -> None:
     assert compare({"a": record("fp32", 1)}, {"b": record("fp32", 1)}, 0.03, same_run=False) == []

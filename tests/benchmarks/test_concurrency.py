@@ -20,7 +20,7 @@ class Counting(FakeBackend):
         return super().infer(inputs)
 
 
-def test_every_caller_calls_and_faces_are_counted():
+def test_every_caller_runs_and_faces_are_counted():
     backend = Counting()
     assert faces_per_s(backend, INPUTS, 4, 0.05) > 0
     assert len(backend.callers) == 4

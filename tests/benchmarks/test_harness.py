@@ -11,7 +11,7 @@ from edgeau.runtime.backends import BackendOptions, FakeBackend
 QUICK = BenchOptions(warmup_s=0, seconds=1e-9, rounds=2, memory=False)
 
 
-def test_one_backend_gives_a_record_with_every_sample():
+def test_measuring_a_backend_gives_a_record_with_every_sample():
     backend = FakeBackend({"face": (8, 8, 3)}, au_count=2)
     record = measure(backend, {"face": np.zeros((4, 8, 8, 3), np.uint8)}, QUICK)
     assert record.latency.samples == len(record.samples_ms) == 2
@@ -23,7 +23,7 @@ def test_one_backend_gives_a_record_with_every_sample():
     assert json.loads(json.dumps(record.to_json(), allow_nan=False))["protocol"] == "edgeau-bench-2"
 
 
-def test_a_backend_with_a_gpu_clock_has_its_time_in_the_record():
+def test_gpu_time_is_recorded_if_the_backend_measures_it():
     backend = FakeBackend({"face": (8, 8, 3)}, 1)
     inputs = {"face": np.zeros((2, 8, 8, 3), np.uint8)}
     assert measure(backend, inputs, QUICK).gpu_p50_ms is None
@@ -31,7 +31,7 @@ def test_a_backend_with_a_gpu_clock_has_its_time_in_the_record():
     assert measure(backend, inputs, QUICK).gpu_p50_ms == 2.0
 
 
-def test_energy_is_a_figure_or_a_reason_and_never_zero():
+def test_energy_is_either_a_figure_or_a_reason():
     record = measure(FakeBackend({"face": (8, 8, 3)}, 1), {"face": np.zeros((1, 8, 8, 3), np.uint8)}, QUICK)
     assert record.energy.energy_mj or record.energy.reason
 

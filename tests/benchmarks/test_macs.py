@@ -19,11 +19,11 @@ def saved(path, nodes, inputs, outputs, constants):
     return path
 
 
-def test_the_known_convolution_of_the_package(package):
+def test_macs_and_parameters_of_a_known_network(package):
     facts = model_facts(package.path / "fp32.onnx")
-    # 16x16 outputs x 8 channels x 3x3x3, and 8 x 2 of the linear layer.
+    # 16x16 outputs x 8 channels x 3x3x3 in the convolution, and 8 x 2 in the linear layer.
     assert facts.macs_by_operator == {"Conv": 16 * 16 * 8 * 27, "Gemm": 16}
-    # One more is the scale 1/255.
+    # The last one is the scale 1/255.
     assert facts.parameters == 8 * 27 + 8 + 8 * 2 + 2 + 1
     assert facts.size_bytes == (package.path / "fp32.onnx").stat().st_size
     assert facts.uncounted == ()
@@ -37,7 +37,7 @@ def test_groups_divide_a_convolution(tmp_path, groups):
     assert model_facts(file).macs == 10 * 12 * 16 * 16 * 9 // groups
 
 
-def test_transposed_convolution_and_matrix_products(tmp_path):
+def test_macs_of_transposed_convolution_and_matrix_product(tmp_path):
     nodes = [
         helper.make_node("ConvTranspose", ["x", "w"], ["y"], strides=[2, 2]),
         helper.make_node("MatMul", ["a", "b"], ["c"]),
@@ -64,14 +64,14 @@ def test_quantization_changes_neither_parameters_nor_macs(tmp_path):
     assert (facts.parameters, facts.macs) == (weight.size, 8 * 8 * 8 * 27)
 
 
-def test_a_recurrent_layer_is_named_as_not_counted(tmp_path):
+def test_a_recurrent_layer_is_listed_as_uncounted(tmp_path):
     constants = {"w": np.zeros((1, 16, 5), np.float32), "r": np.zeros((1, 16, 4), np.float32)}
     node = helper.make_node("LSTM", ["x", "w", "r"], ["y"], hidden_size=4)
     file = saved(tmp_path / "l.onnx", [node], {"x": [2, 1, 5]}, ["y"], constants)
     assert model_facts(file).uncounted == ("LSTM",)
 
 
-def test_something_else_than_onnx_is_refused_in_one_line(tmp_path):
+def test_a_file_that_is_not_onnx_is_refused(tmp_path):
     file = tmp_path / "x.onnx"
     file.write_bytes(b"not a model")
     with pytest.raises(InputError, match="unreadable"):

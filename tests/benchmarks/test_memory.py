@@ -20,13 +20,13 @@ def test_memory_is_measured_in_a_separate_process(package):
     assert cold.total_ms == pytest.approx(cold.imports_ms + cold.load_ms + cold.first_ms)
 
 
-def test_a_model_that_fails_in_its_process_is_one_line(package, tmp_path):
+def test_a_failure_in_the_separate_process_is_reported(package, tmp_path):
     candidate = candidates_of(package, backends=["onnxruntime"])[0][0]
     with pytest.raises(BackendError, match="failed while its memory was measured"):
         measure_fresh("onnxruntime", tmp_path / "nothing.onnx", candidate.options, candidate.inputs)
 
 
-def test_an_engine_also_has_its_gpu_memory(monkeypatch, tmp_path):
+def test_gpu_memory_of_an_engine_is_measured(monkeypatch, tmp_path):
     free = iter([4 << 30, (4 << 30) - (96 << 20)])
 
     class Cuda:

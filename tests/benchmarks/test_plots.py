@@ -1,4 +1,4 @@
-"""The pictures: well-formed SVG, with the figures of the records in them and nothing outside the box."""
+"""The plots are well-formed SVG with the records' figures and nothing outside the canvas."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def texts(picture: str) -> list[str]:
     return [element.text or "" for element in root.iter() if element.tag.endswith("text")]
 
 
-def test_latency_names_p50_apart_from_p99() -> None:
+def test_latency_bars_label_p50_and_p99() -> None:
     records = [record(1), record(2)]
     words = texts(latency_bars(records).svg)
     for each in records:
@@ -41,18 +41,18 @@ def test_latency_names_p50_apart_from_p99() -> None:
     assert "2  v2 · onnxruntime, 1 thread" in words
 
 
-def test_a_tail_beyond_the_axis_is_written_with_an_arrow() -> None:
+def test_a_tail_beyond_the_axis_is_labelled_with_an_arrow() -> None:
     slow = record(1)
     slow["latency"] = {**slow["latency"], "p99_ms": 50 * slow["latency"]["p50_ms"]}
     assert any(word.startswith("→ p99") for word in texts(latency_bars([slow]).svg))
 
 
-def test_each_distribution_has_its_shape() -> None:
+def test_latency_shapes_has_a_shape_per_record() -> None:
     assert latency_shapes([record(1), record(2), record(3)]).svg.count("shape") == 3
 
 
-def test_who_is_on_the_front_is_filled_and_who_is_not_is_hollow() -> None:
-    """Number 1 is fastest and most accurate, so that it alone is on the front."""
+def test_points_on_the_pareto_front_are_filled_and_others_hollow() -> None:
+    """Number 1 is the fastest and most accurate, so it alone is on the front."""
     records = [record(n, accuracy={"mean_f1": 0.9 - n / 10}) for n in (1, 2, 3)]
     plots = pareto(records)
     assert [plot.title for plot in plots] == ["Accuracy against latency", "Accuracy against size"]
@@ -60,7 +60,7 @@ def test_who_is_on_the_front_is_filled_and_who_is_not_is_hollow() -> None:
     assert pareto([record(1), record(2)]) == []
 
 
-def test_the_roofline_has_a_roof_for_each_precision_and_a_number_for_each_model() -> None:
+def test_the_roofline_has_a_roof_per_precision_and_a_number_per_model() -> None:
     limit = {"precision": "fp32", "peak_gmacs_per_s": 100.0, "gbytes_per_s": 20.0, "macs_per_byte": 6.0,
              "gmacs_per_s": 40.0}  # fmt: skip
     records = [record(1, limit=limit), record(2, limit={**limit, "precision": "int8", "peak_gmacs_per_s": 400.0}),
@@ -73,7 +73,7 @@ def test_the_roofline_has_a_roof_for_each_precision_and_a_number_for_each_model(
     assert roofline([record(1)], [{}]) is None
 
 
-def test_stages_follow_each_other() -> None:
+def test_stage_bars_are_contiguous() -> None:
     stages = {"package": "p", "variant": "fp32", "backend": "b", "detector": "d", "image": "photo", "detect_ms": 5.0,
               "crop_ms": 1.0, "infer_ms": 3.0, "rest_ms": 1.0, "total_ms": 10.0}  # fmt: skip
     bars = re.findall(r'<rect x="([\d.]+)" y="[\d.]+" width="([\d.]+)"', stage_bars([stages]).svg)
@@ -89,11 +89,11 @@ def test_stages_follow_each_other() -> None:
         (svg.Scale(2.5, 8, 0, 1, log=True), [3, 4, 5, 6, 7, 8]),
     ],
 )
-def test_ticks_are_round(scale: svg.Scale, expected: list[float]) -> None:
+def test_ticks_are_round_numbers(scale: svg.Scale, expected: list[float]) -> None:
     assert scale.ticks() == pytest.approx(expected)
 
 
-def test_the_palette_is_the_page_s() -> None:
+def test_the_palette_is_that_of_the_page() -> None:
     from edgeau.benchmarks.style import STYLE
 
     for number, colour in enumerate(plots.PALETTE[:6]):

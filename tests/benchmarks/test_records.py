@@ -1,4 +1,4 @@
-"""Files of measurements: what is written is read back, compressed or not, and the rest is refused in one line."""
+"""Files of measurements survive a round trip, compressed or not, and others are refused with a one-line error."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ VALUE = {"records": [{"name": "Zürich", "samples_ms": [0.1, 2e-4]}]}
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.json.gz"])
-def test_records_are_read_back_as_they_were_written(tmp_path: Path, name: str) -> None:
+def test_records_survive_a_round_trip(tmp_path: Path, name: str) -> None:
     write_records(tmp_path / name, VALUE)
     assert read_records(tmp_path / name) == VALUE
 
 
 @pytest.mark.skipif(shutil.which("gzip") is None, reason="no gzip command")
-def test_a_compressed_file_is_one_that_gzip_reads_and_has_the_same_bytes_each_time(tmp_path: Path) -> None:
+def test_a_compressed_file_is_readable_by_gzip_and_reproducible(tmp_path: Path) -> None:
     first, second = tmp_path / "a.json.gz", tmp_path / "b.json.gz"
     write_records(first, VALUE)
     write_records(second, VALUE)
@@ -44,14 +44,14 @@ def test_a_compressed_file_is_one_that_gzip_reads_and_has_the_same_bytes_each_ti
         ("e.json.gz", gzip.compress(bytes(range(256)) * 99)[:12] + b"\xff" * 99),
     ],
 )
-def test_something_else_is_refused_in_one_line(tmp_path: Path, name: str, data: bytes) -> None:
+def test_an_unreadable_file_is_a_one_line_error(tmp_path: Path, name: str, data: bytes) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(InputError, match=f"{name}: got something unreadable") as raised:
         read_records(tmp_path / name)
     assert "\n" not in str(raised.value)
 
 
-def test_a_missing_file_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such file"):
         read_records(tmp_path / "none.json")
 
@@ -59,13 +59,13 @@ def test_a_missing_file_is_refused_in_one_line(tmp_path: Path) -> None:
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
 
 
-def test_a_file_of_the_first_schema_is_read_as_rounds_of_consecutive_calls() -> None:
+def test_a_file_of_the_first_schema_is_read_as_rounds() -> None:
     record = read_measurements(RESULTS / "families.json.gz")[0]
     assert record["protocol"] == "edgeau-bench-1"
     assert len(record["rounds"]["p50_ms"]) == len(record["rounds"]["min_ms"]) == 12
     low, high = record["latency"]["p50_interval_ms"]
     assert low <= record["latency"]["p50_ms"] <= high
-    assert row(record)["p50 ms"] == "5.683"  # as families.txt has it, written by the edgeau of that time
+    assert row(record)["p50 ms"] == "5.683"  # as in families.txt, which that version of edgeau wrote
 
 
 @pytest.mark.parametrize(
@@ -77,14 +77,14 @@ def test_a_file_of_the_first_schema_is_read_as_rounds_of_consecutive_calls() -> 
         ({"records": [1]}, "a record without package"),
     ],
 )
-def test_other_json_is_refused_in_one_line(tmp_path: Path, value: object, says: str) -> None:
+def test_json_without_records_is_a_one_line_error(tmp_path: Path, value: object, says: str) -> None:
     write_records(tmp_path / "a.json", value)
     with pytest.raises(InputError, match=says) as raised:
         read_measurements(tmp_path / "a.json")
     assert "\n" not in str(raised.value)
 
 
-def test_a_schema_of_the_future_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_schema_is_refused(tmp_path: Path) -> None:
     records = read_records(RESULTS / "families.json.gz")["records"][:1]
     write_records(tmp_path / "a.json", {"records": [{**records[0], "protocol": "edgeau-bench-9"}]})
     with pytest.raises(InputError, match="got records of schema edgeau-bench-9, expected edgeau-bench-2"):

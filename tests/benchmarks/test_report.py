@@ -22,7 +22,7 @@ def record(variant: str, p50_ms: float, **changes: Any) -> dict[str, Any]:
     return {**value, **changes}
 
 
-def test_the_page_holds_everything_and_escapes_what_it_shows(tmp_path: Path) -> None:
+def test_the_page_contains_everything_with_escaped_text(tmp_path: Path) -> None:
     png = tmp_path / "photo.png"
     png.write_bytes(b"\x89PNG")
     parity = [{"name": "int8", "reference": "fp32", "max_abs_error": 0.01, "mean_abs_error": 0.001, "sqnr_db": None,
@@ -38,6 +38,6 @@ def test_the_page_holds_everything_and_escapes_what_it_shows(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("records", [[], [record("fp32", 2.0)]])
-def test_a_report_of_nothing_or_of_one_is_written(tmp_path: Path, records: list[dict[str, Any]]) -> None:
+def test_a_report_of_no_or_one_record_is_written(tmp_path: Path, records: list[dict[str, Any]]) -> None:
     write_html(records, tmp_path / "report.html")
     assert (tmp_path / "report.html").stat().st_size > 500

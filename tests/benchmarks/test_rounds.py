@@ -1,4 +1,4 @@
-"""Measuring in rounds: the order, when it ends, and what an interruption leaves."""
+"""Measuring in rounds: their order, when they end, and what remains after an interruption."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ def options(**changes) -> BenchOptions:
     return BenchOptions(**{"warmup_s": 0, "seconds": 1e-9, "rounds": 12, "energy": False, **changes})
 
 
-def test_every_round_has_everybody_once_in_an_order_that_changes() -> None:
+def test_every_round_runs_every_runner_once_in_varying_order() -> None:
     calls: list[str] = []
     group = runners("abc", calls.append)
     calls.clear()
     run_rounds(group, options())
     blocks = [name for at, name in enumerate(calls) if at == 0 or calls[at - 1] != name]
-    order = "".join(blocks[3:])  # without warm-up; neighbours of one name in two rounds are one block
+    order = "".join(blocks[3:])  # without warm-up; a name at the end of a round and the start of the next is one block
     assert all(each.latency().rounds == 12 for each in group)
     assert len({order[at : at + 3] for at in range(0, len(order) - 2)}) > 3
     assert all(len(each.rounds().yardstick_ms) == 12 and min(each.rounds().yardstick_ms) > 0 for each in group)
 
 
-def test_it_ends_as_soon_as_everything_is_precise_enough() -> None:
+def test_rounds_end_when_every_result_is_precise_enough() -> None:
     group = runners("ab", lambda _: None)
     run_rounds(group, options(seconds=1e9, slice_s=1e-4, precision=1e9, rounds=7))
     assert [each.latency().rounds for each in group] == [7, 7]
 
 
-def test_otherwise_it_ends_when_the_time_is_used() -> None:
+def test_rounds_end_when_the_time_is_up() -> None:
     group = runners("ab", lambda _: None)
     run_rounds(group, options(seconds=0.05, slice_s=0.01, precision=0, rounds=2))
     used_s = sum(each.timed_s for each in group)
@@ -61,8 +61,8 @@ def test_otherwise_it_ends_when_the_time_is_used() -> None:
 
 
 @pytest.mark.parametrize("whole", [0, 1, 3])
-def test_an_interruption_keeps_the_whole_rounds(whole: int) -> None:
-    """It comes in the round after so many whole ones."""
+def test_an_interruption_keeps_the_complete_rounds(whole: int) -> None:
+    """The interruption is in the round after this number of complete ones."""
     seen: list[str] = []
 
     def interrupt(name: str) -> None:

@@ -1,4 +1,4 @@
-"""Networks derived from a model: the same function without groups, the same outputs twice."""
+"""Networks derived from a model: without groups, and with twice the AUs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def outputs(model: onnx.ModelProto) -> np.ndarray:
     return session.run(["au"], {name: random.integers(0, 256, shape, np.uint8) for name, shape in shapes.items()})[0]
 
 
-def test_without_groups_it_is_the_same_function() -> None:
+def test_a_network_without_groups_computes_the_same() -> None:
     model = shipped()
     full = ungrouped(model)
     assert any(a.name == "group" and a.i > 1 for node in model.graph.node for a in node.attribute)
@@ -31,13 +31,13 @@ def test_without_groups_it_is_the_same_function() -> None:
     np.testing.assert_allclose(outputs(full), outputs(model), atol=1e-5)
 
 
-def test_for_twice_the_aus_every_output_is_there_twice() -> None:
+def test_a_network_with_twice_the_aus_has_every_output_twice() -> None:
     model = shipped()
     once, twice = outputs(model), outputs(twice_the_aus(model))
     np.testing.assert_allclose(twice, np.concatenate([once, once], axis=1), atol=1e-6)
 
 
-def test_a_graph_that_does_not_end_in_a_linear_layer_can_not_have_twice_the_aus() -> None:
+def test_a_graph_that_does_not_end_in_a_linear_layer_cannot_be_doubled() -> None:
     value = helper.make_tensor_value_info("au", 1, ["N", 2])
     weight = numpy_helper.from_array(np.ones((2, 3, 1, 1), np.float32), "w")
     nodes = [helper.make_node("Conv", ["x", "w"], ["c"]), helper.make_node("Flatten", ["c"], ["au"])]

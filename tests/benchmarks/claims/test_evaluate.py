@@ -1,4 +1,4 @@
-"""Claims: the data are sound, each is judged by what was measured, and what can't be tested says why."""
+"""Claims: the list is valid, each is judged by measurements, and untestable ones give the reason."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ QUICK = BenchOptions(warmup_s=0, seconds=0.05, rounds=10, memory=False, energy=F
 SMALL = Claim("small", "cednn", "is small", "fewer parameters", "parameters", ("mobilenetv2",))
 
 
-def test_every_claim_names_a_paper_and_a_test_or_the_reason_why_there_is_none() -> None:
+def test_every_claim_names_a_paper_and_a_test_or_why_there_is_none() -> None:
     papers, claims = read_claims()
     assert len({claim.id for claim in claims}) == len(claims)
     for claim in claims:
@@ -35,11 +35,11 @@ def test_every_claim_names_a_paper_and_a_test_or_the_reason_why_there_is_none() 
 @pytest.mark.parametrize(
     ("low", "high", "verdict"), [(0.4, 0.6, HOLDS), (0.9, 1.1, UNDECIDED), (1.1, 1.2, FAILS), (0.0, 1.0, HOLDS)]
 )
-def test_a_claim_holds_only_with_its_whole_interval(low: float, high: float, verdict: str) -> None:
+def test_a_claim_holds_only_if_the_whole_interval_does(low: float, high: float, verdict: str) -> None:
     assert _judge(SMALL, Ratio(0.5, low, high)) == verdict
 
 
-def test_claims_are_judged_on_what_was_measured(package) -> None:
+def test_claims_are_judged_by_measurements(package) -> None:
     claims = [
         SMALL,
         dataclasses.replace(SMALL, id="tiny", at_most=1e-9),
@@ -59,7 +59,7 @@ def test_claims_are_judged_on_what_was_measured(package) -> None:
     reasons = {outcome.claim.id: outcome.reason for outcome in outcomes}
     assert "256 px; small has 32" in reasons["size"]
     assert "no package of the family eau" in reasons["other"]
-    # 16 x 16 x 8 x 27 of the convolution, and 8 per AU.
+    # 16 x 16 x 8 x 27 for the convolution, and 8 per AU.
     (twice,) = next(outcome.versus for outcome in outcomes if outcome.claim.id == "aus")
     assert (twice.ours, twice.theirs) == (16 * 16 * 8 * 27 + 16, 16 * 16 * 8 * 27 + 32)
 
@@ -83,7 +83,7 @@ def test_the_command_prints_and_writes_the_page(package, tmp_path: Path, monkeyp
     assert [outcome["verdict"] for outcome in value["outcomes"]] == [HOLDS, UNTESTABLE]
 
 
-def test_published_figures_are_never_in_the_column_of_ours() -> None:
+def test_published_figures_never_appear_in_our_column() -> None:
     papers, claims = read_claims()
     outcomes, _ = evaluate([claim for claim in claims if claim.untestable], [], QUICK)
     assert len(outcomes) >= 4
@@ -94,7 +94,7 @@ def test_published_figures_are_never_in_the_column_of_ours() -> None:
     ("words", "says"),
     [(["--backend", "caffe"], "onnxruntime or openvino"), (["--threads", "0"], "a whole number from 1")],
 )
-def test_wrong_options_are_one_line(words: list[str], says: str, capsys) -> None:
+def test_invalid_options_are_a_one_line_error(words: list[str], says: str, capsys) -> None:
     assert main(["bench", "claims", *words]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert says in line

@@ -1,4 +1,4 @@
-"""The networks of the papers' day: their cost is what others published or compute, and they run."""
+"""The networks of the papers' time: their cost agrees with published figures, and they run."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from edgeau.benchmarks.claims.networks import NETWORKS
 from edgeau.benchmarks.macs import model_facts
 
 AUS = 12
-# Parameters as torchvision counts its models (its documentation of the weights), without the classifier of 1000
-# classes, and with one value per channel instead of the two of batch normalization, which is folded here.
+# Parameters according to torchvision (its documentation of the weights), without the classifier of 1000 classes, and
+# with one value per channel instead of the two of batch normalization, which is folded here.
 PARAMETERS = {
-    "vgg16": 14_714_688,  # 138,357,544 less the three fully connected layers
+    "vgg16": 14_714_688,  # 138,357,544 minus the three fully connected layers
     "resnet18": 11_689_512 - 513_000 - 4_800,
     "resnet50": 25_557_032 - 2_049_000 - 26_560,
     "mobilenetv2": 3_504_872 - 1_281_000 - 17_056,
@@ -36,16 +36,16 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_cost_is_the_published_one(name: str, files: dict[str, Path]) -> None:
+def test_the_cost_agrees_with_published_figures(name: str, files: dict[str, Path]) -> None:
     facts = model_facts(files[name])
     head = (CHANNELS[name] + 1) * AUS
-    others = 3 if name == "mobilenetv2" else 1  # the scale of the input, and the limits of ReLU6
+    others = 3 if name == "mobilenetv2" else 1  # the input's scale, and the limits of ReLU6
     assert facts.parameters - head == pytest.approx(PARAMETERS[name], abs=others * 60)
     assert facts.macs / 1e9 == pytest.approx(GMACS[name], rel=0.02)
 
 
 @pytest.mark.parametrize("stacks", [2, 4])
-def test_fan_has_the_arithmetic_of_the_trained_one(stacks: int, files: dict[str, Path], tmp_path: Path) -> None:
+def test_fan_has_the_same_arithmetic_as_the_trainable_one(stacks: int, files: dict[str, Path], tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     from edgeau.train.models.fan import Fan, FanConfig
 
@@ -63,7 +63,7 @@ def test_fan_has_the_arithmetic_of_the_trained_one(stacks: int, files: dict[str,
     assert model_facts(files[f"fan{stacks}"]).macs - head == model_facts(file).macs
 
 
-def test_all_run_on_images_and_are_valid_onnx(files: dict[str, Path]) -> None:
+def test_all_networks_are_valid_onnx_and_run_on_images(files: dict[str, Path]) -> None:
     for name, file in files.items():
         onnx.checker.check_model(str(file))
         session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])

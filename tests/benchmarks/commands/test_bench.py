@@ -12,7 +12,7 @@ def bench(package, *more):
     return main(["bench", str(package.path), *QUICK, *more])
 
 
-def test_json_has_a_record_for_each_backend_thread_count_and_batch(package, capsys):
+def test_json_has_a_record_per_backend_thread_count_and_batch(package, capsys):
     assert bench(package, "--threads", "1,2", "--batch", "1,3", "--json") == 0
     document = json.loads(capsys.readouterr().out)
     assert {(r["backend"], r["threads"], r["batch"]) for r in document["records"]} == {
@@ -21,7 +21,7 @@ def test_json_has_a_record_for_each_backend_thread_count_and_batch(package, caps
     assert document["failures"] == []
 
 
-def test_the_table_has_a_line_for_each_record(package, capsys):
+def test_the_table_has_a_row_per_record(package, capsys):
     assert bench(package) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split()[:3] == ["variant", "backend", "threads"]
@@ -62,7 +62,7 @@ def test_an_altered_variant_is_reported_and_not_measured(package, capsys):
     assert "altered or truncated" in capsys.readouterr().err
 
 
-def test_csv_has_one_line_for_each_record_and_an_empty_cell_for_what_is_unknown(package, tmp_path, capsys):
+def test_csv_has_a_row_per_record_with_empty_cells_for_unknown_values(package, tmp_path, capsys):
     assert bench(package, "--csv", str(tmp_path / "records.csv"), "-o", str(tmp_path / "records.json")) == 0
     with (tmp_path / "records.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -90,7 +90,7 @@ def test_records_of_several_devices_are_joined_by_candidate(package, tmp_path, c
     assert "another board, p50 ms" in capsys.readouterr().out
 
 
-def test_a_folder_without_records_is_one_line(tmp_path, capsys):
+def test_a_folder_without_records_is_refused(tmp_path, capsys):
     assert main(["bench", "--device-matrix", str(tmp_path)]) == 2
     assert "one file per device" in capsys.readouterr().err
     (tmp_path / "x.json").write_text("[1]")

@@ -1,4 +1,4 @@
-"""`edgeau bench chain` on real commands: what is timed, what is named as missing, and what an interruption leaves."""
+"""`edgeau bench chain` on real commands: what is timed, what is listed as missing, and what remains after Ctrl-C."""
 
 import json
 import signal
@@ -21,7 +21,7 @@ RENDER = Point("synth", ("synth", "--out", OUT, "--subjects", "1", "--frames", "
 REFUSED = Point("build", ("build", OUT))
 
 
-def test_times_are_kept_and_what_does_not_run_here_is_named(monkeypatch, tmp_path, capsys):
+def test_times_are_recorded_and_points_that_fail_are_listed(monkeypatch, tmp_path, capsys):
     _time_only(monkeypatch, RENDER, REFUSED)
     out = tmp_path / "chain.json"
     assert main(["bench", "chain", "--steps", "synth,build", "--rounds", "2", "-o", str(out)]) == 0
@@ -38,14 +38,14 @@ def test_times_are_kept_and_what_does_not_run_here_is_named(monkeypatch, tmp_pat
     assert value["interrupted"] is False
 
 
-def test_a_step_whose_input_could_not_be_made_says_what_it_needs(monkeypatch):
+def test_a_point_without_its_input_says_what_it_needs(monkeypatch):
     _time_only(monkeypatch, RENDER, Point("export", ("export", "absent.pt", "-o", OUT), needs=("absent.pt",)))
     chain = measure(["synth", "export"], 1)
     (absent,) = chain.absent
     assert "needs absent.pt" in absent.reason
 
 
-def test_ctrl_c_keeps_what_was_timed_and_marks_it(interruptible_edgeau, tmp_path):
+def test_ctrl_c_keeps_the_times_and_marks_them_as_interrupted(interruptible_edgeau, tmp_path):
     out = tmp_path / "chain.json"
     command = [*interruptible_edgeau, "bench", "chain", "--steps", "synth", "--rounds", "1000", "-o", str(out)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
@@ -61,7 +61,7 @@ def test_ctrl_c_keeps_what_was_timed_and_marks_it(interruptible_edgeau, tmp_path
     assert "interrupted: " in said
 
 
-def test_every_need_of_a_point_is_made_before_it():
+def test_every_input_of_a_point_is_prepared_before_it():
     needed = {name for point in points() for name in point.needs}
     made: set[str] = set()
     for each in preparations(needed):
@@ -75,7 +75,7 @@ def test_names_of_points_are_unique():
     assert len(set(names)) == len(names)
 
 
-def test_nothing_timed_is_a_failure_that_says_why(monkeypatch, capsys):
+def test_a_chain_without_any_times_fails_with_the_reason(monkeypatch, capsys):
     _time_only(monkeypatch, REFUSED)
     assert main(["bench", "chain", "--steps", "build", "--rounds", "1"]) == 1
     assert capsys.readouterr().out.startswith("not timed: build")
@@ -89,7 +89,7 @@ def test_unknown_steps_are_one_line_and_exit_code_2(steps, capsys):
     assert "synth" in line
 
 
-def test_tables_have_cost_and_growth(monkeypatch):
+def test_the_tables_have_cost_and_growth(monkeypatch):
     more = Point("synth", (*RENDER.words[:4], "4", *RENDER.words[5:]), count=4, unit=RENDER.unit)
     _time_only(monkeypatch, RENDER, more)
     text = "\n".join(lines(measure(["synth"], 1)))

@@ -1,4 +1,4 @@
-"""`edgeau bench compare`: what is compared, the exit code, and what is refused."""
+"""`edgeau bench compare`: the comparison, the exit code, and what is refused."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def changed(file: Path, name: str, scale: float = 1.0, **changes) -> Path:
 
 
 def steady(file: Path) -> Path:
-    """A copy whose rounds scatter by 1%, whatever the machine did meanwhile."""
+    """A copy whose rounds vary by 1%, regardless of the machine's load."""
     value = read_records(file)
     for record in value["records"]:
         times = [1 + 0.01 * (at % 5) / 4 for at in range(12)]
@@ -43,7 +43,7 @@ def steady(file: Path) -> Path:
     return path
 
 
-def test_records_are_the_same_as_themselves_and_slower_ones_give_exit_code_1(recorded, capsys) -> None:
+def test_slower_records_give_exit_code_1_and_others_0(recorded, capsys) -> None:
     old = steady(recorded)
     assert main(["bench", "compare", str(old), str(changed(old, "same.json"))]) == 0
     assert "no difference" in capsys.readouterr().out

@@ -9,7 +9,7 @@ from edgeau.runtime.cli import main
 QUICK = ["--seconds", "0.01", "--warmup", "0", "--rounds", "2", "--tools", "none"]
 
 
-def test_json_and_table_name_what_ran(package, tmp_path, capsys):
+def test_json_and_table_list_what_was_measured(package, tmp_path, capsys):
     out = tmp_path / "peers.json"
     assert main(["bench", "peers", str(package.path), *QUICK, "--peers", "onnxruntime", "-o", str(out)]) == 0
     table = capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""What layers compute and move, in networks whose published figures are known and in a small graph by hand."""
+"""Arithmetic and memory traffic of layers, for networks with published figures and a small graph by hand."""
 
 import numpy as np
 import onnx
@@ -18,7 +18,7 @@ def test_resnet18_has_the_published_arithmetic_and_weights(tmp_path):
     assert layers.macs == pytest.approx(1.8e9, rel=0.02)
     assert layers.weight_bytes == pytest.approx(4 * 11.2e6, rel=0.01)
     assert {layer.kind for layer in layers.layers} >= {"Conv 7x7", "Conv 3x3", "Conv 1x1", "MaxPool 3x3", "Gemm"}
-    # What ReLU and Add follow, they are fused into; every node has an owner but those before the first convolution.
+    # ReLU and Add are fused into the layer before them, so every node has an owner except those before the first layer.
     graph = onnx.load(str(file)).graph
     assert sum(node.name not in layers.owner and node.output[0] not in layers.owner for node in graph.node) == 3
 
@@ -36,7 +36,7 @@ def test_a_layer_moves_its_input_output_and_weights(tmp_path):
 
 
 @pytest.mark.parametrize(("precision", "bytes_each"), [("fp32", 4), ("fp16", 2), ("int8", 1)])
-def test_precision_decides_how_many_bytes_a_value_has(tmp_path, precision, bytes_each):
+def test_bytes_per_value_depend_on_the_precision(tmp_path, precision, bytes_each):
     write_probe(tmp_path / "probe.onnx", precision)
     last = [layer for layer in layers_of(tmp_path / "probe.onnx").layers if layer.kind == "Conv 1x1"][-1]
     assert last.precision == precision
@@ -44,7 +44,7 @@ def test_precision_decides_how_many_bytes_a_value_has(tmp_path, precision, bytes
     assert last.weight_bytes == pytest.approx(512 * 512 * bytes_each, rel=0.01)
 
 
-def test_a_graph_whose_shapes_are_unknown_has_no_layers(tmp_path):
+def test_a_graph_with_unknown_shapes_has_no_layers(tmp_path):
     values = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in ("x", "y")]
     node = helper.make_node("MatMul", ["x", "x"], ["y"])
     file = tmp_path / "unknown.onnx"

@@ -1,4 +1,4 @@
-"""The profilers of the real runtimes on a real package."""
+"""The real runtimes' profilers on a real package."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from edgeau.runtime.package import Package, shipped_package
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
-def test_every_layer_of_the_shipped_package_is_found_in_the_profile(backend):
+def test_every_layer_of_the_shipped_package_occurs_in_the_profile(backend):
     package = Package.open(shipped_package())
     file = package.file(package.variant("fp32"))
     layers = layers_of(file)
@@ -22,11 +22,11 @@ def test_every_layer_of_the_shipped_package_is_found_in_the_profile(backend):
     assert rows == sorted(rows, key=lambda row: -row.ms)
 
 
-def test_what_only_moves_a_tensor_is_no_layer():
+def test_a_reorder_is_not_counted_as_a_layer():
     rows = group([("a/Conv", "Reorder", 0.5)], Layers((), {"a/Conv": "a/Conv"}), {})
     assert [(row.kind, row.ms, row.limit_ms) for row in rows] == [("Reorder", 0.5, 0)]
 
 
-def test_a_backend_without_a_profiler_says_so(tmp_path):
+def test_a_backend_without_a_profiler_raises(tmp_path):
     with pytest.raises(BackendError, match="no profiler"):
         profile("tensorrt", tmp_path / "x.engine", BackendOptions(), {}, Layers(()), {})

@@ -1,4 +1,4 @@
-"""The probe on real backends, and on a GPU made of fakes; that it measures something, not how much."""
+"""The probe on real backends and a fake GPU: it must measure something, no matter how much."""
 
 import sys
 
@@ -21,7 +21,7 @@ def test_the_probe_runs_in_every_precision(tmp_path, backend, precision):
         assert opened.infer({"face": np.zeros((1, 16, 16, 3), np.uint8)})["au"].shape == (1, 4)
 
 
-def test_the_cpu_has_a_peak_and_a_bandwidth_for_each_working_set(monkeypatch):
+def test_cpu_peak_measures_arithmetic_and_bandwidth_per_working_set(monkeypatch):
     monkeypatch.setattr(peak, "_COMPUTE_S", 0.0)
     monkeypatch.setattr(peak, "_COPY_S", 0.0)
     monkeypatch.setattr(peak, "_COPY_BYTES", (2**18, 2**20))
@@ -31,19 +31,19 @@ def test_the_cpu_has_a_peak_and_a_bandwidth_for_each_working_set(monkeypatch):
     assert all(copy_bandwidth(1)[size] > 0 for size in (2**18, 2**20))
 
 
-def test_a_model_is_compared_with_the_smallest_working_set_that_holds_it():
+def test_bandwidth_is_that_of_the_smallest_working_set_that_fits_the_model():
     result = Peak("cpu", 1, {}, {1000: 9.0, 2000: 5.0})
     assert [result.bandwidth(size) for size in (10, 1000, 1001, 9999)] == [9.0, 9.0, 5.0, 5.0]
     assert Peak("gpu", None, {}, {}).bandwidth(1) is None
 
 
-def test_the_best_of_two_probes_counts():
+def test_best_of_combines_the_best_of_two_probes():
     one = Peak("cpu", 1, {"fp32": 5.0, "int8": 9.0}, {10: 1.0}, {"fp32": "a", "int8": "a"})
     other = Peak("cpu", 1, {"fp32": 6.0}, {10: 2.0}, {"fp32": "b"})
     assert peak.best_of(one, other) == Peak("cpu", 1, {"fp32": 6.0, "int8": 9.0}, {10: 2.0}, {"fp32": "b", "int8": "a"})
 
 
-def test_a_gpu_is_measured_through_an_engine_by_its_own_clock(monkeypatch):
+def test_gpu_peak_is_measured_with_an_engine(monkeypatch):
     gpu = FakeGpu()
     monkeypatch.setitem(sys.modules, "tensorrt", make_tensorrt("10.3", gpu, side=16, aus=4))
     install_binding(monkeypatch, "cuda-python", gpu)

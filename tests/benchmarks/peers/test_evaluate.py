@@ -1,4 +1,4 @@
-"""A comparison in one run: who is in it, who isn't and why, and the tools' published costs."""
+"""A comparison of peers in one run: the entries, the absent ones with reasons, and the tools' published costs."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def _broken(file, threads):
     raise RuntimeError("first line\nsecond line")
 
 
-def test_what_is_wrong_missing_or_broken_is_left_out_with_its_reason(package):
+def test_peers_that_are_wrong_missing_or_broken_are_left_out_with_a_reason(package):
     peers = [PEERS["onnxruntime"], Peer("w", "Wrong", _wrong, ""), Peer("m", "Missing", _missing, "pip install abacus"),
              Peer("b", "Broken", _broken, "")]  # fmt: skip
     comparison = evaluate(package, peers, QUICK, 1, tools=())
@@ -41,19 +41,19 @@ def test_what_is_wrong_missing_or_broken_is_left_out_with_its_reason(package):
     assert any(line.startswith("not here: Missing") for line in lines(value))
 
 
-def test_the_best_of_edgeau_is_what_all_are_compared_with(package):
+def test_all_are_compared_with_edgeaus_best(package):
     entries = evaluate(package, [PEERS["onnxruntime"]], QUICK, 1, tools=()).entries
     best = min((each for each in entries if each.kind == "edgeau"), key=lambda each: each.latency.p50_ms)
     assert best.versus.value == 1
 
 
-# EfficientNet-B0: 5,288,548 parameters less the classifier's 1,281,000 (torchvision's documentation) and 0.39 billion
-# multiply-adds (arXiv 1905.11946, table 2). ConvNeXt V2-T: 28.6 million less 769,000, and 4.47 (arXiv 2301.00808).
+# EfficientNet-B0: 5,288,548 parameters minus the classifier's 1,281,000 (torchvision's documentation) and 0.39 billion
+# multiply-adds (arXiv 1905.11946, table 2). ConvNeXt V2-T: 28.6 million minus 769,000, and 4.47 (arXiv 2301.00808).
 @pytest.mark.parametrize(
     ("tool", "parameters", "gmacs"),
     [("libreface", 11.17e6, 1.8), ("openface3", 4.008e6, 0.39), ("pyfeat2", 27.83e6, 4.47)],
 )
-def test_a_tools_trunk_costs_what_was_published(tool, parameters, gmacs, tmp_path):
+def test_the_cost_of_a_tools_trunk_agrees_with_published_figures(tool, parameters, gmacs, tmp_path):
     _, network = TOOLS[tool]
     network.save(tmp_path / "net.onnx", 1)
     facts = model_facts(tmp_path / "net.onnx")

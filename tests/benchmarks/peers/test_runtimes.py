@@ -1,4 +1,4 @@
-"""Every peer computes what ONNX Runtime computes from the same file, on real noise, or is left out."""
+"""Every peer agrees with ONNX Runtime on the same file and random inputs, or is left out."""
 
 import numpy as np
 import onnx
@@ -14,13 +14,13 @@ from edgeau.runtime.backends import open_backend
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.package import Package, shipped_package
 
-# Peers of this name compute in float32; OpenVINO's default is bfloat16 on CPUs that have it.
+# For peers that compute in float32; OpenVINO's default is bfloat16 on CPUs that support it.
 EXACT = 1e-5
 
 
 @pytest.fixture(scope="module")
 def shipped():
-    """The shipped FP32 file, inputs, and what ONNX Runtime says."""
+    """The shipped FP32 file, inputs, and ONNX Runtime's output."""
     package = Package.open(shipped_package())
     file = package.file(package.variant("fp32"))
     random = np.random.default_rng(0)
@@ -33,7 +33,7 @@ def shipped():
     ("name", "bound"),
     [("onnxruntime", EXACT), ("openvino", TOLERANCE), ("torch", EXACT), ("opencv", EXACT), ("ncnn", EXACT)],
 )
-def test_a_peer_computes_the_same(name, bound, shipped):
+def test_a_peer_agrees_with_onnx_runtime(name, bound, shipped):
     for library in {"ncnn": ("ncnn", "pnnx"), "torch": ("torch",)}.get(name, ()):
         pytest.importorskip(library)
     file, inputs, expected = shipped
@@ -56,7 +56,7 @@ def test_torch_runs_other_graphs_too(name, tmp_path):
     torch.set_num_threads(threads)
 
 
-def test_the_graph_for_ncnn_computes_the_same_in_onnx_runtime(shipped, tmp_path):
+def test_the_graph_for_ncnn_gives_the_same_in_onnx_runtime(shipped, tmp_path):
     import onnxruntime
 
     file, inputs, expected = shipped
@@ -68,7 +68,7 @@ def test_the_graph_for_ncnn_computes_the_same_in_onnx_runtime(shipped, tmp_path)
     np.testing.assert_allclose(au, expected, atol=EXACT)
 
 
-def test_without_a_gpu_its_peers_say_why(shipped):
+def test_gpu_peers_without_a_gpu_give_the_reason(shipped):
     import onnxruntime
 
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():

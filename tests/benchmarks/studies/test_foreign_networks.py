@@ -11,7 +11,7 @@ from edgeau.runtime.errors import PackageError
 
 @pytest.fixture
 def networks(tmp_path):
-    """A list with one network: a convolution between unsigned pairs, as ONNX Runtime's quantizer writes it."""
+    """A list with one network: a convolution with unsigned pairs, as ONNX Runtime's quantizer writes it."""
     weights = {
         "weight": np.ones((16, 3, 1, 1), np.int8), "scale": np.float32(0.02), "zero": np.uint8(5), "zero8": np.int8(0),
     }  # fmt: skip
@@ -33,7 +33,7 @@ def networks(tmp_path):
     return tmp_path / "networks.json"
 
 
-def test_each_network_is_a_row_with_findings_before_and_after(networks, tmp_path):
+def test_each_network_has_a_row_with_findings_before_and_after(networks, tmp_path):
     assert main([str(networks), "-o", str(tmp_path / "out")]) == 0
     (row,) = json.loads((tmp_path / "out.json").read_text())["networks"]
     assert row["targets"]["tensorrt-10.3"]["findings"]["E102"] == 2

@@ -1,4 +1,4 @@
-"""The Pareto front of models: who is dominated, and what is written."""
+"""The Pareto front of models: which are dominated, and the files written."""
 
 import json
 import shutil
@@ -17,7 +17,7 @@ def model(number, f1, size, time):
     return {**entry, "f1": f1, "size_bytes": size, "p50_ms": time}
 
 
-def test_a_model_worse_in_all_is_dominated_and_a_trade_is_not():
+def test_only_a_model_that_is_worse_in_every_respect_is_dominated():
     best, worse, smaller = model(0, 0.8, 100, 2.0), model(1, 0.7, 100, 2.5), model(2, 0.6, 50, 2.0)
     found = with_front([best, worse, smaller, model(3, None, 1, 0.1)])
     assert [entry["dominated_by"] for entry in found] == [[], ["m0 fp32 · onnxruntime"], []]
@@ -32,7 +32,7 @@ def test_the_front_is_never_empty_and_covers_the_rest(rows):
     assert all(any(dominates(one, entry) for one in front) for entry in found if entry["dominated_by"])
 
 
-def test_json_table_and_picture_are_written(package, labelled, tmp_path, capsys):
+def test_json_table_and_plot_are_written(package, labelled, tmp_path, capsys):
     copy = tmp_path / "copy.edgeau"
     shutil.copytree(package.path, copy)
     crops = labelled.with_name("both.npz")
@@ -49,7 +49,7 @@ def test_json_table_and_picture_are_written(package, labelled, tmp_path, capsys)
     assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_missing_package_is_one_line(tmp_path, labelled, capsys):
+def test_a_missing_package_is_refused(tmp_path, labelled, capsys):
     assert main([str(tmp_path / "none.edgeau"), "--eval", str(labelled), "-o", str(tmp_path / "x")]) == 2
     assert "none.edgeau" in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""The table of INT8 files: how many crops are affordable, which files are compared, what happens to one that fails."""
+"""The table of INT8 files: the number of crops for slow models, the files compared, and failures."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ def measured(package="a.edgeau", rows=()):
     return {**plain, "rows": list(rows) or [row()]}
 
 
-def test_an_importer_that_is_not_installed_has_said_nothing(monkeypatch):
+def test_a_missing_importer_is_a_dash_in_the_table(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorrt_rtx", None)
     assert row_text(row(importer=importer_warnings(onnx.ModelProto()))).endswith("| - |")
     assert row_text(row()).endswith("| 0 |")
 
 
 def transposed_before_cast(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same network with its images transposed as bytes, which finishing for TensorRT reverses."""
+    """The same network with its images transposed before the cast, an order that finishing for TensorRT reverses."""
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
     kept = [node for node in model.graph.node if node.op_type not in ("Cast", "Transpose")]
@@ -74,7 +74,7 @@ def transposed_before_cast(model: onnx.ModelProto) -> onnx.ModelProto:
     return changed
 
 
-def test_the_fp16_row_is_the_file_that_edgeau_ships(package, tmp_path, monkeypatch):
+def test_the_fp16_row_is_the_file_that_edgeau_makes(package, tmp_path, monkeypatch):
     file = tmp_path / "unlabelled.npz"
     faces = np.random.default_rng(0).integers(0, 256, (10, 32, 32, 3), np.uint8)
     np.savez(file, faces=faces, neutrals=faces[::-1])
@@ -89,9 +89,9 @@ def test_the_fp16_row_is_the_file_that_edgeau_ships(package, tmp_path, monkeypat
     assert files["fp16"] == onnx.load(str(shipped.path / "fp16.onnx"))
 
 
-# OpenVINO's first line doesn't name the operator.
+# The first line of OpenVINO's message doesn't name the operator.
 @pytest.mark.parametrize(("reader", "why"), [*zip(READERS, ("NoSuch", "OpenVINO", "NoSuch"), strict=True)])
-def test_a_file_that_a_reader_fails_on_is_a_row_that_says_why(reader, why, scorer, package):
+def test_a_file_that_a_reader_refuses_is_listed_with_the_reason(reader, why, scorer, package):
     graph = helper.make_graph(
         [helper.make_node("NoSuchOperator", ["face"], ["au"])],
         "odd",
@@ -113,7 +113,7 @@ def test_outputs_that_are_not_finite_are_refused(scorer, package, monkeypatch):
     assert found == {"refused": "outputs are not finite"}
 
 
-def test_measured_packages_are_written_although_another_fails(tmp_path, monkeypatch, capsys):
+def test_measured_packages_are_written_even_if_another_fails(tmp_path, monkeypatch, capsys):
     def measure(path, _):
         if path.name == "broken.edgeau":
             raise InputError("package broken", got="nothing", expected="a model")
@@ -128,7 +128,7 @@ def test_measured_packages_are_written_although_another_fails(tmp_path, monkeypa
     assert "## b.edgeau" in (tmp_path / "int8.md").read_text()
 
 
-def test_an_older_table_stays_if_no_package_can_be_measured(tmp_path, capsys):
+def test_an_older_table_is_kept_if_no_package_can_be_measured(tmp_path, capsys):
     before = tmp_path / "int8.md"
     before.write_text("of yesterday")
     words = ["--calib", "c", "--eval", "e", "-o", str(tmp_path / "int8")]
@@ -148,7 +148,7 @@ def cast() -> onnx.ModelProto:
     return helper.make_model(graph)
 
 
-def test_a_rival_that_cant_run_is_one_line(cast, tmp_path):
+def test_a_quantizer_that_cannot_run_is_a_one_line_error(cast, tmp_path):
     with pytest.raises(EdgeauError, match=r"^Olive: .*pip install olive-ai") as raised:
         olive_static(cast, [{"face": np.zeros((1, 4), np.uint8)}], python=str(tmp_path / "no-python"))
     assert "\n" not in str(raised.value)
@@ -158,7 +158,7 @@ def test_a_rival_that_cant_run_is_one_line(cast, tmp_path):
     ("last", "missing"),
     [("ModuleNotFoundError: No module named 'olive'", True), ("RuntimeError: no calibration method", False)],
 )
-def test_installing_olive_is_advised_where_it_is_missing(last, missing, cast, tmp_path):
+def test_installing_olive_is_suggested_only_if_it_is_missing(last, missing, cast, tmp_path):
     python = tmp_path / "python"
     python.write_text(f'#!/bin/sh\necho "Traceback" >&2\necho "{last}" >&2\nexit 1\n')
     python.chmod(0o755)

@@ -1,4 +1,4 @@
-"""Photos judged by pairs of an AU and an expression; the real ones where they are at hand."""
+"""Photos evaluated by pairs of an AU and an expression, on real ones if they are in the test data."""
 
 import json
 
@@ -24,11 +24,11 @@ from edgeau.runtime.errors import InputError
 AUS = ("AU12", "AU06")
 
 
-def test_a_pair_is_the_auc_of_presence_in_an_expression_against_neutral():
+def test_a_pairs_figure_is_the_auc_of_presence_for_expression_against_neutral():
     presence = np.array([[0.1, 0.5], [0.2, 0.4], [0.9, 0.45], [0.15, 0.6], [0.99, 0.0]])
     words = ("neutral", "neutral", "happiness", "happiness", "sadness")
     figures = pair_figures(presence, AUS, words)
-    assert figures["AU12 happiness"] == 0.75  # of four pairs of a happy and a neutral face, one is the wrong way round
+    assert figures["AU12 happiness"] == 0.75  # one of four pairs of a happy and a neutral face is in the wrong order
     assert figures["AU06 happiness"] == 0.75
     assert figures["AU04 sadness"] is None  # the model lacks it
     assert len(figures) == sum(len(names) for names in PAIRS.values()) == 12
@@ -39,7 +39,7 @@ def test_an_expression_that_no_photo_shows_has_no_figure():
     assert set(figures.values()) == {None}
 
 
-def test_the_face_nearest_the_middle_is_judged():
+def test_the_face_nearest_the_middle_is_used():
     points = np.zeros((5, 2), np.float32)
     faces = [Detection(np.array(box, np.float32), points, 1.0) for box in ((0, 0, 90, 90), (40, 40, 60, 60))]
     assert nearest_middle(faces, np.zeros((100, 100, 3), np.uint8)) is faces[1]
@@ -64,7 +64,7 @@ def test_intervals_hold_the_figure_and_a_gain_is_paired():
 
 @pytest.fixture
 def photos(tmp_path):
-    """scikit-image's smiling astronaut, once as she is and once called neutral, and a picture without a face."""
+    """scikit-image's smiling astronaut, once labelled correctly and once as neutral, and a picture without a face."""
     folder = tmp_path / "photos"
     folder.mkdir()
     image = np.ascontiguousarray(data.astronaut()[:300, 100:400, ::-1])
@@ -75,13 +75,13 @@ def photos(tmp_path):
     return folder
 
 
-def test_faces_are_found_and_pictures_without_one_are_counted(photos, yunet_path):
+def test_faces_are_detected_and_pictures_without_one_counted(photos, yunet_path):
     read = read_photos(photos, make_detector(str(yunet_path)))
     assert read.expressions == ("happiness", "neutral")
     assert read.without_face == 1
 
 
-def test_the_shipped_package_is_judged_and_written_down(photos, yunet_path, tmp_path, monkeypatch, capsys):
+def test_the_shipped_package_is_evaluated_and_recorded(photos, yunet_path, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("EDGEAU_YUNET", str(yunet_path))
     out = tmp_path / "out.json"
     assert main([str(photos), "shipped", "-o", str(out)]) == 0
@@ -98,8 +98,8 @@ def test_a_folder_without_labels_is_refused(tmp_path, yunet_path):
         read_photos(tmp_path, make_detector(str(yunet_path)))
 
 
-def test_the_shipped_package_reads_press_photos_as_stated(data_folder, yunet_path, tmp_path, monkeypatch):
-    """The mean of the twelve pairs that shared/data's README states for it, taken by other code."""
+def test_the_shipped_package_has_the_stated_result_on_press_photos(data_folder, yunet_path, tmp_path, monkeypatch):
+    """The mean of the twelve pairs stated in the README of the test data, which other code computed."""
     folder = data_folder / "real-expressions" / "judge"
     if not folder.is_dir():
         pytest.skip("the photos of real expressions are not in the test data")

@@ -11,7 +11,7 @@ from edgeau.train.faces.plan.sequences import plan_subject
 
 @pytest.fixture(scope="module")
 def videos() -> list[Video]:
-    """Eight rendered frames each of two people."""
+    """Videos of two people, each with eight rendered frames that repeat."""
     with load() as analyzer:
         crops = read_crops(SHIPPED_PARITY, analyzer.manifest.crop)
         intensity = crops.intensity_of(analyzer.manifest.aus)
@@ -22,7 +22,7 @@ def videos() -> list[Video]:
     return people
 
 
-def test_a_video_is_one_session_whose_sequences_stay_whole() -> None:
+def test_a_video_is_one_session_with_intact_sequences() -> None:
     samples = plan_subject(1, 3, FRAMES)
     assert len({sample.spec.scene_seed for sample in samples}) == 1
     order = order_of(samples, np.random.default_rng(0))
@@ -33,7 +33,7 @@ def test_a_video_is_one_session_whose_sequences_stay_whole() -> None:
             assert places[after] == places[before] + 1
 
 
-def test_a_neutral_is_used_from_the_frame_after_it_was_found(videos: list[Video]) -> None:
+def test_a_running_neutral_is_used_from_the_frame_after_it_is_ready(videos: list[Video]) -> None:
     with load() as analyzer:
         frames = analyzer.manifest.neutral.frames
         alone, _ = follow(analyzer, videos[0], "none")
@@ -43,7 +43,7 @@ def test_a_neutral_is_used_from_the_frame_after_it_was_found(videos: list[Video]
     assert np.abs(running[frames:] - alone[frames:]).max() > 1e-3
 
 
-def test_the_true_neutral_differs_from_itself_by_nothing(videos: list[Video]) -> None:
+def test_the_true_neutral_has_no_difference_from_itself(videos: list[Video]) -> None:
     with load() as analyzer:
         outcomes = compare(analyzer, videos)
     assert [outcome.policy for outcome in outcomes] == list(PARTS)

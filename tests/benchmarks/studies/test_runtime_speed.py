@@ -1,4 +1,4 @@
-"""The arithmetic of the study, on processes that ended as the test says; the processes themselves are the study's."""
+"""The arithmetic of the study, on given results of its processes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def results() -> dict[str, list[Child]]:
     }
 
 
-def test_ratios_are_taken_round_by_round() -> None:
+def test_ratios_are_computed_per_round() -> None:
     by_name = {figure.name: figure for figure in figures(results(), 300)}
     assert by_name["`edgeau run`, whole process"].values == [300.0, 200.0, 150.0]
     ratios = [figure for figure in figures(results(), 300) if figure.name == "ratio"]
@@ -37,13 +37,13 @@ def test_ratios_are_taken_round_by_round() -> None:
     assert by_name["`import edgeau.runtime`, ratio to `import numpy, cv2`"].median == pytest.approx(0.5)
 
 
-def test_a_goal_is_met_or_missed_by_the_median() -> None:
+def test_goals_are_judged_by_the_median() -> None:
     assert Figure("a", "s", [0.1, 0.3, 0.9], 0.4).verdict == "at most 0.4: met"
     assert Figure("a", "s", [0.1, 0.5, 0.9], 0.4).verdict == "at most 0.4: **missed**"
     assert Figure("a", "/s", [1.0, 5.0], 4, at_least=True).verdict == "at least 4: **missed**"
 
 
-def test_the_table_has_every_figure_with_its_spread() -> None:
+def test_the_table_has_every_figure_with_its_range() -> None:
     table = figures(results(), 300)
     text = markdown(table, stages(results()["stream"]), {"numpy": 70.0}, "clip.mp4")
     assert text.count("\n| ") == len(table) + 2
@@ -51,7 +51,7 @@ def test_the_table_has_every_figure_with_its_spread() -> None:
     assert "read 0.50, detect 0.70, crop 0.20, infer 0.60" in text
 
 
-def test_a_process_that_fails_is_an_error_with_its_last_words() -> None:
+def test_a_failed_process_raises_with_its_last_message() -> None:
     assert spawn([sys.executable, "-c", "print('{\"a\": 1}')"], {}).printed == {"a": 1}
     with pytest.raises(InputError, match="exit code 3: no camera"):
         spawn([sys.executable, "-c", "import sys; sys.stderr.write('no camera'); sys.exit(3)"], {})

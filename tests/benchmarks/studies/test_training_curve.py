@@ -1,11 +1,11 @@
-"""A run's figures against samples seen, from files as the commands write them."""
+"""A run's figures by number of samples seen, from files in the format of the commands."""
 
 import json
 
 from edgeau.benchmarks.studies.training_curve import main
 
 
-def test_snapshots_are_lines_in_the_order_of_steps(tmp_path, capsys):
+def test_snapshots_are_listed_in_the_order_of_steps(tmp_path, capsys):
     for name, value in {
         "00900.test": {"mean_f1": 0.7},
         "00100.test": {"mean_f1": 0.5},

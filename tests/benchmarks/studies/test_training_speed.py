@@ -1,4 +1,4 @@
-"""Training speed in two precisions, measured on a real, tiny run."""
+"""Training speed in two precisions, measured on a tiny real run."""
 
 import json
 
@@ -15,21 +15,21 @@ def test_both_precisions_and_their_ratio_are_measured(tmp_path, capsys):
     (result,) = json.loads(out.read_text())["results"]
     speeds = [result[f"{precision}_images_per_cpu_s"] for precision in ("fp32", "bf16")]
     assert all(speed is None or speed > 0 for speed in speeds)
-    if None not in speeds:  # a busy machine leaves one out
+    if None not in speeds:  # on a busy machine one may be missing
         assert result["bf16_over_fp32_cpu"] == pytest.approx(speeds[1] / speeds[0])
     assert "cednn-s" in capsys.readouterr().out
 
 
-def test_a_run_that_fails_is_said_in_one_line(tmp_path, capsys):
+def test_a_failed_run_is_a_one_line_error(tmp_path, capsys):
     assert main(["--model", "no-such", "-o", str(tmp_path / "speed.json")]) == 2
     message = capsys.readouterr().err.strip()
     assert "no-such" in message
     assert "\n" not in message
 
 
-def test_a_clock_that_other_work_disturbs_gives_no_figure(monkeypatch):
+def test_a_disturbed_clock_gives_no_figure(monkeypatch):
     def run(model, precision, threads, steps, batch):
-        return {"cpu": 1.0 + steps, "wall": 9.0 - steps}  # the long run happened to be over sooner
+        return {"cpu": 1.0 + steps, "wall": 9.0 - steps}  # the longer run happened to finish sooner
 
     monkeypatch.setattr(training_speed, "_run", run)
     result = measure("cednn-s", 1, 1, Steps())

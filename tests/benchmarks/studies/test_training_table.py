@@ -1,4 +1,4 @@
-"""Tables of training runs: what is read, how seeds are grouped, how two rows are compared."""
+"""Tables of training runs: reading them, grouping seeds and comparing rows."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from edgeau.runtime.errors import InputError
 
 
 def figures(mean: float, samples: int = 10) -> dict:
-    """As `edgeau train` writes them; AU02 was never labelled."""
+    """Figures as `edgeau train` writes them; AU02 is never labelled."""
     per_au = {"AU01": {"f1": mean + 0.1}, "AU02": {"f1": None}, "AU04": {"f1": mean - 0.1}}
     return {"mean_f1": mean, "samples": samples, "per_au": per_au}
 
 
 @pytest.fixture
 def write_run(tmp_path):
-    """Writes a run: its name, validation F1 of each member, held-out F1 of each member."""
+    """A function that writes a run from its name and the members' F1 on validation and held-out data."""
 
     def write(name: str, validation: dict[str, float], heldout: dict[str, float], parent: str = ".") -> Path:
         folder = tmp_path / parent / name
@@ -37,7 +37,7 @@ def write_run(tmp_path):
     return write
 
 
-def test_seeds_are_one_row_and_a_gap_is_paired_by_seed(write_run):
+def test_seeds_share_a_row_and_gaps_are_paired_by_seed(write_run):
     runs = [write_run(f"alone-{i}", {"s": 0.5}, {"s": 0.40 + i / 10}) for i in (1, 2, 3)]
     runs += [write_run(f"taught-{i}", {"s": 0.6}, {"s": 0.45 + i / 10 + i / 100}) for i in (1, 2, 3)]
     found = summary(runs, ["taught:alone"])
@@ -54,7 +54,7 @@ def test_seeds_are_one_row_and_a_gap_is_paired_by_seed(write_run):
     assert gap["interval_95"] == pytest.approx([0.0452, 0.0948], abs=1e-4)
 
 
-def test_peers_of_one_kind_count_as_one_and_others_have_rows_of_their_own(write_run):
+def test_peers_of_one_model_share_a_row_and_others_have_their_own(write_run):
     same = write_run("online-1", {"s": 0.4, "s-2": 0.6}, {"s": 0.2, "s-2": 0.4})
     mixed = write_run("mixed-1", {"s": 0.4, "dw": 0.6}, {})
     rows = {row["name"]: row for row in summary([same, mixed])["rows"]}
@@ -82,7 +82,7 @@ def test_the_command_writes_markdown_and_json(write_run, tmp_path, capsys):
     assert read_records(tmp_path / "table.json.gz")["rows"][0]["name"] == "alone"
 
 
-def test_what_cant_be_read_or_matched_is_one_line(write_run, tmp_path):
+def test_runs_that_cannot_be_read_or_matched_are_refused(write_run, tmp_path):
     run = write_run("alone-1", {"s": 0.5}, {})
     with pytest.raises(InputError, match=r"no metrics\.json"):
         summary([tmp_path])
@@ -96,7 +96,7 @@ def test_what_cant_be_read_or_matched_is_one_line(write_run, tmp_path):
         summary([run])
 
 
-def test_a_set_without_positives_has_no_f1_and_counts_in_no_mean(write_run, tmp_path, capsys):
+def test_a_set_without_positives_has_no_f1_and_is_left_out_of_means(write_run, tmp_path, capsys):
     runs = [write_run(f"{name}-{seed}", {"s": 0.5}, {"s": 0.4}) for name in ("a", "b") for seed in (1, 2)]
     nothing = {**figures(0.0), "mean_f1": None, "per_au": {"AU01": {"f1": None}}}
     for run in runs:
@@ -111,7 +111,7 @@ def test_a_set_without_positives_has_no_f1_and_counts_in_no_mean(write_run, tmp_
 
 
 @pytest.mark.parametrize("text", ['{"note": "mine"}', "[]", '{"per_au": [], "mean_f1": 1, "samples": 1}'])
-def test_a_file_beside_a_checkpoint_that_is_no_evaluation_is_one_line(text, write_run):
+def test_a_file_that_is_not_an_evaluation_is_a_one_line_error(text, write_run):
     run = write_run("alone-1", {"s": 0.5}, {})
     (run / "s.note.json").write_text(text)
     with pytest.raises(InputError, match=r"s\.note\.json: got .*expected .*edgeau eval --json.*; rename") as raised:
@@ -120,14 +120,14 @@ def test_a_file_beside_a_checkpoint_that_is_no_evaluation_is_one_line(text, writ
 
 
 @pytest.mark.parametrize("text", ['{"steps": 1}', "[]"])
-def test_metrics_of_something_else_are_one_line(text, write_run):
+def test_unrelated_metrics_are_refused(text, write_run):
     run = write_run("alone-1", {"s": 0.5}, {})
     (run / "metrics.json").write_text(text)
     with pytest.raises(InputError, match=r"^run .*alone-1: got "):
         summary([run])
 
 
-def test_two_folders_of_one_name_and_seed_are_refused(write_run):
+def test_two_folders_with_the_same_name_and_seed_are_refused(write_run):
     runs = [write_run("alone-1", {"s": 0.5}, {}), write_run("alone-1", {"s": 0.6}, {}, parent="again")]
     with pytest.raises(InputError, match=r"got .*alone-1 and .*again/alone-1, expected one folder"):
         summary(runs)
@@ -135,7 +135,7 @@ def test_two_folders_of_one_name_and_seed_are_refused(write_run):
         summary([runs[0], write_run("alone", {"s": 0.5}, {})])
 
 
-def test_an_au_counts_where_the_first_seed_lacks_it(write_run):
+def test_an_au_is_included_even_if_the_first_seed_lacks_it(write_run):
     runs = [write_run(f"alone-{i}", {"s": 0.5, "s-2": 0.5}, {}) for i in (1, 2)]
     few = {**figures(0.5), "per_au": {"AU04": {"f1": 0.5}}}
     (runs[0] / "s.heldout.json").write_text(json.dumps(few))
@@ -146,7 +146,7 @@ def test_an_au_counts_where_the_first_seed_lacks_it(write_run):
     assert list(heldout["f1"].items()) == [("AU01", pytest.approx(0.8)), ("AU04", pytest.approx(0.525))]
 
 
-def test_photos_beside_a_checkpoint_are_a_set_of_pairs(write_run):
+def test_results_on_photos_are_read_as_a_set_of_pairs(write_run):
     run = write_run("alone-1", {"best": 0.5}, {})
     value = {"photos": {"neutral": 3}, "models": [{"mean": 0.7, "pairs": {"AU12 happiness": 0.9, "AU04 anger": None}}]}
     (run / "best.photos.json").write_text(json.dumps(value))

@@ -1,4 +1,4 @@
-"""One line per commit and machine, and a plot that never joins machines."""
+"""A file with one line per commit and machine, and a plot that never connects machines."""
 
 import json
 import subprocess
@@ -28,7 +28,7 @@ def part(commit="a" * 40, device="board", name="synth 32 images", seconds=(1.0, 
 
 @pytest.fixture
 def checkout(tmp_path):
-    """A repository whose layers are this checkout's."""
+    """A repository whose layers are links to this checkout's."""
     folder = tmp_path / "checkout"
     folder.mkdir()
     for layer in LAYERS:
@@ -39,7 +39,7 @@ def checkout(tmp_path):
     return folder
 
 
-def test_a_checkout_is_measured_in_parts_and_becomes_a_line_and_a_plot(checkout, monkeypatch, tmp_path):
+def test_a_checkout_is_measured_added_and_plotted(checkout, monkeypatch, tmp_path):
     monkeypatch.setattr("edgeau.benchmarks.chain.measure.points", lambda: [RENDER])
     out, folder = tmp_path / "part.json", tmp_path / "trend"
     measure = ["measure", "--checkout", str(checkout), "--steps", "synth", "--rounds", "1"]
@@ -68,12 +68,12 @@ def test_a_checkout_with_changes_is_refused(checkout, capsys):
         (part(commit="a" * 40 + "-dirty", name="x"), "commit"),
     ],
 )
-def test_parts_that_do_not_belong_together_are_refused(other, says):
+def test_parts_of_different_measurements_are_refused(other, says):
     with pytest.raises(InputError, match=says):
         line_of([part(), other])
 
 
-def test_a_line_has_lowest_median_and_highest():
+def test_a_line_has_minimum_median_and_maximum():
     assert line_of([part()])["points"][0]["wall_s"] == {"low": 1.0, "median": 2.0, "high": 3.0}
 
 
@@ -87,13 +87,13 @@ def test_lines_are_in_the_order_of_commits_and_those_of_one_commit_are_pooled(tm
     assert second == {"low": 5, "median": 7.5, "high": 11}
 
 
-def test_a_line_of_another_schema_is_one_error(tmp_path, capsys):
+def test_a_line_of_another_schema_is_refused(tmp_path, capsys):
     (tmp_path / "trend.jsonl").write_text('{"schema": "edgeau-trend-0"}\n')
     assert main(["--folder", str(tmp_path), "plot"]) == 2
     assert "line 1" in capsys.readouterr().err
 
 
-def test_machines_are_never_joined():
+def test_points_of_different_machines_are_never_connected():
     lines = [
         line_of([part(commit=c * 40, day=day, device=d)])
         for c, day, d in (("a", 1, "pc"), ("b", 2, "pc"), ("c", 3, "board"))
