@@ -49,16 +49,20 @@ def plot(curve: Sequence[Mapping[str, Any]]) -> bytes:
 
     figure = Figure(figsize=(7.5, 4.2), layout="constrained")
     axes = figure.subplots()
-    names = sorted({name for point in curve for name in point["figures"]})
-    for colour, name in zip(itertools.cycle(PALETTE), names, strict=False):
+    ends = {}
+    for colour, name in zip(itertools.cycle(PALETTE), _names(curve), strict=False):
         known = [(p["samples"] / 1000, p["figures"][name]) for p in curve if p["figures"].get(name) is not None]
         if known:
             x, y = zip(*known, strict=True)
             axes.plot(x, y, marker="o", color=colour, linestyle="--" if name == PHOTOS else "-", label=_head(name))
-            axes.annotate(
-                f"{y[-1]:.3f}", (x[-1], y[-1]), xytext=(7, 0), textcoords="offset points", va="center", fontsize=9,
-                color=colour,
-            )  # fmt: skip
+            ends[name] = (x[-1], y[-1], colour)
+    low, high = axes.get_ylim()
+    heights = spaced([y for _, y, _ in ends.values()], (high - low) * 0.05)
+    for (x_end, y_end, colour), height in zip(ends.values(), heights, strict=True):
+        axes.annotate(
+            f"{y_end:.3f}", (x_end, height), xytext=(7, 0), textcoords="offset points", va="center", fontsize=9,
+            color=colour,
+        )  # fmt: skip
     axes.set_xlabel("thousands of samples seen")
     axes.set_xlim(left=0)
     axes.margins(x=0.1)
@@ -70,13 +74,25 @@ def plot(curve: Sequence[Mapping[str, Any]]) -> bytes:
     return buffer.getvalue()
 
 
+def spaced(values: Sequence[float], gap: float) -> list[float]:
+    """The values, moved up where needed to lie at least ``gap`` apart, in the given order."""
+    moved, below = list(values), float("-inf")
+    for index in sorted(range(len(values)), key=lambda i: values[i]):
+        moved[index] = below = max(values[index], below + gap)
+    return moved
+
+
+def _names(curve: Sequence[Mapping[str, Any]]) -> list[str]:
+    return sorted({name for point in curve for name in point["figures"]})
+
+
 def _head(name: str) -> str:
     return f"mean AUC, {name}" if name == PHOTOS else f"F1, {name}"
 
 
 def table(curve: Sequence[Mapping[str, Any]]) -> str:
     """A Markdown table, a line per snapshot."""
-    names = sorted({name for point in curve for name in point["figures"]})
+    names = _names(curve)
     lines = ["| " + " | ".join(["samples seen", *map(_head, names)]) + " |", "|" + "---:|" * (len(names) + 1)]
     for point in curve:
         cells = [f"{point['samples']:,}", *(_cell(point["figures"].get(name)) for name in names)]

@@ -2,7 +2,9 @@
 
 import json
 
-from edgeau.benchmarks.studies.training_curve import main
+import pytest
+
+from edgeau.benchmarks.studies.training_curve import main, spaced
 
 
 def test_snapshots_are_listed_in_the_order_of_steps(tmp_path, capsys):
@@ -24,3 +26,8 @@ def test_snapshots_are_listed_in_the_order_of_steps(tmp_path, capsys):
 def test_an_empty_folder_is_refused(tmp_path, capsys):
     assert main([str(tmp_path), "--batch", "64", "-o", str(tmp_path / "curve")]) == 2
     assert "STEP.SET.json" in capsys.readouterr().err
+
+
+def test_end_labels_that_would_overlap_are_moved_apart():
+    assert spaced([0.712, 0.705, 0.8], 0.01) == pytest.approx([0.715, 0.705, 0.8])
+    assert spaced([], 0.01) == []
