@@ -27,6 +27,7 @@ class CheckReport:
         frames: labelled frames; ``missing`` of them have no image.
         rates: percent of labelled frames in which an AU is present, by AU.
         published: the published rates, and their source.
+        expected: what the folder should hold.
         problems: those that block training first.
         unassigned: subjects that the protocol's parts don't name; absent: subjects of the parts that are not here.
     """
@@ -42,6 +43,7 @@ class CheckReport:
     rates: dict[str, float]
     published: dict[str, float]
     source: str
+    expected: str
     unassigned: tuple[str, ...]
     absent: tuple[str, ...]
     problems: tuple[Problem, ...]
@@ -75,6 +77,7 @@ def check(spec: str, word: str, recordings: Sequence[Recording]) -> CheckReport:
         rates={au: 100 * rate for au, rate in rates.items()},
         published=dict(known.rates) if known else {},
         source=known.source if known else "",
+        expected=known.expected if known else "",
         unassigned=tuple(name for name in people if named and name not in named),
         absent=tuple(sorted(named - set(people))),
         problems=tuple(problems),
@@ -95,6 +98,8 @@ def report_lines(report: CheckReport) -> list[str]:
         f"{report.spec}: {report.title}, {report.subjects}{of} subjects, {report.recordings} recordings, "
         f"{report.frames:,} labelled frames, {report.missing:,} of them without an image"
     ]
+    if report.missing and report.expected:
+        lines.append(f"looked for, anywhere below the folder: {report.expected}")
     if report.published_frames:
         lines.append(f"the published protocol has {report.published_frames:,} frames")
     if report.absent:

@@ -18,7 +18,8 @@ from .presence_table import read_presence
 from .tree import Tree
 
 _LABELS = r"AU_OCC/([FM]\d{3})_(T\d+)\.csv"
-_IMAGES = (r"([FM]\d{3})/(T\d+)/(\d+)\.(?:jpg|jpeg|png)", r"([FM]\d{3})_(T\d+)_(\d+)\.(?:jpg|jpeg|png)")
+IMAGES = r"([FM]\d{3})/(T\d+)/(\d+)\.(?:jpg|jpeg|png)"
+FLAT_IMAGES = r"([FM]\d{3})_(T\d+)_(\d+)\.(?:jpg|jpeg|png)"
 # Percent of 146,847 frames.
 _PERCENT = (21.14, 17.10, 20.26, 46.09, 54.90, 59.43, 56.20, 46.56, 16.94, 34.33, 16.54, 15.14)
 
@@ -26,12 +27,13 @@ _PERCENT = (21.14, 17.10, 20.26, 46.09, 54.90, 59.43, 56.20, 46.56, 16.94, 34.33
 def read(tree: Tree) -> Iterator[Recording]:
     """The coded tasks. The neutral of a task is its frame with the fewest AUs."""
     files = tree.labels(_LABELS, "AU_OCC/F001_T1.csv")
-    folders, flat = (tree.images(pattern) for pattern in _IMAGES)
+    images = {**tree.images(FLAT_IMAGES), **tree.images(IMAGES)}
     for file, match in files.items():
         key = (match[1], match[2])
         numbers, aus, intensity = read_presence(file, BP4D)
-        frames = folders.get(key) or flat.get(key, {})
-        yield Recording(key[0], "_".join(key), frames, numbers, aus, intensity, labels=file)
+        frames = images.get(key, {})
+        packed = () if frames else tree.still_packed(key[0])
+        yield Recording(key[0], "_".join(key), frames, numbers, aus, intensity, labels=file, defects=packed)
 
 
 DATA_SET = DataSet(

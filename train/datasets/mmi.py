@@ -1,12 +1,15 @@
 """MMI: sessions of one clip or one still each, AUs with their onset, apex and offset, some with an emotion.
 
     Sessions/16/session.xml
-    Sessions/16/S001-006.avi                    or stills
+    Sessions/16/S001-006.avi                    person and clip; or stills
+    Sessions/16/S001-006.xml                    Metatag Name="Emotion" Value="4"
     Sessions/16/S001-006-oao_aucs.xml           ActionUnit Number="12", inside it Marker Frame="31" Type="1"
 
-Layout: public loaders. A marker's type holds from its frame to the next marker: 0 rest, 1 onset, 2 apex, 3 offset.
-Frames are counted from 1. Some clips are turned by 90 degrees; which ones shows when faces are searched for. AUs that a
-session does not list count as absent where it has AU markers, and as not coded elsewhere.
+The layout was never seen: it is that of five public scripts (with the functions get_labels, read_view, parse_Emotion,
+framesToAuDic and get_label_mmi); emotions are numbered as one of them does. A marker's type holds from its frame to the
+next marker: 0 rest, 1 onset, 2 apex, 3 offset. Frames are counted from 1. Some clips are turned by 90 degrees, and some
+show two views side by side; faces are searched for in all turns. AUs that a session does not list count as absent where
+it has AU markers, and as not coded elsewhere.
 """
 
 from __future__ import annotations
@@ -31,6 +34,9 @@ from .tree import IMAGES, Tree
 
 _LAST_AU = 46
 _REST, _APEX = 0, 2
+_EMOTION_OF = dict(zip("123456", ("anger", "disgust", "fear", "happiness", "sadness", "surprise"), strict=True))
+_NO_SUBJECT = "neither session.xml nor the name of a clip (S001-006.avi) tells the subject: people can't be held out"
+_CLIP = re.compile(r"S(\d+)-\d+")
 
 
 @dataclass
@@ -44,7 +50,7 @@ class _Session:
 
 
 def read(tree: Tree) -> Iterator[Recording]:
-    """One recording per session with AUs or an emotion. Subjects are named ``mmi-`` and what session.xml calls them."""
+    """One recording per session with AUs or an emotion. Subjects are named ``mmi-S001``, after clip or session.xml."""
     tree.labels(r"Sessions/[^/]+/session\.xml", "Sessions/16/session.xml")
     by_folder: dict[Path, _Session] = {}
     for file in tree.matching(r"Sessions/[^/]+/[^/]+"):
@@ -66,6 +72,8 @@ def _annotated(session: _Session) -> _Session:
             session.markers.update(_markers(file, root))
         session.subject = session.subject or _subject(root)
         session.emotion = session.emotion or _emotion(root)
+    clips = (_CLIP.match(file.stem) for file in sorted(session.files))
+    session.subject = next((f"S{int(clip[1]):03d}" for clip in clips if clip), session.subject)
     return session
 
 
@@ -104,19 +112,25 @@ def _subject(root: ElementTree.Element) -> str:
         if element.tag.lower().endswith("subject"):
             name = element.get("ID") or element.get("Id") or element.get("id") or (element.text or "")
             if name.strip():
-                return name.strip()
+                return _numbered(name.strip())
         for key, value in element.attrib.items():
             if key.lower() in ("subject", "subjectid") and value.strip():
-                return value.strip()
+                return _numbered(value.strip())
     return ""
 
 
+def _numbered(name: str) -> str:
+    """A subject as clips name it: 1 and S1 are S001, so that one person does not get two names."""
+    number = re.fullmatch(r"[Ss]?(\d+)", name)
+    return f"S{int(number[1]):03d}" if number else name
+
+
 def _emotion(root: ElementTree.Element) -> str:
-    """The name in Metatag Emotion; a number is left out, because we know of no description of their order."""
-    same = {"happy": "happiness", "sad": "sadness", "angry": "anger"}
+    """The emotion in Metatag Emotion, by number or name; numbers above 6 are none of the six."""
+    same = {"happy": "happiness", "sad": "sadness", "angry": "anger", **_EMOTION_OF}
     for tag in root.iter("Metatag"):
         name = tag.get("Value", "").strip().lower()
-        if tag.get("Name") == "Emotion" and name and not name.isdigit():
+        if tag.get("Name") == "Emotion" and name and (name in same or not name.isdigit()):
             return same.get(name, name)
     return ""
 
@@ -144,7 +158,7 @@ def _recording(session: _Session, aus: tuple[str, ...]) -> Recording:
         expressions=tuple(shown if here else "" for here in apex) if shown else (),
         may_be_turned=True,
         labels=session.coded or session.folder,
-        defects=() if session.subject else ("session.xml names no subject, so that people can't be held out",),
+        defects=() if session.subject else (_NO_SUBJECT,),
     )
 
 

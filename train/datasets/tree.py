@@ -43,13 +43,22 @@ class Tree:
         matches = ((path, compiled.fullmatch(path)) for path in self.files)
         return {self.root / path: match for path, match in matches if match}
 
+    @cached_property
+    def archives(self) -> tuple[str, ...]:
+        """Archives that were not unpacked, or whose files were kept."""
+        return tuple(path for path in self.files if path.lower().endswith((".zip", ".tar", ".gz", ".7z", ".rar")))
+
+    def still_packed(self, subject: str) -> tuple[str, ...]:
+        """A defect for a recording without images, if there is an archive of its subject."""
+        named = [path for path in self.archives if subject in path.rpartition("/")[2]]
+        return (f"unpack {named[0]}, which has its images",) if named else ()
+
     def labels(self, pattern: str, expected: str) -> dict[Path, re.Match[str]]:
         """Label files. Raises InputError if there are none."""
         files = self.matching(pattern)
         if not files:
             got = "none of its label files"
-            packed = [path for path in self.files if path.lower().endswith((".zip", ".tar", ".gz", ".7z", ".rar"))]
-            hint = f"unpack {packed[0]} first" if packed else None
+            hint = f"unpack {self.archives[0]} first" if self.archives else None
             raise InputError(f"data set {self.root}", got=got, expected=f"{expected} somewhere below it", hint=hint)
         return files
 

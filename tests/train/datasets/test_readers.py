@@ -59,6 +59,16 @@ def test_bp4dplus_coded_tasks_and_intensities_are_read(tmp_path: Path) -> None:
     assert not first.missing()
 
 
+@pytest.mark.parametrize("word", ["bp4d", "bp4dplus"])
+def test_a_half_unpacked_archive_is_named(word: str, tmp_path: Path) -> None:
+    for subject in ("F001", "F002"):
+        occurrence(tmp_path / f"AUCoding/AU_OCC/{subject}_T1.csv", {1: {12: 1}})
+    picture(tmp_path / "2D+3D/F001/T1/0001.jpg", 90)
+    text(tmp_path / "2D+3D/F002.zip", "packed")
+    whole, packed = read(word, tmp_path)
+    assert (whole.defects, packed.defects) == ((), ("unpack 2D+3D/F002.zip, which has its images",))
+
+
 @pytest.fixture
 def write_disfa(tmp_path: Path) -> Callable[..., Path]:
     def write(first: int = 1) -> Path:
@@ -151,12 +161,28 @@ def test_mmi_markers_apply_until_the_next_one(tmp_path: Path) -> None:
         read("mmi", tmp_path)
 
 
+def test_mmi_clips_name_people_and_files_beside_them_number_emotions(tmp_path: Path) -> None:
+    """As two public scripts list them: folders of sessions, and the emotion's number in the XML file of the clip."""
+    for session, value, subject in (("1841", "4", ""), ("1842", "9", ' subject="35"')):
+        folder = tmp_path / "Sessions" / session
+        text(folder / "session.xml", f'<session{subject}><track view="0" filename="S035-004.avi"/></session>')
+        text(folder / "S035-004.xml", f'<A><Metatag Name="x" Value="1"/><Metatag Name="Emotion" Value="{value}"/></A>')
+        video(folder / "S035-004.avi", 3)
+    (recording,) = read("mmi", tmp_path)  # nine is no emotion
+    assert (recording.subject, recording.expressions) == ("mmi-S035", ("", "happiness", ""))
+    (tmp_path / "Sessions/1842/S035-004.xml").unlink()
+    picture(tmp_path / "Sessions/1842/still.png", 90)
+    (tmp_path / "Sessions/1842/S035-004.avi").unlink()
+    text(tmp_path / "Sessions/1842/other.xml", '<A><Metatag Name="Emotion" Value="fear"/></A>')
+    assert {recording.subject for recording in read("mmi", tmp_path)} == {"mmi-S035"}
+
+
 def test_an_mmi_session_without_a_subject_is_a_defect(tmp_path: Path) -> None:
     text(tmp_path / "Sessions/16/session.xml", '<session><Metatag Name="Emotion" Value="fear"/></session>')
     picture(tmp_path / "Sessions/16/still.png", 90)
     (recording,) = read("mmi", tmp_path)
     assert recording.expressions == ("fear",)
-    assert "names no subject" in recording.defects[0]
+    assert "tells the subject" in recording.defects[0]
 
 
 def test_bu3dfe_has_one_neutral_per_person(tmp_path: Path) -> None:
