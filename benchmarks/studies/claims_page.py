@@ -1,6 +1,7 @@
 """The page of the papers' claims with packages of all families; ``edgeau bench claims`` alone has only the shipped one.
 
     python -m edgeau.benchmarks.studies.claims_page -o benchmarks/results/claims
+    python -m edgeau.benchmarks.studies.claims_page --packages build/claims -o OUT      # exported once, and kept there
 
 CEDNN is the shipped package. The other families are exported with fresh weights, which changes no cost: SMA-Net and EAU
 in the sizes that train on two CPU cores, and FAN-Trans on the public 2-stack FAN at 256 px.
@@ -31,13 +32,22 @@ PRESETS = ("sma-net-s", "sma-net-full", "fan-trans-full", "eau-s")
 def main() -> None:
     """Export, measure, write OUT.html and OUT.json, print the claims."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--packages", type=Path, help="folder to export to; what is there is used (default: a new one)")
+    parser.add_argument("--prepare", action="store_true", help="only export")
+    parser.add_argument("--warmup", type=float, default=BenchOptions.warmup_s, help="each (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=BenchOptions.seconds, help="each (default: %(default)s)")
     parser.add_argument("-o", "--out", type=Path, required=True, help="path without suffix")
     args = parser.parse_args()
     papers, claims = read_claims()
+    options = BenchOptions(warmup_s=args.warmup, seconds=args.seconds, energy=False)
     with tempfile.TemporaryDirectory(prefix="edgeau-") as folder:
-        packages = [Package.open(shipped_package()), *(untrained(name, Path(folder)) for name in PRESETS)]
-        outcomes, records = evaluate(claims, packages, BenchOptions(seconds=args.seconds, energy=False), progress=note)
+        packages = [
+            Package.open(shipped_package()),
+            *(untrained(name, args.packages or Path(folder)) for name in PRESETS),
+        ]
+        if args.prepare:
+            return
+        outcomes, records = evaluate(claims, packages, options, progress=note)
     write_page(args.out.with_suffix(".html"), papers, outcomes, records)
     write_records(args.out.with_suffix(".json.gz"), to_json(papers, outcomes, records))
     for line in lines(papers, outcomes):
@@ -45,7 +55,11 @@ def main() -> None:
 
 
 def untrained(preset: str, folder: Path) -> Package:
-    """A package of a preset with fresh weights, for BP4D's 12 AUs."""
+    """A package of a preset with fresh weights, for BP4D's 12 AUs; the one in the folder if it is there."""
+    path = folder / f"{preset}.edgeau"
+    if path.exists():
+        return Package.open(path)
+    folder.mkdir(parents=True, exist_ok=True)
     family, config = resolve_model(preset, {"aus": list(BP4D_AUS)})
     model = build_model(family, config)
     checkpoint = Checkpoint(
@@ -59,7 +73,7 @@ def untrained(preset: str, folder: Path) -> Package:
     file = folder / f"{preset}.pt"
     save_checkpoint(file, checkpoint)
     note(f"export {preset}")
-    return export_package(file, folder / f"{preset}.edgeau", ExportOptions(notes="untrained"))
+    return export_package(file, path, ExportOptions(notes="untrained"))
 
 
 if __name__ == "__main__":

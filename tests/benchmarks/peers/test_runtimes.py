@@ -1,5 +1,9 @@
 """Every peer agrees with ONNX Runtime on the same file and random inputs, or is left out."""
 
+import itertools
+from pathlib import Path
+
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -8,7 +12,7 @@ from onnx import numpy_helper
 from edgeau.benchmarks.claims.networks import NETWORKS
 from edgeau.benchmarks.peers.evaluate import TOLERANCE
 from edgeau.benchmarks.peers.ncnn_graph import for_ncnn
-from edgeau.benchmarks.peers.runtimes import PEERS
+from edgeau.benchmarks.peers.runtimes import PEERS, litert
 from edgeau.benchmarks.peers.tool_networks import TOOLS
 from edgeau.runtime.backends import open_backend
 from edgeau.runtime.errors import InputError
@@ -75,3 +79,26 @@ def test_gpu_peers_without_a_gpu_give_the_reason(shipped):
         pytest.skip("this ONNX Runtime has CUDA")
     with pytest.raises(InputError, match="CUDAExecutionProvider"):
         PEERS["ort-cuda"].open(shipped[0], 1)
+
+
+def test_litert_computes_the_same_on_crops_of_faces(package):
+    """The file beside this test is the package's FP32 file with a batch of 1, converted by onnx2tf 1.28.8."""
+    pytest.importorskip("ai_edge_litert")
+    file = package.file(package.variant("fp32"))
+    faces = [cv2.resize(face, (32, 32), interpolation=cv2.INTER_AREA) for face in _shipped_faces()]
+    peer = litert(Path(__file__).with_name("difference.tflite"))
+    with peer.open(file, 1) as backend, open_backend("onnxruntime", file) as reference:
+        assert backend.settings["version"]
+        for face, neutral in itertools.pairwise(faces):
+            inputs = {"face": face[None], "neutral": neutral[None]}
+            expected = reference.infer(inputs)["au"]
+            np.testing.assert_allclose(backend.infer(inputs)["au"], expected, rtol=0, atol=EXACT)
+            # So that inputs which are given to each other's names would be noticed.
+            exchanged = reference.infer({"face": neutral[None], "neutral": face[None]})["au"]
+            assert np.abs(exchanged - expected).max() > 100 * EXACT
+
+
+def _shipped_faces():
+    """uint8 [N, 112, 112, 3]: the crops on which the shipped package's variants are compared."""
+    with np.load(Path(shipped_package()) / "parity.npz") as crops:
+        return crops["faces"]
