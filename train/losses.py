@@ -115,10 +115,13 @@ def intensity_loss(steps: Tensor, intensity: Tensor) -> Tensor:
     return masked_mean(each, known)
 
 
-def expression_loss(logits: Tensor, expression: Tensor) -> Tensor:
-    """Cross-entropy of logits [N, E] against classes [N], -1 where unknown; 0 where none is known."""
+def expression_loss(logits: Tensor, expression: Tensor, class_weights: Tensor | None = None) -> Tensor:
+    """Cross-entropy of logits [N, E] against classes [N], -1 where unknown; 0 where none is known.
+
+    ``class_weights`` is float [E]; None weighs all classes alike.
+    """
     known = expression >= 0
-    each = functional.cross_entropy(logits.float(), expression.clamp_min(0), reduction="none")
+    each = functional.cross_entropy(logits.float(), expression.clamp_min(0), class_weights, reduction="none")
     return masked_mean(each, known)
 
 

@@ -16,7 +16,7 @@ from edgeau.train.batches import Batch
 from edgeau.train.checkpoint import load_checkpoint
 from edgeau.train.data import open_data
 from edgeau.train.distill import AnswerLoss, mixed
-from edgeau.train.extra import MOST_FACES, joined, open_photos, open_unlabelled, unlabelled
+from edgeau.train.extra import MOST_FACES, faces_without_labels, joined, open_photos, open_unlabelled, unlabelled
 from edgeau.train.losses import AuLoss, LossOptions
 from edgeau.train.models import build_model
 
@@ -144,6 +144,33 @@ def test_only_expressions_of_photos_without_au_labels_are_learnt(tiny_config, re
     model.zero_grad()
     before["m/assist"].backward()
     assert model.stem[0].weight.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("reads", ["aus", "features"])
+def test_the_head_knows_the_photos_before_training_and_rare_words_count_more(reads):
+    torch.manual_seed(0)
+    config = {"aus": AUS, "size_px": 32, "widths": (16, 16), "depths": (1, 1), "stem_width": 16, "block_maps": ()}
+    objective = Assisted(
+        {"m": build_model("cednn", config)}, AuLoss(np.full(3, 0.5), LossOptions()), AssistOptions(1.0, reads)
+    )
+    # Bright photos of one word, and a few dark ones of another.
+    common, rare = EXPRESSIONS.index("neutral"), EXPRESSIONS.index("sadness")
+    faces = np.random.default_rng(0).integers(0, 60, (20, 32, 32, 3)).astype(np.uint8)
+    faces[:16, :16] += 150
+    data, rows = faces_without_labels(faces, AUS, CropSpec(32), (), expressions=[common] * 16 + [rare] * 4)
+    objective.fit_heads(data, rows)
+    weights = objective.class_weights
+    assert weights[rare] == pytest.approx(2 * weights[common])  # a quarter as many
+    assert (16 * weights[common] + 4 * weights[rare]) / 20 == pytest.approx(1)
+    assert objective.members["m"].training
+    objective.eval()
+    batch = Batch(
+        torch.from_numpy(faces),
+        torch.from_numpy(faces),
+        torch.full((20, 3), float("nan")),
+        torch.tensor([common] * 16 + [rare] * 4),
+    )
+    assert objective(batch)["m/assist"] < 0.35 * np.log(len(EXPRESSIONS))
 
 
 def test_a_model_with_an_expression_head_uses_its_own():

@@ -152,13 +152,17 @@ def _run_folds(args: argparse.Namespace) -> int:
 
 def _assisted(recipe: Recipe, world: World, args: argparse.Namespace) -> dict[str, Any]:
     options = AssistOptions(args.assist_weight, args.assist_reads)
-
-    def make(models: Mapping[str, AuModel], au_loss: AuLoss) -> Supervised:
-        return Assisted(models, au_loss, options)
+    opened: list[Extra] = []
 
     def open_extra(crop: CropSpec, aus: tuple[str, ...]) -> Extra:
         data, rows = open_photos(Path(args.assist), crop, aus)
-        return Extra(data, rows, args.assist_batch)
+        opened.append(Extra(data, rows, args.assist_batch))
+        return opened[0]
+
+    def make(models: Mapping[str, AuModel], au_loss: AuLoss) -> Supervised:
+        objective = Assisted(models, au_loss, options)
+        objective.fit_heads(opened[0].data, opened[0].rows)
+        return objective
 
     notes = {"assist": {"photos": args.assist, "batch": args.assist_batch, **asdict(options)}}
     return run_recipe(recipe, world, make, resume=bool(args.resume), notes=notes, open_extra=open_extra)

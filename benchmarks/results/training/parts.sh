@@ -38,6 +38,7 @@ same=(--model cednn-m --config pixels=scaled "${short[@]}")
 taught=(--teacher "$teacher" --feature-weight 0)
 tuned() { job "tuned-$1" distill "${taught[@]}" "${short[@]}" --seed "$1"; }
 adapted() { job "adapted-$1" distill "${taught[@]}" "${short[@]}" --unlabelled "$runs/data/world-builtin" --unlabelled-batch 32 --seed "$1"; }
+adapted_home() { job "adapted-home-$1" distill "${taught[@]}" "${short[@]}" --label-weight 1 --logit-weight 0 --unlabelled "$runs/data/world-builtin" --unlabelled-batch 32 --seed "$1"; }
 adapted_photos() { job "adapted-photos-$1" distill "${taught[@]}" "${short[@]}" --unlabelled "$LEARN" --unlabelled-batch 32 --seed "$1"; }
 plain() { job "plain-$1" train "${same[@]}" --seed "$1"; }
 assisted() { job "assisted-$1" train "${same[@]}" --assist "$LEARN" --assist-batch 32 --seed "$1"; }
