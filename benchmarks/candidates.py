@@ -66,7 +66,7 @@ def candidates_of(
         crops: real inputs, and labels for accuracy; without them the inputs are noise with a fixed seed.
 
     Returns:
-        What can be measured here, and what can't with the reason.
+        The candidates, and what can't be measured here with the reason.
     """
     manifest = package.manifest
     selected = manifest.variants if variants is None else tuple(package.variant(name) for name in variants)
@@ -103,7 +103,7 @@ def accuracy(backend: Backend, crops: CropSet, manifest: Manifest, batch: int = 
     """What a record says about accuracy: the evaluator's F1 at the manifest's thresholds.
 
     Returns:
-        ``data``, ``samples``, ``f1`` by AU (None if no sample shows it), and ``mean_f1`` over those that have one.
+        ``data``, ``samples``, ``f1`` by AU (None without positive samples), and ``mean_f1`` over those that have one.
     """
     metrics = evaluate(backend, crops, manifest, batch)
     return {"data": crops.origin, "samples": metrics.samples, "f1": metrics.f1, "mean_f1": metrics.mean_f1}
@@ -112,7 +112,7 @@ def accuracy(backend: Backend, crops: CropSet, manifest: Manifest, batch: int = 
 class _Scorer:
     """Accuracy of a variant on a backend, computed once for all thread counts and batches.
 
-    It runs in the batch that is timed first: an engine takes no larger one than its profile allows.
+    It uses the batch size that is timed first, because an engine accepts only those in its profile.
     """
 
     def __init__(self, crops: CropSet, manifest: Manifest, batch: int) -> None:

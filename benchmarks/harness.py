@@ -152,7 +152,7 @@ def _warnings(runner: Runner, machine: Machine, finished: bool) -> tuple[str, ..
     if third >= 4:
         first, last = (sorted(part) for part in (medians[:third], medians[-third:]))
         change = float(np.median(last) / np.median(first) - 1)
-        # Every round of one end is beyond every round of the other, so that it is no scatter.
+        # Every round at one end is beyond every round at the other, so it is not scatter.
         if abs(change) > _DRIFT and (first[-1] < last[0] or last[-1] < first[0]):
             warnings.append(f"p50 drifted by {change:+.0%} during the run")
     if machine.is_jetson and runner.state_before.clocks_locked is False:

@@ -45,7 +45,7 @@ class BenchOptions:
         warmup_s: limit of the warm-up of each candidate, which ends as soon as calls are no longer getting faster.
         seconds: limit of the timed calls of each candidate, all rounds together.
         precision: measuring ends earlier if every p50 is known to this share of itself (half its 95% interval).
-        rounds: at least so many; 10 give p50 an interval.
+        rounds: at least this many; p50 needs 10 for an interval.
         slice_s: timed seconds of a candidate in a round.
         memory: measure peak memory and cold start in a separate process.
         energy: read the energy counters, if there are any.

@@ -20,7 +20,7 @@ Record = Mapping[str, Any]
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
 
 _ROW = 44
-# The axis of latencies ends at this many times the slowest p50; slower calls are written, not drawn.
+# The axis of latencies ends at this many times the slowest p50; slower calls are given as a number.
 _TAIL = 3.0
 _BINS = 90
 

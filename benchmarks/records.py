@@ -1,7 +1,7 @@
 """Files of measurements: JSON with a schema, gzipped if the name ends in ``.gz``.
 
 A file holds ``schema``, ``records`` (`Measurement.to_json`), ``failures``, ``peaks`` of the device and ``stages``.
-Files of the first schema, which knew no rounds, are read as well.
+Files of the first schema, which had no rounds, are read too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .measurement import PROTOCOL
 _FIRST_PROTOCOL = "edgeau-bench-1"
 # What every reader of a record needs.
 _REQUIRED = ("package", "variant", "backend", "threads", "batch", "latency", "device", "data", "protocol", "samples_ms")
-# Records of the first schema are cut into so many rounds of consecutive calls.
+# Records of the first schema are cut into this many rounds of consecutive calls.
 _ROUNDS_OF_FIRST = 12
 _HINT = "give a file that `edgeau bench -o` wrote"
 
@@ -62,7 +62,7 @@ def document(
 
 
 def read_measurements(path: Path) -> list[dict[str, Any]]:
-    """The records of a file, in the present schema. Raises InputError for a file of something else."""
+    """The records of a file, in the present schema. Raises InputError if it is another kind of file."""
     value = read_records(path)
     records = value.get("records") if isinstance(value, dict) else None
     if not isinstance(records, list) or not records:

@@ -1,7 +1,7 @@
 """Measures backends in rounds: every candidate once per round, in random order, so that they can be compared by round.
 
-Whatever changes on the machine between rounds (clock, load, temperature) falls on all candidates alike. A fixed
-computation, the yardstick, runs in every round as well, so that runs at different times can be compared.
+Whatever changes on the machine between rounds (clock, load, temperature) affects all candidates alike. A fixed
+computation, the yardstick, also runs in every round, so that runs at different times can be compared.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from edgeau.runtime.timing import Latency, latency, time_calls, warm_up, warm_up
 
 from .measurement import BenchOptions, Rounds
 
-# The others have used the caches: this share of a slice runs untimed first.
+# Other candidates have used the caches, so this share of a slice runs untimed first.
 _WARM_SHARE = 0.1
 _YARDSTICK_S = 0.02
 

@@ -20,7 +20,7 @@ _COLUMNS: Mapping[str, tuple[str, ...]] = {
     "first_ms": ("first_ms",), "energy_mj": ("energy", "energy_mj"), "net_energy_mj": ("energy", "net_energy_mj"),
     "mean_f1": ("accuracy", "mean_f1"), "date": ("provenance", "date"), "commit": ("provenance", "commit"),
 }  # fmt: skip
-# A spreadsheet takes a cell that begins with one of these for a formula.
+# A spreadsheet interprets a cell that begins with one of these as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 

@@ -29,7 +29,7 @@ class Stages:
     Attributes:
         package, variant, backend, detector: what ran.
         image: what the picture is, with its size.
-        faces: that were found.
+        faces: number of faces found.
         calls: number of calls.
         detect_ms, crop_ms, infer_ms: of the stages.
         rest_ms: what is left of the total: thresholds, results, Python.

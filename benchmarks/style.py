@@ -1,7 +1,7 @@
 """The style of edgeau's pages: light and dark, screen, phone and paper.
 
 On a phone the rows of a table become cards, whose cells carry the name of their column. The second half of a colour's
-name is its number in `plots.PALETTE`; what colours tell, shapes, numbers or words tell as well.
+name is its number in `plots.PALETTE`; whatever colours show is also shown by shapes, numbers or words.
 """
 
 STYLE = """\

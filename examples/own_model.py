@@ -1,12 +1,12 @@
 """Your own ONNX model: imported, quantized within an accuracy budget, and built into a TensorRT engine.
 
-The model takes one face crop and gives one value per action unit. CROPS are face crops to calibrate on, as every verb
-takes them: a folder of crops, a crop set or an .npz file.
+The model reads one face crop and returns one value per action unit. CROPS are face crops for calibration: a folder of
+crops, a crop set or an .npz file.
 
     pip install 'edgeau[optimize]'
     python examples/own_model.py model.onnx --aus 1,2,4,12 --crops crops/ --out my-model.edgeau
 
-Here the model wants RGB from 0 to 1, NCHW, and gives logits. `Wrapping` says so, and knows the other conventions.
+The model here expects RGB from 0 to 1 in NCHW order and returns logits. `Wrapping` has options for other conventions.
 """
 
 from __future__ import annotations

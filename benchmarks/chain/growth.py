@@ -70,7 +70,7 @@ class Growth:
 
 
 def spread(values: Values) -> Spread:
-    """Of at least one value."""
+    """Median, minimum and maximum of at least one value."""
     return Spread(float(np.median(values)), float(np.min(values)), float(np.max(values)))
 
 

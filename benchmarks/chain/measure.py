@@ -50,7 +50,7 @@ class Chain:
     """What was measured.
 
     Attributes:
-        times: of each point that ran in a whole round at least.
+        times: of each point that completed at least one round.
         absent: the others.
         macs: multiply-adds of one face, by model.
         yardstick_ms: fastest run of a fixed computation in each round: how fast the machine was.

@@ -52,7 +52,7 @@ def to_json(chain: Chain) -> dict[str, Any]:
 
 
 def read_chain(path: Path) -> dict[str, Any]:
-    """A file that `edgeau bench chain -o` wrote. Raises InputError for a file of something else."""
+    """A file that `edgeau bench chain -o` wrote. Raises InputError if it is another kind of file."""
     value = read_records(path)
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
         got = value.get("schema") if isinstance(value, dict) else None

@@ -66,7 +66,7 @@ def package(model: str) -> str:
 
 
 def quantized(model: str) -> str:
-    """Name of the package that has INT8 variants as well."""
+    """Name of the package that also has INT8 variants."""
     return f"{model}-int8.edgeau"
 
 

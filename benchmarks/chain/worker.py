@@ -1,4 +1,4 @@
-"""Runs commands of edgeau one after the other in one process, and says how long each took.
+"""Runs commands of edgeau one after the other in one process, and reports the time of each.
 
 A process of its own, so that everything is imported once, and so that the code may be that of another checkout: this
 file imports nothing of edgeau but the command line, and is started by its path. Each line of standard input is a
@@ -23,7 +23,7 @@ def main() -> None:
 
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
-        # Libraries print from C as well, which only the descriptors catch.
+        # C libraries print too, which only redirecting the descriptors captures.
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
         for line in sys.stdin:

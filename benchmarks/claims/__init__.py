@@ -1,1 +1,1 @@
-"""The papers' efficiency claims as data, and networks of their day to test them against."""
+"""The papers' efficiency claims as data, and networks of their time to test them against."""

@@ -33,7 +33,7 @@ class Claim:
         at_least: if not None, that ratio must be at least this instead.
         same_input: whether the other networks get the input size of the package instead of their own.
         needs_size_px: the test needs a package with this input size.
-        published: figures of others, with their data; ours are never mixed with them.
+        published: figures from publications, with their data; never mixed with ours.
         untestable: why it can't be tested here; "" if it can.
     """
 

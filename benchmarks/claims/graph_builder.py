@@ -34,7 +34,7 @@ class GraphBuilder:
     def convolution(
         self, x: str, inside: int, outside: int, kernel: int, *, stride: int = 1, groups: int = 1, bias: bool = True
     ) -> str:
-        """A convolution padded to keep the size, but for its stride."""
+        """A convolution padded to keep the size, apart from its stride."""
         fan_in = inside // groups * kernel**2
         weight = self._random.normal(0, (2 / fan_in) ** 0.5, (outside, inside // groups, kernel, kernel))
         tensors = [self.constant(weight)] + ([self.constant(np.zeros(outside))] if bias else [])
@@ -58,7 +58,7 @@ class GraphBuilder:
         return self.node("BatchNormalization", x, *(self.constant(each) for each in (ones, zeros, zeros, ones)))
 
     def max_pool(self, x: str, kernel: int, stride: int) -> str:
-        """Maximum pooling; odd kernels are padded to keep the size, but for the stride."""
+        """Maximum pooling; odd kernels are padded to keep the size, apart from the stride."""
         pads = [(kernel - 1) // 2] * 4 if kernel % 2 else [0] * 4
         return self.node("MaxPool", x, kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=pads)
 

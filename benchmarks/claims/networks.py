@@ -1,4 +1,4 @@
-"""Networks of the papers' day with random weights, from their published layer tables, to compare costs with.
+"""Networks of the papers' time with random weights, from their published layer tables, to compare costs with.
 
 A network here is its convolutional trunk, a global average and one linear layer to the AUs, as AU detectors use them.
 VGG-16's three fully connected layers, 124 of its 138 million parameters, are left out, which is in its favour.

@@ -27,7 +27,7 @@ SCHEMA = "edgeau-claims-2"
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """The table of a file that `edgeau bench claims -o` wrote. Raises InputError for a file of something else."""
+    """The table of a file that `edgeau bench claims -o` wrote. Raises InputError if it is another kind of file."""
     value = read_records(path)
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
         got = value.get("schema") if isinstance(value, dict) else None

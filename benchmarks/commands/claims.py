@@ -1,4 +1,4 @@
-"""Test the papers' efficiency claims: packages beside networks of the papers' day, measured in the same rounds.
+"""Test the papers' efficiency claims: packages beside networks of the papers' time, measured in the same rounds.
 
 The claims are quoted from the papers' abstracts, and each says what it means as a test. Without a package, the one that
 ships with edgeau is measured; claims about other families then can't be tested.

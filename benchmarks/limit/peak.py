@@ -156,7 +156,7 @@ def _as_fp16(model: onnx.ModelProto) -> onnx.ModelProto:
 def _as_int8(model: onnx.ModelProto) -> onnx.ModelProto:
     """QuantizeLinear and DequantizeLinear before each convolution but the first, and int8 weights.
 
-    Activations are signed and symmetric, which TensorRT needs; ONNX Runtime and OpenVINO take them as well.
+    Activations are signed and symmetric, which TensorRT needs; ONNX Runtime and OpenVINO accept them too.
     """
     values = {"scale": np.float32(0.05), "zero": np.int8(0)}
     model.graph.initializer.extend(numpy_helper.from_array(np.asarray(v), n) for n, v in values.items())
@@ -225,7 +225,7 @@ def _pool_bandwidth(opened: Callable[[Path], Backend]) -> dict[int, float]:
 
 
 def best_of(one: Peak, other: Peak) -> Peak:
-    """What either of two probes of one device reached; a disturbed probe shows too little and never too much."""
+    """The best figures of two probes of one device; a disturbed probe measures too little, never too much."""
     backend = {name: (one if one.gmacs_per_s.get(name, 0) >= speed else other).backend.get(name, "")
                for name, speed in _larger(one.gmacs_per_s, other.gmacs_per_s).items()}  # fmt: skip
     gmacs, gbytes = _larger(one.gmacs_per_s, other.gmacs_per_s), _larger(one.gbytes_per_s, other.gbytes_per_s)

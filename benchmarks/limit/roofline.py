@@ -165,7 +165,7 @@ def _name(fields: Mapping[str, Any], batch: int, options: BackendOptions) -> tup
 
 
 def _device(candidate: Candidate) -> _Device:
-    """What has one peak: the CPU with so many threads, or the GPU through one backend."""
+    """The unit that has a peak of its own: the CPU with a number of threads, or the GPU through one backend."""
     if candidate.backend == "tensorrt":
         return "gpu", "tensorrt", None
     if candidate.backend == "onnxruntime" and candidate.options.provider != "CPUExecutionProvider":
@@ -179,7 +179,7 @@ def _peak(candidate: Candidate) -> Peak:
 
 
 def _explained(limit: Limit, candidate: Candidate, layers: Layers, peak: Peak) -> Limit:
-    """With the time by operator, if the backend has a profiler."""
+    """The limit with the time by operator, if the backend has a profiler."""
     batch = len(next(iter(candidate.inputs.values())))
     limits_ms = {layer.name: layer_ms(layer, batch, peak, limit.gbytes_per_s)[0] for layer in layers.layers}
     try:

@@ -120,7 +120,7 @@ def evaluate(
     If the user interrupts it after a whole round, what was measured until then is returned.
 
     Raises:
-        InputError: nothing of edgeau runs here.
+        InputError: no variant of the package runs here.
     """
     inputs = _noise({spec.name: (spec.height, spec.width, 3) for spec in package.manifest.inputs})
     file = package.file(float_variant(package.manifest))

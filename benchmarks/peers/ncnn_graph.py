@@ -1,4 +1,4 @@
-"""An ONNX graph as ncnn can take it: without casts and comparisons, which it has not."""
+"""An ONNX graph in a form that ncnn supports: without casts and comparisons."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-# x > t as a ramp from 0 to 1 so steep that no float32 of a crop lies on it.
+# x > t as a ramp from 0 to 1 so steep that no float32 value of a crop is on it.
 _STEEP = 1e9
 
 

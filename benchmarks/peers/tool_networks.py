@@ -1,4 +1,4 @@
-"""Trunks of published AU tools with random weights, from their layer tables: what they cost, not what they say.
+"""Trunks of published AU tools with random weights, from their layer tables, for their cost and not their accuracy.
 
 Only the network that reads the AUs is built, at its own input size; the tools detect and align faces before, which
 takes them longer, and their weights may not be used freely. LibreFace and py-feat are named after their code

@@ -118,7 +118,7 @@ def _measure(candidate: Candidate, slower: float, options: BenchOptions) -> tupl
 
 
 def _judge(pairs: Sequence[tuple[Any, Any]], share: float, *, same_run: bool) -> dict[str, Any]:
-    """Each pair alone, as somebody sees it who compares one variant."""
+    """Each pair on its own, as when a single variant is compared."""
     differences = [compare({"": old}, {"": new}, share, same_run=same_run)[0] for old, new in pairs]
     return {
         "verdicts": dict(Counter(each.verdict for each in differences)),

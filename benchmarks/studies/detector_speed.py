@@ -1,4 +1,4 @@
-"""What finding faces costs: YuNet on each backend, YuNet in OpenCV, and Haar cascades, on the same pictures in one run.
+"""The cost of detecting faces: YuNet on each backend, YuNet in OpenCV, and Haar cascades, on the same pictures.
 
 python -m edgeau.benchmarks.studies.detector_speed CLIP_OR_PICTURE [--yunet FILE] [--threads 1] [--json]
 

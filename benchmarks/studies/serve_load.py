@@ -66,7 +66,7 @@ class Load:
 
 @contextlib.contextmanager
 def server(options: list[str]) -> Iterator[tuple[int, int]]:
-    """Start `edgeau serve` on a free port. Gives the port and the process's id."""
+    """Start `edgeau serve` on a free port, and yield the port and the process id."""
     command = [sys.executable, "-m", "edgeau.runtime", "serve", "--port", "0", *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -97,7 +97,7 @@ class Clients:
         self.statuses: Counter[int] = Counter()
 
     def run(self, count: int, seconds: float) -> float:
-        """Load the server; the warm-up isn't counted. Returns how many seconds were."""
+        """Load the server, and return the number of seconds that count, which exclude the warm-up."""
         threads = [threading.Thread(target=self._send, args=(i,), daemon=True) for i in range(count)]
         for thread in threads:
             thread.start()

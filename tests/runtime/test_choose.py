@@ -42,7 +42,7 @@ def test_the_choice_that_measured_best_on_this_device_wins(package: Package) -> 
     assert "measured best" in choice.reason
 
 
-def test_a_precision_that_measured_best_is_used_where_the_cpu_has_it(package: Package, monkeypatch) -> None:
+def test_the_precision_that_measured_best_is_used_if_the_cpu_supports_it(package: Package, monkeypatch) -> None:
     pytest.importorskip("openvino")
     best = Selection(variant="fp32", backend="openvino", threads=1, inference_precision="bf16")
     package = package.with_manifest(dataclasses.replace(package.manifest, selection={fingerprint(): best}))
@@ -53,7 +53,7 @@ def test_a_precision_that_measured_best_is_used_where_the_cpu_has_it(package: Pa
     assert choose(package).reading == "fp32 on onnxruntime"
 
 
-def test_load_asks_the_backend_for_the_precision_that_measured_best(package: Package) -> None:
+def test_load_requests_the_precision_that_measured_best(package: Package) -> None:
     pytest.importorskip("openvino")
     if "bf16" not in lower_precisions("openvino"):
         pytest.skip("this CPU does not multiply in bf16")

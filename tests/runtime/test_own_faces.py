@@ -128,7 +128,7 @@ def test_faces_are_detected_in_photos_and_pictures_without_one_are_listed(
     assert crops.neutrals[2].mean() == 200
 
 
-def test_a_picture_that_can_not_be_decoded_is_named_and_the_rest_goes_on(own: Path) -> None:
+def test_a_picture_that_cannot_be_decoded_is_listed_and_the_rest_is_read(own: Path) -> None:
     (own / "anna" / "002.png").write_bytes((own / "anna" / "002.png").read_bytes()[:60])
     with pytest.warns(
         EdgeauWarning, match=r"1 of 4 can't be decoded, such as \S*anna/002.png; \S*skipped.csv names them"
@@ -142,8 +142,8 @@ def test_a_picture_that_can_not_be_decoded_is_named_and_the_rest_goes_on(own: Pa
         read_crops(str(own), SPEC)
 
 
-def test_a_video_that_ends_before_its_labels_is_named(tmp_path: Path) -> None:
-    """Its header promises more frames than it has: it was cut."""
+def test_a_video_that_ends_before_its_labels_is_refused(tmp_path: Path) -> None:
+    """The video is truncated: its header states more frames than it has."""
     video(tmp_path / "whole.avi", 12)
     data = (tmp_path / "whole.avi").read_bytes()
     (tmp_path / "talk.avi").write_bytes(data[: len(data) * 3 // 4])
@@ -153,7 +153,7 @@ def test_a_video_that_ends_before_its_labels_is_named(tmp_path: Path) -> None:
         read_crops(str(tmp_path), SPEC)
 
 
-def test_pictures_of_the_default_size_are_crops_for_every_model(own: Path) -> None:
+def test_pictures_of_the_default_crop_size_are_crops_for_every_model(own: Path) -> None:
     for size in (96, 224):
         crops = read_crops(str(own), CropSpec(size_px=size))
         assert crops.faces.shape == (4, size, size, 3)

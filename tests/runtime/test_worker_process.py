@@ -1,4 +1,4 @@
-"""Work shared among processes, which are started afresh and may die."""
+"""Work distributed over new processes, which may die."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from edgeau.runtime.errors import EdgeauError, InputError, MissingExtraError
 from edgeau.runtime.worker_process import begin_worker, map_in_processes
 
 
-def test_results_come_in_the_order_of_the_items_from_processes_of_one_thread() -> None:
+def test_results_are_in_the_order_of_items_and_processes_have_one_thread() -> None:
     before = os.environ.get("OMP_NUM_THREADS")
     names = ["OMP_NUM_THREADS", "HOME", "MKL_NUM_THREADS"]
     assert list(map_in_processes(os.getenv, names, 2, begin_worker)) == ["1", os.getenv("HOME"), "1"]
     assert os.environ.get("OMP_NUM_THREADS") == before
 
 
-def test_an_error_of_a_process_is_raised_as_it_is(tmp_path: Path) -> None:
+def test_an_error_in_a_process_is_raised_unchanged(tmp_path: Path) -> None:
     with pytest.raises(InputError) as here:
         read_index(tmp_path)
     with pytest.raises(InputError) as there:
@@ -28,12 +28,12 @@ def test_an_error_of_a_process_is_raised_as_it_is(tmp_path: Path) -> None:
     assert str(there.value) == str(here.value)
 
 
-def test_a_process_that_dies_is_one_line() -> None:
+def test_a_process_that_dies_raises() -> None:
     with pytest.raises(EdgeauError, match="was killed"):
         list(map_in_processes(os._exit, [1], 1, begin_worker))
 
 
-def test_a_missing_extra_is_told_across_processes() -> None:
+def test_a_missing_extra_error_can_be_pickled() -> None:
     error = MissingExtraError("onnxruntime", "cpu", "inference on the CPU", "apt install it")
     again = pickle.loads(pickle.dumps(error))
     assert (str(again), again.module, again.extra) == (str(error), "onnxruntime", "cpu")

@@ -166,8 +166,8 @@ def save_package(path, manifest, model):
     return Package.create(path, manifest, files).path
 
 
-def test_what_was_deployed_is_measured_on_a_data_set_as_it_lies_on_disk(tmp_path, capsys):
-    """FP32 and INT8 on a copy of DISFA with synthetic faces. F1 by hand: files, ONNX Runtime, scikit-learn."""
+def test_fp32_and_int8_packages_are_evaluated_on_the_original_files_of_a_data_set(tmp_path, capsys):
+    """A copy of DISFA with synthetic faces. The expected F1 is computed with ONNX Runtime and scikit-learn only."""
     reference = pytest.importorskip("sklearn.metrics")
     root, package = write_disfa(tmp_path / "DISFA"), bar_package(tmp_path)
     words = ["quantize", str(package), "--calib", f"disfa:{root}", "--targets", "onnxruntime", "--samples", "16"]

@@ -147,13 +147,13 @@ def test_only_expressions_of_photos_without_au_labels_are_learnt(tiny_config, re
 
 
 @pytest.mark.parametrize("reads", ["aus", "features"])
-def test_the_head_knows_the_photos_before_training_and_rare_words_count_more(reads):
+def test_assist_heads_are_fitted_before_training_and_weight_rare_expressions(reads):
     torch.manual_seed(0)
     config = {"aus": AUS, "size_px": 32, "widths": (16, 16), "depths": (1, 1), "stem_width": 16, "block_maps": ()}
     objective = Assisted(
         {"m": build_model("cednn", config)}, AuLoss(np.full(3, 0.5), LossOptions()), AssistOptions(1.0, reads)
     )
-    # Bright photos of one word, and a few dark ones of another.
+    # Bright photos of one expression, and a few dark ones of another.
     common, rare = EXPRESSIONS.index("neutral"), EXPRESSIONS.index("sadness")
     faces = np.random.default_rng(0).integers(0, 60, (20, 32, 32, 3)).astype(np.uint8)
     faces[:16, :16] += 150

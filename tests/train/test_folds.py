@@ -133,7 +133,7 @@ def test_data_check_accepts_a_complete_copy_and_lists_missing_files(tmp_path: Pa
     assert json.loads(capsys.readouterr().out)["missing"] == 8
 
 
-def test_prepare_names_an_image_that_can_not_be_decoded_and_crops_the_rest(tmp_path: Path, capsys) -> None:
+def test_prepare_lists_undecodable_images_and_crops_the_rest(tmp_path: Path, capsys) -> None:
     root, out = write_bp4d(tmp_path / "BP4D", people=1), tmp_path / "crops"
     broken = root / "img" / "F001" / "T1" / "0103.jpg"
     broken.write_bytes(broken.read_bytes()[:100])

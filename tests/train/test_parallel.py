@@ -79,8 +79,8 @@ def test_two_processes_have_the_same_loss_curve_as_one(crop_set, tmp_path, tiny_
 
 
 @pytest.mark.slow
-def test_two_processes_run_a_protocol_together(tmp_path, tiny_config):
-    """The data set is cropped once, by the first process; the table is printed once, and the same command continues."""
+def test_two_processes_run_a_whole_protocol(tmp_path, tiny_config):
+    """Only the first process crops the data set and prints the table, and the same command again continues."""
     root, out = write_disfa(tmp_path / "DISFA", people=1), tmp_path / "runs"
     plain = ["--folds", "all", "--steps", "2", "--eval-every", "2", "--log-every", "1", "--device", "cpu", "--json"]
     pairs = [word for value in tiny_config for word in ("--config", value)]

@@ -194,8 +194,8 @@ def write_ckplus(root, sequence, *scores):
     facs.write_text("".join(f"   {au:e}   {score:e}\n" for au, score in scores))
 
 
-def test_each_data_set_says_from_which_intensity_an_au_is_present(tmp_path):
-    """A trace is present in CK+, whose coders list what they see, and absent in DISFA's protocol."""
+def test_each_data_set_has_its_own_intensity_for_presence(tmp_path):
+    """A trace counts as present in CK+, whose coders list what they see, and as absent in DISFA's protocol."""
     root = tmp_path / "CK+"
     write_ckplus(root, "001", (12, 1), (25, 0))
     to_crop_set("ckplus", root, tmp_path / "crops", make_detector=Middle)
@@ -203,10 +203,10 @@ def test_each_data_set_says_from_which_intensity_an_au_is_present(tmp_path):
     assert presence.tolist() == [[0, 0], [1, 1]]
     assert present_from_of([str(tmp_path / "crops")]) == present_from_of([f"ckplus:{root}"]) == 1
     assert present_from_of(["disfa:x", "bp4d:y", "synthetic:subjects=2"]) == 2
-    assert present_from_of(["bp4d:y"]) == 2  # any threshold does: BP4D codes presence
+    assert present_from_of(["bp4d:y"]) == 2  # any threshold works, because BP4D codes presence
 
 
-def test_data_that_count_presence_differently_are_not_mixed_by_accident(tmp_path, capsys):
+def test_data_with_different_presence_thresholds_are_not_mixed_by_default(tmp_path, capsys):
     words = ["train", "--model", "cednn-s", "--data", "disfa:x", "--data", "ckplus:y", "--out", str(tmp_path / "run")]
     assert main(words) == 2
     assert "got disfa:x from 2, ckplus:y from 1, expected one rule for all data" in capsys.readouterr().err
@@ -214,7 +214,7 @@ def test_data_that_count_presence_differently_are_not_mixed_by_accident(tmp_path
     assert "no such folder" in capsys.readouterr().err
 
 
-def test_intensities_are_not_learnt_from_labels_of_presence(bp4d, tmp_path, tiny_config, capsys):
+def test_learning_intensities_from_presence_labels_is_refused(bp4d, tmp_path, tiny_config, capsys):
     to_crop_set("bp4d", bp4d, tmp_path / "crops", make_detector=Middle)
     pairs = [word for value in tiny_config for word in ("--config", value)]
     words = ["train", "--model", "cednn", "--data", str(tmp_path / "crops"), "--out", str(tmp_path / "run"), *pairs]
@@ -222,8 +222,8 @@ def test_intensities_are_not_learnt_from_labels_of_presence(bp4d, tmp_path, tiny
     assert "got labels of presence only, expected intensities from 0 to 5" in capsys.readouterr().err
 
 
-def test_data_sets_are_cropped_as_large_as_the_model_needs(tmp_path):
-    """The public FAN's 256 pixels are the face's, and not enlarged from the default 112."""
+def test_data_sets_are_cropped_at_the_size_of_the_models_input(tmp_path):
+    """The public FAN gets original crops of 256 pixels, not ones enlarged from the default 112."""
     root = tmp_path / "CK+"
     write_ckplus(root, "001", (12, 3))
     for name, side in (("fan-trans-full", 256), ("sma-net-full", 224), ("cednn-xs", 112), ("fan-s", 112)):
@@ -232,7 +232,7 @@ def test_data_sets_are_cropped_as_large_as_the_model_needs(tmp_path):
     assert crop_of(Recipe(("cednn-s",), (), tmp_path, config={"size_px": 160})).size_px == 160
 
 
-def test_crops_that_are_smaller_than_the_model_needs_are_pointed_out(bp4d, tmp_path, tiny_config, capsys):
+def test_crops_smaller_than_the_models_input_give_a_warning(bp4d, tmp_path, tiny_config, capsys):
     to_crop_set("bp4d", bp4d, tmp_path / "crops", make_detector=Middle)
     pairs = [word for value in [*tiny_config, "size_px=128"] for word in ("--config", value)]
     words = ["train", "--model", "cednn", "--data", str(tmp_path / "crops"), "--out", str(tmp_path / "run"), *pairs]

@@ -82,7 +82,7 @@ def test_a_chain_without_any_times_fails_with_the_reason(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("steps", ["nonsense", "", "synth,"])
-def test_unknown_steps_are_one_line_and_exit_code_2(steps, capsys):
+def test_unknown_steps_are_a_one_line_error_with_exit_code_2(steps, capsys):
     assert main(["bench", "chain", "--steps", steps]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "--steps" in line
@@ -98,6 +98,6 @@ def test_the_tables_have_cost_and_growth(monkeypatch):
     assert "per doubling" in text
 
 
-def test_a_command_that_exits_is_not_the_end_of_the_process(monkeypatch):
+def test_a_command_that_exits_does_not_end_the_worker(monkeypatch):
     _time_only(monkeypatch, Point("report", ("bench", "--help")), RENDER)
     assert [each.point.step for each in measure(["report", "synth"], 1).times] == ["report", "synth"]

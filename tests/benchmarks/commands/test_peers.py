@@ -21,7 +21,7 @@ def test_json_and_table_list_what_was_measured(package, tmp_path, capsys):
         assert entry["title"] in table
 
 
-def test_ctrl_c_keeps_the_rounds_until_then_and_marks_them(package, tmp_path, interruptible_edgeau):
+def test_ctrl_c_keeps_the_rounds_and_marks_them_as_interrupted(package, tmp_path, interruptible_edgeau):
     out = tmp_path / "peers.json"
     endless = ["--seconds", "3600", "--precision", "1e-9", "--warmup", "0", "--peers", "onnxruntime", "--tools", "none"]
     command = [*interruptible_edgeau, "bench", "peers", str(package.path), *endless, "-o", str(out)]

@@ -81,7 +81,7 @@ def test_gpu_peers_without_a_gpu_give_the_reason(shipped):
         PEERS["ort-cuda"].open(shipped[0], 1)
 
 
-def test_litert_computes_the_same_on_crops_of_faces(package):
+def test_litert_agrees_with_onnx_runtime_on_crops_of_faces(package):
     """The file beside this test is the package's FP32 file with a batch of 1, converted by onnx2tf 1.28.8."""
     pytest.importorskip("ai_edge_litert")
     file = package.file(package.variant("fp32"))
@@ -93,7 +93,7 @@ def test_litert_computes_the_same_on_crops_of_faces(package):
             inputs = {"face": face[None], "neutral": neutral[None]}
             expected = reference.infer(inputs)["au"]
             np.testing.assert_allclose(backend.infer(inputs)["au"], expected, rtol=0, atol=EXACT)
-            # So that inputs which are given to each other's names would be noticed.
+            # Exchanged inputs would be noticed.
             exchanged = reference.infer({"face": neutral[None], "neutral": face[None]})["au"]
             assert np.abs(exchanged - expected).max() > 100 * EXACT
 

@@ -1,4 +1,4 @@
-"""The programs for a GPU, as far as a machine without one shows them: on TensorRT for RTX, and on fakes."""
+"""The studies that need a GPU, as far as they can be tested without one: on TensorRT for RTX and on fakes."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ H200 = Machine(model="NVIDIA H200", compute_capability="9.0", tensorrt="10.3.0.1
 
 @pytest.fixture
 def plan(tmp_path):
-    """A plan whose header is TensorRT 10.3's, and its sidecar."""
+    """A plan with the header of TensorRT 10.3, and its sidecar."""
     data = plan_bytes("10.3", {"inputs": ["face"], "side": 8, "outputs": {"au": [1, 3]}, "batch": [1, 1, 4]})
     file = tmp_path / "net.engine"
     file.write_bytes(data)
@@ -32,7 +32,7 @@ def plan(tmp_path):
     return file
 
 
-def test_what_cannot_be_built_is_a_row_and_the_others_follow(tmp_path, monkeypatch, capsys):
+def test_an_engine_that_cannot_be_built_is_a_row_with_its_error(tmp_path, monkeypatch, capsys):
     pytest.importorskip("tensorrt_rtx", reason="tensorrt-rtx, which builds without a GPU, is not installed")
     monkeypatch.setenv("EDGEAU_TENSORRT", "tensorrt_rtx")
     package, out = tmp_path / "shipped.edgeau", tmp_path / "engines.json"
@@ -49,7 +49,7 @@ def test_what_cannot_be_built_is_a_row_and_the_others_follow(tmp_path, monkeypat
     assert len(capsys.readouterr().out.splitlines()) == 4
 
 
-def test_every_altered_plan_is_refused_before_tensorrt_sees_it(plan):
+def test_every_altered_plan_is_refused_before_deserialization(plan):
     def load(copy):
         try:
             preflight(copy, H200)
@@ -68,14 +68,14 @@ def test_every_altered_plan_is_refused_before_tensorrt_sees_it(plan):
     assert answers["unaltered"] == answers["flipped byte, sidecar fits"] == "loaded"
 
 
-def test_without_tensorrt_no_plan_is_loaded_and_all_are_written(plan, tmp_path):
+def test_without_tensorrt_no_plan_is_loaded_but_results_are_written(plan, tmp_path):
     out = tmp_path / "plans.json"
     assert plans.main([str(plan), "-o", str(out)]) == 1
     (result,) = json.loads(out.read_text())
     assert "loaded" not in result["loading"].values()
 
 
-def test_memory_that_grows_and_outputs_that_change_are_counted(tmp_path, monkeypatch):
+def test_growing_memory_and_changing_outputs_are_counted(tmp_path, monkeypatch):
     backend = FakeBackend({"face": (8, 8, 3)}, 2)
     memory = iter(range(100, 0, -10))
     monkeypatch.setattr(endurance, "open_backend", lambda name, file: backend)

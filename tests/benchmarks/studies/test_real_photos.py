@@ -45,7 +45,7 @@ def test_the_face_nearest_the_middle_is_used():
     assert nearest_middle(faces, np.zeros((100, 100, 3), np.uint8)) is faces[1]
 
 
-def test_intervals_hold_the_figure_and_a_gain_is_paired():
+def test_intervals_contain_the_figure_and_gains_are_paired():
     rng = np.random.default_rng(1)
     words = ["neutral"] * 60 + ["happiness"] * 60
     smile = np.r_[rng.normal(0.4, 0.2, 60), rng.normal(0.6, 0.2, 60)]
@@ -57,7 +57,7 @@ def test_intervals_hold_the_figure_and_a_gain_is_paired():
     first, second = with_intervals([figures(one, words) for one in models], resampled_means(models, words, 200))
     assert first["mean_95"][0] < first["mean"] < first["mean_95"][1]
     assert second["gain_95"][0] < second["gain"] < second["gain_95"][1]
-    # The same photos for both: the gain is known far better than either mean.
+    # Both use the same photos, so the gain is known far more precisely than either mean.
     assert np.diff(second["gain_95"]) < 0.7 * np.diff(first["mean_95"])
     assert "gain" not in first
 

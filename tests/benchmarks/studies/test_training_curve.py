@@ -28,6 +28,6 @@ def test_an_empty_folder_is_refused(tmp_path, capsys):
     assert "STEP.SET.json" in capsys.readouterr().err
 
 
-def test_end_labels_that_would_overlap_are_moved_apart():
+def test_labels_that_would_overlap_are_moved_apart():
     assert spaced([0.712, 0.705, 0.8], 0.01) == pytest.approx([0.715, 0.705, 0.8])
     assert spaced([], 0.01) == []

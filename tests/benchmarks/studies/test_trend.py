@@ -77,7 +77,7 @@ def test_a_line_has_minimum_median_and_maximum():
     assert line_of([part()])["points"][0]["wall_s"] == {"low": 1.0, "median": 2.0, "high": 3.0}
 
 
-def test_lines_are_in_the_order_of_commits_and_those_of_one_commit_are_pooled(tmp_path):
+def test_lines_are_ordered_by_commit_and_pooled_within_a_commit(tmp_path):
     measured = (("b", 2, (5, 6, 7)), ("a", 1, (4,)), ("b", 2, (8, 9, 11)))
     lines = [line_of([part(commit=commit * 40, day=day, seconds=seconds)]) for commit, day, seconds in measured]
     file = tmp_path / "trend.jsonl"

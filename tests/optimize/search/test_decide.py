@@ -1,4 +1,4 @@
-"""Which candidate is chosen: by whole frames where they were measured, and never one that is slower than FP32."""
+"""The choice of a candidate: by whole frames if they were measured, and never one that is slower than FP32."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgeau.runtime.manifest import Variant
 FP32 = "fp32 on onnxruntime, 1 thread"
 INT8 = "int8 on openvino, 1 thread"
 MORE = "fp32 on onnxruntime, 2 threads"
-# Noise of a measurement, as a share of its value.
+# Noise of a measurement, relative to its value.
 NOISE = 0.02
 
 
@@ -33,7 +33,7 @@ def _race(costs, seed, cost):
 
 @pytest.fixture
 def decided():
-    """Decides between candidates with these milliseconds per crop and per frame."""
+    """A function that decides between candidates with the given milliseconds per crop and per frame."""
 
     def run(crop_ms, frame_ms, stream_ms=None):
         runners = {
@@ -54,11 +54,11 @@ def decided():
     return run
 
 
-def test_the_fastest_model_is_chosen_where_no_frame_was_measured(decided):
+def test_the_fastest_model_is_chosen_if_no_frames_were_measured(decided):
     assert decided({FP32: 1.0, INT8: 0.7, MORE: 0.8}, None).label == INT8
 
 
-def test_a_model_that_is_faster_alone_loses_where_its_frames_take_longer(decided):
+def test_a_faster_model_loses_if_its_frames_take_longer(decided):
     chosen = decided({FP32: 1.0, INT8: 0.7, MORE: 0.8}, {FP32: 3.0, INT8: 3.3, MORE: 3.6})
     assert chosen.label == FP32
     assert "times the time per frame of fp32 on onnxruntime, 1 thread" in chosen.losers[INT8]
@@ -66,7 +66,7 @@ def test_a_model_that_is_faster_alone_loses_where_its_frames_take_longer(decided
     assert {entry.label: round(entry.ms_per_frame, 1) for entry in chosen.measured} == {FP32: 3.0, INT8: 3.3, MORE: 3.6}
 
 
-def test_among_equal_frames_the_fewest_threads_and_then_the_faster_model_are_chosen(decided):
+def test_equal_frames_are_decided_by_threads_and_then_by_the_model(decided):
     same = {FP32: 3.0, INT8: 2.99, MORE: 2.98}
     assert decided({FP32: 1.0, INT8: 0.9, MORE: 0.6}, same).label == INT8
     chosen = decided({FP32: 0.99, INT8: 1.2, MORE: 0.6}, same)
@@ -74,7 +74,7 @@ def test_among_equal_frames_the_fewest_threads_and_then_the_faster_model_are_cho
     assert set(chosen.ties) | set(chosen.losers) == {INT8, MORE}
 
 
-def test_frames_that_take_longer_than_with_fp32_are_not_chosen_whatever_the_model(decided):
+def test_a_candidate_with_slower_frames_than_fp32_is_never_chosen(decided):
     assert decided({FP32: 1.0, INT8: 0.2, MORE: 0.3}, {FP32: 2.0, INT8: 2.5, MORE: 2.5}).label == FP32
 
 
@@ -86,7 +86,7 @@ def test_a_candidate_that_slows_a_stream_is_not_chosen(decided):
     assert (chosen.stream_per_s, chosen.fp32_stream_per_s) == pytest.approx((1e3 / 2.02, 500))
 
 
-def test_a_model_that_is_slower_than_fp32_is_not_chosen_whatever_its_frames(decided):
+def test_a_model_slower_than_fp32_is_never_chosen(decided):
     chosen = decided({FP32: 1.0, INT8: 1.3, MORE: 1.4}, {FP32: 3.0, INT8: 2.5, MORE: 2.6})
     assert chosen.label == FP32
     assert chosen.times_fp32 == 1.0

@@ -1,4 +1,4 @@
-"""Whole frames: a face of the evaluation data in a picture that the default detector searches, with real backends."""
+"""Whole frames with real backends: a face from the evaluation data in a picture for the default detector."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgeau.runtime.crop_source import read_crops
 from edgeau.runtime.haar import HaarDetector
 from edgeau.runtime.package import Package
 
-# How far the points that are found in the frame may be from where the crop's rule puts them, in sides of the crop.
+# Largest distance of the detected points from those of the crop's template, in sides of the crop.
 POINTS_OFF = 0.1
 
 
@@ -34,7 +34,7 @@ def _setup(package, crops):
     return _set_up(package, crops, SearchOptions(minutes=1), lambda _: None, lambda: 0.0)[0]
 
 
-def test_the_detector_finds_the_face_where_the_rule_of_the_crop_puts_it(quantized, crops):
+def test_the_detector_finds_the_face_at_the_place_of_the_crop_template(quantized, crops):
     frame = frame_with(crops.faces[0])
     assert frame.shape == (HEIGHT_PX, WIDTH_PX, 3)
     (face,) = HaarDetector().detect(frame)
@@ -44,7 +44,7 @@ def test_the_detector_finds_the_face_where_the_rule_of_the_crop_puts_it(quantize
     assert np.abs((face.points_xy - corner) / side - expected).max() < POINTS_OFF
 
 
-def test_the_scene_names_the_detector_and_where_there_is_no_face_says_so(quantized, crops):
+def test_the_scene_names_the_detector_or_says_that_there_is_no_face(quantized, crops):
     assert "found by haar" in find_scene(_setup(quantized, crops)).text
     grey = dataclasses.replace(crops, faces=np.full_like(crops.faces, 128))
     scene = find_scene(_setup(quantized, grey))
@@ -53,7 +53,7 @@ def test_the_scene_names_the_detector_and_where_there_is_no_face_says_so(quantiz
 
 
 @pytest.mark.slow
-def test_a_search_measures_whole_frames_and_writes_them_into_the_package(quantized, crops, tmp_path):
+def test_a_search_measures_whole_frames_and_stores_their_times(quantized, crops, tmp_path):
     package = quantized.copy_to(tmp_path / "frames.edgeau")
     result = search(package, crops, SearchOptions(minutes=0.3, max_drop=0.5))
     (chosen,) = Package.open(package.path).manifest.selection.values()
@@ -69,7 +69,7 @@ def test_a_search_measures_whole_frames_and_writes_them_into_the_package(quantiz
 
 
 @pytest.mark.parametrize("objective", ["throughput", "size"])
-def test_other_objectives_are_decided_by_the_model_alone(quantized, crops, tmp_path, objective):
+def test_objectives_other_than_latency_are_decided_by_the_model_alone(quantized, crops, tmp_path, objective):
     package = quantized.copy_to(tmp_path / "other.edgeau")
     chosen = search(package, crops, SearchOptions(objective, minutes=0.02, max_drop=0.5)).selection
     assert (chosen.frame, chosen.ms_per_frame) == ("", None)

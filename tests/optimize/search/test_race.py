@@ -102,8 +102,8 @@ def test_identical_runners_are_not_distinguished(seed):
     assert not losers
 
 
-def test_a_runner_that_is_probably_slower_has_not_lost_but_is_no_equal():
-    """40 rounds tell 4% apart with 90% but not with 99.95%, where the noise is 15%."""
+def test_a_runner_that_is_probably_slower_neither_loses_nor_counts_as_equal():
+    """With 15% of noise, 40 rounds detect a difference of 4% at 90% confidence but not at 99.95%."""
     runners, clock = _field({"a": 1.0, "b": 1.08}, noise=0.15)
     result = race(runners, deadline=1e9, clock=clock, max_rounds=40)
     assert "b" in result.ties

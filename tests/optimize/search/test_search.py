@@ -68,7 +68,7 @@ def test_every_precision_backend_and_thread_count_is_a_candidate(quantized):
     assert {c.batch for c in list_candidates(quantized, "throughput")[0]} == {1, 4, 16}
 
 
-def test_an_int8_file_is_tried_on_every_onnx_backend_whatever_it_was_made_for(quantized):
+def test_every_int8_file_is_a_candidate_on_every_onnx_backend(quantized):
     readings = {candidate.reading for candidate in list_candidates(quantized, "latency")[0]}
     for variant in ("int8-ort", "int8-openvino", "int8-tensorrt"):
         assert {f"{variant} on onnxruntime", f"{variant} on openvino"} <= readings
@@ -76,7 +76,7 @@ def test_an_int8_file_is_tried_on_every_onnx_backend_whatever_it_was_made_for(qu
 
 
 @pytest.mark.parametrize("native", [(), ("bf16",), ("bf16", "f16")])
-def test_lower_precisions_are_candidates_where_the_cpu_has_them(quantized, monkeypatch, native):
+def test_lower_precisions_are_candidates_if_the_cpu_supports_them(quantized, monkeypatch, native):
     monkeypatch.setattr(
         "edgeau.optimize.search.candidates.lower_precisions", lambda name: native if name == "openvino" else ()
     )
@@ -87,7 +87,7 @@ def test_lower_precisions_are_candidates_where_the_cpu_has_them(quantized, monke
     assert not any(" on onnxruntime in " in reading for reading in readings)
 
 
-def test_a_file_chosen_for_another_backend_may_run_there_from_then_on(quantized, crops, tmp_path):
+def test_choosing_a_file_for_another_backend_adds_that_backend_to_it(quantized, crops, tmp_path):
     package = quantized.copy_to(tmp_path / "other.edgeau")
     assert package.variant("int8-tensorrt").backends == ("tensorrt",)
     tuned = _record(package, Selection("int8-tensorrt", "openvino", 1)).package

@@ -91,7 +91,7 @@ def test_openvino_computes_in_the_precision_of_the_file(onnx_file):
 
 
 @pytest.mark.parametrize("precision", ["bf16", "f16"])
-def test_openvino_computes_in_a_lower_precision_where_the_cpu_has_it_and_refuses_elsewhere(onnx_file, precision):
+def test_openvino_uses_a_lower_precision_only_if_the_cpu_supports_it(onnx_file, precision):
     pytest.importorskip("openvino", reason="openvino is not installed")
     options = BackendOptions(inference_precision=precision)
     if precision not in lower_precisions("openvino"):
@@ -102,7 +102,7 @@ def test_openvino_computes_in_a_lower_precision_where_the_cpu_has_it_and_refuses
         assert backend.settings["inference_precision"] == precision
 
 
-def test_onnx_runtime_has_no_lower_precision():
+def test_onnx_runtime_has_no_lower_precisions():
     pytest.importorskip("onnxruntime")
     assert lower_precisions("onnxruntime") == ()
 

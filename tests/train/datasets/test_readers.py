@@ -60,7 +60,7 @@ def test_bp4dplus_coded_tasks_and_intensities_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("word", ["bp4d", "bp4dplus"])
-def test_a_half_unpacked_archive_is_named(word: str, tmp_path: Path) -> None:
+def test_an_archive_that_was_not_unpacked_is_reported(word: str, tmp_path: Path) -> None:
     for subject in ("F001", "F002"):
         occurrence(tmp_path / f"AUCoding/AU_OCC/{subject}_T1.csv", {1: {12: 1}})
     picture(tmp_path / "2D+3D/F001/T1/0001.jpg", 90)
@@ -161,8 +161,8 @@ def test_mmi_markers_apply_until_the_next_one(tmp_path: Path) -> None:
         read("mmi", tmp_path)
 
 
-def test_mmi_clips_name_people_and_files_beside_them_number_emotions(tmp_path: Path) -> None:
-    """As two public scripts list them: folders of sessions, and the emotion's number in the XML file of the clip."""
+def test_mmi_subjects_and_numbered_emotions_are_read(tmp_path: Path) -> None:
+    """The layout that two public scripts read: folders of sessions, with the emotion's number in a clip's XML file."""
     for session, value, subject in (("1841", "4", ""), ("1842", "9", ' subject="35"')):
         folder = tmp_path / "Sessions" / session
         text(folder / "session.xml", f'<session{subject}><track view="0" filename="S035-004.avi"/></session>')
