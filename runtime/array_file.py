@@ -20,7 +20,6 @@ _DAMAGE = (
     OSError, ValueError, EOFError, LookupError, TypeError, AttributeError, SyntaxError, MemoryError, RecursionError,
     OverflowError, NotImplementedError, RuntimeError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
-MOST_BYTES = 64 << 30
 
 
 def load_arrays(file: PathLike, what: str, *, hint: Optional[str] = None) -> Dict[str, np.ndarray]:
@@ -28,8 +27,8 @@ def load_arrays(file: PathLike, what: str, *, hint: Optional[str] = None) -> Dic
     with _described(file, what, hint):
         with zipfile.ZipFile(os.fspath(file)) as archive:
             size = sum(member.file_size for member in archive.infolist())
-            if size > MOST_BYTES:
-                raise ValueError(f"{size} bytes when unpacked")
+            if size > _memory_bytes():
+                raise ValueError(f"{size} bytes when unpacked, more than this machine's memory")
         with np.load(file) as arrays:
             return {key: np.asarray(arrays[key]) for key in arrays.files}
 
@@ -39,6 +38,10 @@ def map_array(file: PathLike, what: str, *, hint: Optional[str] = None) -> np.nd
     with _described(file, what, hint):
         array: np.ndarray = np.lib.format.open_memmap(os.fspath(file), mode="r")
         return array
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 @contextlib.contextmanager

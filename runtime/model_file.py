@@ -2,7 +2,9 @@
 
 A file is read once and hashed in memory, and every backend loads these bytes. An ONNX file that keeps its weights in
 another file (external data) is refused, because its hash does not cover them, and because ONNX Runtime and OpenVINO,
-given bytes, look for that file in the current folder.
+given bytes, look for that file in the current folder. One with an EPContext node is refused as well: it holds code for
+a device, or the path of a file with it, which a provider such as TensorRT's loads without the checks that engines get
+(onnxruntime.ai, "OnnxRuntime EP Context Cache Feature Design").
 """
 
 from __future__ import annotations
@@ -27,6 +29,12 @@ _FIELDS: Dict[str, Dict[int, str]] = {
     "SparseTensor": {1: "Tensor", 2: "Tensor"},
 }
 _EXTERNAL_DATA, _DATA_LOCATION, _EXTERNAL = 13, 14, 1
+_OP_TYPE, _COMPILED_OP = 4, b"EPContext"
+_ELSEWHERE = (
+    "keeps weights in another file (external data), which its SHA-256 does not cover; "
+    "save it as one file: onnx.save(onnx.load(PATH), PATH)"
+)
+_COMPILED = "holds code that ONNX Runtime compiled for one device (an EPContext node); export the model itself"
 _MOST_LEVELS = 100  # as protobuf's own default
 
 
@@ -84,23 +92,21 @@ def onnx_problem(file: ModelFile, *, partial: bool = False) -> Optional[str]:
         partial: ignore files that are not ONNX; a backend reports these when it loads them.
     """
     try:
-        external = has_external_data(file.data)
+        return unverified_part(file.data)
     except ValueError as error:
         return None if partial else f"is not a whole ONNX file: {error}"
-    if not external:
-        return None
-    return (
-        "keeps weights in another file (external data), which its SHA-256 does not cover; "
-        "save it as one file: onnx.save(onnx.load(PATH), PATH)"
-    )
 
 
-def has_external_data(onnx_bytes: bytes) -> bool:
-    """Whether an ONNX file refers to weights outside of itself. Raises ValueError if it is not a protobuf message."""
-    return _has_external(memoryview(onnx_bytes), "Model", 0)
+def unverified_part(onnx_bytes: bytes) -> Optional[str]:
+    """What an ONNX file brings along that can't be verified, as in `onnx_problem`; None if there is nothing.
+
+    Raises:
+        ValueError: it is not a protobuf message.
+    """
+    return _unverified(memoryview(onnx_bytes), "Model", 0)
 
 
-def _has_external(message: memoryview, kind: str, level: int) -> bool:
+def _unverified(message: memoryview, kind: str, level: int) -> Optional[str]:
     if level > _MOST_LEVELS:
         raise ValueError(f"more than {_MOST_LEVELS} messages inside each other")
     children = _FIELDS.get(kind, {})
@@ -108,8 +114,11 @@ def _has_external(message: memoryview, kind: str, level: int) -> bool:
         # Of a number, readers of an enumeration take the lowest 32 bits.
         external = number == _DATA_LOCATION and isinstance(value, int) and value & 0xFFFFFFFF == _EXTERNAL
         if kind == "Tensor" and (number == _EXTERNAL_DATA or external):
-            return True
+            return _ELSEWHERE
+        if kind == "Node" and number == _OP_TYPE and value == _COMPILED_OP:
+            return _COMPILED
         child = children.get(number)
-        if child is not None and isinstance(value, memoryview) and _has_external(value, child, level + 1):
-            return True
-    return False
+        part = _unverified(value, child, level + 1) if child is not None and isinstance(value, memoryview) else None
+        if part is not None:
+            return part
+    return None

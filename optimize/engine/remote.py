@@ -12,7 +12,9 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import os
 import shlex
+import signal
 import subprocess
 import tarfile
 import tempfile
@@ -38,6 +40,8 @@ from .store import StoredEngine, store_engine
 READY = "edgeau-remote-ready"
 _SSH_FAILED = 255
 _PATIENCE_S = 20.0
+# Engines of the largest of these networks are a hundred times smaller.
+MOST_ANSWER_BYTES, _PART_BYTES = 4 << 30, 1 << 20
 _LONGEST_LINE, _MOST_LINES = 4096, 1000  # that are kept of what the other side says
 _OPTIONS = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=15", "-o", "ServerAliveInterval=5", "-T")
 
@@ -97,26 +101,59 @@ def _converse(host: str, ssh: Sequence[str], bundle: Path, archive: Path, report
     script = (Path(__file__).parent / "remote.sh").read_text(encoding="utf-8")
     script = script.replace("@SIZE@", str(bundle.stat().st_size)).replace("@READY@", READY)
     command = [*ssh, *_OPTIONS, "--", host, f"exec sh -c {shlex.quote(script)}"]
+    pipe = subprocess.PIPE
     try:
-        with open(archive, "wb") as received:
-            # A session of its own, so that Ctrl-C reaches this process alone and ssh ends in order.
-            session = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=received, stderr=subprocess.PIPE, start_new_session=True
-            )
+        # A session of its own, so that Ctrl-C reaches this process alone and ssh ends in order.
+        session = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
     except OSError as error:
         hint = "type: sudo apt-get install openssh-client"
         raise EngineError(f"{ssh[0]} can't be started ({error.strerror}); {hint}") from error
     assert session.stdin is not None
+    assert session.stdout is not None
     assert session.stderr is not None
     sender = threading.Thread(target=_send, args=(bundle, session.stdin), daemon=True)
     sender.start()
+    receiver = _Receiver(session, archive)
+    receiver.start()
     try:
         ready, lines = _listen(session.stderr, report)
         code = session.wait()
     finally:
         _end(session)
+        receiver.join(_PATIENCE_S)
+        session.stdout.close()
+    if receiver.problem is not None:
+        raise EngineError(f"nothing was taken from {host}: {receiver.problem}")
     if code:
         raise EngineError(_why(host, code, ready, lines))
+
+
+class _Receiver(threading.Thread):
+    """Writes what a session sends into a file, and ends a session that sends too much.
+
+    Attributes:
+        problem: why the file is not whole; None if it is, as far as this side can tell.
+    """
+
+    def __init__(self, session: Any, archive: Path) -> None:
+        super().__init__(daemon=True)
+        self.problem: Optional[str] = None
+        self._session, self._archive = session, archive
+
+    def run(self) -> None:
+        size = 0
+        try:
+            with open(self._archive, "wb") as file:
+                for part in iter(lambda: self._session.stdout.read(_PART_BYTES), b""):
+                    size += len(part)
+                    if size > MOST_ANSWER_BYTES:
+                        self.problem = f"it sent more than {MOST_ANSWER_BYTES / 1e6:.0f} MB"
+                        break
+                    file.write(part)
+        except OSError as error:
+            self.problem = f"it could not be written here ({error.strerror})"
+        if self.problem is not None:
+            os.killpg(self._session.pid, signal.SIGKILL)  # with what ssh may have started
 
 
 def _send(bundle: Path, pipe: IO[bytes]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from edgeau.runtime.backends import open_backend
 from edgeau.runtime.choose import load
 from edgeau.runtime.errors import BackendError, InputError, PackageError
-from edgeau.runtime.model_file import has_external_data, read_model_file
+from edgeau.runtime.model_file import read_model_file, unverified_part
 from edgeau.runtime.package import Package, shipped_package
 from edgeau.runtime.protobuf import encode, fields
 
@@ -130,7 +130,7 @@ def test_external_data_in_a_package_is_refused(external, package):
 def test_external_data_is_detected_wherever_onnx_allows_a_tensor(onnx_model):
     import onnx
 
-    assert not has_external_data(onnx_model.SerializeToString())
+    assert unverified_part(onnx_model.SerializeToString()) is None
     outside = onnx.TensorProto(name="t", data_type=1, dims=[1], data_location=onnx.TensorProto.EXTERNAL)
     outside.external_data.add(key="location", value="weights.bin")
     constant = onnx.helper.make_node("Constant", [], ["c"], value=outside)
@@ -146,7 +146,25 @@ def test_external_data_is_detected_wherever_onnx_allows_a_tensor(onnx_model):
         model = onnx.ModelProto()
         model.CopyFrom(onnx_model)
         put(model)
-        assert has_external_data(model.SerializeToString()), place
+        assert unverified_part(model.SerializeToString()), place
+
+
+def test_code_compiled_for_a_device_is_refused_by_every_backend(tmp_path):
+    """The attributes are those of onnxruntime.ai's page on EPContext."""
+    from onnx import TensorProto, helper
+
+    attributes = {"embed_mode": 0, "ep_cache_context": "../code.bin", "main_context": 1, "source": "TensorRTEP"}
+    node = helper.make_node("EPContext", ["face"], ["au"], domain="com.microsoft", **attributes)
+    face = helper.make_tensor_value_info("face", TensorProto.UINT8, ["N", 8, 8, 3])
+    au = helper.make_tensor_value_info("au", TensorProto.FLOAT, ["N", 3])
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+    path = tmp_path / "compiled.onnx"
+    path.write_bytes(
+        helper.make_model(helper.make_graph([node], "compiled", [face], [au]), opset_imports=opsets).SerializeToString()
+    )
+    for backend in ("onnxruntime", "openvino"):
+        with pytest.raises(BackendError, match=r"compiled\.onnx holds code that ONNX Runtime compiled"):
+            open_backend(backend, path)
 
 
 def test_a_field_number_that_other_parsers_would_truncate_is_refused(external, tmp_path, monkeypatch):
@@ -164,7 +182,7 @@ def test_a_field_number_that_other_parsers_would_truncate_is_refused(external, t
 
 def test_bits_above_32_do_not_hide_an_external_location():
     tensor = encode([(8, b"t"), (14, 1 << 32 | 1)])
-    assert has_external_data(encode([(7, encode([(5, tensor)]))]))
+    assert unverified_part(encode([(7, encode([(5, tensor)]))]))
 
 
 def test_a_file_of_the_wrong_size_is_refused_without_reading_it(package):
@@ -179,4 +197,4 @@ def test_invalid_protobuf_raises_value_error(onnx_model):
     data = onnx_model.SerializeToString()
     for broken in (data[:-3], b"\xff" * 20, b"\x0b"):
         with pytest.raises(ValueError, match=r"cut off|wire type|10 bytes"):
-            has_external_data(broken)
+            unverified_part(broken)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from edgeau.optimize.engine import remote
 from edgeau.optimize.engine.job import MakeOptions
 from edgeau.optimize.engine.remote import build_on_host
 from edgeau.runtime.cli import main
@@ -274,6 +275,19 @@ def test_endless_lines_from_the_device_are_cut(package, options):
     with pytest.raises(EngineError, match=r"no engine was built on device: x{100}") as caught:
         build_on_host(package, "device", options, ssh=ssh, report=said.append)
     assert max(map(len, [*said, str(caught.value)])) < 5000
+
+
+def test_an_endless_answer_is_cut(package, options, monkeypatch):
+    monkeypatch.setattr(remote, "MOST_ANSWER_BYTES", 1 << 20)
+    with pytest.raises(EngineError, match=r"nothing was taken from device: it sent more than 1 MB"):
+        build_on_host(package, "device", options, ssh=("sh", "-c", "yes"))
+
+
+def test_an_answer_that_cannot_be_written_is_one_line(package, options, monkeypatch):
+    """/dev/full answers every write with ENOSPC."""
+    monkeypatch.setattr(remote, "_Receiver", lambda session, _, made=remote._Receiver: made(session, Path("/dev/full")))
+    with pytest.raises(EngineError, match=r"could not be written here \(No space left on device\)"):
+        build_on_host(package, "device", options, ssh=("sh", "-c", "yes | head -c 100000"))
 
 
 def test_an_archive_member_larger_than_the_archive_is_ignored(package, options, tmp_path):
