@@ -12,7 +12,8 @@ from edgeau.runtime.errors import InputError, MissingExtraError
 
 VERBS = [
     "demo", "doctor", "data check", "data prepare", "synth", "train", "distill", "eval", "export", "import", "quantize",
-    "build", "optimize", "inspect", "bench", "bench claims", "bench compare", "bench peers", "bench chain", "run", "serve",
+    "build", "optimize", "inspect", "bench", "bench claims", "bench compare", "bench peers", "bench chain", "run",
+    "serve",
 ]  # fmt: skip
 
 
