@@ -11,7 +11,6 @@ names its line.
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 from dataclasses import dataclass, field
@@ -24,6 +23,8 @@ import numpy as np
 from .action_units import au_name
 from .crop_set import PRESENT
 from .errors import InputError
+from .label_table import decimal, number, read_header, read_table
+from .named_files import NamedFiles, name_key
 from .recording import Recording
 from .video import VIDEO_SUFFIXES
 
@@ -39,6 +40,9 @@ _EXPRESSION = ("expression", "emotion")
 _FRAME, _NEUTRAL, _SUCCESS = "frame", "neutral", "success"
 # Columns of 0 and 1 that say something about the row, not about the face.
 _NOT_A_CLASS = {_FRAME, _NEUTRAL, _SUCCESS, "face_id", "face", "track_id", "neutral_ready", "confidence", "index"}
+_KNOWN = {*_FILE, *_SUBJECT, *_EXPRESSION, *_NOT_A_CLASS}
+_ZERO_OR_ONE = {"0", "1", "0.0", "1.0"}
+_PY_FEAT = "FaceRectX"  # a column by which py-feat's tables are known
 _AU = re.compile(r"AU0*(\d{1,2})(_r|_c)?", re.IGNORECASE)
 _EMPTY = ("", "nan", "na", "n/a", "none", "null")
 _SAME_EXPRESSION = {
@@ -67,7 +71,8 @@ def read_own(path: Path) -> List[Recording]:
     """The recordings of a folder of your own, or of a CSV file of labels.
 
     Raises:
-        InputError: no labels, files that are missing, or a cell that can't be understood; with file, line and column.
+        InputError: no labels, none of the files that they name, or a cell that can't be understood; with file, line
+            and column.
     """
     files = label_files(path)
     if not files:
@@ -75,14 +80,15 @@ def read_own(path: Path) -> List[Recording]:
         raise InputError(f"own faces {path}", got=got, expected=f"{LABELS} with the columns file, subject, AU01, ...",
                          hint="docs/data.md describes it")  # fmt: skip
     people = _people(files[0].parent / SUBJECTS)
-    tables = [_Table.read(file) for file in files]
+    named = NamedFiles(files[0].parent)
+    tables = [_Table.read(file, named) for file in files]
     sources: Dict[Path, _Source] = {}
     for table in tables:
         for row in table.rows:
             file = table.file_of(row)
             source = sources.setdefault(file, _Source(file, table))
             source.rows.append((table, row))
-    _require_files(list(sources), path)
+    _require_any_file(list(sources), path)
     videos = [s for s in sources.values() if s.is_video]
     stills = [s for s in sources.values() if not s.is_video]
     recordings = [_video(source, people) for source in videos]
@@ -91,6 +97,8 @@ def read_own(path: Path) -> List[Recording]:
 
 @dataclass
 class _Row:
+    """A row: the number of its line, and the cells of the columns that are used."""
+
     line: int
     cells: Mapping[str, str]
 
@@ -100,48 +108,51 @@ class _Table:
     """One CSV file.
 
     Attributes:
+        files: those that the rows name.
         aus: columns of labels by the name that they are for: the column and how it is coded, of ``_CODINGS``.
     """
 
     path: Path
     columns: Tuple[str, ...]
     rows: List[_Row]
+    files: NamedFiles
     aus: Dict[str, Tuple[str, str]] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, path: Path) -> _Table:
-        header, lines = _cells(path)
-        columns = tuple(name.strip() for name in header)
-        twice = [name for name in columns if name and columns.count(name) > 1]
+    def read(cls, path: Path, files: NamedFiles) -> _Table:
+        header, lines = read_table(path)
+        used = [i for i, name in enumerate(header) if _may_be_used(name, lines[0][1][i])]
+        columns = tuple(header[i] for i in used)
+        twice = [name for name in columns if columns.count(name) > 1]
         if twice:
             raise InputError(f"{path}: columns", got=f"{twice[0]} twice", expected="distinct names")
-        rows = []
-        for line, cells in lines:
-            if len(cells) != len(columns):
-                got = f"{len(cells)} cells"
-                raise InputError(f"{path}, line {line}", got=got, expected=f"{len(columns)}, as in the header")
-            rows.append(_Row(line, dict(zip(columns, (cell.strip() for cell in cells)))))
-        table = cls(path, columns, rows)
+        rows = [_Row(line, {header[i]: cells[i] for i in used}) for line, cells in lines]
+        table = cls(path, columns, rows, files)
         table.rows = [row for row in rows if table.cell(row, (_SUCCESS,)) not in ("0", "0.0")]
         table.aus = _coded_columns(table)
         if not table.aus and table._column(_EXPRESSION) is None:
-            raise InputError(f"{path}: columns", got=", ".join(columns[:8]), expected="AU columns such as AU12",
+            raise InputError(f"{path}: columns", got=", ".join(header[:8]), expected="AU columns such as AU12",
                              hint="docs/data.md describes the format")  # fmt: skip
         return table
 
     @cached_property
     def own_video(self) -> Optional[Path]:
         """The video with the name of the CSV file, as OpenFace names its output."""
-        videos = (self.path.with_suffix(suffix) for suffix in VIDEO_SUFFIXES)
+        videos = (self.files.find(self.path.stem + suffix) for suffix in VIDEO_SUFFIXES)
         return next((video for video in videos if video.is_file()), None)
+
+    @cached_property
+    def _by_name(self) -> Dict[str, str]:
+        """Columns by their name in lower case; the first of those that differ in case only."""
+        return {column.lower(): column for column in reversed(self.columns)}
 
     @cached_property
     def counts_from_0(self) -> bool:
         """Whether frames are counted from 0: py-feat's are, and those of any file in which a frame 0 occurs."""
-        return "FaceRectX" in self.columns or any(_number(self.cell(row, (_FRAME,)) or "") == 0 for row in self.rows)
+        return _PY_FEAT in self.columns or any(number(self.cell(row, (_FRAME,)) or "") == 0 for row in self.rows)
 
     def _column(self, names: Sequence[str]) -> Optional[str]:
-        return next((column for column in self.columns if column.lower() in names), None)
+        return next((self._by_name[name] for name in names if name in self._by_name), None)
 
     def cell(self, row: _Row, names: Sequence[str]) -> Optional[str]:
         """A row's cell in the first of these columns that the table has; None if it has none of them."""
@@ -155,7 +166,7 @@ class _Table:
         """The row's picture or video. Without such a column it is the video with the name of the CSV file."""
         text = self.cell(row, _FILE)
         if text:
-            return self.path.parent / text
+            return self.files.find(text)
         if text is not None:
             raise InputError(f"{self.path}, line {row.line}", got="no file", expected="a picture or a video")
         if self.own_video is None:
@@ -165,7 +176,7 @@ class _Table:
 
     def frame_of(self, row: _Row) -> int:
         text = self.cell(row, (_FRAME,))
-        value = _number(text or "")
+        value = number(text or "")
         if value is None or value != int(value) or value < 0:
             raise InputError(self.at(row, _FRAME), got=repr(text), expected="the number of a video's frame")
         return int(value)
@@ -174,7 +185,7 @@ class _Table:
         name = self.cell(row, _SUBJECT)
         if name is None:
             file = self.file_of(row)
-            name = people.get(file.name, people.get(file.stem, ""))
+            name = people.get(name_key(file.name), people.get(name_key(file.stem), ""))
         return name
 
     def expression_of(self, row: _Row) -> str:
@@ -193,7 +204,7 @@ class _Table:
         text = row.cells[column]
         if text.lower() in _EMPTY:
             return math.nan
-        value = _number(text)
+        value = decimal(text)
         most = 5.0 if coding == "intensity" else 1.0
         if value is None or not 0 <= value <= most:
             raise InputError(self.at(row, column), got=repr(text), expected=f"0 to {most:g}, or empty",
@@ -229,7 +240,7 @@ def _coded_columns(table: _Table) -> Dict[str, Tuple[str, str]]:
         if match and int(match.group(1)):
             kinds.setdefault(au_name(match.group(1)), {})[(match.group(2) or "").lower()] = column
     plain = [columns[""] for columns in kinds.values() if "" in columns]
-    values = (_number(row.cells[column]) for row in table.rows for column in plain)
+    values = (decimal(row.cells[column]) for row in table.rows for column in plain)
     coding = "intensity" if any(value is not None and value > 1 for value in values) else "presence"
     coded: Dict[str, Tuple[str, str]] = {}
     for au, columns in kinds.items():
@@ -243,13 +254,19 @@ def _coded_columns(table: _Table) -> Dict[str, Tuple[str, str]]:
 
 def _class_columns(table: _Table) -> Iterator[str]:
     """Columns of other names whose cells are all 0, 1 or empty: classes of the user's own."""
-    known = {*_FILE, *_SUBJECT, *_EXPRESSION, *_NOT_A_CLASS}
     for column in table.columns:
-        if not column or column.lower() in known or _AU.match(column):
+        if column.lower() in _KNOWN or _AU.match(column):
             continue
         cells = {row.cells[column].lower() for row in table.rows} - set(_EMPTY)
-        if cells and cells <= {"0", "1", "0.0", "1.0"}:
+        if cells and cells <= _ZERO_OR_ONE:
             yield column
+
+
+def _may_be_used(column: str, first_cell: str) -> bool:
+    """Whether a column has labels, says whose they are, or may be a class. OpenFace writes 700 that do none of it."""
+    if not column or column.lower() in _KNOWN or _AU.match(column) or column == _PY_FEAT:
+        return bool(column)
+    return first_cell.lower() in _ZERO_OR_ONE or first_cell.lower() in _EMPTY
 
 
 def _video(source: _Source, people: Mapping[str, str]) -> Recording:
@@ -257,9 +274,9 @@ def _video(source: _Source, people: Mapping[str, str]) -> Recording:
     if any(other is not table for other, _ in source.rows):
         raise InputError(f"video {source.file}", got="rows in several CSV files", expected="one file for each video")
     numbered = sorted((table.frame_of(row), row.line, row) for row in rows)
-    for (number, _, _), (following, _, row) in zip(numbered, numbered[1:]):
-        if number == following:
-            raise InputError(f"{table.path}, line {row.line}", got=f"frame {number} of {source.file.name} again",
+    for (frame, _, _), (following, _, row) in zip(numbered, numbered[1:]):
+        if frame == following:
+            raise InputError(f"{table.path}, line {row.line}", got=f"frame {frame} of {source.file.name} again",
                              expected="one row per frame", hint="keep one face per frame")  # fmt: skip
     subjects = {table.subject_of(row, people) for row in rows}
     if len(subjects) > 1:
@@ -272,7 +289,7 @@ def _video(source: _Source, people: Mapping[str, str]) -> Recording:
         subject=subjects.pop(),
         name=_name(source.file, table),
         frames=source.file,
-        numbers=tuple(number for number, _, _ in numbered),
+        numbers=tuple(frame for frame, _, _ in numbered),
         aus=names,
         intensity=intensity.reshape(len(ordered), len(names)),
         neutral_rows=_neutral_rows(table, ordered),
@@ -304,16 +321,18 @@ def _album(subject: str, pictures: Sequence[Tuple[Path, _Table, _Row]]) -> Recor
     intensity = np.array(rows, np.float32).reshape(len(rows), len(names))
     marked = [table.is_neutral(row) for _, table, row in pictures]
     first = pictures[0]
+    missing = {file: None for file, _, _ in pictures if not file.is_file()}
     return Recording(
         subject=subject,
         name=f"stills of {subject or 'unknown people'} from {_name(first[0], first[1])}",
-        frames={number: file for number, (file, _, _) in enumerate(pictures)},
+        frames={row: file for row, (file, _, _) in enumerate(pictures) if file not in missing},
         numbers=tuple(range(len(pictures))),
         aus=names,
         intensity=intensity,
         neutral_rows=_neutral_stills(intensity, marked) if subject else (),
         expressions=tuple(table.expression_of(row) for _, table, row in pictures),
         labels=first[1].path,
+        defects=tuple(f"no such file: {_name(file, first[1])}" for file in missing),
     )
 
 
@@ -338,54 +357,24 @@ def _name(file: Path, table: _Table) -> str:
         return file.as_posix()
 
 
-def _require_files(files: Sequence[Path], path: Path) -> None:
-    missing = [file for file in files if not file.is_file()]
-    if missing:
-        got = f"{len(missing)} of {len(files)} files missing, such as {missing[0]}"
-        raise InputError(f"own faces {path}", got=got, expected="every file that the labels name")
+def _require_any_file(files: Sequence[Path], path: Path) -> None:
+    """Refuse labels none of whose files is there: their folder is elsewhere."""
+    if not any(file.is_file() for file in files):
+        got = f"{len(files)} of {len(files)} files missing, such as {files[0]}"
+        raise InputError(f"own faces {path}", got=got, expected="files that the labels name, relative to their folder")
 
 
 def _people(file: Path) -> Dict[str, str]:
     """Subjects by file name, for labels without a column of them."""
     if not file.is_file():
         return {}
-    header, lines = _cells(file)
-    names = [name.strip().lower() for name in header]
+    header, lines = read_table(file)
+    names = [name.lower() for name in header]
     if not {"file", "subject"} <= set(names):
         raise InputError(f"{file}: columns", got=", ".join(names), expected="file and subject")
     at_file, at_subject = names.index("file"), names.index("subject")
-    rows = [cells for _, cells in lines if len(cells) == len(names)]
-    return {cells[at_file].strip(): cells[at_subject].strip() for cells in rows}
-
-
-def _cells(file: Path) -> Tuple[List[str], List[Tuple[int, List[str]]]]:
-    """Header and numbered rows of a CSV file, separated by commas, semicolons or tabs; empty lines are left out."""
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
-            first = stream.readline()
-            stream.seek(0)
-            separator = max(",;\t", key=first.count)
-            reader = csv.reader(stream, delimiter=separator, strict=True)
-            rows = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"labels {file}", got=f"unreadable ({error})", expected="a CSV file in UTF-8") from error
-    if len(rows) < 2:
-        raise InputError(f"labels {file}", got=f"{len(rows)} lines", expected="a header and at least one row")
-    return rows[0][1], rows[1:]
+    return {name_key(cells[at_file]): cells[at_subject] for _, cells in lines}
 
 
 def _has_aus(file: Path) -> bool:
-    try:
-        with file.open(encoding="utf-8-sig") as stream:
-            header = re.split("[,;\t]", stream.readline())
-    except (OSError, UnicodeDecodeError):
-        return False
-    return any(_AU.fullmatch(name.strip().strip('"')) for name in header)
-
-
-def _number(text: str) -> Optional[float]:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
+    return any(_AU.fullmatch(name) for name in read_header(file))

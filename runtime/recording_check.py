@@ -35,6 +35,7 @@ def problems_of(recordings: Sequence[Recording]) -> List[Problem]:
     """Problems of a data set's recordings, those that block first. Images are looked for, not decoded."""
     found = [problem for recording in recordings for problem in _images_of(recording)]
     found += _names(recordings)
+    found += _subjects(recordings)
     found += _never_present(recordings)
     return sorted(found, key=lambda problem: not problem.blocks)
 
@@ -88,6 +89,15 @@ def _names(recordings: Sequence[Recording]) -> Iterator[Problem]:
         if recording.name in seen:
             yield Problem(recording.title, f"also labelled by {seen[recording.name].labels}", blocks=True)
         seen[recording.name] = recording
+
+
+def _subjects(recordings: Sequence[Recording]) -> Iterator[Problem]:
+    spellings: Dict[str, str] = {}
+    for subject in sorted({recording.subject for recording in recordings}):
+        other = spellings.setdefault(subject.casefold(), subject)
+        if other != subject:
+            what = f"{other} and {subject} differ in case only: one person would be in training and in the test"
+            yield Problem("subjects", what, blocks=True)
 
 
 def _never_present(recordings: Sequence[Recording]) -> Iterator[Problem]:

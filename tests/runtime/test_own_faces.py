@@ -14,7 +14,8 @@ from edgeau.runtime.crop_set import PRESENT
 from edgeau.runtime.crop_source import read_crops
 from edgeau.runtime.errors import EdgeauWarning, InputError
 from edgeau.runtime.manifest import CropSpec
-from edgeau.runtime.own_faces import label_files, read_own
+from edgeau.runtime.named_files import NamedFiles
+from edgeau.runtime.own_faces import _Table, label_files, read_own
 from edgeau.runtime.package import shipped_package
 
 SPEC = CropSpec()
@@ -158,6 +159,68 @@ def test_pictures_of_the_default_crop_size_are_crops_for_every_model(own: Path) 
         crops = read_crops(str(own), CropSpec(size_px=size))
         assert crops.faces.shape == (4, size, size, 3)
         assert crops.faces.mean(axis=(1, 2, 3)).tolist() == [50, 100, 150, 200]
+
+
+ROWS = (
+    ("file", "subject", "AU01", "AU12"),
+    ("Jürgen/Bild 1.png", "Jürgen", "0,61", "0"),
+    ("anna/001.png", "Anna", "", "1"),
+)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize(("separator", "ending"), [(";", "\r\n"), ("\t", "\n"), (";", "\r")])
+def test_tables_are_read_as_spreadsheets_in_europe_write_them(
+    own: Path, encoding: str, separator: str, ending: str
+) -> None:
+    picture(own / "Jürgen" / "Bild 1.png", 90)
+    table = ending.join(separator.join(row) for row in ROWS) + ending + ending
+    (own / "labels.csv").write_bytes(table.encode(encoding))
+    crops = read_crops(str(own), SPEC)
+    assert crops.subjects == ("Anna", "Jürgen")
+    np.testing.assert_array_equal(crops.intensity, [[NAN, PRESENT], [PRESENT, 0]])
+
+
+def test_excels_line_with_the_separator_is_no_header(own: Path) -> None:
+    (own / "labels.csv").write_text("sep=;\r\nfile;AU12\r\nanna/001.png;1\r\nanna/002.png;2,5;\r\n")
+    with pytest.raises(InputError, match="line 4: got 3 cells, expected 2"):
+        read_crops(str(own), SPEC)
+    (own / "labels.csv").write_text("sep=;\r\nfile;AU12\r\nanna/001.png;1\r\nanna/002.png;2,5\r\n")
+    assert read_crops(str(own), SPEC).intensity[:, 0].tolist() == [1, 2.5]
+
+
+def test_names_from_windows_and_macos_find_their_files(own: Path) -> None:
+    """Backslashes, another case, an umlaut in two characters; but not where two files differ in case only."""
+    picture(own / "J\u0075\u0308rgen" / "1.PNG", 90)
+    for name in ("BEN/x.png", "ben/x.png"):
+        picture(own / name, 20)
+    rows = ["anna\\001.png,0", ".\\Anna\\002.PNG,1", "j\u00fcrgen/1.png,1", "Ben/X.png,1"]
+    (own / "labels.csv").write_text("file,AU12\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"no such file: Ben/X\.png"):
+        read_crops(str(own), SPEC)
+    (own / "labels.csv").write_text("file,AU12\n" + "\n".join(rows[:3]) + "\n", encoding="utf-8")
+    assert read_crops(str(own), SPEC).faces.mean(axis=(1, 2, 3)).tolist() == [50, 100, 90]
+
+
+def test_a_person_in_two_spellings_is_not_two_people(own: Path) -> None:
+    text = (own / "labels.csv").read_text()
+    (own / "labels.csv").write_text(text.replace("002.png,anna", "002.png,Anna"))
+    with pytest.raises(InputError, match="Anna and anna differ in case only"):
+        read_crops(str(own), SPEC)
+
+
+def test_all_of_openfaces_columns_take_little_memory(tmp_path: Path) -> None:
+    """It writes 714 columns per frame, of which labels are 35: 9000 frames took 500 MB."""
+    video(tmp_path / "talk.AVI", 3)
+    names = [f"x_{i}" for i in range(680)]
+    header = ["frame", "success", *names, "AU12_r"]
+    lines = [",".join([str(n), "1", *["123.456"] * len(names), "2.5"]) for n in (1, 2, 3)]
+    (tmp_path / "talk.csv").write_text("\n".join([",".join(header), *lines]))
+    (table,) = (_Table.read(file, NamedFiles(tmp_path)) for file in label_files(tmp_path))
+    assert table.columns == ("frame", "success", "AU12_r")
+    assert all(row.cells.keys() == set(table.columns) for row in table.rows)
+    (recording,) = read_own(tmp_path)
+    assert recording.frames == tmp_path / "talk.AVI"
 
 
 def test_a_folder_with_an_unrelated_csv_is_a_folder_of_pictures(own: Path) -> None:

@@ -26,6 +26,8 @@ from edgeau.runtime.terminal import EXIT_OK, emit_json, note, say
 from edgeau.train.convert import open_recordings
 from edgeau.train.faces.report import write_contact_sheet
 
+_EVERY_S = 2.0  # between two lines of progress
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `edgeau data prepare`."""
@@ -61,8 +63,12 @@ def run(args: argparse.Namespace) -> int:
 
 def _reporter() -> Callable[[int, int, int], None]:
     started = time.monotonic()
+    said = [-_EVERY_S]
 
     def report(done: int, total: int, skipped: int) -> None:
+        if done < total and time.monotonic() - said[0] < _EVERY_S:
+            return
+        said[0] = time.monotonic()
         rate = done / max(time.monotonic() - started, 1e-9)
         note(f"{done}/{total} images, {skipped} without a crop, {rate:.0f}/s, {(total - done) / rate:.0f} s left")
 

@@ -31,7 +31,14 @@ class Tree:
         if not self.root.is_dir():
             raise InputError(f"data set {self.root}", got="no such folder", expected="the data set's folder")
         paths = []
-        for place, folders, names in os.walk(self.root):
+        seen: set[tuple[int, int]] = set()
+        # Links are followed, because large data sets are linked from other disks, but no folder is listed twice.
+        for place, folders, names in os.walk(self.root, followlinks=True):
+            state = os.stat(place)
+            if (state.st_dev, state.st_ino) in seen:
+                folders.clear()
+                continue
+            seen.add((state.st_dev, state.st_ino))
             folders.sort()
             here = os.path.relpath(place, self.root).replace(os.sep, "/")
             paths += [name if here == "." else f"{here}/{name}" for name in names]

@@ -195,6 +195,17 @@ def test_bu3dfe_has_one_neutral_per_person(tmp_path: Path) -> None:
     assert recording.remarks == ("21 of 25 pictures are missing",)
 
 
+def test_linked_folders_are_read_once_and_loops_end(tmp_path: Path) -> None:
+    """Large data sets are linked from other disks."""
+    root = tmp_path / "BP4D"
+    occurrence(root / "AUCoding/AU_OCC/F001_T1.csv", {1: {12: 1}})
+    picture(tmp_path / "disk/F001/T1/0001.jpg", 90)
+    (root / "img").symlink_to(tmp_path / "disk")
+    (tmp_path / "disk" / "loop").symlink_to(root)
+    (recording,) = read("bp4d", root)
+    assert recording.frames == {1: root / "img/F001/T1/0001.jpg"}
+
+
 @pytest.mark.parametrize("word", DATA_SETS)
 def test_a_folder_without_labels_names_the_expected_files(word: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
