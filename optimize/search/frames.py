@@ -17,7 +17,7 @@ import numpy as np
 
 from edgeau.runtime.analyzer import Analyzer
 from edgeau.runtime.choose import open_detector
-from edgeau.runtime.crop_set import spread
+from edgeau.runtime.crop_set import CropSet, spread
 from edgeau.runtime.detection import Detector, FollowingDetector
 from edgeau.runtime.errors import EdgeauWarning, InputError, MissingExtraError
 
@@ -108,13 +108,16 @@ def find_scene(setup: Setup) -> Scene:
         detector = _detector(setup, setup.baseline.backend)
     except (InputError, MissingExtraError) as error:
         return Scene(None, f"not measured: {error}")
-    crops = setup.crops
-    for row in spread(len(crops), _TRIES):
-        frame = frame_with(crops.faces[row])
-        if len(detector.detect(frame)) == 1:
-            text = f"{WIDTH_PX}x{HEIGHT_PX} with one of the evaluation faces, found by {detector.name}"
-            return Scene(frame, text)
-    return Scene(None, f"not measured: {detector.name} finds no face in the evaluation crops")
+    frame = face_in_frame(setup.crops, detector)
+    if frame is None:
+        return Scene(None, f"not measured: {detector.name} finds no face in the evaluation crops")
+    return Scene(frame, f"{WIDTH_PX}x{HEIGHT_PX} with one of the evaluation faces, found by {detector.name}")
+
+
+def face_in_frame(crops: CropSet, detector: Detector) -> np.ndarray | None:
+    """A frame with one of the crops, in which the detector finds one face; None if it finds none in some of them."""
+    frames = (frame_with(crops.faces[row]) for row in spread(len(crops), _TRIES))
+    return next((frame for frame in frames if len(detector.detect(frame)) == 1), None)
 
 
 def frame_with(crop_rgb: np.ndarray) -> np.ndarray:
