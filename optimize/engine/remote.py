@@ -153,7 +153,8 @@ class _Receiver(threading.Thread):
         except OSError as error:
             self.problem = f"it could not be written here ({error.strerror})"
         if self.problem is not None:
-            os.killpg(self._session.pid, signal.SIGKILL)  # with what ssh may have started
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._session.pid, signal.SIGKILL)  # with what ssh may have started
 
 
 def _send(bundle: Path, pipe: IO[bytes]) -> None:

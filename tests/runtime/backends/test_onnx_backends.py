@@ -92,12 +92,14 @@ def test_openvino_computes_in_the_precision_of_the_file(onnx_file):
 
 @pytest.mark.parametrize("precision", ["bf16", "f16"])
 def test_openvino_uses_a_lower_precision_only_if_the_cpu_supports_it(onnx_file, precision):
-    pytest.importorskip("openvino", reason="openvino is not installed")
+    openvino = pytest.importorskip("openvino", reason="openvino is not installed")
     options = BackendOptions(inference_precision=precision)
     if precision not in lower_precisions("openvino"):
         with pytest.raises(BackendError, match=f"asked for {precision} and computes in "):
             open_backend("openvino", onnx_file, options)
         return
+    if openvino.__version__.startswith("2024"):
+        pytest.skip("OpenVINO 2024 lists types in which it doesn't compute, and the backend refuses them")
     with open_backend("openvino", onnx_file, options) as backend:
         assert backend.settings["inference_precision"] == precision
 
