@@ -87,7 +87,11 @@ def _read(record: Any, path: Path) -> dict[str, Any]:
 
 
 def _upgraded(record: dict[str, Any]) -> dict[str, Any]:
-    """A record of the first schema: consecutive calls are taken as rounds, and there is no yardstick."""
+    """A record of the first schema: consecutive calls are taken as rounds, and there is no yardstick.
+
+    Its ``protocol`` stays, since that is how it was measured. ``speedup`` was a ratio of medians without an interval,
+    and warnings of scatter are what the intervals show now; both go.
+    """
     samples = np.asarray(record["samples_ms"], np.float64)
     parts = [part for part in np.array_split(samples, _ROUNDS_OF_FIRST) if len(part)]
     rounds = {
@@ -95,5 +99,8 @@ def _upgraded(record: dict[str, Any]) -> dict[str, Any]:
         "min_ms": [float(part.min()) for part in parts],
         "yardstick_ms": [],
     }
-    times = vars(latency(parts))
-    return {**record, "latency": {**times, "p50_ms": record["latency"]["p50_ms"]}, "rounds": rounds}
+    times = {**vars(latency(parts)), "p50_ms": record["latency"]["p50_ms"]}
+    warnings = [each for each in record.get("warnings", ()) if "samples scatter" not in each]
+    kept = {key: value for key, value in record.items() if key != "speedup"}
+    absent = {"cold_start": None, "concurrency": {}}
+    return {**absent, **kept, "latency": times, "rounds": rounds, "warnings": warnings}

@@ -158,22 +158,26 @@ _TEMPLATE = """<!doctype html>
 <title>The papers' efficiency claims</title>
 <style>
 {{ style|safe }}
+  @media (min-width: 761px) {
+    .claims td:first-child { white-space: nowrap; } .claims td:nth-child(4) { min-width: 9.5rem; }
+    .claims td:nth-child(5) { white-space: pre-line; min-width: 26rem; }
+  }
 </style>
 <h1>The papers' efficiency claims</h1>
 <p>Quotes are from the papers' abstracts; their bodies were not available, and they claim efficiency in words. What a
 claim means as a test is our reading. The models measured are our designs after the abstracts: no figure under
 “ours” is a paper's. F1 that others published is given with its data and never mixed with ours.</p>
-<table class="words">
+<table class="words claims">
 <tr>{% for name in claims[0] %}<th>{{ name }}</th>{% endfor %}</tr>
 {% for row in claims %}
-<tr>{% for name, cell in row.items() %}<td data-name="{{ name }}">{{ cell }}</td>{% endfor %}</tr>
+<tr>{% for name, cell in row.items() %}<td data-name="{{ name }}">{{ cell.replace("; ", "\n") }}</td>{% endfor %}</tr>
 {% endfor %}
 </table>
 <h2>What was measured</h2>
 <p>One face, float32, all in the same rounds in random order. Networks of the papers' day have random weights, which
 change no cost: a convolutional trunk, a global average and one linear layer to the AUs. Their usual input is larger
 than ours, which is part of the difference; claims on arithmetic, memory and speed are tested at equal input too.</p>
-<table class="words">
+<table class="words figures">
 <tr>{% for name in networks[0] %}<th>{{ name }}</th>{% endfor %}</tr>
 {% for row in networks %}
 <tr>{% for name, cell in row.items() %}<td data-name="{{ name }}">{{ cell }}</td>{% endfor %}</tr>

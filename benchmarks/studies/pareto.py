@@ -20,7 +20,7 @@ from edgeau.benchmarks.candidates import Candidate, accuracy
 from edgeau.benchmarks.harness import measure_all
 from edgeau.benchmarks.measurement import BenchOptions, Failure, Measurement
 from edgeau.benchmarks.plots import PALETTE
-from edgeau.benchmarks.records import write_records
+from edgeau.benchmarks.records import document, write_records
 from edgeau.optimize.scoring import read_evaluation
 from edgeau.runtime.backends import BackendOptions
 from edgeau.runtime.crop_set import CropSet
@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     out = Path(args.out)
     text = markdown(value)
-    write_records(out.with_suffix(".records.json.gz"), {"records": value.pop("records")})
+    write_records(out.with_suffix(".records.json.gz"), document(value.pop("records"), value["failures"], [], []))
     write_json(out.with_suffix(".json"), value)
     write_text(out.with_suffix(".md"), text)
     write_bytes(out.with_suffix(".png"), picture(value["models"]))

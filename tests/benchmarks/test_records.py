@@ -12,6 +12,7 @@ import pytest
 
 from edgeau.benchmarks.columns import row
 from edgeau.benchmarks.records import read_measurements, read_records, write_records
+from edgeau.benchmarks.studies.migrate_records import main as migrate
 from edgeau.runtime.errors import InputError
 
 VALUE = {"records": [{"name": "Zürich", "samples_ms": [0.1, 2e-4]}]}
@@ -57,15 +58,39 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
+# Two records that `edgeau bench` wrote at commit 92daa56, with the first 240 calls of each.
+FIRST_SCHEMA = Path(__file__).with_name("first_schema.json")
 
 
 def test_a_file_of_the_first_schema_is_read_as_rounds() -> None:
-    record = read_measurements(RESULTS / "families.json.gz")[0]
+    record = read_measurements(FIRST_SCHEMA)[0]
     assert record["protocol"] == "edgeau-bench-1"
     assert len(record["rounds"]["p50_ms"]) == len(record["rounds"]["min_ms"]) == 12
     low, high = record["latency"]["p50_interval_ms"]
-    assert low <= record["latency"]["p50_ms"] <= high
-    assert row(record)["p50 ms"] == "5.683"  # as in families.txt, which that version of edgeau wrote
+    assert low <= high
+    assert row(record)["p50 ms"] == "5.683"  # as that version of edgeau printed it
+    assert record["warnings"] == []
+
+
+def test_a_migrated_file_says_the_same_and_stays_as_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "old.json"
+    shutil.copyfile(FIRST_SCHEMA, file)
+    before = read_measurements(file)
+    assert migrate([str(file)]) == 0
+    assert read_records(file)["schema"] == "edgeau-bench-2"
+    after = read_measurements(file)
+    assert [record["rounds"] for record in after] == [record["rounds"] for record in before]
+    assert [row(record)["p50 ms"] for record in after] == [row(record)["p50 ms"] for record in before]
+    assert after[1]["versus_fp32"]["value"] == 1
+    once = file.read_bytes()
+    assert migrate([str(file)]) == 0
+    assert file.read_bytes() == once
+
+
+@pytest.mark.parametrize("name", ["families.json.gz", "pareto.records.json.gz", "report.json.gz"])
+def test_the_records_kept_here_are_of_the_present_schema(name: str) -> None:
+    assert read_records(RESULTS / name)["schema"] == "edgeau-bench-2"
+    assert all(record["rounds"]["p50_ms"] for record in read_measurements(RESULTS / name))
 
 
 @pytest.mark.parametrize(
