@@ -226,8 +226,8 @@ def main(runs: int, seed: int = 0) -> int:
         except Exception as error:  # noqa: BLE001 - any exception counts as a loss
             losses += 1
             sys.stdout.write(f"{name}, {way}: {type(error).__name__}: {error}\n")
-    told = ", ".join(f"{way} {count}" for way, count in counted.items())
-    sys.stdout.write(f"{runs} interruptions ({told}): {losses} losses\n")
+    summary = ", ".join(f"{way} {count}" for way, count in counted.items())
+    sys.stdout.write(f"{runs} interruptions ({summary}): {losses} losses\n")
     return losses
 
 

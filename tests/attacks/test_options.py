@@ -327,10 +327,10 @@ def test_an_invalid_value_is_a_one_line_error_and_changes_no_files(
     words[:1] = verb.split()
     with ends_within(60):
         code = cli.main(words)
-    said = capfd.readouterr().err
-    lines = [x for x in said.splitlines() if x.startswith("edgeau: ") and not x.startswith("edgeau: warning: ")]
-    assert code == 2, (words, said)
-    assert len(lines) == 1, (words, said)
-    assert "defect of edgeau" not in said, (words, said)
-    assert "Traceback" not in said
+    stderr = capfd.readouterr().err
+    lines = [x for x in stderr.splitlines() if x.startswith("edgeau: ") and not x.startswith("edgeau: warning: ")]
+    assert code == 2, (words, stderr)
+    assert len(lines) == 1, (words, stderr)
+    assert "defect of edgeau" not in stderr, (words, stderr)
+    assert "Traceback" not in stderr
     assert state(place) == before, words

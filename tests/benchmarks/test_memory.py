@@ -12,10 +12,10 @@ from edgeau.runtime.errors import BackendError
 
 def test_memory_is_measured_in_a_separate_process(package):
     candidate = candidates_of(package, backends=["onnxruntime"])[0][0]
-    found, cold = measure_fresh("onnxruntime", candidate.file, candidate.options, candidate.inputs)
-    assert 5 < found.python_mib <= found.imports_mib <= found.loaded_mib <= found.peak_mib < 1000
-    assert found.model_mib == pytest.approx(found.peak_mib - found.imports_mib, abs=0.02)
-    assert found.gpu_mib is None
+    usage, cold = measure_fresh("onnxruntime", candidate.file, candidate.options, candidate.inputs)
+    assert 5 < usage.python_mib <= usage.imports_mib <= usage.loaded_mib <= usage.peak_mib < 1000
+    assert usage.model_mib == pytest.approx(usage.peak_mib - usage.imports_mib, abs=0.02)
+    assert usage.gpu_mib is None
     assert min(cold.imports_ms, cold.load_ms, cold.first_ms, cold.second_ms) > 0
     assert cold.total_ms == pytest.approx(cold.imports_ms + cold.load_ms + cold.first_ms)
 
@@ -43,6 +43,6 @@ def test_gpu_memory_of_an_engine_is_measured(monkeypatch, tmp_path):
     monkeypatch.setattr(memory, "missing", lambda name: None)
     monkeypatch.setattr(memory, "open_backend", lambda *_: FakeBackend({"face": (8, 8, 3)}, 1))
     inputs = {"face": np.zeros((1, 8, 8, 3), np.uint8)}
-    found, _ = run_and_weigh("tensorrt", tmp_path / "net.engine", BackendOptions(), inputs, start_s=0.0)
-    assert found.gpu_mib == 96
+    usage, _ = run_and_weigh("tensorrt", tmp_path / "net.engine", BackendOptions(), inputs, start_s=0.0)
+    assert usage.gpu_mib == 96
     assert Cuda.released == 2

@@ -72,8 +72,8 @@ def test_outputs_agree_with_the_torch_model(graph_of, model_of, family):
     with torch.no_grad():
         expected = Probabilities(model_of(family)).eval()(*inputs)
     got = session.run(None, {i.name: t.numpy() for i, t in zip(session.get_inputs(), inputs, strict=True)})
-    for wanted, output in zip(expected, got, strict=True):
-        torch.testing.assert_close(torch.from_numpy(output), wanted, atol=1e-5, rtol=0)
+    for reference, output in zip(expected, got, strict=True):
+        torch.testing.assert_close(torch.from_numpy(output), reference, atol=1e-5, rtol=0)
     assert got[1].sum(axis=1) == pytest.approx(1, abs=1e-5)
 
 

@@ -61,8 +61,8 @@ def test_a_scale_with_other_readers_is_kept(nodes, outputs):
     expected = run(ir.to_proto(before))
     fold_scales(before.graph)
     assert {n.op_type for n in before.graph} & {"Mul", "Div"}
-    for got, wanted in zip(run(ir.to_proto(before)), expected, strict=True):
-        np.testing.assert_allclose(got, wanted, rtol=1e-6)
+    for output, reference in zip(run(ir.to_proto(before)), expected, strict=True):
+        np.testing.assert_allclose(output, reference, rtol=1e-6)
 
 
 def test_nodes_are_named_after_scopes_and_metadata_is_removed():

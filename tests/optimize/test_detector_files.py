@@ -37,12 +37,12 @@ def pictures(clip_path: Path, photo_bgr: np.ndarray, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(pictures, yunet_path, tmp_path_factory) -> tuple[Package, list[str]]:
+def with_detector(pictures, yunet_path, tmp_path_factory) -> tuple[Package, list[str]]:
     """The shipped package with the detector, and the progress messages."""
     package = Package.open(shipped_package()).copy_to(tmp_path_factory.mktemp("packages") / "with.edgeau")
-    said: list[str] = []
-    add_detector(package, yunet_path, str(pictures), sizes=(SIZE,), progress=said.append)
-    return package, said
+    messages: list[str] = []
+    add_detector(package, yunet_path, str(pictures), sizes=(SIZE,), progress=messages.append)
+    return package, messages
 
 
 def opencv_rows(yunet_path: Path, canvas: np.ndarray) -> np.ndarray:
@@ -55,8 +55,8 @@ def opencv_rows(yunet_path: Path, canvas: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", ["fp32", "fp16"])
-def test_boxes_and_points_agree_with_opencv_within_half_a_pixel(made, pictures, yunet_path, kind):
-    with open_backend("onnxruntime", made[0].path / "detector" / f"yunet-640x384.{kind}.onnx") as backend:
+def test_boxes_and_points_agree_with_opencv_within_half_a_pixel(with_detector, pictures, yunet_path, kind):
+    with open_backend("onnxruntime", with_detector[0].path / "detector" / f"yunet-640x384.{kind}.onnx") as backend:
         for file in sorted(pictures.iterdir()):
             canvas = np.zeros((*SIZE, 3), np.uint8)
             image = cv2.imread(str(file))
@@ -65,13 +65,15 @@ def test_boxes_and_points_agree_with_opencv_within_half_a_pixel(made, pictures, 
             assert rows_shift_px(opencv_rows(yunet_path, canvas), rows) < MAX_SHIFT_PX
 
 
-def test_int8_is_kept_only_within_the_bound_and_its_shift_is_reported(made):
-    kept = (made[0].path / "detector" / "yunet-640x384.int8.onnx").is_file()
-    assert any(("FP16 is built instead" in line) is not kept and "INT8 moves faces by" in line for line in made[1])
+def test_int8_is_kept_only_within_the_bound_and_its_shift_is_reported(with_detector):
+    kept = (with_detector[0].path / "detector" / "yunet-640x384.int8.onnx").is_file()
+    assert any(
+        ("FP16 is built instead" in line) is not kept and "INT8 moves faces by" in line for line in with_detector[1]
+    )
 
 
-def test_tensorrt_reads_every_graph(made):
-    for file in sorted((made[0].path / "detector").glob("yunet-*.onnx")):
+def test_tensorrt_reads_every_graph(with_detector):
+    for file in sorted((with_detector[0].path / "detector").glob("yunet-*.onnx")):
         model = onnx.load(file)
         for target in ("tensorrt-8.5", "tensorrt-10.3"):
             assert not [finding for finding in lint(model, target) if finding.severity == "error"]
@@ -79,16 +81,16 @@ def test_tensorrt_reads_every_graph(made):
         assert verdict is None or (verdict.taken, verdict.warnings) == (True, ())
 
 
-def test_load_uses_the_packages_own_detector(made, photo_bgr, monkeypatch, tmp_path):
+def test_load_uses_the_packages_own_detector(with_detector, photo_bgr, monkeypatch, tmp_path):
     monkeypatch.setenv("EDGEAU_CACHE", str(tmp_path))
     monkeypatch.delenv("EDGEAU_YUNET", raising=False)
-    with load(made[0].path) as analyzer:
+    with load(with_detector[0].path) as analyzer:
         assert analyzer.detector.name == "yunet"
         assert len(analyzer.still(photo_bgr)) == 1
 
 
-def test_a_bundle_includes_the_detectors_graphs(made, tmp_path):
+def test_a_bundle_includes_the_detectors_graphs(with_detector, tmp_path):
     from edgeau.optimize.engine.job import MakeOptions
 
-    bundle = make_bundle(made[0], "orin-nano:6.2", MakeOptions(precision="fp32"), tmp_path / "bundle.sh")
+    bundle = make_bundle(with_detector[0], "orin-nano:6.2", MakeOptions(precision="fp32"), tmp_path / "bundle.sh")
     assert {"with.edgeau/detector/yunet.onnx", "with.edgeau/detector/yunet-640x384.fp32.onnx"} <= set(bundle.contents)

@@ -39,9 +39,9 @@ def test_versions_of_a_board_are_those_of_its_jetpack_releases():
 def test_tensorrt_8_gets_a_float_file_that_it_can_read(package, calibration, tmp_path):
     """The package's own file has opset 18 with axes as inputs, as torch.onnx exports it."""
     options = dataclasses.replace(FP16, crops=str(calibration))
-    said: list[str] = []
-    ready = prepare_for(package, parse_target("orin-nano:5.1.2"), options, tmp_path / "work", said.append)
-    assert "finishing the FP32 file for TensorRT 8.5.2" in said
+    messages: list[str] = []
+    ready = prepare_for(package, parse_target("orin-nano:5.1.2"), options, tmp_path / "work", messages.append)
+    assert "finishing the FP32 file for TensorRT 8.5.2" in messages
     assert [variant.name for variant in package.manifest.variants] == ["fp32"]
     old, new = (find_rung(ready, "fp16", capabilities_of(version)) for version in ((8, 5, 2), (10, 3, 0)))
     assert (old.variant.file, new.variant.file) == ("fp32-tensorrt8.onnx", "fp32.onnx")
@@ -57,26 +57,26 @@ def test_no_file_is_made_for_a_tensorrt_that_reads_the_existing_one(package, cal
 
 
 def test_lint_errors_end_the_build_with_one_line_each(package, calibration):
-    said: list[str] = []
+    messages: list[str] = []
     with pytest.raises(
         InputError, match=r"fp32\.onnx: got errors .* listed above.*inspect .*--target tensorrt-8\.5\.2"
     ):
-        lint_files(package, [capabilities_of((8, 5, 2))], FP16, said.append)
-    assert sum("E122" in line for line in said) == 2
-    assert sum("E113" in line for line in said) == 1
-    assert all("\n" not in line for line in said)
+        lint_files(package, [capabilities_of((8, 5, 2))], FP16, messages.append)
+    assert sum("E122" in line for line in messages) == 2
+    assert sum("E113" in line for line in messages) == 1
+    assert all("\n" not in line for line in messages)
 
 
 def test_one_release_of_a_board_that_reads_the_file_is_enough(package):
-    said: list[str] = []
-    lint_files(package, [capabilities_of((8, 5, 2)), capabilities_of((10, 3))], FP16, said.append)
-    assert any("E122" in line for line in said)
+    messages: list[str] = []
+    lint_files(package, [capabilities_of((8, 5, 2)), capabilities_of((10, 3))], FP16, messages.append)
+    assert any("E122" in line for line in messages)
 
 
 def test_each_warning_code_is_reported_once(quantized, package):
-    said: list[str] = []
-    lint_files(quantized, [capabilities_of((8, 6))], MakeOptions(precision="int8", fall_back=False), said.append)
-    codes = [line.split()[2] for line in said if line.startswith("warning: ")]
+    messages: list[str] = []
+    lint_files(quantized, [capabilities_of((8, 6))], MakeOptions(precision="int8", fall_back=False), messages.append)
+    codes = [line.split()[2] for line in messages if line.startswith("warning: ")]
     assert len(codes) == len(set(codes))
 
 

@@ -18,19 +18,19 @@ def test_every_metric_agrees_with_scikit_learn(seed, count, columns, threshold):
     presence = rng.integers(0, 2, (count, columns)).astype(float)
     presence[rng.random((count, columns)) < 0.2] = np.nan
     aus = [f"AU{i + 1:02d}" for i in range(columns)]
-    found = au_metrics(probability, presence, aus, threshold)
+    metrics = au_metrics(probability, presence, aus, threshold)
     for i, au in enumerate(aus):
         known = ~np.isnan(presence[:, i])
         truth, score = presence[known, i] == 1, probability[known, i]
         guess = score >= threshold
-        one = found.per_au[au]
+        one = metrics.per_au[au]
         assert (one.labelled, one.positives) == (known.sum(), truth.sum())
         if truth.any():
             assert one.f1 == pytest.approx(reference.f1_score(truth, guess, zero_division=0.0))
             assert one.recall == pytest.approx(reference.recall_score(truth, guess))
         else:
             assert one.f1 is None
-            assert au in found.without_positives
+            assert au in metrics.without_positives
         if guess.any():
             assert one.precision == pytest.approx(reference.precision_score(truth, guess, zero_division=0.0))
         if known.any():
@@ -44,11 +44,11 @@ def test_every_metric_agrees_with_scikit_learn(seed, count, columns, threshold):
 def test_the_mean_is_over_aus_with_positives():
     presence = np.array([[1, 0, np.nan], [0, 0, np.nan], [1, 0, np.nan]], float)
     probability = np.array([[0.9, 0.1, 0.5], [0.2, 0.1, 0.5], [0.1, 0.1, 0.5]])
-    found = au_metrics(probability, presence, ["AU01", "AU02", "AU04"])
-    assert found.per_au["AU01"].f1 == pytest.approx(2 / 3)
-    assert found.mean_f1 == found.per_au["AU01"].f1
-    assert found.without_positives == ("AU02", "AU04")
-    assert found.per_au["AU04"].accuracy is None
+    metrics = au_metrics(probability, presence, ["AU01", "AU02", "AU04"])
+    assert metrics.per_au["AU01"].f1 == pytest.approx(2 / 3)
+    assert metrics.mean_f1 == metrics.per_au["AU01"].f1
+    assert metrics.without_positives == ("AU02", "AU04")
+    assert metrics.per_au["AU04"].accuracy is None
 
 
 def test_f1_pools_counts_over_the_set_instead_of_averaging_parts():
@@ -63,8 +63,8 @@ def test_f1_pools_counts_over_the_set_instead_of_averaging_parts():
 def test_thresholds_can_differ_per_au():
     presence = np.ones((4, 2))
     probability = np.full((4, 2), 0.4)
-    found = au_metrics(probability, presence, ["AU01", "AU02"], [0.5, 0.3])
-    assert (found.per_au["AU01"].recall, found.per_au["AU02"].recall) == (0.0, 1.0)
+    metrics = au_metrics(probability, presence, ["AU01", "AU02"], [0.5, 0.3])
+    assert (metrics.per_au["AU01"].recall, metrics.per_au["AU02"].recall) == (0.0, 1.0)
 
 
 def test_auc_of_tied_scores_is_one_half():
@@ -74,8 +74,8 @@ def test_auc_of_tied_scores_is_one_half():
 def test_metrics_serialize_to_json():
     import json
 
-    found = au_metrics(np.zeros((2, 1)), np.zeros((2, 1)), ["AU01"])
-    assert json.loads(json.dumps(found.to_json()))["per_au"]["AU01"]["f1"] is None
+    metrics = au_metrics(np.zeros((2, 1)), np.zeros((2, 1)), ["AU01"])
+    assert json.loads(json.dumps(metrics.to_json()))["per_au"]["AU01"]["f1"] is None
 
 
 def test_icc_reproduces_the_published_example():
@@ -98,10 +98,10 @@ def test_intensities_are_scored_only_where_labelled():
     labelled = np.array([[0, 1, 2], [2, 1, np.nan], [4, 1, 5]], float)
     predicted = np.array([[1, 2, 2], [3, 2, 0], [5, 2, 4]], float)
     plain = au_metrics(np.zeros((3, 3)), labelled, ["AU01", "AU02", "AU04"])
-    found = with_intensity(plain, predicted, labelled)
+    metrics = with_intensity(plain, predicted, labelled)
     # A constant shift lowers consistency by nothing but is still an error; labels that don't vary have no ICC.
-    assert [found.per_au[au].icc for au in ("AU01", "AU02")] == [pytest.approx(1.0), None]
-    assert [found.per_au[au].mae for au in ("AU01", "AU02", "AU04")] == [1.0, 1.0, 0.5]
-    assert found.mean_mae == pytest.approx(2.5 / 3)
-    assert [found.per_au[au].pcc for au in ("AU01", "AU02")] == [pytest.approx(1.0), None]
+    assert [metrics.per_au[au].icc for au in ("AU01", "AU02")] == [pytest.approx(1.0), None]
+    assert [metrics.per_au[au].mae for au in ("AU01", "AU02", "AU04")] == [1.0, 1.0, 0.5]
+    assert metrics.mean_mae == pytest.approx(2.5 / 3)
+    assert [metrics.per_au[au].pcc for au in ("AU01", "AU02")] == [pytest.approx(1.0), None]
     assert plain.mean_icc is None

@@ -113,8 +113,8 @@ def test_a_package_with_a_flipped_bit_does_not_load(package: Package) -> None:
 def test_both_cpu_backends_give_the_same_values(photo_bgr: np.ndarray, backend: str) -> None:
     pytest.importorskip(backend)
     with load() as reference, load(backend=backend, threads=1) as analyzer:
-        expected, found = reference.still(photo_bgr)[0].au, analyzer.still(photo_bgr)[0].au
-    assert found == pytest.approx(expected, abs=1e-4)
+        expected, actual = reference.still(photo_bgr)[0].au, analyzer.still(photo_bgr)[0].au
+    assert actual == pytest.approx(expected, abs=1e-4)
 
 
 def test_detector_engines_are_used_only_with_a_model_engine(package: Package, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,11 +123,11 @@ def test_an_unexpected_exception_prints_one_line_and_logs_the_traceback(
     monkeypatch.setenv("EDGEAU_CACHE", str(tmp_path))
     monkeypatch.setattr(inspect, "run", fail)
     assert cli.main(["inspect"]) == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert "unexpected ZeroDivisionError: by nothing; this is a defect of edgeau" in said
+    stderr = capsys.readouterr().err
+    assert stderr.count("\n") == 1
+    assert "unexpected ZeroDivisionError: by nothing; this is a defect of edgeau" in stderr
     (log,) = (tmp_path / "log").iterdir()
-    assert str(log) in said
+    assert str(log) in stderr
     assert "raise ZeroDivisionError" in log.read_text()
     monkeypatch.setenv("EDGEAU_DEBUG", "1")
     cli.main(["inspect"])

@@ -26,8 +26,8 @@ def test_the_crop_matrix_inverts_any_similarity_transform_exactly(
 ) -> None:
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     points = TEMPLATE_PX @ turn.T + [x, y]
-    found = transform(points, crop_matrix(points, SPEC))
-    assert np.abs(found - TEMPLATE_PX).max() < 1e-6
+    mapped = transform(points, crop_matrix(points, SPEC))
+    assert np.abs(mapped - TEMPLATE_PX).max() < 1e-6
 
 
 @given(noise=st.lists(st.floats(-3, 3), min_size=10, max_size=10))

@@ -47,7 +47,7 @@ def crop_set(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_crop_set_gives_faces_their_neutrals_labels_and_subjects(crop_set: Path) -> None:
+def test_a_crop_set_gives_faces_their_neutrals_and_subjects(crop_set: Path) -> None:
     crops = read_crops(str(crop_set), SPEC)
     assert [int(face[0, 0, 0]) for face in crops.faces] == [0, 1, 2, 10, 11, 12]
     assert [int(face[0, 0, 0]) for face in crops.neutrals] == [0, 0, 0, 10, 10, 10]

@@ -47,8 +47,8 @@ def test_different_people_on_photos_are_rarely_confused(data_folder: Path, yunet
     if not files:
         pytest.skip("no photos in the test data")
     detector = open_yunet(yunet_path, 1)
-    found = [(image, detector.detect(image)) for image in map(read_image, files)]
-    photos = [crop_face(image[:, :, ::-1], faces[0].points_xy, CropSpec(112)) for image, faces in found if faces]
+    detected = [(image, detector.detect(image)) for image in map(read_image, files)]
+    photos = [crop_face(image[:, :, ::-1], faces[0].points_xy, CropSpec(112)) for image, faces in detected if faces]
     looks = np.stack([look_of(np.ascontiguousarray(photo)) for photo in photos])
     pairs = (looks @ looks.T)[np.triu_indices(len(looks), 1)]
     assert len(pairs) > 300

@@ -45,9 +45,9 @@ def test_each_video_gets_a_file_and_a_second_run_completes_the_folder(study: Pat
     words = ["run", str(study), "--workers", "2", "-o", str(out), "--aus", "12"]
     (study / "broken.mp4").write_bytes(b"not a video")
     assert main(words) == 2
-    said = capsys.readouterr().err
-    assert "1 of 4 videos" in said
-    assert "broken.mp4" in said
+    stderr = capsys.readouterr().err
+    assert "1 of 4 videos" in stderr
+    assert "broken.mp4" in stderr
     (study / "broken.mp4").unlink()
     files = sorted(file.relative_to(out).as_posix() for file in out.rglob("*.csv"))
     assert files == ["a.avi.csv", "b.avi.csv", "later/a.avi.csv"]

@@ -23,8 +23,8 @@ FP32 = Variant("fp32", "fp32.onnx", "", 0, "fp32", ("onnxruntime",))
 
 @pytest.fixture
 def package(tmp_path: Path) -> Package:
-    made = Package.create(tmp_path / "tiny.edgeau", EMPTY, lambda folder: EMPTY)
-    return made.add_variant(FP32, lambda path: _write(path, b"weights"))
+    created = Package.create(tmp_path / "tiny.edgeau", EMPTY, lambda folder: EMPTY)
+    return created.add_variant(FP32, lambda path: _write(path, b"weights"))
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -57,8 +57,8 @@ def assert_agree(ours: list[Detection], theirs: list[Detection]) -> None:
 def test_the_photo_gives_the_recorded_result_of_opencv(backend: str, photo_bgr: np.ndarray, yunet_path: Path) -> None:
     require(backend)
     (face,) = whole_image(yunet_path, backend).detect(photo_bgr)
-    found = np.concatenate([face.box_xyxy, face.points_xy.ravel()])
-    assert np.abs(found - PHOTO[:14]).max() < MARGIN_PX
+    values = np.concatenate([face.box_xyxy, face.points_xy.ravel()])
+    assert np.abs(values - PHOTO[:14]).max() < MARGIN_PX
     assert face.score == pytest.approx(PHOTO[14], abs=SCORE_MARGIN)
 
 
@@ -183,9 +183,9 @@ def test_a_close_up_finds_the_same_points_as_the_whole_image(photo_bgr: np.ndarr
     assert np.abs(face.points_xy - np.reshape(PHOTO[4:14], (5, 2))).max() < 0.2 * eye_distance
     # Where the face might have been in the previous frame.
     box = face.box_xyxy + np.float32([9, -7, 14, -2])
-    found = detector.detect_near(photo_bgr, [box])
-    assert found is not None
-    assert np.abs(found[0].points_xy - face.points_xy).max() < 0.1 * eye_distance
+    near = detector.detect_near(photo_bgr, [box])
+    assert near is not None
+    assert np.abs(near[0].points_xy - face.points_xy).max() < 0.1 * eye_distance
 
 
 def test_points_do_not_depend_on_the_size_of_the_picture(photo_bgr: np.ndarray, yunet_path: Path) -> None:

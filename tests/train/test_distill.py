@@ -24,10 +24,10 @@ def words(crop_set, out, config, *more):
 def test_the_divergence_is_bernoulli_kl_and_zero_at_agreement():
     generator = torch.Generator().manual_seed(0)
     student, teacher = torch.randn(2, 5, 3, generator=generator)
-    found = logit_divergence(student, teacher, temperature=3.0)
+    divergence = logit_divergence(student, teacher, temperature=3.0)
     p, q = torch.sigmoid(teacher / 3), torch.sigmoid(student / 3)
-    wanted = functional.kl_div(torch.stack([q, 1 - q]).log(), torch.stack([p, 1 - p]), reduction="sum") / 15 * 9
-    assert found.item() == pytest.approx(wanted.item(), rel=1e-5)
+    expected = functional.kl_div(torch.stack([q, 1 - q]).log(), torch.stack([p, 1 - p]), reduction="sum") / 15 * 9
+    assert divergence.item() == pytest.approx(expected.item(), rel=1e-5)
     assert logit_divergence(teacher, teacher, 3.0).item() == pytest.approx(0.0, abs=1e-6)
 
 
@@ -121,8 +121,8 @@ def test_peers_of_different_architectures_are_trained_together(crop_set, tmp_pat
     out = tmp_path / "peers"
     more = ["--peers", "cednn-s,cednn-dw,cednn-s", "--steps", "4", "--logit-weight", "2"]
     assert main(["distill", *words(crop_set, out, ["size_px=32"], *more)]) == 0
-    found = json.loads((out / "metrics.json").read_text())["members"]
-    assert sorted(found) == ["cednn-dw", "cednn-s", "cednn-s-2"]
+    members = json.loads((out / "metrics.json").read_text())["members"]
+    assert sorted(members) == ["cednn-dw", "cednn-s", "cednn-s-2"]
     weights = [
         load_checkpoint(out / f"best-{name}.pt").state_dict["stem.0.weight"] for name in ("cednn-s", "cednn-s-2")
     ]

@@ -34,19 +34,19 @@ def evaluated(capsys, *words):
 
 
 def test_a_checkpoint_is_evaluated_on_its_held_out_subjects(checkpoint, crop_set, capsys):
-    found = evaluated(capsys, checkpoint, "--data", crop_set)
+    result = evaluated(capsys, checkpoint, "--data", crop_set)
     reported = json.loads((checkpoint.parent / "metrics.json").read_text())["members"]["cednn"]["test"]
-    assert found["subject_count"] == 1
-    assert found["mean_f1"] == pytest.approx(reported["mean_f1"])
-    assert found["per_au"].keys() == set(AUS)
+    assert result["subject_count"] == 1
+    assert result["mean_f1"] == pytest.approx(reported["mean_f1"])
+    assert result["per_au"].keys() == set(AUS)
     everyone = evaluated(capsys, checkpoint, "--data", crop_set, "--subjects", "all")
     assert everyone["subject_count"] == 8
     assert everyone["samples"] == 8 * 12
 
 
 def test_subjects_and_limit_select_samples(checkpoint, crop_set, capsys):
-    found = evaluated(capsys, checkpoint, "--data", crop_set, "--subjects", "p1@0,p3@0", "--limit", "10")
-    assert (found["subject_count"], found["samples"]) == (2, 10)
+    result = evaluated(capsys, checkpoint, "--data", crop_set, "--subjects", "p1@0,p3@0", "--limit", "10")
+    assert (result["subject_count"], result["samples"]) == (2, 10)
 
 
 def test_the_table_has_a_row_per_au_and_the_mean(checkpoint, crop_set, capsys):
@@ -58,11 +58,11 @@ def test_the_table_has_a_row_per_au_and_the_mean(checkpoint, crop_set, capsys):
 def test_data_with_only_training_subjects_is_refused(checkpoint, crop_set, tmp_path, capsys):
     from edgeau.train.checkpoint import load_checkpoint
 
-    made = load_checkpoint(checkpoint).provenance["subjects"]
+    parts = load_checkpoint(checkpoint).provenance["subjects"]
     only = tmp_path / "seen"
     (only / "shards").mkdir(parents=True)
     index = json.loads((crop_set / "index.json").read_text())
-    index["shards"] = [entry for entry in index["shards"] if f"{entry['subject']}@0" in made["train"]]
+    index["shards"] = [entry for entry in index["shards"] if f"{entry['subject']}@0" in parts["train"]]
     (only / "index.json").write_text(json.dumps(index))
     for entry in index["shards"]:
         for suffix in ("npy", "npz"):
@@ -103,18 +103,18 @@ def brightness_package(tmp_path):
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
 def test_a_package_is_evaluated_through_its_backend(brightness_package, crop_set, capsys, backend):
-    found = evaluated(capsys, brightness_package, "--data", crop_set, "--backend", backend)
+    result = evaluated(capsys, brightness_package, "--data", crop_set, "--backend", backend)
     pixels = [np.load(file) for file in sorted((crop_set / "shards").glob("*.npy"))]
     labels = [np.load(file)["au"] for file in sorted((crop_set / "shards").glob("*.npz"))]
     guess = np.concatenate([p.mean(axis=(1, 2, 3)) / 255 for p in pixels]) >= 0.5
     truth = np.concatenate(labels)[:, 0] >= 2
-    one = found["per_au"]["AU01"]
+    one = result["per_au"]["AU01"]
     assert (one["labelled"], one["positives"]) == (96, truth.sum())
     assert one["accuracy"] == pytest.approx((guess == truth).mean(), abs=0.02)
     neutral_guess = np.concatenate([np.full(len(p), p[0].mean() / 255) for p in pixels]) >= 0.5
     truth = np.concatenate(labels)[:, 1] >= 2
-    assert found["per_au"]["AU12"]["accuracy"] == pytest.approx((neutral_guess == truth).mean(), abs=0.02)
-    assert found["backend"] == backend
+    assert result["per_au"]["AU12"]["accuracy"] == pytest.approx((neutral_guess == truth).mean(), abs=0.02)
+    assert result["backend"] == backend
 
 
 def test_own_thresholds_uses_the_packages_thresholds(brightness_package, crop_set, capsys):

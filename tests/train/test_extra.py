@@ -122,8 +122,8 @@ def test_mixup_blends_faces_and_labels_alike():
     batch = batch_of(6, 0, True)
     batch.face[3:], batch.intensity[3:] = 200, 5.0
     first, second, share = mixed(batch, 0.8)
-    wanted = share * first.intensity[:, 0] + (1 - share) * second.intensity[:, 0]
-    assert first.face[:, 0, 0, 0].float() / 200 * 5 == pytest.approx(wanted, abs=0.02)
+    expected = share * first.intensity[:, 0] + (1 - share) * second.intensity[:, 0]
+    assert first.face[:, 0, 0, 0].float() / 200 * 5 == pytest.approx(expected, abs=0.02)
     assert 0 < share < 1
 
 
@@ -213,9 +213,9 @@ def test_a_student_adapts_to_unlabelled_faces(teacher, crop_set, make_crop_set, 
     more = ["--teacher", str(own / "best.pt"), "--init", str(teacher), "--steps", "120"]
     command = ["distill", *words(crop_set, tmp_path / "adapted", tiny_config, *more), "--unlabelled", str(away)]
     assert main([*command, "--feature-weight", "0", "--mixup", "0.2"]) == 0
-    made = load_checkpoint(tmp_path / "adapted" / "best.pt").provenance
-    assert made["distillation"]["mixup"] == 0.2
-    assert made["unlabelled"] == [str(away)]
+    provenance = load_checkpoint(tmp_path / "adapted" / "best.pt").provenance
+    assert provenance["distillation"]["mixup"] == 0.2
+    assert provenance["unlabelled"] == [str(away)]
     before, after = (f1_on(away, path) for path in (teacher, tmp_path / "adapted" / "best.pt"))
     assert after > before + 0.1
 
@@ -237,8 +237,8 @@ def test_photos_assist_from_the_command_line_and_a_run_resumes(crop_set, tmp_pat
     assert main(["train", *words(crop_set, run, tiny_config, *more)]) == 0
     lines = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
     assert any("cednn/assist" in line for line in lines)
-    made = load_checkpoint(run / "best.pt").provenance
-    assert made["assist"]["weight"] == 0.3
+    provenance = load_checkpoint(run / "best.pt").provenance
+    assert provenance["assist"]["weight"] == 0.3
     assert main(["train", "--resume", str(run)]) == 0
     assert main(["train", *words(crop_set, tmp_path / "x", tiny_config, *more[:-3], str(crop_set))]) == 2
     assert "labels.csv" in capsys.readouterr().err

@@ -75,11 +75,11 @@ def test_the_table_shows_published_results_with_their_source() -> None:
 
 
 def test_intensity_agreement_has_a_table_of_its_own() -> None:
-    def test_of(icc: float, pcc: float | None) -> dict[str, object]:
+    def result_of(icc: float, pcc: float | None) -> dict[str, object]:
         one = {"f1": 0.5, "icc": icc, "pcc": pcc}
         return {"samples": 9, "mean_f1": 0.5, "mean_icc": icc, "mean_pcc": pcc, "per_au": {"AU12": one}}
 
-    parts = {"part1": test_of(0.25, None), "part2": test_of(0.75, 0.8)}
+    parts = {"part1": result_of(0.25, None), "part2": result_of(0.75, 0.8)}
     summary = summarise({name: {"members": {"m": {"test": test}}} for name, test in parts.items()}, "disfa", "cednn-m")
     assert (summary["mean_icc"], summary["icc"], summary["mean_pcc"]) == (0.5, {"AU12": 0.5}, 0.8)
     lines = [line.split() for line in table_lines(summary)]

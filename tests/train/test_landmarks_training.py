@@ -39,8 +39,8 @@ def test_a_fan_learns_landmarks_and_a_fan_trans_uses_its_weights(crop_set, tmp_p
     scores = [json.loads(line) for line in (fan / "history.jsonl").read_text().splitlines()]
     errors = [-line["fan"] for line in scores if line["kind"] == "val"]
     assert errors[-1] < 0.5 * errors[0]  # measured: 0.33 of 3.9
-    found = json.loads((fan / "metrics.json").read_text())
-    assert found["mean_error_eye_distances"]["test"] < errors[0]
+    metrics = json.loads((fan / "metrics.json").read_text())
+    assert metrics["mean_error_eye_distances"]["test"] < errors[0]
 
     weights = load_fan_weights(fan / "fan.pth", "max").state_dict()
     teacher = tmp_path / "teacher"

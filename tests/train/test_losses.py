@@ -40,7 +40,7 @@ def test_the_loss_is_weighted_binary_cross_entropy_over_labelled_entries():
     intensity = torch.randint(0, 6, (6, 3), generator=generator).float()
     intensity[0, 1] = intensity[3, 2] = torch.nan
     rate = np.array([0.1, 0.3, 0.5])
-    found = AuLoss(rate, LossOptions(pos_weight_power=0.5))(logits, intensity)
+    loss = AuLoss(rate, LossOptions(pos_weight_power=0.5))(logits, intensity)
     known = ~intensity.isnan()
     each = functional.binary_cross_entropy_with_logits(
         logits,
@@ -49,7 +49,7 @@ def test_the_loss_is_weighted_binary_cross_entropy_over_labelled_entries():
         pos_weight=torch.tensor(((1 - rate) / rate) ** 0.5, dtype=torch.float32),
         reduction="none",
     )
-    assert found.item() == pytest.approx(each[known].mean().item(), rel=1e-5)
+    assert loss.item() == pytest.approx(each[known].mean().item(), rel=1e-5)
 
 
 def test_unlabelled_entries_get_no_gradient():

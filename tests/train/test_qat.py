@@ -139,10 +139,10 @@ def error_of_int8(checkpoint, teacher, crop_set, folder):
     """The mean difference between the INT8 file's probabilities, as TensorRT computes them, and the float teacher's."""
     taught = export_package(teacher, folder / "teacher.edgeau")
     package = export_package(checkpoint, folder / "student.edgeau")
-    _, (made,) = quantize_package(package.path, str(crop_set), QuantizeOptions(("tensorrt",), samples=48))
+    _, (quantized,) = quantize_package(package.path, str(crop_set), QuantizeOptions(("tensorrt",), samples=48))
     crops, manifest = read_crops(str(crop_set), package.manifest.crop), package.manifest
     reference = predict_model(onnx.load(str(taught.path / "fp32.onnx")), "onnxruntime", crops, manifest)
-    outputs = predict_finished(Finished(FLAVOURS["tensorrt"], made.model, ()), crops, manifest)
+    outputs = predict_finished(Finished(FLAVOURS["tensorrt"], quantized.model, ()), crops, manifest)
     return np.abs(outputs - reference).mean()
 
 

@@ -67,7 +67,7 @@ def test_neutrals_and_labels_are_those_of_the_subjects_plan(whole):
             assert intensity.tolist() == [au[UNION.index(name)] for name in AUS]
 
 
-def test_base_rates_of_a_stream_are_realistic():
+def test_base_rates_of_a_stream_are_between_10_and_90_percent():
     intensity = stream_intensity(STREAM, AUS)
     present = (intensity >= 2).mean(axis=0)
     assert ((present > 0.1) & (present < 0.9)).all()

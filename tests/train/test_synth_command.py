@@ -44,9 +44,9 @@ def test_a_second_run_renders_nothing_and_reports_the_same(folder, capsys):
     before = (folder / "shards" / "s00000.npy").stat().st_mtime_ns
     command = ["synth", "--out", str(folder), "--subjects", "3", "--frames", "8", "--size", "64", "--json"]
     assert main(command) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["images"] == 24
-    assert set(told["rates"]) >= {"AU12", "AU25"}
+    report = json.loads(capsys.readouterr().out)
+    assert report["images"] == 24
+    assert set(report["rates"]) >= {"AU12", "AU25"}
     assert (folder / "shards" / "s00000.npy").stat().st_mtime_ns == before
 
 
@@ -59,7 +59,7 @@ def test_a_second_run_renders_nothing_and_reports_the_same(folder, capsys):
         (["--subjects", "0"], "whole number from 1"),
     ],
 )
-def test_wrong_input_is_one_line_and_exit_code_2(folder, capsys, options, word):
+def test_invalid_input_is_a_one_line_error_with_exit_code_2(folder, capsys, options, word):
     command = ["synth", "--out", str(folder), "--subjects", "3", "--frames", "8", "--size", "64", *options]
     assert main(command) == 2
     errors = capsys.readouterr().err.strip().splitlines()

@@ -53,12 +53,12 @@ def test_a_model_generalises_to_cartoon_faces_of_held_out_subjects(make_crop_set
     test = printed["members"]["cednn"]["test"]
     # Measured with 5 seeds: 0.84 to 0.95, and 0.40 to 0.73 after 120 steps. Calling every AU present gives 0.5.
     assert test["mean_f1"] > 0.65
-    made = load_checkpoint(out / "best.pt").provenance
-    parts = [set(made["subjects"][part]) for part in ("train", "val", "test")]
+    provenance = load_checkpoint(out / "best.pt").provenance
+    parts = [set(provenance["subjects"][part]) for part in ("train", "val", "test")]
     assert len(set.union(*parts)) == sum(map(len, parts)) == 16
     assert test["samples"] == 16 * len(parts[2])
-    assert made["metrics"]["test"]["mean_f1"] == test["mean_f1"]
-    assert made["versions"]["torch"] == torch.__version__
+    assert provenance["metrics"]["test"]["mean_f1"] == test["mean_f1"]
+    assert provenance["versions"]["torch"] == torch.__version__
 
 
 def test_the_checkpoint_contains_the_trained_model(crop_set, tmp_path, tiny_config):
@@ -85,17 +85,17 @@ def test_an_interrupted_run_says_how_to_resume_and_gives_the_same_result(crop_se
     assert torch.load(halved / "last.pt", weights_only=True)["progress"]["step"] == 13
     assert main(["train", "--resume", str(halved)]) == 0
 
-    wanted = torch.load(whole / "last.pt", weights_only=True)
-    found = torch.load(halved / "last.pt", weights_only=True)
+    expected = torch.load(whole / "last.pt", weights_only=True)
+    resumed = torch.load(halved / "last.pt", weights_only=True)
     for part in ("objective", "ema"):
-        for name, tensor in wanted[part].items():
-            assert torch.equal(tensor, found[part][name]), name
-    assert found["progress"] == wanted["progress"]
+        for name, tensor in expected[part].items():
+            assert torch.equal(tensor, resumed[part][name]), name
+    assert resumed["progress"] == expected["progress"]
     assert history(halved)[-1] == history(whole)[-1]
     # The command that started the run says how the weights came about; the one that resumed it does not.
-    made = load_checkpoint(halved / "best.pt").provenance["command"]
-    assert str(crop_set) in made
-    assert "--resume" not in made
+    recorded = load_checkpoint(halved / "best.pt").provenance["command"]
+    assert str(crop_set) in recorded
+    assert "--resume" not in recorded
 
 
 def test_weights_are_reproducible_for_a_seed_and_differ_between_seeds(crop_set, tmp_path, tiny_config):
@@ -119,8 +119,8 @@ def test_epochs_count_passes_over_the_training_subjects(crop_set, tmp_path, tiny
     words = arguments(crop_set, out, tiny_config, "--epochs", "2")
     del words[words.index("--steps") : words.index("--steps") + 2]
     assert main(words) == 0
-    found = json.loads((out / "metrics.json").read_text())
-    assert found["steps"] == round(2 * -(-found["train_samples"] // 16))
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["steps"] == round(2 * -(-metrics["train_samples"] // 16))
 
 
 def test_training_can_start_from_the_weights_of_another_run(crop_set, tmp_path, tiny_config):

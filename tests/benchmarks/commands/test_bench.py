@@ -49,7 +49,7 @@ def test_labelled_crops_add_f1(package, labelled, tmp_path, capsys):
         ("--eval", "nowhere", "no such folder"),
     ],
 )
-def test_wrong_options_are_one_line_and_exit_code_2(package, capsys, option, value, says):
+def test_invalid_options_are_a_one_line_error_with_exit_code_2(package, capsys, option, value, says):
     assert main(["bench", str(package.path), option, value]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert says in line

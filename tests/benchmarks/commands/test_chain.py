@@ -53,21 +53,21 @@ def test_ctrl_c_keeps_the_times_and_marks_them_as_interrupted(interruptible_edge
             if line.startswith("round 2"):
                 running.send_signal(signal.SIGINT)
                 break
-        said = running.stdout.read()
+        table = running.stdout.read()
         assert running.wait(60) == 0
     value = json.loads(out.read_text())
     assert value["interrupted"] is True
     assert {len(point["wall_s"]) for point in value["points"]} <= {1, 2}
-    assert "interrupted: " in said
+    assert "interrupted: " in table
 
 
 def test_every_input_of_a_point_is_prepared_before_it():
     needed = {name for point in points() for name in point.needs}
-    made: set[str] = set()
+    prepared: set[str] = set()
     for each in preparations(needed):
-        assert {word for word in each.words if word in needed and word != each.makes} <= made
-        made.add(each.makes)
-    assert needed <= made
+        assert {word for word in each.words if word in needed and word != each.makes} <= prepared
+        prepared.add(each.makes)
+    assert needed <= prepared
 
 
 def test_names_of_points_are_unique():

@@ -73,7 +73,7 @@ def test_packages_are_measured_in_the_same_rounds(package, tmp_path, capsys) -> 
         ({"protocol": "edgeau-bench-9"}, "schema edgeau-bench-9"),
     ],
 )
-def test_records_that_are_not_comparable_are_refused_in_one_line(recorded, changes, says, capsys) -> None:
+def test_records_that_are_not_comparable_are_a_one_line_error(recorded, changes, says, capsys) -> None:
     capsys.readouterr()
     other = changed(recorded, "other.json", **changes)
     assert main(["bench", "compare", str(recorded), str(other)]) == 2
@@ -81,7 +81,7 @@ def test_records_that_are_not_comparable_are_refused_in_one_line(recorded, chang
     assert says in line
 
 
-def test_wrong_arguments_are_refused_in_one_line(recorded, package, capsys) -> None:
+def test_invalid_arguments_are_a_one_line_error(recorded, package, capsys) -> None:
     capsys.readouterr()
     for words, says in [
         ([str(recorded), str(package.path)], "two packages or two files"),

@@ -43,7 +43,7 @@ def test_ctrl_c_keeps_the_rounds_and_marks_them_as_interrupted(package, tmp_path
     ("option", "value", "says"),
     [("--peers", "caffe", "onnxruntime"), ("--tools", "x", "libreface"), ("--tflite", "no.tflite", "TensorFlow Lite")],
 )
-def test_wrong_options_are_one_line_and_exit_code_2(package, capsys, option, value, says):
+def test_invalid_options_are_a_one_line_error_with_exit_code_2(package, capsys, option, value, says):
     assert main(["bench", "peers", str(package.path), option, value]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert says in line

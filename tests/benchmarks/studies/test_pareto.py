@@ -17,19 +17,19 @@ def model(number, f1, size, time):
     return {**entry, "f1": f1, "size_bytes": size, "p50_ms": time}
 
 
-def test_only_a_model_that_is_worse_in_every_respect_is_dominated():
+def test_a_model_without_any_advantage_is_dominated_and_a_trade_off_is_not():
     best, worse, smaller = model(0, 0.8, 100, 2.0), model(1, 0.7, 100, 2.5), model(2, 0.6, 50, 2.0)
-    found = with_front([best, worse, smaller, model(3, None, 1, 0.1)])
-    assert [entry["dominated_by"] for entry in found] == [[], ["m0 fp32 · onnxruntime"], []]
+    models = with_front([best, worse, smaller, model(3, None, 1, 0.1)])
+    assert [entry["dominated_by"] for entry in models] == [[], ["m0 fp32 · onnxruntime"], []]
 
 
 @given(st.lists(st.tuples(LEVELS, LEVELS, LEVELS), min_size=1, max_size=8))
 def test_the_front_is_never_empty_and_covers_the_rest(rows):
-    found = with_front([model(number, *row) for number, row in enumerate(rows)])
-    front = [entry for entry in found if not entry["dominated_by"]]
+    models = with_front([model(number, *row) for number, row in enumerate(rows)])
+    front = [entry for entry in models if not entry["dominated_by"]]
     assert front
     assert not any(dominates(one, other) for one in front for other in front)
-    assert all(any(dominates(one, entry) for one in front) for entry in found if entry["dominated_by"])
+    assert all(any(dominates(one, entry) for one in front) for entry in models if entry["dominated_by"])
 
 
 def test_json_table_and_plot_are_written(package, labelled, tmp_path, capsys):

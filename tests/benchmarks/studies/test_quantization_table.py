@@ -99,18 +99,18 @@ def test_a_file_that_a_reader_refuses_is_listed_with_the_reason(reader, why, sco
         [helper.make_tensor_value_info("au", TensorProto.FLOAT, ["N", 1])],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    found = accuracy_on(model, reader, scorer, package.manifest)
-    assert why in found["refused"]
-    assert "\n" not in found["refused"]
-    odd = row(file="odd", read_by={reader: found})
+    accuracy = accuracy_on(model, reader, scorer, package.manifest)
+    assert why in accuracy["refused"]
+    assert "\n" not in accuracy["refused"]
+    odd = row(file="odd", read_by={reader: accuracy})
     text = markdown({**HEAD, "packages": [measured(rows=[row(), odd])]})
-    assert f"\n- odd on {reader}: {found['refused']}\n" in text
+    assert f"\n- odd on {reader}: {accuracy['refused']}\n" in text
 
 
 def test_outputs_that_are_not_finite_are_refused(scorer, package, monkeypatch):
     monkeypatch.setattr(quantization_measure, "predict_model", lambda *_: np.full((400, 1), np.nan, np.float32))
-    found = accuracy_on(onnx.ModelProto(), "onnxruntime", scorer, package.manifest)
-    assert found == {"refused": "outputs are not finite"}
+    accuracy = accuracy_on(onnx.ModelProto(), "onnxruntime", scorer, package.manifest)
+    assert accuracy == {"refused": "outputs are not finite"}
 
 
 def test_measured_packages_are_written_even_if_another_fails(tmp_path, monkeypatch, capsys):

@@ -40,15 +40,15 @@ def write_run(tmp_path):
 def test_seeds_share_a_row_and_gaps_are_paired_by_seed(write_run):
     runs = [write_run(f"alone-{i}", {"s": 0.5}, {"s": 0.40 + i / 10}) for i in (1, 2, 3)]
     runs += [write_run(f"taught-{i}", {"s": 0.6}, {"s": 0.45 + i / 10 + i / 100}) for i in (1, 2, 3)]
-    found = summary(runs, ["taught:alone"])
-    alone = found["rows"][0]
+    result = summary(runs, ["taught:alone"])
+    alone = result["rows"][0]
     assert (alone["name"], alone["seeds"], alone["parameters"]) == ("alone", [1, 2, 3], 1000)
     heldout = alone["sets"]["heldout"]
     assert heldout["mean_f1"] == pytest.approx(0.6)
     assert heldout["deviation"] == pytest.approx(0.1)
     assert (heldout["lowest"], heldout["highest"]) == pytest.approx((0.5, 0.7))
     assert heldout["f1"] == pytest.approx({"AU01": 0.7, "AU04": 0.5})
-    gap = found["gaps"][0]["sets"]["heldout"]
+    gap = result["gaps"][0]["sets"]["heldout"]
     assert gap["by_seed"] == pytest.approx([0.06, 0.07, 0.08])
     # 0.07 -+ 4.303 * 0.01 / sqrt(3)
     assert gap["interval_95"] == pytest.approx([0.0452, 0.0948], abs=1e-4)
@@ -65,9 +65,9 @@ def test_peers_of_one_model_share_a_row_and_others_have_their_own(write_run):
 
 def test_one_seed_has_neither_deviation_nor_interval(write_run):
     runs = [write_run("a-1", {"s": 0.5}, {}), write_run("b-1", {"s": 0.4}, {})]
-    found = summary(runs, ["a:b"])
-    assert found["rows"][0]["sets"]["val"]["deviation"] is None
-    assert found["gaps"][0]["sets"]["val"] == {
+    result = summary(runs, ["a:b"])
+    assert result["rows"][0]["sets"]["val"]["deviation"] is None
+    assert result["gaps"][0]["sets"]["val"] == {
         "by_seed": [pytest.approx(0.1)],
         "mean": pytest.approx(0.1),
         "interval_95": None,
@@ -104,10 +104,10 @@ def test_a_set_without_positives_has_no_f1_and_is_left_out_of_means(write_run, t
     (runs[0] / "s.heldout.json").write_text(json.dumps(nothing))
     assert main([*map(str, runs), "--compare", "a:b", "-o", str(tmp_path / "table")]) == 0
     assert "| a | 2 | 1,000 | - | 640 | 0.500 ± 0.000 (0.500 to 0.500) | - | 0.400 |" in capsys.readouterr().out
-    found = read_records(tmp_path / "table.json.gz")
-    assert found["rows"][0]["sets"]["heldout"]["seeds"] == 1
-    assert found["gaps"][0]["sets"]["heldout"]["by_seed"] == [0.0]
-    assert "bare" not in found["gaps"][0]["sets"]
+    result = read_records(tmp_path / "table.json.gz")
+    assert result["rows"][0]["sets"]["heldout"]["seeds"] == 1
+    assert result["gaps"][0]["sets"]["heldout"]["by_seed"] == [0.0]
+    assert "bare" not in result["gaps"][0]["sets"]
 
 
 @pytest.mark.parametrize("text", ['{"note": "mine"}', "[]", '{"per_au": [], "mean_f1": 1, "samples": 1}'])

@@ -131,14 +131,14 @@ def package(toy_onnx, tmp_path):
     }
 
     def files(folder):
-        made = manifest
+        complete = manifest
         for name, (precision, backends) in kinds.items():
             file = folder / f"{name}.onnx"
             shutil.copyfile(toy_onnx(precision), file)
-            made = made.with_variant(
+            complete = complete.with_variant(
                 Variant(name, file.name, sha256_file(file), file.stat().st_size, precision, backends)
             )
-        return made
+        return complete
 
     return Package.create(tmp_path / "toy.edgeau", manifest, files)
 

@@ -202,13 +202,13 @@ def warnings_about_the_network(built):
 
 @pytest.mark.parametrize("kind", ["fp32", "fp16", "int8"])
 def test_the_real_builder_builds_every_precision_without_a_warning(rtx, toy_onnx, kind):
-    said = []
+    messages = []
     options = BuildOptions(precision=kind, strongly_typed=True, settings=BuilderSettings(batch=(1, 2, 8)))
-    built = build_engine(toy_onnx(kind), options, trt=rtx, report=said.append)
+    built = build_engine(toy_onnx(kind), options, trt=rtx, report=messages.append)
     assert built.plan.startswith(b"vtrt")
     assert warnings_about_the_network(built) == []
     assert built.inputs == {"face": [32, 32, 3]}
-    assert any("%" in line for line in said)
+    assert any("%" in line for line in messages)
 
 
 def test_the_real_builder_accepts_grouped_convolutions_left_in_float(rtx, toy_onnx):

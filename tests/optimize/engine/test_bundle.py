@@ -171,8 +171,8 @@ def test_a_wheel_of_another_project_is_refused(tmp_path):
 def test_the_command_line_makes_a_bundle(package, crops_file, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["build", str(package.path), "--target", "xavier-nx", "--crops", str(crops_file), "--json"]) == 0
-    made = json.loads(capsys.readouterr().out)
-    assert (made["path"], made["samples"]) == ("toy-xavier-nx.sh", 12)
+    bundle = json.loads(capsys.readouterr().out)
+    assert (bundle["path"], bundle["samples"]) == ("toy-xavier-nx.sh", 12)
     assert main(["build", str(package.path), "--target", "nano"]) == 2
     assert "expected orin-nano" in capsys.readouterr().err
 

@@ -88,18 +88,18 @@ def test_an_int8_engine_is_made_with_sidecar_and_parity(
     engine_error(1e-3)
     trt = fake_tensorrt(version)
     options = MakeOptions(builder=BuilderSettings(batch=(1, 4, 8)), crops=str(crops_file))
-    made = make_engine(package.path, options, trt=trt, machine=ORIN)
+    engine = make_engine(package.path, options, trt=trt, machine=ORIN)
     name = f"orin-nano.trt{version}.0.int8"
-    assert made.variant.name == name
-    sidecar = read_sidecar(package.path / made.variant.file)
-    assert sidecar == made.sidecar
+    assert engine.variant.name == name
+    sidecar = read_sidecar(package.path / engine.variant.file)
+    assert sidecar == engine.sidecar
     assert sidecar.settings["strongly_typed"] is typing
     assert (sidecar.parity.samples, sidecar.parity.decisions) == (12, 48)
     assert sidecar.parity.mean_abs_error == pytest.approx(1e-3, rel=1e-3)
     assert 0.99 < sidecar.notes["cosine"] <= 1
     assert Package.open(package.path).manifest.variant(name).backends == ("tensorrt",)
     machine = Machine(**{**ORIN.to_json(), "tensorrt": trt.__version__, "power_modes": ()})
-    assert preflight(package.path / made.variant.file, machine).sidecar == sidecar
+    assert preflight(package.path / engine.variant.file, machine).sidecar == sidecar
     engines = [f for f in files_of(package) if f.startswith("engines/")]
     cache = f"engines/orin-nano.trt{version}.0.1.timing"
     assert engines == sorted([f"engines/{name}.engine", f"engines/{name}.engine.json", cache])
@@ -112,10 +112,10 @@ def test_the_ladder_records_why_each_precision_failed(fake_tensorrt, package, cr
         return "no INT8 implementation for conv" if "INT8" in flags else None
 
     trt = fake_tensorrt("8.6", fail=fail)
-    made = make_engine(package.path, MakeOptions(crops=str(crops_file)), trt=trt, machine=ORIN)
-    assert (made.sidecar.precision, made.sidecar.asked_precision) == ("fp16", "int8")
-    assert [line.split(":")[0] for line in made.sidecar.ladder] == ["int8", "mixed"]
-    assert all("no INT8 implementation for conv" in line for line in made.sidecar.ladder)
+    engine = make_engine(package.path, MakeOptions(crops=str(crops_file)), trt=trt, machine=ORIN)
+    assert (engine.sidecar.precision, engine.sidecar.asked_precision) == ("fp16", "int8")
+    assert [line.split(":")[0] for line in engine.sidecar.ladder] == ["int8", "mixed"]
+    assert all("no INT8 implementation for conv" in line for line in engine.sidecar.ladder)
     with pytest.raises(EngineError, match=r"int8: .*no INT8 implementation"):
         make_engine(
             package.path,
@@ -132,11 +132,11 @@ def test_mixed_is_built_if_only_the_grouped_convolution_fails(fake_tensorrt, pac
         quantized = layers[-1].get_input(0).name == "dq_out"
         return "no INT8 kernel for groups" if "INT8" in flags and quantized else None
 
-    made = make_engine(
+    engine = make_engine(
         package.path, MakeOptions(crops=str(crops_file)), trt=fake_tensorrt("10.3", fail=fail), machine=ORIN
     )
-    assert made.sidecar.precision == "mixed"
-    assert made.sidecar.settings["left_in_float"] == ["conv"]
+    assert engine.sidecar.precision == "mixed"
+    assert engine.sidecar.settings["left_in_float"] == ["conv"]
 
 
 def test_an_engine_that_breaks_parity_is_not_kept(fake_tensorrt, package, crops_file, engine_error):
@@ -166,25 +166,25 @@ def test_an_interrupted_write_leaves_the_package_unchanged(fake_tensorrt, packag
 
 
 def test_without_a_gpu_only_one_precision_is_tried(fake_tensorrt, package):
-    said = []
+    messages = []
     with pytest.raises(EngineError, match="no usable CUDA device"):
         make_engine(
             package.path,
             MakeOptions(parity=False),
             trt=fake_tensorrt("8.6", has_gpu=False),
             machine=ORIN,
-            report=said.append,
+            report=messages.append,
         )
-    assert len(said) == 1
+    assert len(messages) == 1
     assert not (package.path / "engines").exists()
 
 
 def test_without_a_cuda_binding_it_fails_before_the_long_build(fake_tensorrt, package, monkeypatch):
     monkeypatch.setattr(verify, "installed_binding", lambda: None)
-    said = []
+    messages = []
     with pytest.raises(MissingExtraError, match="needs libcudart, cuda-python or pycuda"):
-        make_engine(package.path, MakeOptions(), trt=fake_tensorrt("10.3"), machine=ORIN, report=said.append)
-    assert said == []
+        make_engine(package.path, MakeOptions(), trt=fake_tensorrt("10.3"), machine=ORIN, report=messages.append)
+    assert messages == []
 
 
 def test_a_missing_onnx_file_is_named_with_the_command_to_make_it(fake_tensorrt, package):
@@ -307,8 +307,8 @@ def test_by_default_parity_uses_the_shipped_crops_and_needs_no_renderer(
         if above or beside or parts[0] in ("torch", "onnx", "nncf"):
             monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setitem(sys.modules, "edgeau.train", None)
-    made = make_engine(package.path, MakeOptions(), trt=fake_tensorrt("8.5"), machine=ORIN)
-    assert (made.sidecar.parity.data, made.sidecar.parity.samples) == ("shipped:parity", 32)
+    engine = make_engine(package.path, MakeOptions(), trt=fake_tensorrt("8.5"), machine=ORIN)
+    assert (engine.sidecar.parity.data, engine.sidecar.parity.samples) == ("shipped:parity", 32)
 
 
 @pytest.mark.parametrize("precision", ["int8", "mixed", "fp16"])

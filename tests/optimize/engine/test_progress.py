@@ -13,10 +13,10 @@ from edgeau.runtime.report import silent
 
 def test_without_a_monitor_the_elapsed_time_is_reported(monkeypatch):
     monkeypatch.setattr(progress, "TICK_S", 0.05)
-    said = []
-    assert run_interruptibly(lambda: time.sleep(0.5) or 7, said.append, threading.Event(), ticks=True) == 7
-    assert said
-    assert all(line.startswith("building: ") for line in said)
+    messages = []
+    assert run_interruptibly(lambda: time.sleep(0.5) or 7, messages.append, threading.Event(), ticks=True) == 7
+    assert messages
+    assert all(line.startswith("building: ") for line in messages)
 
 
 def test_an_error_in_the_worker_thread_is_raised_by_the_caller():
@@ -34,13 +34,13 @@ def test_old_versions_have_no_monitor(fake_tensorrt, version):
 
 @pytest.mark.parametrize("version", ["10.3", "10.16", "11.1"])
 def test_a_monitor_reports_tenths_of_the_outer_phase_and_can_be_cancelled(fake_tensorrt, version):
-    said, cancelled = [], threading.Event()
-    monitor = make_monitor(fake_tensorrt(version), said.append, cancelled)
+    messages, cancelled = [], threading.Event()
+    monitor = make_monitor(fake_tensorrt(version), messages.append, cancelled)
     monitor.phase_start("Building", None, 200)
     monitor.phase_start("Tactics", "Building", 5000)
     assert all(monitor.step_complete("Building", step) for step in range(200))
     assert all(monitor.step_complete("Tactics", step) for step in range(5000))
-    assert said == ["Building: 200 steps", *[f"Building: {10 * tenth} %" for tenth in range(1, 11)]]
+    assert messages == ["Building: 200 steps", *[f"Building: {10 * tenth} %" for tenth in range(1, 11)]]
     monitor.phase_finish("Tactics")
     monitor.phase_finish("Building")
     cancelled.set()

@@ -111,10 +111,10 @@ def server(tmp_path, device):
     """A running sshd."""
     if not (shutil.which("sshd") or Path("/usr/sbin/sshd").exists()) or not shutil.which("ssh"):
         pytest.skip("no sshd here; type: sudo apt-get install openssh-server openssh-client")
-    made = Server(tmp_path / "sshd", device)
-    made.start()
-    yield made
-    made.stop()
+    running = Server(tmp_path / "sshd", device)
+    running.start()
+    yield running
+    running.stop()
 
 
 @pytest.fixture
@@ -124,14 +124,14 @@ def options(crops_file):
 
 def test_engine_sidecar_and_report_come_back_and_nothing_is_left_behind(server, device, package, options):
     device.install_tensorrt("10.3")
-    said = []
-    engine = build_on_host(package, "127.0.0.1", options, ssh=server.ssh, report=said.append).engine
+    messages = []
+    engine = build_on_host(package, "127.0.0.1", options, ssh=server.ssh, report=messages.append).engine
     assert describe_engine(engine.path).intact is True
     assert engine.sidecar.tensorrt == "10.3.0.1"
     assert engine.package.manifest.variant(engine.variant.name).backends == ("tensorrt",)
     report = json.loads((engine.path.parent / f"{engine.variant.name}.report.json").read_text())
     assert report["sidecar"]["engine_sha256"] == engine.sidecar.engine_sha256
-    assert any("building int8 from int8-tensorrt.onnx" in line for line in said)
+    assert any("building int8 from int8-tensorrt.onnx" in line for line in messages)
     assert server.left_behind() == []
 
 
@@ -216,9 +216,9 @@ def test_ctrl_c_cleans_up_on_the_device(server, device, package, options, tmp_pa
     while not started.exists() and time.monotonic() < until:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=120)
+    _, stderr = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert "interrupted; nothing half-written was left behind" in said
+    assert "interrupted; nothing half-written was left behind" in stderr
     assert server.left_behind() == []
 
 
@@ -263,18 +263,18 @@ def test_escape_sequences_from_the_device_do_not_reach_the_terminal(server, devi
     device.install_tensorrt()
     module = device.home / "deps" / "tensorrt.py"
     module.write_text("import sys\nprint('\\x1b[31mred\\x07', file=sys.stderr)\n" + module.read_text())
-    said = []
-    build_on_host(package, "127.0.0.1", options, ssh=server.ssh, report=said.append)
-    assert not any("\x1b" in line or "\x07" in line for line in said)
+    messages = []
+    build_on_host(package, "127.0.0.1", options, ssh=server.ssh, report=messages.append)
+    assert not any("\x1b" in line or "\x07" in line for line in messages)
 
 
 def test_endless_lines_from_the_device_are_cut(package, options):
     """The device sends eight megabytes without a line feed."""
     ssh = ("sh", "-c", "head -c 8000000 /dev/zero | tr '\\0' x >&2; exit 3")
-    said = []
+    messages = []
     with pytest.raises(EngineError, match=r"no engine was built on device: x{100}") as caught:
-        build_on_host(package, "device", options, ssh=ssh, report=said.append)
-    assert max(map(len, [*said, str(caught.value)])) < 5000
+        build_on_host(package, "device", options, ssh=ssh, report=messages.append)
+    assert max(map(len, [*messages, str(caught.value)])) < 5000
 
 
 def test_an_endless_answer_is_cut(package, options, monkeypatch):

@@ -59,10 +59,10 @@ def with_engine(package, trt, batch):
 
 def test_a_repository_contains_the_onnx_and_the_engine(package, fake_tensorrt, read_config, tmp_path):
     package = with_engine(package, fake_tensorrt("10.3"), (1, 4, 8))
-    made = write_repository(package, tmp_path / "models")
-    assert made.models == ("toy_fp32", "toy_agx-orin.trt10.3.0.int8")
-    assert [line.split(":")[0] for line in made.left_out] == ["int8-tensorrt", "fp16"]
-    onnx, plan = (read_config((tmp_path / "models" / name / "config.pbtxt").read_text()) for name in made.models)
+    repository = write_repository(package, tmp_path / "models")
+    assert repository.models == ("toy_fp32", "toy_agx-orin.trt10.3.0.int8")
+    assert [line.split(":")[0] for line in repository.left_out] == ["int8-tensorrt", "fp16"]
+    onnx, plan = (read_config((tmp_path / "models" / name / "config.pbtxt").read_text()) for name in repository.models)
     assert (onnx.platform, plan.platform) == ("onnxruntime_onnx", "tensorrt_plan")
     assert (onnx.max_batch_size, plan.max_batch_size) == (32, 8)
     assert onnx.name == "toy_fp32"

@@ -22,14 +22,14 @@ def branching(net, request) -> onnx.ModelProto:
     g = net()
     x = g.op("Transpose", g.op("Cast", "face", to=onnx.TensorProto.FLOAT), perm=[0, 3, 1, 2])
     x = g.pair(g.op("Relu", g.conv(x, 3, 16)), 2.5, np.array(0, np.uint8))
-    first = made = g.op("Conv", x, g.int8_weight(g.weight(16, 16, 1, 1)), name="first")
+    first = first_out = g.op("Conv", x, g.int8_weight(g.weight(16, 16, 1, 1)), name="first")
     if request.param in ("Identity", "Dropout"):
-        first = g.op(request.param, made)
+        first = g.op(request.param, first_out)
     second = g.op("Conv", g.op("Relu", first), g.const(g.weight(16, 16, 1, 1)), name="second")
     joined = g.op("Concat", first, second, axis=1)
     outputs = {joined: ["N", 32, 8, 8]}
     if request.param == "output":
-        outputs = {joined: ["N", 32, 8, 8], made: ["N", 16, 8, 8]}
+        outputs = {joined: ["N", 32, 8, 8], first_out: ["N", 16, 8, 8]}
     return g.model({"face": ["N", *SHAPE[1:]]}, outputs, input_type=onnx.TensorProto.UINT8)
 
 
@@ -42,9 +42,9 @@ def test_openvino_and_onnx_runtime_agree_on_the_finished_file(branching, sample,
     pytest.importorskip("openvino", reason="openvino is not installed")
     onnx.save(finish(branching, "openvino").model, tmp_path / "finished.onnx")
     with open_backend("openvino", tmp_path / "finished.onnx", BackendOptions(threads=1)) as backend:
-        said = list(backend.infer(sample).values())
-    for expected, found in zip(run(branching, sample), said, strict=True):
-        assert sqnr_db(expected, found) > 60  # unfinished: 4
+        outputs = list(backend.infer(sample).values())
+    for expected, actual in zip(run(branching, sample), outputs, strict=True):
+        assert sqnr_db(expected, actual) > 60  # unfinished: 4
 
 
 def test_finishing_keeps_the_values_and_is_idempotent(branching, sample):

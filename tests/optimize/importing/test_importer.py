@@ -67,7 +67,7 @@ def test_preprocessing_is_the_same_in_the_graph_and_in_numpy(
     assert package.manifest.variants[0].parity.max_abs_error <= 1e-4
 
 
-def test_gray_is_luma():
+def test_grey_is_luma():
     pixels = prepare(np.full((1, 2, 2, 3), (255, 0, 0), np.uint8), Wrapping(colour="gray", scale=1))
     np.testing.assert_allclose(pixels, np.full((1, 1, 2, 2), 0.299 * 255), rtol=1e-6)
 
@@ -118,9 +118,11 @@ def test_tensor_names_that_clash_with_edgeaus_are_renamed(make_foreign, images, 
 
 def test_an_imported_model_can_be_quantized(make_foreign, calibration, tmp_path):
     package = import_model(_save(make_foreign(), tmp_path), tmp_path / "p.edgeau", ImportOptions(AUS, LOGITS))
-    made, _ = quantize_package(package.path, str(calibration), QuantizeOptions(flavours=("onnxruntime", "tensorrt")))
+    quantized, _ = quantize_package(
+        package.path, str(calibration), QuantizeOptions(flavours=("onnxruntime", "tensorrt"))
+    )
     for name in ("int8-ort", "int8-tensorrt"):
-        assert made.variant(name).parity.sqnr_db > 30
+        assert quantized.variant(name).parity.sqnr_db > 30
 
 
 def test_import_writes_a_package_with_its_provenance(make_foreign, tmp_path, capsys):

@@ -37,22 +37,22 @@ def files(net, tmp_path_factory) -> tuple[Path, Path]:
 
 
 def test_faces_are_scaled_to_the_calibrated_range_of_the_input(files):
-    samples, said = face_inputs(onnx.load(files[1]))
+    samples, description = face_inputs(onnx.load(files[1]))
     values = np.concatenate([sample["x"] for sample in samples])
     assert (values.shape, values.dtype) == ((8, 3, 32, 32), np.float32)
     assert 100 < values.max() <= 255
-    assert said == "8 faces that ship with edgeau"
+    assert description == "8 faces that ship with edgeau"
     assert np.concatenate([sample["x"] for sample in face_inputs(onnx.load(files[0]))[0]]).max() <= 1
 
 
 def test_symmetric_ranges_cost_about_one_bit_per_activation(files):
     original, model = (onnx.load(file) for file in files)
-    samples, said = face_inputs(model)
-    cost = measure_cost(model, TARGET, samples, said, original)
+    samples, description = face_inputs(model)
+    cost = measure_cost(model, TARGET, samples, description, original)
     assert cost.worst is not None
     assert cost.worst.name == "signed-activations"
     assert 2 < cost.before_db - cost.after_db < 8
-    assert measure_cost(model, TARGET, samples, said).before_db is None
+    assert measure_cost(model, TARGET, samples, description).before_db is None
 
 
 def test_the_report_includes_the_cost_and_the_importers_verdict(files, tmp_path):

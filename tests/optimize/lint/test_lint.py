@@ -294,9 +294,9 @@ def name_of(case: Broken) -> str:
 @pytest.mark.parametrize("case", BROKEN, ids=name_of)
 def test_lint_reports_a_broken_rule_and_fix_fixes_it_or_says_so(net, case):
     model = built(net, case)
-    found = [finding for finding in lint(model, case.target) if finding.code == case.code]
-    assert found
-    for finding in found:
+    findings = [finding for finding in lint(model, case.target) if finding.code == case.code]
+    assert findings
+    for finding in findings:
         assert finding.node
         assert finding.severity == ("error" if case.code.startswith("E") else "warning")
     left = {finding.code for finding in fix(model, case.target or "openvino").left}

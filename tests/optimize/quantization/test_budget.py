@@ -49,17 +49,17 @@ def test_without_a_budget_the_drop_is_reported_with_a_hint(hard, calibration, la
 @pytest.mark.parametrize("target", ["onnxruntime", "tensorrt"])
 def test_the_budget_is_met_by_reverting_layers_to_float(hard, calibration, labelled, tmp_path, target):
     options = QuantizeOptions(flavours=(target,), max_drop=0.002)
-    package, (made,) = quantize_package(
+    package, (quantized,) = quantize_package(
         hard.path, str(calibration), options, evaluation=str(labelled), out=tmp_path / "held.edgeau"
     )
-    restored = made.restored
+    restored = quantized.restored
     assert restored.metric == "mean AU F1"
     assert restored.reference == 1.0
     assert restored.before < 0.9
     assert restored.held
     assert restored.after >= restored.reference - 0.002
     assert restored.reverted
-    notes = package.variant(made.variant.name).notes
+    notes = package.variant(quantized.variant.name).notes
     assert set(restored.reverted) <= set(notes["float_layers"])
     assert notes["accuracy"]["value"] == pytest.approx(restored.after)
     assert (restored.latency_ms_after is None) == (target == "tensorrt")
@@ -79,6 +79,6 @@ def test_without_labels_the_budget_counts_decisions(hard, calibration, make_data
 
 def test_a_budget_that_is_met_at_once_leaves_every_layer_quantized(package, calibration, evaluation):
     options = QuantizeOptions(flavours=("onnxruntime",), max_drop=0.2)
-    _, (made,) = quantize_package(package.path, str(calibration), options, evaluation=str(evaluation))
-    assert made.restored.held
-    assert made.restored.reverted == ()
+    _, (quantized,) = quantize_package(package.path, str(calibration), options, evaluation=str(evaluation))
+    assert quantized.restored.held
+    assert quantized.restored.reverted == ()

@@ -144,8 +144,8 @@ def test_calibrating_on_images_uses_the_median_crop_as_neutral(package, make_dat
     folder.mkdir()
     for index, face in enumerate(make_data(6, seed=5)["faces"]):
         cv2.imwrite(str(folder / f"{index}.png"), face[..., ::-1])
-    made, _ = quantize_package(package.path, str(folder), QuantizeOptions(flavours=("onnxruntime",)))
-    assert "median" in made.variant("int8-ort").notes["calibration"]["neutral"]
+    quantized, _ = quantize_package(package.path, str(folder), QuantizeOptions(flavours=("onnxruntime",)))
+    assert "median" in quantized.variant("int8-ort").notes["calibration"]["neutral"]
 
 
 def _refused(package, calibration, capsys, *more):
@@ -255,7 +255,7 @@ def test_ranges_calibrated_mostly_on_neutral_faces_fit_expressive_ones(make_pack
     np.savez(tmp_path / "lively.npz", faces=data["faces"], neutrals=data["neutrals"])
     package = make_package(tmp_path / "p.edgeau", model)
     options = QuantizeOptions(flavours=("onnxruntime",))
-    made, _ = quantize_package(
+    quantized, _ = quantize_package(
         package.path, str(tmp_path / "calm.npz"), options, evaluation=str(tmp_path / "lively.npz")
     )
-    assert made.variant("int8-ort").parity.sqnr_db > 30
+    assert quantized.variant("int8-ort").parity.sqnr_db > 30

@@ -33,7 +33,7 @@ def _weighted(model):
     return {node.name for node in model.graph.node if node.op_type in WEIGHTED_OPS}
 
 
-def test_preprocessing_maps_classifier_and_sigmoid_stay_in_float(model):
+def test_preprocessing_difference_maps_classifier_and_sigmoid_stay_in_float(model):
     kept = set(float_nodes(model))
     kinds = {node.name: node.op_type for node in model.graph.node}
     kept_kinds = {kinds[name] for name in kept}
@@ -48,7 +48,7 @@ def test_adding_maps_to_features_stays_in_float_but_residual_sums_do_not(model):
     assert second not in float_nodes(model)
 
 
-def test_a_convolution_to_gray_before_thresholds_stays_in_float():
+def test_a_convolution_to_grey_before_thresholds_stays_in_float():
     nodes = [
         helper.make_node("Sub", ["face", "neutral"], ["d"]),
         helper.make_node("Conv", ["d", "luma"], ["grey"]),

@@ -69,8 +69,8 @@ def test_evaluation_samples_of_the_search_include_a_rare_au(package, calibration
     data["au"][:, 3] = np.where(np.arange(60) == rare, 5.0, 0.0)
     np.savez(tmp_path / "rare.npz", **data)
     lacking = MissingVariants(str(calibration), str(tmp_path / "rare.npz"), (), True, 20, 40, 0)
-    made, left_out = add_variants(package, lacking, time.monotonic() + 300, lambda _: None)
-    assert [variant.name for variant in made.manifest.variants] == ["fp32", "fp16"]
+    extended, left_out = add_variants(package, lacking, time.monotonic() + 300, lambda _: None)
+    assert [variant.name for variant in extended.manifest.variants] == ["fp32", "fp16"]
     assert left_out == {}
 
 
@@ -78,10 +78,10 @@ def test_evaluation_samples_of_the_search_include_a_rare_au(package, calibration
 def test_variants_finished_before_the_deadline_are_kept(package, lacking, monkeypatch):
     lines = []
     monkeypatch.setattr(variants, "time", _Clock(lambda: "finishing for openvino" in lines))
-    made, left_out = add_variants(package, lacking, 1.0, lines.append)
-    assert [variant.name for variant in made.manifest.variants] == ["fp32", "int8-ort"]
+    extended, left_out = add_variants(package, lacking, 1.0, lines.append)
+    assert [variant.name for variant in extended.manifest.variants] == ["fp32", "int8-ort"]
     assert set(left_out) == {"int8-openvino"}
-    made.verify()
+    extended.verify()
 
 
 @pytest.mark.slow

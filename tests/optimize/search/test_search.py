@@ -243,11 +243,17 @@ def _no_meter():
 @pytest.mark.slow
 def test_missing_variants_are_made_and_existing_ones_kept(package, calibration, evaluation):
     lacking = missing_variants(package, str(calibration), str(evaluation), 24, 40, 0)
-    made, left_out = add_variants(package, lacking, time.monotonic() + 300, lambda _: None)
-    assert {v.name for v in made.manifest.variants} == {"fp32", "fp16", "int8-ort", "int8-openvino", "int8-tensorrt"}
+    extended, left_out = add_variants(package, lacking, time.monotonic() + 300, lambda _: None)
+    assert {v.name for v in extended.manifest.variants} == {
+        "fp32",
+        "fp16",
+        "int8-ort",
+        "int8-openvino",
+        "int8-tensorrt",
+    }
     assert left_out == {}
-    assert made.variant("int8-ort").notes["calibration"]["samples"] == 24
-    again = missing_variants(made, str(calibration), str(evaluation), 24, 40, 0)
+    assert extended.variant("int8-ort").notes["calibration"]["samples"] == 24
+    again = missing_variants(extended, str(calibration), str(evaluation), 24, 40, 0)
     assert (again.flavours, again.half) == ((), False)
 
 

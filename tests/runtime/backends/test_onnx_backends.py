@@ -46,9 +46,9 @@ def test_concurrent_threads_get_their_own_results(name, onnx_file, faces):
 
     def work(number):
         inputs = faces(1, first=number * 40)
-        wanted = (inputs["face"].mean() - inputs["neutral"].mean()) / 255
+        expected = (inputs["face"].mean() - inputs["neutral"].mean()) / 255
         for _ in range(50):
-            if abs(float(backend.infer(inputs)["au"][0, 0]) - wanted) > 1e-5:
+            if abs(float(backend.infer(inputs)["au"][0, 0]) - expected) > 1e-5:
                 wrong.append(number)
 
     with open_backend(name, onnx_file, BackendOptions(threads=1)) as backend:

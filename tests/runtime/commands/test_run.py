@@ -111,7 +111,7 @@ def test_aus_selects_the_columns(photo: Path, capsys: pytest.CaptureFixture[str]
         (["camera:x"], "camera:0"),
     ],
 )
-def test_wrong_input_is_one_line_and_exit_code_2(
+def test_invalid_input_is_a_one_line_error_with_exit_code_2(
     arguments: list[str], message: str, photo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "cut.png").write_bytes(photo.read_bytes()[:20])
@@ -195,13 +195,13 @@ def test_rows_survive_every_signal_and_the_run_can_be_resumed(
     out, drawn = tmp_path / "rows.csv", tmp_path / "drawn.mp4"
     running = start(interruptible_edgeau, out, str(long_video), "-o", str(out), "--annotate", str(drawn))
     running.send_signal(number)
-    _, said = running.communicate(timeout=60)
+    _, stderr = running.communicate(timeout=60)
     assert running.returncode == code
     before = read_csv(out)
     assert [int(row["frame"]) for row in before] == list(range(len(before)))
     assert len(before) < 600
     if number != signal.SIGKILL:
-        assert [line for line in said.splitlines() if line.startswith("edgeau:")] == [
+        assert [line for line in stderr.splitlines() if line.startswith("edgeau:")] == [
             "edgeau: interrupted; nothing half-written was left behind"
         ]
         assert sorted(p.name for p in tmp_path.iterdir()) == ["drawn.mp4", "rows.csv"]

@@ -21,7 +21,7 @@ from edgeau.runtime.cli import main
         (["--host", "no such host.invalid"], "address no such host.invalid:0"),
     ],
 )
-def test_wrong_arguments_are_one_line_and_exit_code_2(capsys, arguments, says):
+def test_invalid_arguments_are_a_one_line_error_with_exit_code_2(capsys, arguments, says):
     assert main(["serve", "--port", "0", *arguments]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert says in line

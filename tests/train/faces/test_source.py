@@ -11,12 +11,12 @@ SMALL = CropSpec(size_px=64)
 
 
 def test_a_specification_renders_labelled_faces_with_neutrals():
-    found = read_crops("synthetic:subjects=3,frames=5,seed=2", SMALL)
-    assert found.faces.shape == found.neutrals.shape == (15, 64, 64, 3)
-    assert found.intensity.shape == (15, 15)
-    assert set(found.subjects) == {"S00000", "S00001", "S00002"}
-    assert found.intensity.max() > 2
-    assert (found.faces != found.neutrals).any(axis=(1, 2, 3)).all()
+    crops = read_crops("synthetic:subjects=3,frames=5,seed=2", SMALL)
+    assert crops.faces.shape == crops.neutrals.shape == (15, 64, 64, 3)
+    assert crops.intensity.shape == (15, 15)
+    assert set(crops.subjects) == {"S00000", "S00001", "S00002"}
+    assert crops.intensity.max() > 2
+    assert (crops.faces != crops.neutrals).any(axis=(1, 2, 3)).all()
 
 
 def test_a_limit_renders_a_subset_of_the_same_set():

@@ -27,28 +27,28 @@ def files(folder):
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def complete_set(tmp_path_factory):
     folder = tmp_path_factory.mktemp("set") / "faces"
     write_set(job(folder), workers=1)
     return folder
 
 
-def test_two_workers_write_the_same_bytes_as_one(made, tmp_path):
+def test_two_workers_write_the_same_bytes_as_one(complete_set, tmp_path):
     write_set(job(tmp_path / "faces"), workers=2)
-    assert files(tmp_path / "faces") == files(made)
+    assert files(tmp_path / "faces") == files(complete_set)
 
 
-def test_a_killed_worker_is_an_error_and_the_next_run_continues(made, tmp_path):
+def test_a_killed_worker_is_an_error_and_the_next_run_continues(complete_set, tmp_path):
     def kill_a_worker(done, total):
         os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
 
     with pytest.raises(EdgeauError, match="memory"):
         write_set(job(tmp_path / "faces"), 2, kill_a_worker)
     write_set(job(tmp_path / "faces"), 1)
-    assert files(tmp_path / "faces") == files(made)
+    assert files(tmp_path / "faces") == files(complete_set)
 
 
-def test_a_removed_or_truncated_shard_is_rendered_again_identically(made, tmp_path):
+def test_a_removed_or_truncated_shard_is_rendered_again_identically(complete_set, tmp_path):
     folder = tmp_path / "faces"
     drawn = []
     write_set(job(folder), 1)
@@ -58,25 +58,25 @@ def test_a_removed_or_truncated_shard_is_rendered_again_identically(made, tmp_pa
     (folder / "shards" / ".edgeau-tmp-0123.npy").write_bytes(b"left by a killed process")
     write_set(job(folder), 1, lambda done, total: drawn.append((done, total)))
     assert drawn == [(1, 2), (2, 2)]
-    assert files(folder) == before == files(made)
+    assert files(folder) == before == files(complete_set)
 
 
-def test_a_set_can_grow_and_keeps_existing_shards(made, tmp_path):
+def test_a_set_can_grow_and_keeps_existing_shards(complete_set, tmp_path):
     folder = tmp_path / "faces"
     drawn = []
     write_set(job(folder, subjects=2), 1)
     index = write_set(job(folder, subjects=3), 1, lambda done, total: drawn.append(total))
     assert drawn == [1]
     assert len(index.shards) == 3
-    shards = {name: data for name, data in files(made).items() if name.startswith("shards")}
+    shards = {name: data for name, data in files(complete_set).items() if name.startswith("shards")}
     assert {name: data for name, data in files(folder).items() if name.startswith("shards")} == shards
 
 
-def test_a_folder_with_another_set_is_refused_and_left_unchanged(made):
-    before = files(made)
+def test_a_folder_with_another_set_is_refused_and_left_unchanged(complete_set):
+    before = files(complete_set)
     with pytest.raises(InputError, match=r"seed=4.*seed=5.*--out"):
-        write_set(job(made, seed=5), 1)
-    assert files(made) == before
+        write_set(job(complete_set, seed=5), 1)
+    assert files(complete_set) == before
 
 
 def test_crops_of_another_origin_are_refused(tmp_path):
@@ -85,23 +85,23 @@ def test_crops_of_another_origin_are_refused(tmp_path):
         write_set(job(tmp_path), 1)
 
 
-def test_the_set_follows_the_crop_set_format(made):
-    index = read_index(made)
+def test_the_set_follows_the_crop_set_format(complete_set):
+    index = read_index(complete_set)
     assert [shard.name for shard in index.shards] == [shard_name(k) for k in range(3)]
-    pixels, labels = read_shard(made, "s00000")
+    pixels, labels = read_shard(complete_set, "s00000")
     assert pixels.shape == (6, 48, 48, 3)
     assert pixels.dtype == np.uint8
     kinds = {"au": "f2", "neutral": "i4", "expression": "i1", "sequence": "i4", "frame": "i4", "landmarks": "f2"}
     assert {name: labels[name].dtype.str[1:] for name in kinds} == kinds
     assert labels["visible"].shape == (6, 68)
     assert labels["is_neutral"][labels["neutral"]].all()
-    found = read_crops(str(made), CROP)
-    assert len(found) == 18
-    np.testing.assert_array_equal(found.neutrals[5], pixels[labels["neutral"][5]])
+    crops = read_crops(str(complete_set), CROP)
+    assert len(crops) == 18
+    np.testing.assert_array_equal(crops.neutrals[5], pixels[labels["neutral"][5]])
 
 
-def test_faces_on_disk_are_the_same_as_in_memory(made):
-    on_disk = read_crops(str(made), CROP)
+def test_faces_on_disk_are_the_same_as_in_memory(complete_set):
+    on_disk = read_crops(str(complete_set), CROP)
     in_memory = read_crops("synthetic:subjects=3,frames=6,seed=4,face=builtin", CROP)
     assert on_disk.sha256 == in_memory.sha256
 

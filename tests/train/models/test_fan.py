@@ -66,8 +66,8 @@ def test_heatmaps_agree_with_the_face_alignment_package(public, stacks):
         expected, got = theirs(image), ours(image).heatmaps
     assert len(got) == len(expected) == stacks
     assert all(maps.std() > 0.01 for maps in expected)  # not a comparison of constants
-    for maps, wanted in zip(got, expected, strict=True):
-        torch.testing.assert_close(maps, wanted, atol=1e-5, rtol=0)
+    for maps, reference in zip(got, expected, strict=True):
+        torch.testing.assert_close(maps, reference, atol=1e-5, rtol=0)
 
 
 # From the class in face-alignment 1.5.0 (average pooling) and the same class with max pooling, with `filled` weights on

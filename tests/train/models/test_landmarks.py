@@ -15,8 +15,8 @@ inside = st.floats(12, 100)
 @given(st.lists(st.tuples(inside, inside), min_size=1, max_size=5))
 def test_points_survive_a_round_trip_through_heatmaps(points):
     given_xy = torch.tensor([points])
-    found = points_of(heatmap_targets(given_xy, 112, 28), 112)
-    torch.testing.assert_close(found, given_xy, atol=0.3, rtol=0)
+    recovered = points_of(heatmap_targets(given_xy, 112, 28), 112)
+    torch.testing.assert_close(recovered, given_xy, atol=0.3, rtol=0)
 
 
 def test_a_gaussian_peaks_at_its_point():

@@ -81,14 +81,14 @@ def test_any_face_has_its_landmarks_inside_the_picture(renderer, seed, yaw, pitc
     spec = FrameSpec(
         rng.normal(size=20).astype(np.float32), seed, seed, seed, au, yaw, pitch, float(rng.normal(0, 8)), domain=domain
     )
-    found = renderer.render(spec, CropSpec(size_px=size))
-    assert found.face.shape == (size, size, 3)
-    assert found.face.dtype == np.uint8
-    assert found.face.std() > 4
-    inner = found.landmarks[17:]
+    rendered = renderer.render(spec, CropSpec(size_px=size))
+    assert rendered.face.shape == (size, size, 3)
+    assert rendered.face.dtype == np.uint8
+    assert rendered.face.std() > 4
+    inner = rendered.landmarks[17:]
     assert (inner > -0.05 * size).all()
     assert (inner < 1.05 * size).all()
-    assert found.visible[[27, 28, 29, 30]].any()
+    assert rendered.visible[[27, 28, 29, 30]].any()
 
 
 def test_eyes_and_mouth_are_where_the_crop_template_has_them(renderer, crop, frame):

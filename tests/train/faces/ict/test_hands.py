@@ -13,13 +13,13 @@ from edgeau.train.faces.ict.hands import hand
 @settings(max_examples=25)
 @given(seed=st.integers(0, 2**31 - 1))
 def test_a_hand_is_a_valid_mesh_in_front_of_the_face(seed: int) -> None:
-    made = hand(seed, draw_look(seed, "train"))
-    assert made.triangles.min() == 0
-    assert made.triangles.max() == len(made.points) - 1
-    assert np.isfinite(made.points).all()
-    assert (made.points[:, 2] > 4).all()
-    assert np.allclose(np.linalg.norm(made.normals, axis=1), 1, atol=1e-4)
-    assert ((made.paint >= 0) & (made.paint[:, 3:] <= 1)).all()
+    mesh = hand(seed, draw_look(seed, "train"))
+    assert mesh.triangles.min() == 0
+    assert mesh.triangles.max() == len(mesh.points) - 1
+    assert np.isfinite(mesh.points).all()
+    assert (mesh.points[:, 2] > 4).all()
+    assert np.allclose(np.linalg.norm(mesh.normals, axis=1), 1, atol=1e-4)
+    assert ((mesh.paint >= 0) & (mesh.paint[:, 3:] <= 1)).all()
 
 
 def test_the_same_seed_gives_the_same_hand() -> None:

@@ -45,7 +45,7 @@ def test_aus_co_occur_as_on_real_faces(mix):
         assert of(a, b) < 0.6, (a, b)
 
 
-def test_labels_are_plausible_intensities(mix):
+def test_labels_are_consistent_intensities_within_their_limits(mix):
     levels = np.stack([sample.au for sample in mix])
     assert levels.min() >= 0
     assert levels.max() <= 5
