@@ -88,7 +88,7 @@ def test_the_shipped_package_is_evaluated_and_recorded(photos, yunet_path, tmp_p
     written = json.loads(out.read_text())
     assert written["photos"]["happiness"] == written["photos"]["neutral"] == 1
     (result,) = written["models"]
-    assert result["pairs"]["AU12 happiness"] in (0.0, 0.5, 1.0)
+    assert result["pairs"]["AU12 happiness"] is not None
     assert result["pairs_known"] == 2
     assert "| mean |" in capsys.readouterr().out
 
