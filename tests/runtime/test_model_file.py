@@ -149,8 +149,8 @@ def test_external_data_is_detected_wherever_onnx_allows_a_tensor(onnx_model):
         assert unverified_part(model.SerializeToString()), place
 
 
-def test_code_compiled_for_a_device_is_refused_by_every_backend(tmp_path):
-    """The attributes are those of onnxruntime.ai's page on EPContext."""
+def test_files_with_compiled_code_are_refused_by_every_backend(tmp_path):
+    """The attributes are from onnxruntime.ai's page on EPContext."""
     from onnx import TensorProto, helper
 
     attributes = {"embed_mode": 0, "ep_cache_context": "../code.bin", "main_context": 1, "source": "TensorRTEP"}

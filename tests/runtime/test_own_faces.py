@@ -170,9 +170,7 @@ ROWS = (
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
 @pytest.mark.parametrize(("separator", "ending"), [(";", "\r\n"), ("\t", "\n"), (";", "\r")])
-def test_tables_are_read_as_spreadsheets_in_europe_write_them(
-    own: Path, encoding: str, separator: str, ending: str
-) -> None:
+def test_tables_from_european_spreadsheets_are_read(own: Path, encoding: str, separator: str, ending: str) -> None:
     picture(own / "Jürgen" / "Bild 1.png", 90)
     table = ending.join(separator.join(row) for row in ROWS) + ending + ending
     (own / "labels.csv").write_bytes(table.encode(encoding))
@@ -181,7 +179,7 @@ def test_tables_are_read_as_spreadsheets_in_europe_write_them(
     np.testing.assert_array_equal(crops.intensity, [[NAN, PRESENT], [PRESENT, 0]])
 
 
-def test_excels_line_with_the_separator_is_no_header(own: Path) -> None:
+def test_excels_separator_line_is_skipped(own: Path) -> None:
     (own / "labels.csv").write_text("sep=;\r\nfile;AU12\r\nanna/001.png;1\r\nanna/002.png;2,5;\r\n")
     with pytest.raises(InputError, match="line 4: got 3 cells, expected 2"):
         read_crops(str(own), SPEC)
@@ -189,8 +187,8 @@ def test_excels_line_with_the_separator_is_no_header(own: Path) -> None:
     assert read_crops(str(own), SPEC).intensity[:, 0].tolist() == [1, 2.5]
 
 
-def test_names_from_windows_and_macos_find_their_files(own: Path) -> None:
-    """Backslashes, another case, an umlaut in two characters; but not where two files differ in case only."""
+def test_file_names_from_windows_and_macos_are_matched(own: Path) -> None:
+    """Backslashes, another case and decomposed umlauts match, unless two files differ only in case."""
     picture(own / "J\u0075\u0308rgen" / "1.PNG", 90)
     for name in ("BEN/x.png", "ben/x.png"):
         picture(own / name, 20)
@@ -202,15 +200,15 @@ def test_names_from_windows_and_macos_find_their_files(own: Path) -> None:
     assert read_crops(str(own), SPEC).faces.mean(axis=(1, 2, 3)).tolist() == [50, 100, 90]
 
 
-def test_a_person_in_two_spellings_is_not_two_people(own: Path) -> None:
+def test_subjects_that_differ_only_in_case_are_refused(own: Path) -> None:
     text = (own / "labels.csv").read_text()
     (own / "labels.csv").write_text(text.replace("002.png,anna", "002.png,Anna"))
     with pytest.raises(InputError, match="Anna and anna differ in case only"):
         read_crops(str(own), SPEC)
 
 
-def test_all_of_openfaces_columns_take_little_memory(tmp_path: Path) -> None:
-    """It writes 714 columns per frame, of which labels are 35: 9000 frames took 500 MB."""
+def test_only_label_columns_of_an_openface_file_are_kept(tmp_path: Path) -> None:
+    """OpenFace writes 714 columns per frame, of which 35 are labels: 9000 frames used 500 MB."""
     video(tmp_path / "talk.AVI", 3)
     names = [f"x_{i}" for i in range(680)]
     header = ["frame", "success", *names, "AU12_r"]

@@ -13,7 +13,7 @@ from edgeau.runtime.package import Package, shipped_package
 TRAINED = Student("trained", "fp32 on onnxruntime", True, 0.7, 286_000, 51_000_000, 1_161_000, 0.66, 2.2, 2.0, 10)
 
 
-def test_a_student_without_trained_weights_has_a_speed_and_no_f1():
+def test_an_untrained_student_has_a_speed_but_no_f1():
     fresh = dataclasses.replace(TRAINED, package="fresh", trained=False, f1=None, macs=10_000_000, stream_ms=1.6)
     rows = [line for line in markdown([fresh, TRAINED], "here").splitlines() if "onnxruntime" in line]
     assert [row.split(" | ")[0] for row in rows] == ["| trained", "| fresh"]
@@ -21,7 +21,7 @@ def test_a_student_without_trained_weights_has_a_speed_and_no_f1():
     assert rows[1].endswith("| 625 | untrained |")
 
 
-def test_int8_files_are_measured_where_they_are_meant_to_run_and_the_one_for_tensorrt_in_openvino(tmp_path):
+def test_int8_files_are_measured_on_their_backend_and_tensorrts_in_openvino(tmp_path):
     shutil.copytree(shipped_package(), tmp_path / "copy.edgeau")
     package = Package.open(tmp_path / "copy.edgeau")
     fp32 = package.variant("fp32")
@@ -43,7 +43,9 @@ def test_int8_files_are_measured_where_they_are_meant_to_run_and_the_one_for_ten
 
 
 @pytest.mark.parametrize("wrong", [["nowhere.edgeau"], []], ids=["package", "data"])
-def test_wrong_input_is_one_line(tmp_path, capsys, wrong):
+def test_invalid_input_is_a_one_line_error(tmp_path, capsys, wrong):
     arguments = [*wrong, "--presets", "--calib", "nowhere", "--eval", "nowhere", "--work", str(tmp_path), "-o", "out"]
     assert main(arguments) == 2
-    assert len(capsys.readouterr().err.strip().splitlines()[-1:]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if line.startswith("student_speed: ")] == lines[-1:]
+    assert "nowhere" in lines[-1]

@@ -277,13 +277,13 @@ def test_endless_lines_from_the_device_are_cut(package, options):
     assert max(map(len, [*messages, str(caught.value)])) < 5000
 
 
-def test_an_endless_answer_is_cut(package, options, monkeypatch):
+def test_an_endless_answer_is_refused(package, options, monkeypatch):
     monkeypatch.setattr(remote, "MOST_ANSWER_BYTES", 1 << 20)
     with pytest.raises(EngineError, match=r"nothing was taken from device: it sent more than 1 MB"):
         build_on_host(package, "device", options, ssh=("sh", "-c", "yes"))
 
 
-def test_an_answer_that_cannot_be_written_is_one_line(package, options, monkeypatch):
+def test_an_answer_that_cannot_be_written_raises(package, options, monkeypatch):
     """/dev/full answers every write with ENOSPC."""
     monkeypatch.setattr(remote, "_Receiver", lambda session, _, made=remote._Receiver: made(session, Path("/dev/full")))
     with pytest.raises(EngineError, match=r"could not be written here \(No space left on device\)"):

@@ -195,8 +195,8 @@ def test_bu3dfe_has_one_neutral_per_person(tmp_path: Path) -> None:
     assert recording.remarks == ("21 of 25 pictures are missing",)
 
 
-def test_linked_folders_are_read_once_and_loops_end(tmp_path: Path) -> None:
-    """Large data sets are linked from other disks."""
+def test_linked_folders_are_read_once_and_loops_of_links_end(tmp_path: Path) -> None:
+    """Large data sets are often linked from other disks."""
     root = tmp_path / "BP4D"
     occurrence(root / "AUCoding/AU_OCC/F001_T1.csv", {1: {12: 1}})
     picture(tmp_path / "disk/F001/T1/0001.jpg", 90)
