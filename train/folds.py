@@ -91,7 +91,8 @@ def run_folds(
         results[fold.name] = train(one, (out / "last.pt").is_file())
     if not world.first:
         return {}
-    summary = summarise(results, protocol, recipe.models[0])
+    first, *others = (summarise(results, protocol, name) for name in next(iter(results.values()))["members"])
+    summary = {**first, "others": others} if others else first
     write_json(recipe.out / RESULT, summary)
     return summary
 
@@ -101,8 +102,14 @@ _MEASURES = {"f1": "F1 in %, at probability 0.5", "icc": "ICC(3,1) of intensitie
 
 
 def summarise(results: Mapping[str, Mapping[str, Any]], protocol: str | None, model: str) -> dict[str, Any]:
-    """F1 per fold and AU, ICC(3,1) and PCC where there are intensities, their means, and what the paper reports."""
-    tests = {name: next(iter(result["members"].values()))["test"] for name, result in results.items()}
+    """F1 per fold and AU, ICC(3,1) and PCC where there are intensities, their means, and what the paper reports.
+
+    Args:
+        results: metrics.json of each fold.
+        protocol: the data set's, if it has one.
+        model: the member that is reported.
+    """
+    tests = {name: result["members"][model]["test"] for name, result in results.items()}
     aus = tuple(next(iter(tests.values()))["per_au"])
     family = next((row for row in ("fan-trans", "sma-net", "eau", "cednn") if model.startswith(row)), model)
     summary: dict[str, Any] = {
@@ -127,6 +134,9 @@ def summarise(results: Mapping[str, Mapping[str, Any]], protocol: str | None, mo
 def table_lines(summary: Mapping[str, Any]) -> list[str]:
     """A table of F1, and of ICC and PCC where the summary has them: each fold, the mean over folds, and the paper's."""
     papers = summary["published"]
+    if "others" in summary:
+        alone = {key: value for key, value in summary.items() if key != "others"}
+        return [line for one in (alone, *summary["others"]) for line in (f"{one['model']}:", *table_lines(one), "")]
     lines = _table(summary, "f1", papers)
     for measure in ("icc", "pcc"):
         if measure in summary:

@@ -62,7 +62,7 @@ TEXTS: dict[tuple[str, str], tuple[str, ...]] = {
     ("*", "init"): CHECKPOINTS,
     ("*", "fan"): CHECKPOINTS,
     ("*", "device"): ("abacus", "cuda:99"),
-    ("train", "folds"): ("0", "1", "some", "99", ""),
+    ("*", "folds"): ("0", "1", "some", "99", ""),
     ("*", "fold"): ("part9", ""),
     ("distill", "teacher"): CHECKPOINTS,
     ("distill", "student"): ("nonsense",),

@@ -12,6 +12,7 @@ from fakes.data_sets import FRAMES, disfa_labels, write_bp4d, write_disfa
 from edgeau.runtime.action_units import BP4D, DISFA
 from edgeau.runtime.cli import main
 from edgeau.runtime.errors import InputError
+from edgeau.train.checkpoint import load_checkpoint
 from edgeau.train.folds import Fold, _require_disjoint, summarise, table_lines
 from edgeau.train.protocols import PROTOCOLS
 
@@ -53,6 +54,37 @@ def test_one_command_runs_a_protocol_and_prints_the_means(
 
 
 @pytest.mark.slow
+def test_students_and_peers_run_a_protocol_too(
+    make_crop_set, tmp_path: Path, tiny_config: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each fold's student learns from the teacher of that fold; any other teacher has seen who is held out."""
+    data = ["--data", str(make_crop_set()), "--folds", "2"]
+    teachers = tmp_path / "teachers"
+    assert main(["train", "--model", "cednn", *data, *options(tiny_config, teachers)]) == 0
+    words = ["distill", "--student", "cednn", *data]
+    capsys.readouterr()
+    assert main([*words, "--teacher", str(teachers), *options(tiny_config, tmp_path / "students"), "--json"]) == 0
+    assert list(json.loads(capsys.readouterr().out)["folds"]) == ["part1", "part2"]
+    for part in ("part1", "part2"):
+        taught, teacher = (load_checkpoint(tmp_path / run / part / "best.pt") for run in ("students", "teachers"))
+        assert taught.provenance["subjects"] == teacher.provenance["subjects"]
+
+    teachers.rename(tmp_path / "swapped")
+    for part, other in (("part1", "x"), ("part2", "part1"), ("x", "part2")):
+        (tmp_path / "swapped" / part).rename(tmp_path / "swapped" / other)
+    assert main([*words, "--teacher", str(tmp_path / "swapped"), *options(tiny_config, tmp_path / "no")]) == 2
+    assert "expected a teacher that holds out the same people" in capsys.readouterr().err
+    one = tmp_path / "swapped" / "part1" / "best.pt"
+    assert main([*words, "--teacher", str(one), *options(tiny_config, tmp_path / "no")]) == 2
+    assert "one teacher would have seen people that are held out" in capsys.readouterr().err
+
+    assert main(["distill", "--peers", "cednn,cednn", *data, *options(tiny_config, tmp_path / "peers")]) == 0
+    printed = capsys.readouterr().out
+    assert ("cednn:" in printed, "cednn-2:" in printed) == (True, True)
+    assert json.loads((tmp_path / "peers" / "folds.json").read_text())["others"][0]["model"] == "cednn-2"
+
+
+@pytest.mark.slow
 def test_data_without_a_protocol_is_split_by_subject(
     make_crop_set, tmp_path: Path, tiny_config: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -80,7 +112,9 @@ def test_intensity_agreement_has_a_table_of_its_own() -> None:
         return {"samples": 9, "mean_f1": 0.5, "mean_icc": icc, "mean_pcc": pcc, "per_au": {"AU12": one}}
 
     parts = {"part1": result_of(0.25, None), "part2": result_of(0.75, 0.8)}
-    summary = summarise({name: {"members": {"m": {"test": test}}} for name, test in parts.items()}, "disfa", "cednn-m")
+    summary = summarise(
+        {name: {"members": {"cednn-m": {"test": test}}} for name, test in parts.items()}, "disfa", "cednn-m"
+    )
     assert (summary["mean_icc"], summary["icc"], summary["mean_pcc"]) == (0.5, {"AU12": 0.5}, 0.8)
     lines = [line.split() for line in table_lines(summary)]
     assert ["AU12", "0.250", "0.750", "0.500"] in lines

@@ -4,12 +4,14 @@
     edgeau distill --teacher T --student cednn-m,cednn-xs --data faces --out runs/students
     edgeau distill --teacher T --init S --unlabelled my-camera.mp4 --data faces --out runs/adapted --lr 5e-4
     edgeau distill --peers cednn-m,cednn-s --data faces --out runs/peers
+    edgeau distill --teacher runs/teacher --student cednn-s --data bp4d:/data/BP4D --folds all --out runs/student
     edgeau distill --teacher T --init S --prune 0.3 --data faces --out runs/smaller --lr 1e-3
     edgeau distill --teacher T --init S --qat --data faces --out runs/qat --steps 300 --lr 2e-4
 
 A student learns from labels, from the teacher's AU probabilities and from its feature maps, and holds out the same
-subjects as its teacher. Several students in one run learn side by side and share the cost of rendering and of the
-teacher's answers. Peers (any presets, repeated or not) learn from labels and from each other.
+subjects as its teacher. With --folds, --teacher is the folder of the teacher's own --folds. Several students in one run
+learn side by side and share the cost of rendering and of the teacher's answers. Peers (any presets, repeated or not)
+learn from labels and from each other.
 
 --unlabelled adapts a student to a camera, a place or people without any label: faces are found and tracked in videos
 and pictures, and the teacher's answers there are learnt by their confidence, beside the labelled --data, which keep the
@@ -61,6 +63,7 @@ from .options import (
     remember_arguments,
     report,
 )
+from .protocol import add_folds_argument, require_no_other, run_protocol
 
 _WEIGHTS = ("temperature", "label_weight", "logit_weight", "feature_weight", "mixup", "unlabelled_weight")
 _ASKED = 1000  # faces without labels on which the teacher's base rates are counted and, on some, weights are chosen
@@ -95,36 +98,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--qat-settle", type=arguments.count, default=_QAT.settle_steps, metavar="STEPS",
         help="steps after which --qat freezes batch norm statistics (default %(default)s)",
     )  # fmt: skip
+    add_folds_argument(parser)
     add_recipe_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Distil and report held-out metrics."""
+    if args.folds:
+        return _run_folds(args)
     args = arguments_of(args, "distill")
-    weights = {name: getattr(args, name) for name in _WEIGHTS if getattr(args, name) is not None}
-    options = replace(PEERS if args.peers else DistillOptions(), **weights)
-    qat = QatOptions(args.qat_settle) if args.qat else None
-    models = _models(args)
-    recipe = recipe_of(args, models)
-    notes: dict[str, Any] = {"distillation": asdict(options)}
-    if args.unlabelled:
-        notes["unlabelled"] = list(args.unlabelled)
-    if qat is not None:
-        notes["quantization_aware"] = asdict(qat)
-    teacher = None if args.peers else load_checkpoint(args.teacher)
-    if teacher is not None:
-        recipe = replace(recipe, split=_split_of(teacher), aus=recipe.aus or tuple(teacher.config["aus"]))
-        notes["teacher"] = {"checkpoint": args.teacher, "sha256": sha256_file(args.teacher), "family": teacher.family}
+    recipe, teacher, notes = _with_teacher(args, recipe_of(args, _models(args)), args.teacher)
     with joined_world(args.device) as world:
         recipe = _with_student(recipe, args, world)
         if world.first:
             remember_arguments(args, "distill")
-        taught_by = None if teacher is None else model_from_checkpoint(teacher).to(world.device)
-        unlabelled = Unlabelled(args, taught_by) if args.unlabelled and taught_by is not None else None
-        make = _objective(taught_by, options, qat, unlabelled)
         try:
             with forgotten_if_nothing_came(recipe.out):
-                results = run_recipe(recipe, world, make, resume=bool(args.resume), notes=notes, open_extra=unlabelled)
+                results = _distil(args, recipe, world, teacher, notes, resume=bool(args.resume))
         except KeyboardInterrupt:
             if world.first:
                 advise_resume(args.out, "distill")
@@ -132,6 +122,63 @@ def run(args: argparse.Namespace) -> int:
     if world.first:
         report(results, recipe.out, as_json=args.json)
     return 0
+
+
+def _run_folds(args: argparse.Namespace) -> int:
+    """Each fold learns from the teacher of the same fold, which has not seen the people that it holds out."""
+    require_no_other(args, "resume", "fold", "unlabelled", "prune", "qat")
+    models = _models(args)
+    if args.teacher and not Path(args.teacher).is_dir():
+        expected = "the folder of a run with --folds: one teacher would have seen people that are held out"
+        raise InputError(f"--folds with --teacher {args.teacher}", got="a file", expected=expected)
+
+    def train_fold(one: Recipe, world: World, resume: bool) -> dict[str, Any]:
+        file = None if args.peers else str(Path(args.teacher) / one.out.name / "best.pt")
+        one, teacher, notes = _with_teacher(args, one, file)
+        return _distil(args, _with_student(one, args, world), world, teacher, notes, resume=resume)
+
+    return run_protocol(args, lambda: recipe_of(args, models), train_fold)
+
+
+def _with_teacher(
+    args: argparse.Namespace, recipe: Recipe, file: str | None
+) -> tuple[Recipe, Checkpoint | None, dict[str, Any]]:
+    """The recipe with the teacher's AUs and split, the teacher, and notes for the checkpoints' provenance.
+
+    Raises:
+        InputError: no such checkpoint, or the teacher was trained on people that the recipe holds out.
+    """
+    notes: dict[str, Any] = {"distillation": asdict(_options(args))}
+    if args.unlabelled:
+        notes["unlabelled"] = list(args.unlabelled)
+    if args.qat:
+        notes["quantization_aware"] = asdict(QatOptions(args.qat_settle))
+    if file is None:
+        return recipe, None, notes
+    teacher = load_checkpoint(file)
+    split = _split_of(teacher)
+    if split is not None:
+        seen = sorted({*split.train, *split.val} & set(recipe.held_out))
+        if seen:
+            got = f"one that was trained on {seen[0]}" + (f" and {len(seen) - 1} others" if len(seen) > 1 else "")
+            raise InputError(f"teacher {file}", got=got, expected="a teacher that holds out the same people")
+    notes["teacher"] = {"checkpoint": file, "sha256": sha256_file(file), "family": teacher.family}
+    return replace(recipe, split=split, aus=recipe.aus or tuple(teacher.config["aus"])), teacher, notes
+
+
+def _options(args: argparse.Namespace) -> DistillOptions:
+    weights = {name: getattr(args, name) for name in _WEIGHTS if getattr(args, name) is not None}
+    return replace(PEERS if args.peers else DistillOptions(), **weights)
+
+
+def _distil(
+    args: argparse.Namespace, recipe: Recipe, world: World, teacher: Checkpoint | None, notes: Mapping[str, Any], *,
+    resume: bool,
+) -> dict[str, Any]:  # fmt: skip
+    taught_by = None if teacher is None else model_from_checkpoint(teacher).to(world.device)
+    unlabelled = Unlabelled(args, taught_by) if args.unlabelled and taught_by is not None else None
+    make = _objective(taught_by, _options(args), QatOptions(args.qat_settle) if args.qat else None, unlabelled)
+    return run_recipe(recipe, world, make, resume=resume, notes=notes, open_extra=unlabelled)
 
 
 def _models(args: argparse.Namespace) -> tuple[str, ...]:

@@ -28,16 +28,15 @@ from typing import Any
 from edgeau.runtime import arguments
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.manifest import CropSpec
-from edgeau.runtime.terminal import emit_json, note, say
+from edgeau.runtime.terminal import note
 from edgeau.train.assist import READS, Assisted, AssistOptions
 from edgeau.train.extra import Extra, open_photos
-from edgeau.train.folds import claim_folds, plan_folds, require_folds_folder, run_folds, table_lines
 from edgeau.train.landmarks import FANS, run_landmarks
 from edgeau.train.losses import AuLoss
 from edgeau.train.models import AuModel
 from edgeau.train.models.fan import load_fan_weights
 from edgeau.train.objectives import Supervised
-from edgeau.train.parallel import World, first_then_others, joined_world
+from edgeau.train.parallel import World, joined_world
 from edgeau.train.recipe import Recipe, run_recipe
 
 from .options import (
@@ -49,6 +48,7 @@ from .options import (
     remember_arguments,
     report,
 )
+from .protocol import add_folds_argument, require_no_other, run_protocol
 
 _ASSIST = AssistOptions()
 
@@ -66,12 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--assist-reads", choices=READS, default=_ASSIST.reads, help="what their head reads (default %(default)s)"
     )
-    parser.add_argument(
-        "--folds",
-        type=folds_count,
-        metavar="all|N",
-        help="every part of the data set's protocol, or N parts of subjects",
-    )
+    add_folds_argument(parser)
     add_recipe_arguments(parser)
 
 
@@ -112,42 +107,20 @@ def _say_what_fan(recipe: Recipe) -> None:
         note(f"{recipe.fan}: a FAN of {fan.stacks} stacks, width {fan.width}, depth {fan.depth}, {fan.pooling} pooling")
 
 
-def folds_count(text: str) -> str:
-    """``all``, or a number of folds."""
-    return text if text == "all" else str(arguments.whole(2, 1000)(text))
-
-
 def _run_folds(args: argparse.Namespace) -> int:
-    """Train every fold of a protocol; the same command continues an interrupted one."""
-    if args.resume or args.fold or args.assist or args.model in FANS or not args.model:
-        expected = "--model of AUs and --data, without --resume, --fold and --assist; the same command continues"
-        raise InputError("--folds", got="other options", expected=expected)
-    options = {k: v for k, v in vars(args).items() if k not in ("run", "json", "workers")}
-    with joined_world(args.device) as world:
-        with first_then_others(world):
-            recipe = recipe_of(args, (args.model,))
-            if world.first:
-                require_folds_folder(recipe.out, options)
-                _say_what_fan(recipe)
-            recipe, folds, protocol = plan_folds(args.folds, recipe)
-            if world.first:
-                claim_folds(recipe.out, options)
+    require_no_other(args, "resume", "fold", "assist")
+    if args.model in FANS or not args.model:
+        raise InputError("--folds", got=f"--model {args.model}", expected="a model of AUs, such as cednn-m")
 
-        def train(one: Recipe, resume: bool) -> dict[str, Any]:
-            if world.first:
-                note(f"{one.out.name}: holding out {len(one.held_out)} subjects")
-            with forgotten_if_nothing_came(one.out):
-                return run_recipe(one, world, resume=resume)
+    def make_recipe() -> Recipe:
+        recipe = recipe_of(args, (args.model,))
+        _say_what_fan(recipe)
+        return recipe
 
-        summary = run_folds(recipe, folds, protocol, train, world)
-    if not world.first:
-        return 0
-    if args.json:
-        emit_json(summary)
-    else:
-        for line in table_lines(summary):
-            say(line)
-    return 0
+    def train_fold(one: Recipe, world: World, resume: bool) -> dict[str, Any]:
+        return run_recipe(one, world, resume=resume)
+
+    return run_protocol(args, make_recipe, train_fold)
 
 
 def _assisted(recipe: Recipe, world: World, args: argparse.Namespace) -> dict[str, Any]:
