@@ -102,5 +102,5 @@ def _upgraded(record: dict[str, Any]) -> dict[str, Any]:
     times = {**vars(latency(parts)), "p50_ms": record["latency"]["p50_ms"]}
     warnings = [each for each in record.get("warnings", ()) if "samples scatter" not in each]
     kept = {key: value for key, value in record.items() if key != "speedup"}
-    absent = {"cold_start": None, "concurrency": {}}
+    absent: dict[str, Any] = {"cold_start": None, "concurrency": {}}
     return {**absent, **kept, "latency": times, "rounds": rounds, "warnings": warnings}

@@ -37,10 +37,12 @@ from edgeau.runtime.files import atomic_path, write_json
 from edgeau.runtime.package import Package, shipped_package
 from edgeau.runtime.records import rows_of
 from edgeau.runtime.results import Face
+from edgeau.runtime.selection import Selection
 from edgeau.runtime.terminal import note, say
 
 CALIBRATION = "synthetic:subjects=20,frames=12,seed=71"
 EVALUATION = "synthetic:subjects=20,frames=12,seed=72"
+_TIES_NAMED = 3  # of candidates that are as fast
 MAX_DROP = 0.01  # a variant that loses more mean F1 than this is measured but not chosen
 
 
@@ -116,13 +118,23 @@ def _choose(package: Package, seconds: float) -> tuple[Package, dict[str, Any]]:
     crops = read_crops(EVALUATION, package.manifest.crop)
     result = search(package, crops, SearchOptions(max_drop=MAX_DROP, minutes=seconds * 10 / 60), note)
     chosen = result.selection
-    ties = f" It is a tie with {', '.join(chosen.ties)}." if chosen.ties else ""
+    return result.package, {**dataclasses.asdict(chosen), "why": explain_choice(chosen)}
+
+
+def explain_choice(chosen: Selection) -> str:
+    """What was chosen and why, in two or three sentences."""
     why = (
         f"Chosen for this machine: {chosen.label}. It took {chosen.ms_per_crop:.2f} ms per face, FP32 took "
         f"{chosen.fp32_ms_per_crop:.2f} ms, measured in turns, among variants that lose at most "
-        f"{MAX_DROP:g} of mean F1.{ties}"
+        f"{MAX_DROP:g} of mean F1."
     )
-    return result.package, {**dataclasses.asdict(chosen), "why": why}
+    if chosen.ms_per_frame is not None and chosen.fp32_ms_per_frame is not None:
+        why += f" A whole frame took {chosen.ms_per_frame:.2f} ms, with FP32 {chosen.fp32_ms_per_frame:.2f} ms."
+    ties = list(chosen.ties)
+    if ties:
+        rest = f" and {len(ties) - _TIES_NAMED} others" if len(ties) > _TIES_NAMED else ""
+        why += f" It is a tie with {', '.join(ties[:_TIES_NAMED])}{rest}."
+    return why
 
 
 def _photo(package: Package, out: Path) -> tuple[Sequence[Face], Path]:

@@ -142,7 +142,7 @@ def student(runner: Runner, evaluation: CropSet | None) -> Student:
         reading=candidate.reading,
         trained=evaluation is not None,
         f1=f1,
-        parameters=facts.parameters,
+        parameters=facts.parameters or 0,
         macs=facts.macs or 0,
         size_bytes=candidate.variant.size_bytes,
         crop_ms=float(np.median(runner.crop_ms)),
