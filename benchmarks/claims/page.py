@@ -26,13 +26,18 @@ _MARKS = {HOLDS: "✓", FAILS: "✗"}
 SCHEMA = "edgeau-claims-2"
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """The table of a file that `edgeau bench claims -o` wrote. Raises InputError if it is another kind of file."""
+def read_claims_file(path: Path) -> dict[str, Any]:
+    """What `edgeau bench claims -o` wrote. Raises InputError if it is another kind of file."""
     value = read_records(path)
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
         got = value.get("schema") if isinstance(value, dict) else None
         raise InputError(str(path), got=f"schema {got}", expected=SCHEMA, hint="type: edgeau bench claims -o FILE")
-    table: list[dict[str, str]] = value["rows"]
+    return value
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The table of a file that `edgeau bench claims -o` wrote. Raises InputError if it is another kind of file."""
+    table: list[dict[str, str]] = read_claims_file(path)["rows"]
     return table
 
 
@@ -82,8 +87,8 @@ def lines(papers: Mapping[str, Paper], outcomes: Sequence[Outcome]) -> list[str]
     return text
 
 
-def network_rows(records: Mapping[str, Measurement]) -> list[dict[str, str]]:
-    """What each network costs."""
+def network_rows(records: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
+    """What each network costs, from measurements as JSON."""
     return [
         {
             "network": _title(name),
@@ -98,17 +103,14 @@ def network_rows(records: Mapping[str, Measurement]) -> list[dict[str, str]]:
     ]
 
 
-def write_page(
-    path: Path, papers: Mapping[str, Paper], outcomes: Sequence[Outcome], records: Mapping[str, Measurement]
-) -> None:
-    """One HTML file that needs no other. Raises MissingExtraError if jinja2 is not installed."""
-    values = [record.to_json() for record in records.values()]
+def write_page(path: Path, value: Mapping[str, Any]) -> None:
+    """One HTML file that needs no other, from what `to_json` gave. Raises MissingExtraError without jinja2."""
     page = environment().from_string(_TEMPLATE).render(
         style=STYLE,
-        claims=rows(papers, outcomes),
-        networks=network_rows(records),
-        papers=list(papers.values()),
-        conditions=conditions(values),
+        claims=value["rows"],
+        networks=network_rows(value["networks"]),
+        papers=list(value["papers"].values()),
+        conditions=conditions(list(value["networks"].values())),
     )  # fmt: skip
     write_text(path, page)
 
@@ -140,14 +142,14 @@ def _amount(metric: str, value: float) -> str:
     return f"{value * scale:{layout}} {unit}"
 
 
-def _cell(record: Measurement, metric: str) -> str:
-    group = {"p50_ms": record.latency, "model_mib": record.memory}.get(metric, record.facts)
-    value = getattr(group, metric, None)
+def _cell(record: Mapping[str, Any], metric: str) -> str:
+    group = {"p50_ms": "latency", "model_mib": "memory"}.get(metric, "facts")
+    value = (record[group] or {}).get(metric)
     return "-" if value is None else _amount(metric, value)
 
 
-def _interval(record: Measurement) -> str:
-    low, high = record.latency.p50_interval_ms
+def _interval(record: Mapping[str, Any]) -> str:
+    low, high = record["latency"]["p50_interval_ms"]
     return f"{low:.2f} to {'unknown' if high is None else f'{high:.2f}'} ms"
 
 
@@ -158,9 +160,11 @@ _TEMPLATE = """<!doctype html>
 <title>The papers' efficiency claims</title>
 <style>
 {{ style|safe }}
+  .claims td:nth-child(5) { white-space: pre-line !important; }
   @media (min-width: 761px) {
     .claims td:first-child { white-space: nowrap; } .claims td:nth-child(4) { min-width: 9.5rem; }
-    .claims td:nth-child(5) { white-space: pre-line; min-width: 26rem; }
+    .claims td:nth-child(5) { min-width: 33rem; }
+    .figures td:last-child { white-space: normal; }
   }
 </style>
 <h1>The papers' efficiency claims</h1>
@@ -170,7 +174,9 @@ claim means as a test is our reading. The models measured are our designs after 
 <table class="words claims">
 <tr>{% for name in claims[0] %}<th>{{ name }}</th>{% endfor %}</tr>
 {% for row in claims %}
-<tr>{% for name, cell in row.items() %}<td data-name="{{ name }}">{{ cell.replace("; ", "\n") }}</td>{% endfor %}</tr>
+<tr>{% for name, cell in row.items() %}
+<td data-name="{{ name }}">{{ cell.replace("; ", "\n") if name == "compared with" else cell }}</td>
+{% endfor %}</tr>
 {% endfor %}
 </table>
 <h2>What was measured</h2>

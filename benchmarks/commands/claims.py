@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     if args.out:
         write_records(args.out, value)
     if args.html:
-        write_page(args.html, papers, outcomes, records)
+        write_page(args.html, value)
         note(f"page: {args.html}")
     if args.json:
         emit_json(value)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from edgeau.benchmarks.claims.claims import read_claims
 from edgeau.benchmarks.claims.evaluate import evaluate
-from edgeau.benchmarks.claims.page import lines, to_json, write_page
+from edgeau.benchmarks.claims.page import lines, read_claims_file, to_json, write_page
 from edgeau.benchmarks.measurement import BenchOptions
 from edgeau.benchmarks.records import write_records
 from edgeau.export.package import ExportOptions, export_package
@@ -34,10 +34,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--packages", type=Path, help="folder to export to; what is there is used (default: a new one)")
     parser.add_argument("--prepare", action="store_true", help="only export")
+    parser.add_argument("--redraw", type=Path, metavar="FILE", help="measure nothing: the page of kept records")
     parser.add_argument("--warmup", type=float, default=BenchOptions.warmup_s, help="each (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=BenchOptions.seconds, help="each (default: %(default)s)")
     parser.add_argument("-o", "--out", type=Path, required=True, help="path without suffix")
     args = parser.parse_args()
+    if args.redraw:
+        write_page(args.out.with_suffix(".html"), read_claims_file(args.redraw))
+        return
     papers, claims = read_claims()
     options = BenchOptions(warmup_s=args.warmup, seconds=args.seconds, energy=False)
     with tempfile.TemporaryDirectory(prefix="edgeau-") as folder:
@@ -48,8 +52,9 @@ def main() -> None:
         if args.prepare:
             return
         outcomes, records = evaluate(claims, packages, options, progress=note)
-    write_page(args.out.with_suffix(".html"), papers, outcomes, records)
-    write_records(args.out.with_suffix(".json.gz"), to_json(papers, outcomes, records))
+    value = to_json(papers, outcomes, records)
+    write_page(args.out.with_suffix(".html"), value)
+    write_records(args.out.with_suffix(".json.gz"), value)
     for line in lines(papers, outcomes):
         say(line)
 
