@@ -65,6 +65,8 @@ def rates_of(recordings: Sequence[Recording], present_from: float) -> Dict[str, 
 def _images_of(recording: Recording) -> Iterator[Problem]:
     yield from (Problem(recording.title, text, blocks=True) for text in recording.defects)
     yield from (Problem(recording.title, text, blocks=False) for text in recording.remarks)
+    if not recording.numbers and recording.defects:
+        return
     if not recording.numbers:
         yield Problem(recording.title, "no labelled frame", blocks=True)
         return

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgeau.runtime.action_units import BP4D
+from edgeau.runtime.errors import InputError
 from edgeau.runtime.recording import Recording
 
 from .data_set import DataSet
 from .presence_table import read_presence
-from .tree import Tree
+from .tree import Tree, not_understood
 
 _LABELS = r"AU_OCC/([FM]\d{3})_(T\d+)\.csv"
 IMAGES = r"([FM]\d{3})/(T\d+)/(\d+)\.(?:jpg|jpeg|png)"
@@ -30,7 +31,11 @@ def read(tree: Tree) -> Iterator[Recording]:
     images = {**tree.images(FLAT_IMAGES), **tree.images(IMAGES)}
     for file, match in files.items():
         key = (match[1], match[2])
-        numbers, aus, intensity = read_presence(file, BP4D)
+        try:
+            numbers, aus, intensity = read_presence(file, BP4D)
+        except InputError as error:
+            yield not_understood(key[0], "_".join(key), file, error)
+            continue
         frames = images.get(key, {})
         packed = () if frames else tree.still_packed(key[0])
         yield Recording(key[0], "_".join(key), frames, numbers, aus, intensity, labels=file, defects=packed)

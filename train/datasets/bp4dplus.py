@@ -17,12 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from edgeau.runtime.action_units import BP4D, au_name
+from edgeau.runtime.errors import InputError
 from edgeau.runtime.recording import Recording
 
 from .bp4d import FLAT_IMAGES, IMAGES
 from .data_set import DataSet
 from .presence_table import read_column, read_presence
-from .tree import Tree
+from .tree import Tree, not_understood
 
 CODED_TASKS = ("T1", "T6", "T7", "T8")
 _MISMATCHED = {("F041", "T7")}
@@ -39,11 +40,15 @@ def read(tree: Tree) -> Iterator[Recording]:
         key = (match[1], match[2])
         if key[1] not in CODED_TASKS:
             continue
-        numbers, aus, table = read_presence(file, BP4D)
-        for column, au in enumerate(aus):
-            file_of_au = intensities.get((key[0], key[1], au))
-            if file_of_au is not None:
-                _fill(table[:, column], numbers, read_column(file_of_au))
+        try:
+            numbers, aus, table = read_presence(file, BP4D)
+            for column, au in enumerate(aus):
+                file_of_au = intensities.get((key[0], key[1], au))
+                if file_of_au is not None:
+                    _fill(table[:, column], numbers, read_column(file_of_au))
+        except InputError as error:
+            yield not_understood(f"bp4dplus-{key[0]}", "_".join(key), file, error)
+            continue
         frames: Mapping[int, Path] = images.get(key, {})
         if key in _MISMATCHED and frames:
             present = [row for row, number in enumerate(numbers) if number in frames]

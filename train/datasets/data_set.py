@@ -17,7 +17,8 @@ class DataSet:
     Attributes:
         word: what users type before the colon.
         title: its name.
-        read: its recordings in a folder; raises InputError where label files are missing or can't be understood.
+        read: its recordings in a folder; raises InputError without label files, or where one can't be understood. Large
+            data sets name such files as a recording's defects instead, so that all of them are known.
         expected: what the folder should hold, for messages.
         subjects: people in the published data set.
         same_people: the other data set with the same people under the same names.

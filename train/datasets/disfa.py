@@ -12,10 +12,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from edgeau.runtime.action_units import DISFA, au_name
+from edgeau.runtime.errors import InputError
 from edgeau.runtime.recording import Recording
 
 from .data_set import DataSet
-from .tree import Tree, counted_from_1, joined
+from .tree import Tree, counted_from_1, joined, not_understood
 
 AUS = tuple(au_name(n) for n in (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26))
 _VIDEO = r"LeftVideo(SN\d{3})_[Cc]omp\.avi"
@@ -31,7 +32,11 @@ def read(tree: Tree) -> Iterator[Recording]:
     named, plain = (tree.images(pattern) for pattern in _FRAMES)
     for folder in sorted({file.parent for file in files}):
         subject = folder.name
-        labels = joined([folder / f"{subject}_au{int(au[2:])}.txt" for au in AUS])
+        try:
+            labels = joined([folder / f"{subject}_au{int(au[2:])}.txt" for au in AUS])
+        except InputError as error:
+            yield not_understood(subject, subject, folder, error)
+            continue
         frames: Mapping[int, Path] | Path
         if subject in videos:
             frames = videos[subject]

@@ -13,11 +13,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from edgeau.runtime.errors import InputError
 from edgeau.runtime.recording import Recording
 
 from .data_set import DataSet
 from .disfa import AUS
-from .tree import Tree, counted_from_1, joined
+from .tree import Tree, counted_from_1, joined, not_understood
 
 _LABELS = r"Labels/(SN\d{3})/([^/]+)/AU\d+\.txt"
 _IMAGES = r"Images/(SN\d{3})/([^/]+)/\D*(\d+)\.(?:jpg|jpeg|png|bmp)"
@@ -28,7 +29,11 @@ def read(tree: Tree) -> Iterator[Recording]:
     files = tree.labels(_LABELS, "Labels/SN001/TRIAL/AU1.txt")
     images = tree.images(_IMAGES)
     for folder, (subject, trial) in sorted({file.parent: match.groups() for file, match in files.items()}.items()):
-        labels = joined([folder / f"AU{int(au[2:])}.txt" for au in AUS])
+        try:
+            labels = joined([folder / f"AU{int(au[2:])}.txt" for au in AUS])
+        except InputError as error:
+            yield not_understood(subject, f"{subject}_{trial}", folder, error)
+            continue
         calm = np.flatnonzero(labels.intensity.max(axis=1, initial=0) == 0)
         frames = counted_from_1(images.get((subject, trial), {}), labels.numbers)
         yield Recording(

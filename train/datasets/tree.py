@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from edgeau.runtime.errors import InputError
+from edgeau.runtime.recording import Recording
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp")
 # AU files of one recording may differ in this share of their frames, as published copies do; more is a defect.
@@ -140,6 +141,11 @@ def joined(files: Sequence[Path]) -> Labels:
             )
     table = np.array([[column[n] for column in columns] for n in numbers], np.float32).reshape(-1, len(files))
     return Labels(numbers, table, tuple(remarks), tuple(defects))
+
+
+def not_understood(subject: str, name: str, labels: Path, error: InputError) -> Recording:
+    """A recording whose labels can't be read: a defect, so that the checker names every such file and not the first."""
+    return Recording(subject, name, {}, (), (), np.zeros((0, 0), np.float32), labels=labels, defects=(str(error),))
 
 
 def counted_from_1(frames: Mapping[int, Path], numbers: Iterable[int]) -> dict[int, Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from fakes.data_sets import DISFA_AUS, disfa_labels, occurrence, picture, text, 
 from edgeau.runtime.crop_set import PRESENT
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.recording import Recording
+from edgeau.runtime.recording_check import require_whole
 from edgeau.train.datasets import DATA_SETS
 from edgeau.train.datasets.tree import Tree
 
@@ -41,8 +43,10 @@ def test_errors_name_a_truncated_or_invalid_bp4d_file(tmp_path: Path) -> None:
         (whole.replace("\n2,", "\n1,"), r"got frame 1 twice"),
     ):
         file.write_text(broken)
+        (recording,) = read("bp4d", tmp_path)
+        assert re.search(message, recording.defects[0])
         with pytest.raises(InputError, match=message):
-            read("bp4d", tmp_path)
+            require_whole("BP4D", [recording])
 
 
 def test_bp4dplus_coded_tasks_and_intensities_are_read(tmp_path: Path) -> None:
@@ -107,8 +111,8 @@ def test_an_extra_frame_in_a_disfa_file_is_reported(write_disfa) -> None:
     assert recording.numbers == (1, 2, 3)
     assert "SN001_au9.txt labels 1 frames that other files do not, such as 4" in recording.remarks[0]
     file.write_text(file.read_text().replace("2,0", "2,7"))
-    with pytest.raises(InputError, match=r"SN001_au9.txt, line 2: got intensity 7"):
-        read("disfa", root)
+    (recording,) = read("disfa", root)
+    assert "SN001_au9.txt, line 2: got intensity 7" in recording.defects[0]
 
 
 def test_disfaplus_headers_are_skipped_and_the_first_frame_is_neutral(tmp_path: Path) -> None:
