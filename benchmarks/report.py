@@ -31,7 +31,7 @@ class Extras:
         photo_caption: its description.
         peaks: of the device, as in a file of measurements.
         stages: of one picture, as in a file of measurements.
-        claims, peers: rows of the tables of `bench claims` and `bench peers`.
+        claims, peers, end_to_end: rows of the tables of `bench claims` and `bench peers`.
     """
 
     title: str = "edgeau benchmark"
@@ -43,6 +43,7 @@ class Extras:
     stages: Sequence[Mapping[str, Any]] = ()
     claims: Sequence[Row] = ()
     peers: Sequence[Row] = ()
+    end_to_end: Sequence[Row] = ()
 
 
 def write_html(records: Sequence[Mapping[str, Any]], path: Path, extras: Extras = Extras()) -> None:
@@ -279,6 +280,12 @@ on the distribution: for p50 over rounds, for the others over calls as if they w
 {% if extras.peers %}
 <h2>Peers on the same work</h2>
 {{ table(extras.peers, "words") }}
+{% endif %}
+{% if extras.end_to_end %}
+<h2>From end to end</h2>
+{{ table(extras.end_to_end, "words") }}
+<p class="muted">Decoding, finding faces and AUs. Published figures were not measured here; machines and harnesses
+differ, so they show orders of magnitude only.</p>
 {% endif %}
 {% if photo %}
 <h2>On a photo</h2>

