@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import time
 import warnings
@@ -61,6 +62,7 @@ class Recipe:
         neutral_unknown: probability that the face replaces its neutral in training.
         one_batch: train on the first batch alone, see BatchOptions.
         init: checkpoint or package with the initial weights, see open_init.
+        start_share: share of the initial weights in the result, see blend.
         fan, fan_pooling: weights of a FAN for models built on one, and its pooling (``max``, ``avg``, or None for
             that of public weights with as many stacks).
         shared_subjects: allow data sets with the same people (see open_data).
@@ -81,6 +83,7 @@ class Recipe:
     split: Split | None = None
     neutral_unknown: float = 0.25
     init: str | None = None
+    start_share: float = 0.0
     fan: str | None = None
     fan_pooling: str | None = None
     shared_subjects: bool = False
@@ -96,10 +99,12 @@ class Recipe:
         if self.batch < 1 or self.workers < 1 or (self.epochs is not None and self.epochs <= 0):
             got = f"batch {self.batch}, workers {self.workers}, epochs {self.epochs}"
             raise InputError("training options", got=got, expected="1 or more of each")
-        shares = (self.val, self.test, self.neutral_unknown)
+        shares = (self.val, self.test, self.neutral_unknown, self.start_share)
         if min(shares) < 0 or max(shares) > 1:
-            got = f"val {self.val}, test {self.test}, neutral-unknown {self.neutral_unknown}"
+            got = "val {}, test {}, neutral-unknown {}, start-share {}".format(*shares)
             raise InputError("training options", got=got, expected="shares from 0 to 1")
+        if self.start_share and self.init is None:
+            raise InputError("--start-share", got="no initial weights", expected="--init with it")
 
 
 # Builds the objective from the models and the AU loss; distillation has its own objectives.
@@ -136,6 +141,7 @@ def run_recipe(
         sources = open_sources(recipe)
     data, split = sources.data, sources.split
     models = make_models(recipe, data)
+    start = {name: copy.deepcopy(model.state_dict()) for name, model in models.items()} if recipe.start_share else {}
     _require_intensities(models, sources)
     if world.first:
         _warn_of_small_crops(models, data)
@@ -162,6 +168,8 @@ def run_recipe(
     )
     if not world.first:
         return {}
+    for name, weights in start.items():
+        files.blend(name, weights, recipe.start_share)
     results["flip_averaged"] = recipe.flip
     results["members"] = {name: _examine(files, name, data, split, world.device, recipe) for name in models}
     write_json(recipe.out / "metrics.json", results)
@@ -298,7 +306,7 @@ def make_models(recipe: Recipe, data: FaceData) -> dict[str, AuModel]:
         models[name] = build_model(family, config)
     if recipe.init is not None:
         for model in models.values():
-            _initialise(model, recipe.init)
+            _initialise(model, recipe.init, whole=recipe.start_share > 0)
     if fan is not None:
         _give_fan(models, fan)
     return models
@@ -444,8 +452,8 @@ def _give_fan(models: Mapping[str, AuModel], fan: Fan) -> None:
         model.load_fan(fan)
 
 
-def _initialise(model: AuModel, init: str) -> None:
-    """Load those weights that fit; a classifier for other AUs is trained from scratch."""
+def _initialise(model: AuModel, init: str, *, whole: bool) -> None:
+    """Load those weights that fit; a classifier for other AUs is trained from scratch, unless all must be ``whole``."""
     start = open_init(init)
     if start.family == model.family and start.config["pixels"] != model.config.pixels:
         kind = start.config["pixels"]
@@ -456,6 +464,9 @@ def _initialise(model: AuModel, init: str) -> None:
     fitting = {k: v for k, v in weights.items() if k in own and own[k].shape == v.shape}
     if not fitting:
         raise InputError(f"checkpoint {init}", got="no weights that fit", expected=f"a checkpoint of {model.family}")
+    if whole and len(fitting) < len(own):
+        got = f"{len(own) - len(fitting)} weights that {init} does not have"
+        raise InputError("--start-share", got=got, expected="the model and the AUs of --init")
     model.load_state_dict(fitting, strict=False)
 
 

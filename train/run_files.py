@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.files import write_bytes, write_json
 from edgeau.runtime.folders import Contents, FolderKind, claim_folder, obstacle
 from edgeau.runtime.manifest import CropSpec, NeutralSpec
 
+from .blend import blend
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .models import AuModel
 
@@ -89,6 +90,14 @@ class RunFiles:
         """Write a member's weights as its best."""
         assert isinstance(member, AuModel)
         save_checkpoint(self.path(name), self._checkpoint(member, {**self.source, "step": step}))
+
+    def blend(self, name: str, start: Mapping[str, Tensor], start_share: float) -> None:
+        """Replace a member's best weights by their mean with those it started from, once."""
+        kept = load_checkpoint(self.path(name))
+        if "start_share" not in kept.provenance:
+            weights = blend(start, kept.state_dict, start_share)
+            provenance = {**kept.provenance, "start_share": start_share}
+            save_checkpoint(self.path(name), replace(kept, state_dict=weights, provenance=provenance))
 
     def complete(self, name: str, notes: Mapping[str, Any], thresholds: tuple[float, ...]) -> None:
         """Write notes, such as metrics, and thresholds into a member's best checkpoint."""

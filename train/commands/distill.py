@@ -197,6 +197,8 @@ def _models(args: argparse.Namespace) -> tuple[str, ...]:
         raise InputError("--unlabelled", got="--qat as well", expected="one of them; adapt first, then train for INT8")
     if (args.qat or args.prune is not None) and (args.peers or not args.init):
         raise InputError("--qat or --prune", got="no trained student", expected="--teacher CKPT --init CKPT")
+    if args.qat and args.start_share:
+        raise InputError("--start-share", got="--qat as well", expected="one of them: INT8 ranges can't be averaged")
     if args.prune is not None and args.student:
         raise InputError("--prune", got=f"--student {args.student}", expected="--init alone, which says what is pruned")
     return tuple((args.peers or args.student or open_init(args.init).family).split(","))

@@ -57,6 +57,13 @@ def add_recipe_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CKPT",
         help="initial weights, or a CEDNN package or `shipped`; those that do not fit are skipped",
     )
+    parser.add_argument(
+        "--start-share",
+        type=arguments.probability,
+        default=0.0,
+        metavar="SHARE",
+        help="share of --init's weights in the result; 0.5 keeps most of what they knew (default 0)",
+    )
     parser.add_argument("--fan", metavar="WEIGHTS", help="FAN for FAN-Trans: a run of `--model fan-s`, or a file")
     parser.add_argument(
         "--fan-pooling", choices=POOLINGS, help="default: avg for weights of 4 stacks (2DFAN4), max for 2 (ibug 2dfan2)"
@@ -197,6 +204,7 @@ def recipe_of(args: argparse.Namespace, models: tuple[str, ...]) -> Recipe:
         test=args.test,
         neutral_unknown=args.neutral_unknown,
         init=args.init,
+        start_share=args.start_share,
         fan=str(weights_file(args.fan)) if args.fan else None,
         fan_pooling=args.fan_pooling,
         shared_subjects=args.shared_subjects,
