@@ -17,6 +17,7 @@ from typing import Any
 from .data import FaceData, Split
 
 _HASH_BYTES = 4  # of each name's SHA-256; enough to tell thousands of subjects apart
+_NAMING = ("split", "held_out")  # options that name subjects
 _LIBRARIES = ("edgeau", "torch", "numpy", "opencv-python")
 
 
@@ -45,7 +46,8 @@ def without_names(made: Mapping[str, Any]) -> dict[str, Any]:
         part: {"count": len(names), "hashes": base64.b64encode(b"".join(sorted(map(_hash, names)))).decode()}
         for part, names in made["subjects"].items()
     }
-    return {**made, "subjects": subjects}
+    options = {name: value for name, value in made.get("options", {}).items() if name not in _NAMING}
+    return {**made, "subjects": subjects, **({"options": options} if options else {})}
 
 
 def used_subjects(made: Mapping[str, Any]) -> Callable[[str], bool]:

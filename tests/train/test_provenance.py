@@ -6,9 +6,12 @@ SUBJECTS = {"train": [f"F{n:03d}" for n in range(500)], "val": ["M001"], "test":
 
 
 def test_hashed_subjects_are_recognised_and_contain_no_names():
-    made = {"seed": 1, "subjects": SUBJECTS}
+    options = {"batch": 32, "split": SUBJECTS, "held_out": SUBJECTS["test"]}
+    made = {"seed": 1, "subjects": SUBJECTS, "options": options}
     hashed = without_names(made)
     assert "F001" not in str(hashed)
+    assert "M002" not in str(hashed)
+    assert hashed["options"] == {"batch": 32}
     assert len(str(hashed)) < 0.8 * len(str(made))
     assert [hashed["subjects"][part]["count"] for part in ("train", "val", "test")] == [500, 1, 2]
     for provenance in (made, hashed):
