@@ -120,8 +120,12 @@ def open_data(
     labelled = tuple(sorted({au for part in parts for au in part.aus if is_au(au)}))
     chosen = tuple(aus) if aus else labelled
     if not set(chosen) & set(labelled):
-        got = ", ".join(labelled) or "no labels at all"
-        raise InputError(f"labels in {', '.join(specs)}", got=got, expected=f"some of {', '.join(chosen) or 'any AU'}")
+        only = (
+            "labels of expressions only" if any((part.expression >= 0).any() for part in parts) else "no labels at all"
+        )
+        hint = None if labelled else "expressions are learnt beside AUs: add --data that has AUs"
+        raise InputError(f"labels in {', '.join(specs)}", got=", ".join(labelled) or only,
+                         expected=f"some of {', '.join(chosen) or 'any AU'}", hint=hint)  # fmt: skip
     return _join(parts, chosen)
 
 

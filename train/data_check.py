@@ -108,7 +108,8 @@ def report_lines(report: CheckReport) -> list[str]:
         lines.append(f"subjects that no part of the protocol has, only ever trained on: {' '.join(report.unassigned)}")
     lines += [f"{'PROBLEM' if each.blocks else 'note'}: {each.where}: {each.what}" for each in report.problems]
     lines += _rate_lines(report)
-    lines.append("ready to train on" if report.usable else "NOT ready: training on it would give wrong figures")
+    ready = "ready to train on" if report.rates else "ready to train on, beside data that has AU labels"
+    lines.append(ready if report.usable else "NOT ready: training on it would give wrong figures")
     return lines
 
 

@@ -128,6 +128,9 @@ def summarise(results: Mapping[str, Mapping[str, Any]], protocol: str | None, mo
         folds = summary["folds"].values()
         summary[measure] = {au: mean_of([fold[measure][au] for fold in folds]) for au in aus}
         summary[f"mean_{measure}"] = mean_of([fold[f"mean_{measure}"] for fold in folds])
+    accuracies = {name: test.get("expression_accuracy") for name, test in tests.items()}
+    if any(accuracy is not None for accuracy in accuracies.values()):
+        summary["expression_accuracy"] = {**accuracies, "mean": mean_of(list(accuracies.values()))}
     return summary
 
 
@@ -141,6 +144,10 @@ def table_lines(summary: Mapping[str, Any]) -> list[str]:
     for measure in ("icc", "pcc"):
         if measure in summary:
             lines += ["", *_table(summary, measure, ())]
+    if "expression_accuracy" in summary:
+        accuracies = summary["expression_accuracy"]
+        lines += ["", _cells("", list(accuracies)), _cells("", [*map(_percent, accuracies.values())])]
+        lines.append("expressions that were recognised, in %")
     lines.append("counts and frames pooled over the held-out part, mean over AUs, then over parts")
     if summary["flip_averaged"]:
         lines.append(FLIP_NOTE)

@@ -140,6 +140,7 @@ def run_recipe(
     with first_then_others(world):
         sources = open_sources(recipe)
     data, split = sources.data, sources.split
+    _require_new_people(recipe, split)
     models = make_models(recipe, data)
     start = {name: copy.deepcopy(model.state_dict()) for name, model in models.items()} if recipe.start_share else {}
     _require_intensities(models, sources)
@@ -310,6 +311,20 @@ def make_models(recipe: Recipe, data: FaceData) -> dict[str, AuModel]:
     if fan is not None:
         _give_fan(models, fan)
     return models
+
+
+def _require_new_people(recipe: Recipe, split: Split) -> None:
+    """Refuse initial weights that were trained on people of the test: the test would measure memory."""
+    if recipe.init is None:
+        return
+    used = open_init(recipe.init).provenance.get("subjects") or {}
+    seen = sorted({*used.get("train", ()), *used.get("val", ())} & set(split.test))
+    if seen:
+        others = f" and {len(seen) - 1} others" if len(seen) > 1 else ""
+        raise InputError(
+            f"--init {recipe.init}", got=f"weights trained on {seen[0]}{others}, whom this run holds out",
+            expected="weights that have not seen them", hint="take the same --seed or --fold, or --test 0",
+        )  # fmt: skip
 
 
 def _warn_of_small_crops(models: Mapping[str, AuModel], data: FaceData) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes.data_sets import FRAMES, disfa_labels, write_bp4d, write_disfa
+from fakes.data_sets import FRAMES, disfa_labels, picture, write_bp4d, write_disfa
 
 from edgeau.runtime.action_units import BP4D, DISFA
 from edgeau.runtime.cli import main
@@ -133,6 +133,35 @@ def test_a_subject_in_two_parts_and_an_au_without_positives_are_refused(
     assert main([*words, *options(tiny_config, tmp_path / "runs")]) == 2
     assert "no training image with AU09" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
+
+
+def test_initial_weights_that_have_seen_the_held_out_people_are_refused(
+    make_crop_set, tmp_path: Path, tiny_config: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", "--model", "cednn", "--data", str(make_crop_set())]
+    assert main([*words, *options(tiny_config, tmp_path / "first")]) == 0
+    init = ["--init", str(tmp_path / "first" / "best.pt")]
+    assert main([*words, *options(tiny_config, tmp_path / "same"), *init]) == 0
+    assert main([*words, *options(tiny_config, tmp_path / "other"), *init, "--seed", "5"]) == 2
+    assert "whom this run holds out, expected weights that have not seen them" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
+
+
+def test_expressions_alone_are_not_enough_and_are_scored_beside_aus(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for person in ("F0001", "F0002", "M0001", "M0002"):
+        for number, code in enumerate(("NE00", "AN01", "HA03", "SU02")):
+            picture(tmp_path / f"BU3DFE/{person}/{person}_{code}WH_F2D.bmp", 60 + 40 * number)
+    assert main(["data", "check", f"bu3dfe:{tmp_path}"]) == 0
+    assert "ready to train on, beside data that has AU labels" in capsys.readouterr().out
+    words = ["train", "--model", "sma-net", "--data", f"bu3dfe:{tmp_path}", "--out", str(tmp_path / "run")]
+    assert main(words) == 2
+    assert "got labels of expressions only" in capsys.readouterr().err
+    plain = {"samples": 9, "mean_f1": 0.5, "per_au": {"AU12": {"f1": 0.5}}}
+    tests = {"part1": {**plain, "expression_accuracy": 0.5}, "part2": {**plain, "expression_accuracy": 1.0}}
+    results = {name: {"members": {"eau": {"test": test}}} for name, test in tests.items()}
+    assert ["50.0", "100.0", "75.0"] in [line.split() for line in table_lines(summarise(results, None, "eau"))]
 
 
 def test_disfa_with_disfaplus_is_refused_without_shared_subjects(tmp_path: Path, capsys) -> None:

@@ -89,14 +89,14 @@ def test_rounding_errors_are_small_and_the_model_is_left_unchanged(family):
 
 def words(crop_set, out, *more):
     plain = ["--data", str(crop_set), "--out", str(out), "--device", "cpu", "--batch", "16", "--augment", "none"]
-    return [*plain, "--eval-every", "40", *more]
+    return [*plain, "--eval-every", "40", "--test", "0", *more]
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, crop_set, tiny_config):
     out = tmp_path_factory.mktemp("trained") / "run"
     pairs = [word for value in tiny_config for word in ("--config", value)]
-    more = ["--steps", "120", "--lr", "0.02", "--val", "0", "--test", "0"]
+    more = ["--steps", "120", "--lr", "0.02", "--val", "0"]
     assert main(["train", "--model", "cednn", *words(crop_set, out, *more, *pairs)]) == 0
     return out / "best.pt"
 
