@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from .choose import Choice, load
     from .crop import crop_face
     from .errors import BackendError, EdgeauError, EngineError, InputError, MissingExtraError, PackageError
+    from .face import Face
     from .manifest import CropSpec, Manifest
     from .package import Package
     from .pose import HeadPose
-    from .results import Face, Faces, StageTimes
+    from .results import Faces, StageTimes
     from .version import __version__
 
 __all__ = [
@@ -49,10 +50,11 @@ _MODULES = {
     "choose": ("Choice", "load"),
     "crop": ("crop_face",),
     "errors": ("BackendError", "EdgeauError", "EngineError", "InputError", "MissingExtraError", "PackageError"),
+    "face": ("Face",),
     "manifest": ("CropSpec", "Manifest"),
     "package": ("Package",),
     "pose": ("HeadPose",),
-    "results": ("Face", "Faces", "StageTimes"),
+    "results": ("Faces", "StageTimes"),
     "version": ("__version__",),
 }
 

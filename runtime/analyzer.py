@@ -33,13 +33,14 @@ from .batch import Subject, make_batch
 from .crop import crop_face
 from .detection import Detection, Detector, from_boxes, from_points
 from .errors import InputError
+from .face import Face
 from .following import SEARCH_EVERY, Follower
 from .images import as_bgr, resized
 from .manifest import Manifest, NeutralSpec
 from .manifest_rules import check_outputs
 from .people import People
 from .pipeline import ahead
-from .results import Face, Faces, StageTimes
+from .results import Faces, StageTimes
 
 if TYPE_CHECKING:  # these modules are needed for streams only
     from .reading import ReadFrame

@@ -11,8 +11,8 @@ import numpy as np
 
 from .draw import Annotator, annotate
 from .errors import InputError
+from .face import Face
 from .files import write_bytes
-from .results import Face
 from .sources import Frame, Source
 from .steady import Steady
 from .video import VideoSink

@@ -13,9 +13,9 @@ from typing import Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from .action_units import is_au
+from .face import Face
 from .lettering import put_text, text_size
 from .placement import SIDES, Area, anywhere, beside
-from .results import Face
 
 Colour = Tuple[int, int, int]
 

@@ -10,9 +10,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Dict, Optional, Tuple
 
-from .decode import decode
 from .errors import PackageError
-from .manifest_rules import check_manifest
 from .selection import Selection
 
 SCHEMA_VERSION = 1
@@ -189,34 +187,3 @@ class Manifest:
     def to_json(self) -> Dict[str, Any]:
         """Plain JSON values."""
         return dataclasses.asdict(self)
-
-    @classmethod
-    def from_json(cls, value: Any) -> Manifest:
-        """Read plain JSON values. Raises PackageError that names the wrong field."""
-        version = value.get("schema_version") if isinstance(value, dict) else None
-        if version != SCHEMA_VERSION:
-            raise PackageError(
-                f"manifest.json: schema_version is {version!r}, this edgeau reads {SCHEMA_VERSION}; "
-                "export the package again, or install the edgeau that wrote it"
-            )
-        manifest = decode(cls, value, "manifest.json")
-        manifest._check()
-        return manifest
-
-    def _check(self) -> None:
-        if not self.aus or len(set(self.aus)) != len(self.aus):
-            raise PackageError(f"manifest.json: aus must be distinct and not empty, got {list(self.aus)}")
-        if len(self.thresholds) != len(self.aus):
-            raise PackageError(f"manifest.json: {len(self.thresholds)} thresholds for {len(self.aus)} aus")
-        if not all(0 <= threshold <= 1 for threshold in self.thresholds):
-            raise PackageError(f"manifest.json: thresholds must be in 0..1, got {list(self.thresholds)}")
-        if not self.inputs or self.inputs[0].name != "face":
-            raise PackageError("manifest.json: the first input must be 'face'")
-        sides = [self.crop.size_px, *(side for spec in self.inputs for side in (spec.height, spec.width))]
-        if min(sides) < 1:
-            raise PackageError(f"manifest.json: sizes of crop and inputs must be 1 or more, got {min(sides)}")
-        if len(self.crop.template) != 5 or len(self.crop.weights) != 5:
-            raise PackageError(f"manifest.json: crop.template needs 5 points, got {len(self.crop.template)}")
-        if self.neutral.policy not in NEUTRAL_POLICIES:
-            raise PackageError(f"manifest.json: neutral.policy is {self.neutral.policy!r}, not of {NEUTRAL_POLICIES}")
-        check_manifest(self, PRECISIONS, BACKENDS)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Iterator, Mapping, Optional, Tuple
+from typing import Any, Iterator, Mapping, Optional, Tuple
 
 import numpy as np
 
 from .action_units import is_au
+from .decode import decode
 from .errors import PackageError
-
-if TYPE_CHECKING:
-    from .manifest import CropSpec, Manifest, Variant
-    from .selection import Selection
+from .manifest import BACKENDS, NEUTRAL_POLICIES, PRECISIONS, SCHEMA_VERSION, CropSpec, Manifest, Variant
+from .selection import Selection
 
 SCALES = ("presence",)
 KINDS = ("aus", "classes")
@@ -32,13 +31,44 @@ _ROUNDING = 0.001  # by which a probability may be outside of 0..1, as half prec
 Rule = Tuple[bool, str, object, str]
 
 
-def check_manifest(manifest: Manifest, precisions: Tuple[str, ...], backends: Tuple[str, ...]) -> None:
-    """Raise PackageError for the first value that is wrong."""
+def read_manifest(value: Any) -> Manifest:
+    """A manifest from plain JSON values. Raises PackageError that names the wrong field."""
+    version = value.get("schema_version") if isinstance(value, dict) else None
+    if version != SCHEMA_VERSION:
+        raise PackageError(
+            f"manifest.json: schema_version is {version!r}, this edgeau reads {SCHEMA_VERSION}; "
+            "export the package again, or install the edgeau that wrote it"
+        )
+    manifest = decode(Manifest, value, "manifest.json")
+    _check_basics(manifest)
+    _check_values(manifest)
+    return manifest
+
+
+def _check_basics(manifest: Manifest) -> None:
+    if not manifest.aus or len(set(manifest.aus)) != len(manifest.aus):
+        raise PackageError(f"manifest.json: aus must be distinct and not empty, got {list(manifest.aus)}")
+    if len(manifest.thresholds) != len(manifest.aus):
+        raise PackageError(f"manifest.json: {len(manifest.thresholds)} thresholds for {len(manifest.aus)} aus")
+    if not all(0 <= threshold <= 1 for threshold in manifest.thresholds):
+        raise PackageError(f"manifest.json: thresholds must be in 0..1, got {list(manifest.thresholds)}")
+    if not manifest.inputs or manifest.inputs[0].name != "face":
+        raise PackageError("manifest.json: the first input must be 'face'")
+    sides = [manifest.crop.size_px, *(side for spec in manifest.inputs for side in (spec.height, spec.width))]
+    if min(sides) < 1:
+        raise PackageError(f"manifest.json: sizes of crop and inputs must be 1 or more, got {min(sides)}")
+    if len(manifest.crop.template) != 5 or len(manifest.crop.weights) != 5:
+        raise PackageError(f"manifest.json: crop.template needs 5 points, got {len(manifest.crop.template)}")
+    if manifest.neutral.policy not in NEUTRAL_POLICIES:
+        raise PackageError(f"manifest.json: neutral.policy is {manifest.neutral.policy!r}, not of {NEUTRAL_POLICIES}")
+
+
+def _check_values(manifest: Manifest) -> None:
     rules = list(_rules(manifest))
     for variant in manifest.variants:
-        rules += _variant_rules(variant, precisions, backends)
+        rules += _variant_rules(variant)
     for device, selection in manifest.selection.items():
-        rules += _selection_rules(f"selection[{device[:80]!r}]", selection, backends)
+        rules += _selection_rules(f"selection[{device[:80]!r}]", selection)
     for right, where, got, expected in rules:
         if not right:
             raise PackageError(f"manifest.json: {where} must be {expected}, got {got!r:.120}")
@@ -129,19 +159,19 @@ def _rules(manifest: Manifest) -> Iterator[Rule]:
     yield all(map(_plain, manifest.expressions)), "expressions", manifest.expressions, "lines of text"
 
 
-def _variant_rules(variant: Variant, precisions: Tuple[str, ...], backends: Tuple[str, ...]) -> Iterator[Rule]:
+def _variant_rules(variant: Variant) -> Iterator[Rule]:
     where = f"variant {variant.name[:80]!r}"
     parts = variant.file.split("/")
     yield _plain(variant.name), where, variant.name, "named by a line of text without control characters"
     yield _plain(variant.file) and "\\" not in variant.file, f"{where}: file", variant.file, "a plain name"
     yield all(part not in ("", ".", "..") for part in parts), f"{where}: file", variant.file, "inside the package"
-    yield variant.precision in precisions, f"{where}: precision", variant.precision, f"one of {', '.join(precisions)}"
+    yield variant.precision in PRECISIONS, f"{where}: precision", variant.precision, f"one of {', '.join(PRECISIONS)}"
     yield bool(variant.backends), f"{where}: backends", variant.backends, "at least one"
     yield (
-        set(variant.backends) <= set(backends),
+        set(variant.backends) <= set(BACKENDS),
         f"{where}: backends",
         variant.backends,
-        f"some of {', '.join(backends)}",
+        f"some of {', '.join(BACKENDS)}",
     )
     yield variant.size_bytes >= 0, f"{where}: size_bytes", variant.size_bytes, "0 or more"
 
@@ -151,9 +181,9 @@ def is_class_name(name: str) -> bool:
     return _plain(name) and name == name.strip() and len(name) <= 40 and "," not in name and name not in COLUMNS
 
 
-def _selection_rules(where: str, selection: Selection, backends: Tuple[str, ...]) -> Iterator[Rule]:
+def _selection_rules(where: str, selection: Selection) -> Iterator[Rule]:
     threads, batch = selection.threads, selection.batch
-    yield selection.backend in backends, f"{where}: backend", selection.backend, f"one of {', '.join(backends)}"
+    yield selection.backend in BACKENDS, f"{where}: backend", selection.backend, f"one of {', '.join(BACKENDS)}"
     yield threads is None or 1 <= threads <= MOST_THREADS, f"{where}: threads", threads, f"from 1 to {MOST_THREADS}"
     yield 1 <= batch <= LARGEST_BATCH, f"{where}: batch", batch, f"from 1 to {LARGEST_BATCH}"
     precision = selection.inference_precision

@@ -22,6 +22,7 @@ from .files import PathLike, sha256_file, sync, write_json
 from .folders import Contents, FolderKind, atomic_folder, check_folder, recover
 from .leftovers import temporary_folder
 from .manifest import Manifest, Variant
+from .manifest_rules import read_manifest
 from .model_file import ModelFile, onnx_problem, read_model_file
 
 MANIFEST = "manifest.json"
@@ -285,7 +286,7 @@ def _take_lock(path: Path) -> int:
 def _read_manifest(file: Path) -> Manifest:
     if file.stat().st_size > _LARGEST_MANIFEST:
         raise PackageError(f"{file} is larger than {_LARGEST_MANIFEST >> 20} MB, so it is no manifest of edgeau")
-    return Manifest.from_json(parse_json(file.read_bytes(), str(file)))
+    return read_manifest(parse_json(file.read_bytes(), str(file)))
 
 
 def shipped_package(name: Optional[str] = None) -> Path:

@@ -13,9 +13,10 @@ from typing import Dict, Iterator, List, Optional, Sequence
 from .analyzer import Analyzer
 from .annotations import View, open_annotations, output_names
 from .errors import EdgeauWarning, InputError
+from .face import Face
 from .progress import ProgressBar
 from .records import Row, rows_of
-from .results import Face, Faces
+from .results import Faces
 from .row_file import Layout, Rows
 from .sources import Frame, Source, Unopened
 from .terminal import note

@@ -9,7 +9,7 @@ import os
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from .results import Face
+from .face import Face
 
 Row = Dict[str, Any]
 

@@ -13,7 +13,7 @@ from typing import Dict, List, Sequence
 
 import numpy as np
 
-from .results import Face
+from .face import Face
 
 _SLOWEST_HZ = 0.8  # cutoff for a face at rest
 _HZ_PER_SPEED = 4.0  # added per face width per second

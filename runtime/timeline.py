@@ -15,8 +15,8 @@ from typing import Dict, Iterator, List, Sequence, Tuple
 from .action_units import MEANINGS
 from .draw import TRACK_COLOURS
 from .errors import InputError
+from .face import Face
 from .files import write_text
-from .results import Face
 from .sources import Frame, Source
 
 SUFFIXES = (".svg", ".html")

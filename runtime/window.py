@@ -9,7 +9,7 @@ from typing import Optional, Sequence, Type
 
 from .draw import Annotator
 from .errors import InputError
-from .results import Face
+from .face import Face
 from .sources import Frame
 from .steady import Steady
 

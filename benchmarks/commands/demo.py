@@ -33,10 +33,10 @@ from edgeau.runtime.choose import load
 from edgeau.runtime.crop_source import read_crops
 from edgeau.runtime.draw import annotate
 from edgeau.runtime.errors import EngineError, MissingExtraError
+from edgeau.runtime.face import Face
 from edgeau.runtime.files import atomic_path, write_json
 from edgeau.runtime.package import Package, shipped_package
 from edgeau.runtime.records import rows_of
-from edgeau.runtime.results import Face
 from edgeau.runtime.selection import Selection
 from edgeau.runtime.terminal import note, say
 

@@ -23,9 +23,9 @@ from starlette.types import Receive, Scope, Send
 from edgeau.runtime.action_units import MEANINGS
 from edgeau.runtime.analyzer import Analyzer
 from edgeau.runtime.errors import EdgeauError, InputError
+from edgeau.runtime.face import Face
 from edgeau.runtime.manifest import Manifest
 from edgeau.runtime.report import Report
-from edgeau.runtime.results import Face
 
 from . import inference
 from .gate import BUSY, Bodies, Gate, answer_error, answer_json, read_body, refusal, while_connected

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgeau.runtime.draw import Annotator, annotate, style_of
+from edgeau.runtime.face import Face
 from edgeau.runtime.lettering import put_text, text_size
-from edgeau.runtime.results import Face
 
 AUS = ("AU01", "AU02", "AU04", "AU06", "AU07", "AU09", "AU10", "AU12", "AU14", "AU15", "AU17", "AU25", "AU26")
 GREY = 120

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgeau.runtime.face import Face
 from edgeau.runtime.openface import openface_columns, openface_line, openface_rotation
 from edgeau.runtime.pose import HeadPose
 from edgeau.runtime.records import rows_of
-from edgeau.runtime.results import Face
 
 AUS = ("AU12", "AU04")
 FACE = Face(

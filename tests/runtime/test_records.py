@@ -7,8 +7,8 @@ import io
 import numpy as np
 import pytest
 
+from edgeau.runtime.face import Face
 from edgeau.runtime.records import TableColumns, plain_cell, rows_of, table_line
-from edgeau.runtime.results import Face
 from edgeau.runtime.row_file import Layout
 
 FACE = Face(0, (1.0, 2.0, 3.0, 4.0), np.zeros((5, 2)), 0.9, {"AU12": 0.75}, {"AU12": True}, {}, False)

@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from edgeau.runtime.face import Face
 from edgeau.runtime.pose import head_pose
-from edgeau.runtime.results import Face, Faces, StageTimes
+from edgeau.runtime.results import Faces, StageTimes
 
 # The output of OpenCV's FaceDetectorYN for scikit-image's photo of an astronaut.
 POINTS = np.array([[200.1, 101.8], [247.1, 102.6], [220.4, 124.5], [198.6, 142.8], [239.7, 143.6]], np.float32)

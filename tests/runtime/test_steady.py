@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgeau.runtime.results import Face
+from edgeau.runtime.face import Face
 from edgeau.runtime.steady import Steady
 
 

@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from edgeau.runtime.results import Face
+from edgeau.runtime.face import Face
 from edgeau.runtime.timeline import Timeline, timeline_svg
 
 AUS = ("AU06", "AU12")
