@@ -19,14 +19,14 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, List
+from typing import TYPE_CHECKING, Any, Dict, List
 
 from edgeau.runtime import arguments
 from edgeau.runtime.errors import MissingExtraError
 from edgeau.runtime.terminal import EXIT_OK, note
 
 if TYPE_CHECKING:
-    from edgeau.runtime.analyzer import Analyzer
+    from edgeau.runtime.serving.workers import AnyAnalyzer
 
 MEGA = 1e6
 # A worker gives up the interpreter in each call of OpenCV and of a backend, many of which are shorter than the 5 ms
@@ -46,6 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--workers",
         type=arguments.whole(1, 256),
         help="pictures that are analysed at the same time (default: one per CPU core; one on a GPU)",
+    )
+    parser.add_argument(
+        "--processes",
+        action="store_true",
+        help="each worker is a process of its own: for many cores, and about 100 MB more per worker",
     )
     parser.add_argument("--threads", type=arguments.threads, help="CPU threads of each worker (default: 1)")
     parser.add_argument(
@@ -99,13 +104,14 @@ def run(args: argparse.Namespace) -> int:
     )
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(listening_socket(args.host, args.port))
-        analyzers = _load(args, stack)
+        analyzers = _load(args, options.sessions, stack)
         service = Service(analyzers, options, note)
         server = AnalysisServer(listener, service, options, lambda: note("finishing requests in progress"))
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, server.stop)
         choice = analyzers[0].choice
-        note(f"{analyzers[0].manifest.name}: {choice.variant} on {choice.backend}, workers: {len(analyzers)}")
+        kind = "processes" if args.processes else "workers"
+        note(f"{analyzers[0].manifest.name}: {choice.variant} on {choice.backend}, {kind}: {len(analyzers)}")
         if not _is_loopback(args.host):
             note("listening beyond this machine, without authentication")
         host, port = server.address
@@ -114,22 +120,24 @@ def run(args: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _load(args: argparse.Namespace, stack: contextlib.ExitStack) -> List[Analyzer]:
+def _load(args: argparse.Namespace, sessions: int, stack: contextlib.ExitStack) -> List[AnyAnalyzer]:
     """An analyzer for each worker."""
     from edgeau.runtime import load
     from edgeau.runtime.images import read_image
+    from edgeau.runtime.serving.process import ProcessAnalyzer
 
-    neutral = read_image(args.neutral) if args.neutral else None
+    arguments_of_load: Dict[str, Any] = {
+        "package": args.package,
+        "variant": args.variant,
+        "backend": args.backend,
+        "threads": args.threads or 1,
+        "neutral_image_bgr": read_image(args.neutral) if args.neutral else None,
+    }
 
-    def open_one() -> Analyzer:
-        analyzer = load(
-            args.package,
-            variant=args.variant,
-            backend=args.backend,
-            threads=args.threads or 1,
-            neutral_image_bgr=neutral,
-        )
-        return stack.enter_context(analyzer)
+    def open_one() -> AnyAnalyzer:
+        if args.processes:
+            return stack.enter_context(ProcessAnalyzer(arguments_of_load, sessions))
+        return stack.enter_context(load(**arguments_of_load))
 
     first = open_one()
     on_gpu = first.choice.backend == "tensorrt"

@@ -10,7 +10,7 @@ import time
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Union
 
 import numpy as np
 from starlette.applications import Starlette
@@ -21,7 +21,6 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from edgeau.runtime.action_units import MEANINGS
-from edgeau.runtime.analyzer import Analyzer
 from edgeau.runtime.errors import EdgeauError, InputError
 from edgeau.runtime.face import Face
 from edgeau.runtime.manifest import Manifest
@@ -31,8 +30,9 @@ from . import inference
 from .gate import BUSY, Bodies, Gate, answer_error, answer_json, read_body, refusal, while_connected
 from .metrics import ServerMetrics
 from .options import ServerOptions
-from .pictures import decode_picture, picture_of
-from .workers import QueueFullError, Work, Workers
+from .pictures import EncodedPicture, check_picture, decode_picture, picture_of
+from .process import ProcessAnalyzer
+from .workers import AnyAnalyzer, QueueFullError, Work, Workers
 
 PAGE = Path(__file__).with_name("page.html")
 # Of a client that has closed the connection; nobody sees it. nginx counts such requests as 499 as well.
@@ -49,7 +49,7 @@ class Service:
         report: gets one line per failure.
     """
 
-    def __init__(self, analyzers: Sequence[Analyzer], options: ServerOptions, report: Report) -> None:
+    def __init__(self, analyzers: Sequence[AnyAnalyzer], options: ServerOptions, report: Report) -> None:
         self._analyzer, self._options, self._report = analyzers[0], options, report
         self._manifest: Manifest = self._analyzer.manifest
         self._metrics = ServerMetrics()
@@ -100,8 +100,9 @@ class Service:
         started = time.perf_counter()
         kind = request.headers.get("content-type", "")
 
-        def decode(body: bytes) -> np.ndarray:
-            return decode_picture(picture_of(body, kind), self._options.max_pixels)
+        def decode(body: bytes) -> Union[np.ndarray, EncodedPicture]:
+            read = check_picture if isinstance(self._analyzer, ProcessAnalyzer) else decode_picture
+            return read(picture_of(body, kind), self._options.max_pixels)
 
         faces = await self._work(request, decode, session)
         return answer_json({"faces": faces_json(faces), "ms": round((time.perf_counter() - started) * 1e3, 2)})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from typing import Any, Dict, List, Optional, Tuple
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 import numpy as np
 from python_multipart.exceptions import MultipartParseError
@@ -21,6 +22,27 @@ _MOST_MARKERS = 10_000
 _WITHOUT_LENGTH = frozenset((0x01, *range(0xD0, 0xD9)))
 
 
+@dataclass(frozen=True)
+class EncodedPicture:
+    """A JPEG or PNG that another process will decode.
+
+    Attributes:
+        data: its bytes.
+        shape: height and width, from its header.
+    """
+
+    data: bytes
+    shape: Tuple[int, int]
+
+    @staticmethod
+    def decoded_or_error(data: bytes) -> Union[np.ndarray, InputError]:
+        """uint8 [H, W, 3], BGR, or why it can't be decoded."""
+        try:
+            return decode_image(np.frombuffer(data, np.uint8), "picture")
+        except InputError as error:
+            return error
+
+
 def decode_picture(data: bytes, max_pixels: int) -> np.ndarray:
     """Decode a JPEG or PNG.
 
@@ -30,6 +52,11 @@ def decode_picture(data: bytes, max_pixels: int) -> np.ndarray:
     Raises:
         InputError: it is neither, damaged, or has more pixels; then it was not decoded.
     """
+    return decode_image(np.frombuffer(check_picture(data, max_pixels).data, np.uint8), "picture")
+
+
+def check_picture(data: bytes, max_pixels: int) -> EncodedPicture:
+    """A JPEG or PNG by its header. Raises InputError where it is neither, or has more pixels."""
     size = picture_size(data)
     if size is None:
         raise InputError("picture", got=f"{len(data)} bytes that edgeau can't decode", expected="a whole JPEG or PNG")
@@ -37,7 +64,7 @@ def decode_picture(data: bytes, max_pixels: int) -> np.ndarray:
     if not 0 < width * height <= max_pixels:
         got, expected = f"{width} x {height} pixels", f"at most {max_pixels / 1e6:g} million"
         raise InputError("picture", got=got, expected=expected, hint="--max-megapixels sets the limit")
-    return decode_image(np.frombuffer(data, np.uint8), "picture")
+    return EncodedPicture(data, (height, width))
 
 
 def picture_size(data: bytes) -> Optional[Tuple[int, int]]:

@@ -7,15 +7,17 @@ import time
 from collections import OrderedDict
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from edgeau.runtime.analyzer import Analyzer
-from edgeau.runtime.errors import EdgeauError
+from edgeau.runtime.errors import EdgeauError, InputError
 
 from .options import ServerOptions
+from .process import ProcessAnalyzer, ProcessVideo
 
+AnyAnalyzer = Union[Analyzer, ProcessAnalyzer]
 # Of crops in one call of the model, so that a request with many doesn't take memory without limit.
 _LARGEST_CALL = 32
 
@@ -41,7 +43,7 @@ class Session:
 
     def __init__(self, worker: int) -> None:
         self.worker = worker
-        self.analyzer: Optional[Analyzer] = None
+        self.analyzer: Union[Analyzer, ProcessVideo, None] = None
 
 
 @dataclass(eq=False)
@@ -49,7 +51,8 @@ class Work:
     """One request.
 
     Attributes:
-        prepare: decodes the request in the worker's thread: uint8 [H, W, 3] BGR, or `Crops`. May raise InputError.
+        prepare: decodes the request in the worker's thread: uint8 [H, W, 3] BGR, or `Crops`; for a worker in another
+            process, an `EncodedPicture`. May raise InputError.
         session: of a frame; None for a picture on its own, and for crops.
         result: gets faces, or outputs by name for crops.
     """
@@ -70,14 +73,14 @@ class Workers:
     """One thread for each analyzer.
 
     Args:
-        analyzers: used by their own thread alone.
+        analyzers: used by their own thread alone, here or in processes of their own.
         options: limits.
         observe: called with the number of pictures or crops of each call, faces in it, and its seconds.
     """
 
     def __init__(
         self,
-        analyzers: Sequence[Analyzer],
+        analyzers: Sequence[AnyAnalyzer],
         options: ServerOptions,
         observe: Callable[[int, int, float], None] = lambda *_: None,
     ) -> None:
@@ -169,7 +172,7 @@ class Workers:
             self._waiting = [job for job in self._waiting if job not in jobs]
             return jobs
 
-    def _answer(self, analyzer: Analyzer, jobs: Sequence[Work]) -> None:
+    def _answer(self, analyzer: AnyAnalyzer, jobs: Sequence[Work]) -> None:
         started = time.perf_counter()
         for prepared in self._prepare(jobs):
             try:
@@ -211,15 +214,17 @@ def _by_kind(jobs: Sequence[Work]) -> List[List[Work]]:
     return list(groups.values())
 
 
-def _analyse(analyzer: Analyzer, prepared: Sequence[Tuple[Work, Any]]) -> List[Any]:
+def _analyse(analyzer: AnyAnalyzer, prepared: Sequence[Tuple[Work, Any]]) -> List[Any]:
     """Results of requests that go together."""
     session = prepared[0][0].session
     if session is not None:
         session.analyzer = session.analyzer or analyzer.for_another_video()
-        return [list(session.analyzer(image)) for _, image in prepared]
+        return [_next_frame(session.analyzer, image) for _, image in prepared]
     results: Dict[int, Any] = {}
     stills = [i for i, (_, value) in enumerate(prepared) if not isinstance(value, Crops)]
-    results.update(zip(stills, map(list, analyzer.still([prepared[i][1] for i in stills]))))
+    if stills:
+        answers: Sequence[Any] = analyzer.still([prepared[i][1] for i in stills])
+        results.update((i, _list_or_error(answer)) for i, answer in zip(stills, answers))
     for takes_neutral in (False, True):
         chosen = [
             i
@@ -230,7 +235,19 @@ def _analyse(analyzer: Analyzer, prepared: Sequence[Tuple[Work, Any]]) -> List[A
     return [results[i] for i in range(len(prepared))]
 
 
-def _analyse_crops(analyzer: Analyzer, requests: Sequence[Crops]) -> List[Mapping[str, np.ndarray]]:
+def _next_frame(video: Union[Analyzer, ProcessVideo], image: Any) -> Any:
+    """Faces, or why this frame can't be decoded, which must not fail the others."""
+    try:
+        return list(video(image))
+    except InputError as error:
+        return error
+
+
+def _list_or_error(answer: Any) -> Any:
+    return answer if isinstance(answer, Exception) else list(answer)
+
+
+def _analyse_crops(analyzer: AnyAnalyzer, requests: Sequence[Crops]) -> List[Mapping[str, np.ndarray]]:
     """The model's outputs for each request."""
     if not requests:
         return []
