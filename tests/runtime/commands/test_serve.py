@@ -3,6 +3,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
 import cv2
 import numpy as np
@@ -85,3 +86,33 @@ def test_a_signal_ends_the_server_with_exit_code_0(photo_bgr, number):
         process.send_signal(number)
         assert process.wait(timeout=30) == 0
         assert process.stderr.read().splitlines()[-1:] == ["finishing requests in progress"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_whole_group_ends_a_server_of_processes_with_exit_code_0(photo_bgr, number):
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from edgeau.runtime.cli import main; import sys; sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", code, "serve", "--port", "0", "--workers", "2", "--processes"]
+    photo = cv2.imencode(".jpg", photo_bgr)[1].tobytes()
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        lines = iter(process.stderr.readline, "")
+        port = next(int(m.group(1)) for m in (re.search(r"http://127\.0\.0\.1:(\d+)", line) for line in lines) if m)
+        assert ask(port, "POST", "/analyze", photo)[0] == 200
+        os.killpg(process.pid, number)
+        assert process.wait(timeout=30) == 0
+        assert process.stderr.read().splitlines()[-1:] == ["finishing requests in progress"]
+    assert _is_gone(process.pid)
+
+
+def _is_gone(group: int, within_s: float = 20) -> bool:
+    """Whether no process of a group is left; Python's own helper ends a little after the process that it helps."""
+    end = time.monotonic() + within_s
+    while time.monotonic() < end:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
