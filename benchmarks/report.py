@@ -209,7 +209,8 @@ _TEMPLATE = """<!doctype html>
 <table class="{{ kind }}">
 <tr>{% for column in rows[0] %}<th>{{ column }}</th>{% endfor %}</tr>
 {% for row in rows %}
-<tr>{% for column, cell in row.items() %}<td data-name="{{ column }}">{{ cell }}</td>{% endfor %}</tr>
+<tr>{% for column, cell in row.items() %}<td data-name="{{ column }}">
+{{- cell.replace("; ", "\n") if column == "compared with" else cell }}</td>{% endfor %}</tr>
 {% endfor %}
 </table>
 {% endmacro %}
@@ -275,7 +276,7 @@ on the distribution: for p50 over rounds, for the others over calls as if they w
 {% endif %}
 {% if extras.claims %}
 <h2>The papers' claims</h2>
-{{ table(extras.claims, "words") }}
+{{ table(extras.claims, "words claims") }}
 {% endif %}
 {% if extras.peers %}
 <h2>Peers on the same work</h2>

@@ -26,6 +26,12 @@ STYLE = """\
   .figures td { white-space: nowrap; }
   th:nth-child(-n+3), td:nth-child(-n+3) { text-align: left; }
   .words td, .words th { text-align: left; }
+  .claims td:nth-child(5) { white-space: pre-line !important; }
+  @media screen and (min-width: 761px) {
+    .claims td:first-child { white-space: nowrap; } .claims td:nth-child(4) { min-width: 9.5rem; }
+    .claims td:nth-child(5) { min-width: 33rem; }
+    .words.figures td:last-child { white-space: normal; }
+  }
   .pictures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(480px, 100%), 1fr)); gap: .5rem 2rem;
               align-items: start; }
   figure { margin: .5rem 0; break-inside: avoid; } img, svg { max-width: 100%; height: auto; display: block; }

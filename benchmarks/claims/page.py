@@ -160,12 +160,6 @@ _TEMPLATE = """<!doctype html>
 <title>The papers' efficiency claims</title>
 <style>
 {{ style|safe }}
-  .claims td:nth-child(5) { white-space: pre-line !important; }
-  @media (min-width: 761px) {
-    .claims td:first-child { white-space: nowrap; } .claims td:nth-child(4) { min-width: 9.5rem; }
-    .claims td:nth-child(5) { min-width: 33rem; }
-    .figures td:last-child { white-space: normal; }
-  }
 </style>
 <h1>The papers' efficiency claims</h1>
 <p>Quotes are from the papers' abstracts; their bodies were not available, and they claim efficiency in words. What a
