@@ -74,7 +74,7 @@ def own_path(spec: str) -> Optional[Path]:
     if is_crop_set(Path(spec)):
         return None
     if colon and word == WORD and not Path(spec).exists():
-        return Path(path)
+        return Path(path).expanduser()  # a shell leaves the ~ of own:~/faces as it is
     return Path(spec) if is_own(Path(spec)) else None
 
 

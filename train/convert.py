@@ -34,14 +34,15 @@ def open_recordings(spec: str) -> tuple[Source, list[Recording]]:
 
 
 def _source(name: str, root: Path) -> Source:
-    return Source(name, root, DATA_SETS[name].present_from)
+    return Source(name, root.expanduser(), DATA_SETS[name].present_from)
 
 
 def recordings_of(name: str, root: Path) -> list[Recording]:
     """The recordings of a data set. Raises InputError: unknown data set, or labels missing from its layout."""
     if name not in DATA_SETS:
         raise InputError("data set", got=repr(name), expected=", ".join(DATA_SETS))
-    recordings = list(DATA_SETS[name].read(Tree(root)))
+    # A shell leaves the ~ of bp4d:~/data as it is.
+    recordings = list(DATA_SETS[name].read(Tree(root.expanduser())))
     if not recordings:
         raise InputError(f"data set {root}", got="no labelled recording", expected=DATA_SETS[name].expected)
     return recordings

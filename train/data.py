@@ -100,7 +100,8 @@ def open_data(
     Args:
         specs: folders written by ``edgeau synth``; licensed data such as ``disfa:ROOT`` (see train/datasets), cropped
             on first use; or anything else that ``read_crops`` accepts, which is read into memory.
-        aus: the AUs to learn; None means all that the sources label, in numerical order.
+        aus: the AUs, or classes of other names, to learn or to score; None means all AUs that the sources label, in
+            numerical order.
         seed: for sources that draw at random.
         crop: the rule for sources that are cropped when read; crop sets have their own.
         shared_subjects: allow data sets with the same people, DISFA and DISFA+; a name then means one person in both.
@@ -119,7 +120,8 @@ def open_data(
         raise InputError("training data", got="crops made by different rules", expected="one crop rule for all sources")
     labelled = tuple(sorted({au for part in parts for au in part.aus if is_au(au)}))
     chosen = tuple(aus) if aus else labelled
-    if not set(chosen) & set(labelled):
+    classes = {name for part in parts for name in (*part.aus, *_shown_expressions(part))}
+    if not set(chosen) & {*labelled, *(classes if aus else ())}:
         only = (
             "labels of expressions only" if any((part.expression >= 0).any() for part in parts) else "no labels at all"
         )
@@ -315,7 +317,15 @@ def _columns(part: FaceData, aus: tuple[str, ...]) -> np.ndarray:
     for column, au in enumerate(aus):
         if au in part.aus:
             chosen[:, column] = part.intensity[:, part.aus.index(au)]
+        elif au in _shown_expressions(part):
+            shown = part.expression == part.expressions.index(au)
+            chosen[:, column] = np.where(part.expression >= 0, 5.0 * shown, np.nan)
     return chosen
+
+
+def _shown_expressions(part: FaceData) -> tuple[str, ...]:
+    """Names of expressions, which are labels of classes of these names; none where no expression is known."""
+    return part.expressions if (part.expression >= 0).any() else ()
 
 
 def _renumber(part: FaceData) -> np.ndarray:

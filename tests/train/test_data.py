@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from fakes.data_sets import picture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -173,3 +174,16 @@ def test_darkening_saturates_at_black():
     for row in np.flatnonzero(drawn.offset < -10):
         augmenter.face(image, drawn, row, out)
         assert out.max() == 0
+
+
+def test_classes_that_are_not_aus_are_labelled_by_columns_and_expressions(tmp_path):
+    for number in range(4):
+        picture(tmp_path / f"{number}.png", 50 * number)
+    rows = ["0.png,anna,0,neutral,1", "1.png,anna,1,happy,0", "2.png,ben,0,neutral,1", "3.png,ben,,,0"]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,subject,AU12,expression,glasses", *rows]))
+    data = open_data([str(tmp_path)], ("glasses", "happiness", "AU12", "wink"))
+    expected = [[3, 0, 0, np.nan], [0, 5, 3, np.nan], [3, 0, 0, np.nan], [0, np.nan, np.nan, np.nan]]
+    np.testing.assert_array_equal(data.intensity, expected)
+    assert open_data([str(tmp_path)]).aus == ("AU12",)
+    with pytest.raises(InputError, match="expected some of wink"):
+        open_data([str(tmp_path)], ("wink",))

@@ -157,11 +157,14 @@ def _evaluate(
 
 
 def _table(metrics: Metrics) -> None:
-    say(f"{'AU':<6}{'F1':>8}{'accuracy':>10}{'AUC':>8}{'present':>9}{'labelled':>10}")
+    width = max(6, *(len(au) + 1 for au in metrics.per_au))
+    say(f"{'AU':<{width}}{'F1':>8}{'accuracy':>10}{'AUC':>8}{'present':>9}{'labelled':>10}")
     for au, one in metrics.per_au.items():
         figures = f"{_figure(one.f1):>8}{_figure(one.accuracy):>10}{_figure(one.auc):>8}"
-        say(f"{au:<6}{figures}{one.positives:>9}{one.labelled:>10}")
-    say(f"{'mean':<6}{_figure(metrics.mean_f1):>8}{_figure(metrics.mean_accuracy):>10}{_figure(metrics.mean_auc):>8}")
+        say(f"{au:<{width}}{figures}{one.positives:>9}{one.labelled:>10}")
+    say(
+        f"{'mean':<{width}}{_figure(metrics.mean_f1):>8}{_figure(metrics.mean_accuracy):>10}{_figure(metrics.mean_auc):>8}"
+    )
     if metrics.without_positives:
         say(f"never present in this set, so not in the mean F1: {', '.join(metrics.without_positives)}")
     if metrics.mean_mae is not None:

@@ -19,8 +19,8 @@ from .presence_table import read_presence
 from .tree import Tree, not_understood
 
 _LABELS = r"AU_OCC/([FM]\d{3})_(T\d+)\.csv"
-IMAGES = r"([FM]\d{3})/(T\d+)/(\d+)\.(?:jpg|jpeg|png)"
-FLAT_IMAGES = r"([FM]\d{3})_(T\d+)_(\d+)\.(?:jpg|jpeg|png)"
+IMAGES = r"([FM]\d{3})/(T\d+)/(\d+)\.(?i:jpg|jpeg|png)"
+FLAT_IMAGES = r"([FM]\d{3})_(T\d+)_(\d+)\.(?i:jpg|jpeg|png)"
 # Percent of 146,847 frames.
 _PERCENT = (21.14, 17.10, 20.26, 46.09, 54.90, 59.43, 56.20, 46.56, 16.94, 34.33, 16.54, 15.14)
 

@@ -22,7 +22,7 @@ EXPRESSION_OF = {
     "NE": "neutral", "AN": "anger", "DI": "disgust", "FE": "fear", "HA": "happiness", "SA": "sadness", "SU": "surprise",
 }  # fmt: skip
 PICTURES = 25
-_IMAGE = r"([FM]\d{4})_(AN|DI|FE|HA|SA|SU|NE)(0[0-4])[A-Z]{2}_F2D\.(?:bmp|png|jpg)"
+_IMAGE = r"([FM]\d{4})_(AN|DI|FE|HA|SA|SU|NE)(0[0-4])[A-Z]{2}_F2D\.(?i:bmp|png|jpg)"
 
 
 def read(tree: Tree) -> Iterator[Recording]:

@@ -36,7 +36,7 @@ def read(tree: Tree) -> Iterator[Recording]:
     emotions = {
         match.groups(): file for file, match in tree.matching(r"Emotion/(S\d{3})/(\d{3})/.*_emotion\.txt").items()
     }
-    images = tree.images(r"cohn-kanade-images/(S\d{3})/(\d{3})/\w*_(\d+)\.(?:png|jpg|tiff?)")
+    images = tree.images(r"cohn-kanade-images/(S\d{3})/(\d{3})/\w*_(\d+)\.(?i:png|jpg|tiff?)")
     aus = tuple(sorted({au for scores in coded.values() for au in scores}))
     for file, match in files.items():
         subject, sequence = match[1], match[2]

@@ -19,8 +19,8 @@ from .data_set import DataSet
 from .tree import Tree, counted_from_1, joined, not_understood
 
 AUS = tuple(au_name(n) for n in (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26))
-_VIDEO = r"LeftVideo(SN\d{3})_[Cc]omp\.avi"
-_FRAMES = (r"LeftVideo(SN\d{3})_[Cc]omp_(\d+)\.(?:jpg|jpeg|png|bmp)", r"(SN\d{3})/(\d+)\.(?:jpg|jpeg|png|bmp)")
+_VIDEO = r"LeftVideo(SN\d{3})_[Cc]omp\.(?i:avi)"
+_FRAMES = (r"LeftVideo(SN\d{3})_[Cc]omp_(\d+)\.(?i:jpg|jpeg|png|bmp)", r"(SN\d{3})/(\d+)\.(?i:jpg|jpeg|png|bmp)")
 # Percent of 130,814 frames with an intensity of 2 or more.
 _RATES = dict(zip(DISFA, (4.97, 4.31, 15.24, 7.89, 4.18, 12.88, 27.71, 8.82), strict=True))
 

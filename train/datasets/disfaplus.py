@@ -21,7 +21,7 @@ from .disfa import AUS
 from .tree import Tree, counted_from_1, joined, not_understood
 
 _LABELS = r"Labels/(SN\d{3})/([^/]+)/AU\d+\.txt"
-_IMAGES = r"Images/(SN\d{3})/([^/]+)/\D*(\d+)\.(?:jpg|jpeg|png|bmp)"
+_IMAGES = r"Images/(SN\d{3})/([^/]+)/\D*(\d+)\.(?i:jpg|jpeg|png|bmp)"
 
 
 def read(tree: Tree) -> Iterator[Recording]:

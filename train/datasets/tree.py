@@ -40,9 +40,10 @@ class Tree:
                 folders.clear()
                 continue
             seen.add((state.st_dev, state.st_ino))
-            folders.sort()
+            folders[:] = sorted(name for name in folders if name != "__MACOSX")
             here = os.path.relpath(place, self.root).replace(os.sep, "/")
-            paths += [name if here == "." else f"{here}/{name}" for name in names]
+            # macOS adds a file ._NAME beside every NAME.
+            paths += [name if here == "." else f"{here}/{name}" for name in names if not name.startswith("._")]
         return tuple(sorted(paths))
 
     def matching(self, pattern: str) -> dict[Path, re.Match[str]]:
@@ -71,11 +72,18 @@ class Tree:
         return files
 
     def images(self, pattern: str) -> dict[tuple[str, ...], dict[int, Path]]:
-        """Images by their groups in the pattern, but the last, which is the frame's number with or without zeros."""
+        """Images by their groups in the pattern, but the last, which is the frame's number with or without zeros.
+
+        Raises:
+            InputError: two images of one frame, such as a copy with textures or with cropped faces.
+        """
         by_key: dict[tuple[str, ...], dict[int, Path]] = defaultdict(dict)
         for path, match in self.matching(pattern).items():
             *key, number = match.groups()
-            by_key[tuple(key)][int(number)] = path
+            other = by_key[tuple(key)].setdefault(int(number), path)
+            if other != path:
+                raise InputError(f"image {path}", got=f"the same frame in {other}", expected="one image per frame",
+                                 hint="take one of the copies away from the data set's folder")  # fmt: skip
         return by_key
 
 

@@ -14,6 +14,7 @@ from edgeau.runtime.crop_set import PRESENT
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.recording import Recording
 from edgeau.runtime.recording_check import require_whole
+from edgeau.train.convert import recordings_of
 from edgeau.train.datasets import DATA_SETS
 from edgeau.train.datasets.tree import Tree
 
@@ -197,6 +198,26 @@ def test_bu3dfe_has_one_neutral_per_person(tmp_path: Path) -> None:
     assert recording.expressions == ("neutral", "anger", "anger", "happiness")
     assert (recording.neutral_rows, recording.aus, recording.subject) == ((0,), (), "bu3dfe-F0001")
     assert recording.remarks == ("21 of 25 pictures are missing",)
+
+
+def test_what_other_systems_leave_in_a_copy_is_no_part_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Upper-case suffixes from Windows, resource forks from macOS, and the home folder as people type it."""
+    occurrence(tmp_path / "AUCoding/AU_OCC/F001_T1.csv", {1: {12: 1}})
+    text(tmp_path / "AUCoding/AU_OCC/._F001_T1.csv", "Mac OS X")
+    image = picture(tmp_path / "F001/T1/0001.JPG", 90)
+    text(tmp_path / "__MACOSX/F001/T1/0001.jpg", "Mac OS X")
+    monkeypatch.setenv("HOME", str(tmp_path.parent))
+    (recording,) = recordings_of("bp4d", Path("~") / tmp_path.name)
+    assert recording.frames == {1: image}
+
+
+def test_two_images_of_one_frame_are_not_chosen_from(tmp_path: Path) -> None:
+    """A copy of cropped faces or of textures below the same folder would be taken for the images."""
+    occurrence(tmp_path / "AUCoding/AU_OCC/F001_T1.csv", {1: {12: 1}})
+    for name in ("2D/F001/T1/0001.jpg", "cropped/F001/T1/1.jpg"):
+        picture(tmp_path / name, 90)
+    with pytest.raises(InputError, match=r"cropped/F001/T1/1.jpg: got the same frame in \S*2D/F001/T1/0001.jpg"):
+        read("bp4d", tmp_path)
 
 
 def test_linked_folders_are_read_once_and_loops_of_links_end(tmp_path: Path) -> None:
