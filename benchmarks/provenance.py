@@ -16,6 +16,8 @@ LIBRARIES = (
     "onnxruntime-gpu",
     "openvino",
     "tensorrt",
+    "tensorrt-rtx",
+    "torch",
     "cuda-python",
     "pycuda",
     "onnx",

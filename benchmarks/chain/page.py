@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from edgeau.benchmarks.columns import aligned
 from edgeau.benchmarks.provenance import provenance
 from edgeau.benchmarks.records import read_records
+from edgeau.optimize.engine.library import MODULE_VARIABLE
 from edgeau.runtime.device import fingerprint
 from edgeau.runtime.errors import InputError
 from edgeau.runtime.machine import read_machine
@@ -42,6 +44,7 @@ def to_json(chain: Chain) -> dict[str, Any]:
         "growth": [_finite(dataclasses.asdict(each)) for each in growths(chain.times, chain.macs)],
         "macs": dict(chain.macs),
         "absent": [dataclasses.asdict(each) for each in chain.absent],
+        "tensorrt_module": tensorrt_module(),
         "yardstick_ms": list(chain.yardstick_ms),
         "interrupted": chain.interrupted,
         "device": fingerprint(),
@@ -72,10 +75,17 @@ def lines(chain: Chain) -> list[str]:
         text += ["", *aligned([_growth_row(each) for each in growing], left=("step", "along", "time of"))]
     if any(each.point.step == "optimize" for each in chain.times):
         text += ["", f"optimize ends when its order is settled, after {OPTIMIZE_LIMIT_S} s at the latest"]
+    if any(each.point.step == "build" for each in chain.times):
+        text += ["", f"build used the module {tensorrt_module()}"]
     text += ["", *absent_lines(chain)]
     if chain.interrupted:
         text.append("interrupted: the rounds until then are what is shown")
     return text
+
+
+def tensorrt_module() -> str:
+    """The Python module that builds engines here, if it is installed."""
+    return os.environ.get(MODULE_VARIABLE) or "tensorrt"
 
 
 def absent_lines(chain: Chain) -> list[str]:

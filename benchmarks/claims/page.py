@@ -87,6 +87,15 @@ def lines(papers: Mapping[str, Paper], outcomes: Sequence[Outcome]) -> list[str]
     return text
 
 
+def doubts(networks: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What makes the figures doubtful, such as an interruption: each warning once, with the networks that have it."""
+    names: dict[str, list[str]] = {}
+    for name, record in networks.items():
+        for warning in record["warnings"]:
+            names.setdefault(warning, []).append(_title(name))
+    return [f"{warning}: {', '.join(each)}" for warning, each in names.items()]
+
+
 def network_rows(records: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
     """What each network costs, from measurements as JSON."""
     return [
@@ -109,6 +118,7 @@ def write_page(path: Path, value: Mapping[str, Any]) -> None:
         style=STYLE,
         claims=value["rows"],
         networks=network_rows(value["networks"]),
+        doubts=doubts(value["networks"]),
         papers=list(value["papers"].values()),
         conditions=conditions(list(value["networks"].values())),
     )  # fmt: skip
@@ -165,6 +175,9 @@ _TEMPLATE = """<!doctype html>
 <p>Quotes are from the papers' abstracts; their bodies were not available, and they claim efficiency in words. What a
 claim means as a test is our reading. The models measured are our designs after the abstracts: no figure under
 “ours” is a paper's. F1 that others published is given with its data and never mixed with ours.</p>
+{% for doubt in doubts %}
+<p class="warning">{{ doubt }}</p>
+{% endfor %}
 <table class="words claims">
 <tr>{% for name in claims[0] %}<th>{{ name }}</th>{% endfor %}</tr>
 {% for row in claims %}

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from edgeau.benchmarks.claims.claims import read_claims
 from edgeau.benchmarks.claims.evaluate import Setting, evaluate
-from edgeau.benchmarks.claims.page import lines, to_json, write_page
+from edgeau.benchmarks.claims.page import doubts, lines, to_json, write_page
 from edgeau.benchmarks.records import write_records
 from edgeau.runtime import arguments
 from edgeau.runtime.errors import InputError
@@ -58,4 +58,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         for line in lines(papers, outcomes):
             say(line)
+        for doubt in doubts(value["networks"]):
+            note(doubt)
     return EXIT_OK
