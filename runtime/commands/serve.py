@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--processes",
         action="store_true",
-        help="each worker is a process of its own: for many cores, and about 100 MB more per worker",
+        help="each worker is a process of its own: for many clients or cores, and about 70 MB more per worker",
     )
     parser.add_argument("--threads", type=arguments.threads, help="CPU threads of each worker (default: 1)")
     parser.add_argument(
