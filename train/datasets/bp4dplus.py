@@ -6,7 +6,8 @@
 
 The layout was never seen: it is that of rPPG-Toolbox (dataset/data_loader/BP4DPlusLoader.py and
 BP4DPlusBigSmallLoader.py), which reads pictures from the archives. Published copies have an entry F042 T11, which is no
-task, and another number of frames than labels in F041 T7: labels without an image are left out there.
+task, and another number of frames than labels in F041 T7: labels without an image are left out there. Presence is what
+AU_OCC says; where an intensity says otherwise, it is left out.
 """
 
 from __future__ import annotations
@@ -40,12 +41,13 @@ def read(tree: Tree) -> Iterator[Recording]:
         key = (match[1], match[2])
         if key[1] not in CODED_TASKS:
             continue
+        disagreements = 0
         try:
             numbers, aus, table = read_presence(file, BP4D)
             for column, au in enumerate(aus):
                 file_of_au = intensities.get((key[0], key[1], au))
                 if file_of_au is not None:
-                    _fill(table[:, column], numbers, read_column(file_of_au))
+                    disagreements += _fill(table[:, column], numbers, read_column(file_of_au))
         except InputError as error:
             yield not_understood(f"bp4dplus-{key[0]}", "_".join(key), file, error)
             continue
@@ -54,14 +56,24 @@ def read(tree: Tree) -> Iterator[Recording]:
             present = [row for row, number in enumerate(numbers) if number in frames]
             numbers, table = tuple(numbers[row] for row in present), table[present]
         packed = () if frames else tree.still_packed(key[0])
-        name = "_".join(key)
-        yield Recording(f"bp4dplus-{key[0]}", name, frames, numbers, aus, table, labels=file, defects=packed)
+        remarks = (f"{disagreements} intensities contradict AU_OCC and are left out",) if disagreements else ()
+        yield Recording(
+            f"bp4dplus-{key[0]}", "_".join(key), frames, numbers, aus, table,
+            labels=file, remarks=remarks, defects=packed,
+        )  # fmt: skip
 
 
-def _fill(column: np.ndarray, numbers: tuple[int, ...], intensity: Mapping[int, float]) -> None:
-    """Replace presence by intensity where that is coded."""
+def _fill(column: np.ndarray, numbers: tuple[int, ...], intensity: Mapping[int, float]) -> int:
+    """Replace presence by intensity where that is coded and says the same; returns the number of contradictions."""
+    contradictions = 0
     for row, number in enumerate(numbers):
-        column[row] = intensity.get(number, column[row])
+        if number not in intensity or np.isnan(column[row]):
+            continue
+        if (intensity[number] > 0) == (column[row] > 0):
+            column[row] = intensity[number]
+        else:
+            contradictions += 1
+    return contradictions
 
 
 DATA_SET = DataSet(

@@ -54,12 +54,15 @@ def test_bp4dplus_coded_tasks_and_intensities_are_read(tmp_path: Path) -> None:
     for key in ("F041_T1", "F041_T7", "F041_T2", "F042_T11"):
         occurrence(tmp_path / f"AUCoding/AU_OCC/{key}.csv", {1: {12: 1}, 2: {12: 1, 6: 1}, 3: {}})
     text(tmp_path / "AUCoding/AU_INT/AU12/F041_T1_AU12.csv", "1,2", "2,9", "3,0")
+    text(tmp_path / "AUCoding/AU_INT/AU06/F041_T1_AU06.csv", "1,4", "2,1", "3,0")
     for task, count in (("T1", 3), ("T7", 2)):
         for number in range(1, count + 1):
             picture(tmp_path / f"2D+3D/F041/{task}/{number:04d}.jpg", 90)
     first, seventh = read("bp4dplus", tmp_path)
     assert (first.name, seventh.name, first.subject) == ("F041_T1", "F041_T7", "bp4dplus-F041")
     assert first.intensity[:, first.aus.index("AU12")].tolist() == [2, PRESENT, 0]
+    assert first.intensity[:, first.aus.index("AU06")].tolist() == [0, 1, 0]
+    assert first.remarks == ("1 intensities contradict AU_OCC and are left out",)
     assert seventh.numbers == (1, 2)  # its labels have another length than its images, as published
     assert not first.missing()
 
