@@ -78,3 +78,10 @@ def test_training_a_fan_without_landmarks_is_refused(tmp_path, capsys):
     )
     assert main(words(tmp_path / "a.npz", tmp_path / "run", SMALL, "--model", "fan-s")) == 2
     assert "landmarks" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--flip", "--intensity", "--assist=photos"])
+def test_options_about_action_units_are_refused_for_a_fan(crop_set, tmp_path, capsys, option):
+    assert main(words(crop_set, tmp_path / "run", SMALL, "--model", "fan-s", option)) == 2
+    assert "expected a model of AUs" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -130,7 +130,8 @@ def _run_folds(args: argparse.Namespace) -> int:
     models = _models(args)
     if args.teacher and not Path(args.teacher).is_dir():
         expected = "the folder of a run with --folds: one teacher would have seen people that are held out"
-        raise InputError(f"--folds with --teacher {args.teacher}", got="a file", expected=expected)
+        got = "a file" if Path(args.teacher).exists() else "no such folder"
+        raise InputError(f"--folds with --teacher {args.teacher}", got=got, expected=expected)
 
     def train_fold(one: Recipe, world: World, resume: bool) -> dict[str, Any]:
         file = None if args.peers else str(Path(args.teacher) / one.out.name / "best.pt")

@@ -39,7 +39,7 @@ def require_no_other(args: argparse.Namespace, *names: str) -> None:
     given = [f"--{name.replace('_', '-')}" for name in names if getattr(args, name)]
     if given:
         hint = "the same command continues an interrupted protocol"
-        raise InputError("--folds", got=f"{', '.join(given)} as well", expected="--folds alone", hint=hint)
+        raise InputError("--folds", got=f"{', '.join(given)} as well", expected="--folds without it", hint=hint)
 
 
 def run_protocol(args: argparse.Namespace, make_recipe: Callable[[], Recipe], train_fold: TrainFold) -> int:

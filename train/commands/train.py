@@ -75,8 +75,9 @@ def run(args: argparse.Namespace) -> int:
     if args.folds:
         return _run_folds(args)
     args = arguments_of(args, "train")
-    if args.assist and args.model in FANS:
-        raise InputError("--assist", got=args.model, expected="a model of AUs, such as cednn-m")
+    for option in ("assist", "flip", "intensity"):
+        if getattr(args, option) and args.model in FANS:
+            raise InputError(f"--{option}", got=args.model, expected="a model of AUs, such as cednn-m")
     if not args.model:
         raise InputError("options", got="no --model", expected="a model such as cednn-m, or --resume RUN")
     recipe = recipe_of(args, (args.model,))
