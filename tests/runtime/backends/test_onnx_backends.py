@@ -90,6 +90,13 @@ def test_openvino_computes_in_the_precision_of_the_file(onnx_file):
         assert backend.settings["inference_precision"] == "f32"
 
 
+@pytest.mark.parametrize("threads", [None, 1, 2])
+def test_openvino_pins_no_thread_to_a_core(onnx_file, threads):
+    pytest.importorskip("openvino", reason="openvino is not installed")
+    with open_backend("openvino", onnx_file, BackendOptions(threads=threads)) as backend:
+        assert backend.settings["pinned"] is False
+
+
 @pytest.mark.parametrize("precision", ["bf16", "f16"])
 def test_openvino_uses_a_lower_precision_only_if_the_cpu_supports_it(onnx_file, precision):
     openvino = pytest.importorskip("openvino", reason="openvino is not installed")
