@@ -2,8 +2,8 @@
 
 A frame of a video is analysed as `Analyzer` does it: finding the face near its last place, the crop, the model's call
 with the person's neutral, and the result. The order may be another than that of the models alone: between two calls of
-the model its threads fall asleep and the caches are used by others. In a stream, as `edgeau run` reads files, the
-stages overlap, and threads that spin in one take the cores from the others.
+the model others use the caches, and batches change. In a stream, as `edgeau run` reads files, the stages overlap, and
+threads that spin in one take the cores from the others.
 """
 
 from __future__ import annotations

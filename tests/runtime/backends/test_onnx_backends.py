@@ -7,6 +7,10 @@ import pytest
 
 from edgeau.runtime.backends import BACKEND_NAMES, BackendOptions, lower_precisions, missing, open_backend
 from edgeau.runtime.errors import BackendError, EdgeauWarning, InputError
+from edgeau.runtime.package import Package, shipped_package
+
+# Of probabilities: rounding in another order.
+BATCH_ERROR = 1e-5
 
 ONNX_BACKENDS = ("onnxruntime", "openvino")
 
@@ -88,6 +92,18 @@ def test_openvino_computes_in_the_precision_of_the_file(onnx_file):
     pytest.importorskip("openvino", reason="openvino is not installed")
     with open_backend("openvino", onnx_file) as backend:
         assert backend.settings["inference_precision"] == "f32"
+
+
+def test_openvino_gives_one_face_what_it_gives_it_among_others_in_any_order_of_batches():
+    pytest.importorskip("openvino", reason="openvino is not installed")
+    package = Package.open(shipped_package())
+    random = np.random.default_rng(0)
+    inputs = {spec.name: random.integers(0, 256, (5, 112, 112, 3), np.uint8) for spec in package.manifest.inputs}
+    with open_backend("openvino", package.file(package.variant("fp32"))) as backend:
+        whole = backend.infer(inputs)["au"]
+        for size in (1, 2, 1, 5, 1):
+            part = backend.infer({name: images[:size] for name, images in inputs.items()})["au"]
+            np.testing.assert_allclose(part, whole[:size], atol=BATCH_ERROR)
 
 
 @pytest.mark.parametrize("threads", [None, 1, 2])
