@@ -55,10 +55,10 @@ def test_invalid_options_are_a_one_line_error_with_exit_code_2(package, capsys, 
 def test_a_clip_is_measured_and_stands_apart_from_what_others_published(photo_bgr, tmp_path, capsys):
     out = tmp_path / "peers.json"
     short = tmp_path / "short.avi"
-    height, width = photo_bgr.shape[:2]
+    width, height = 160, 120
     writer = cv2.VideoWriter(str(short), cv2.VideoWriter_fourcc(*"MJPG"), 24, (width, height))
     for _ in range(8):
-        writer.write(photo_bgr)
+        writer.write(cv2.resize(photo_bgr, (width, height)))
     writer.release()
     assert main(["bench", "peers", *QUICK, "--peers", "none", "--clip", str(short), "-o", str(out)]) == 0
     table = capsys.readouterr().out
