@@ -24,8 +24,10 @@ from .models import PRESETS
 from .objectives import Objective
 from .parallel import World, first_then_others
 from .provenance import provenance
-from .recipe import Recipe, batch_options, open_sources, plain_recipe, train_members
+from .recipe import Recipe, plain_recipe
+from .run import batch_options, train_members
 from .run_files import started_by, write_tensors
+from .sources import open_sources
 
 # Outer corners of the eyes among the 68 points; their distance is the usual unit of landmark errors.
 _RIGHT_EYE, _LEFT_EYE = 36, 45

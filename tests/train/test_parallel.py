@@ -96,7 +96,8 @@ def test_two_processes_run_a_whole_protocol(tmp_path, tiny_config):
 def test_a_batch_that_does_not_divide_among_processes_is_refused(crop_set, tmp_path):
     from edgeau.runtime.errors import InputError
     from edgeau.train.parallel import World, find_device
-    from edgeau.train.recipe import Recipe, batch_options
+    from edgeau.train.recipe import Recipe
+    from edgeau.train.run import batch_options
 
     recipe = Recipe(("cednn-s",), (str(crop_set),), tmp_path, {"size_px": 32}, batch=15)
     with pytest.raises(InputError, match="multiple of the 2 processes"):

@@ -51,7 +51,8 @@ from edgeau.train.objectives import Objective
 from edgeau.train.parallel import World, any_process, joined_world
 from edgeau.train.prune import prune_checkpoint
 from edgeau.train.qat import QatOptions, QuantizationAware
-from edgeau.train.recipe import MakeObjective, Recipe, run_recipe
+from edgeau.train.recipe import Recipe
+from edgeau.train.run import MakeObjective, run_recipe
 from edgeau.train.unfold import open_init
 
 from .options import (

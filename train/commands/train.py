@@ -37,7 +37,8 @@ from edgeau.train.models import AuModel
 from edgeau.train.models.fan import load_fan_weights
 from edgeau.train.objectives import Supervised
 from edgeau.train.parallel import World, joined_world
-from edgeau.train.recipe import Recipe, run_recipe
+from edgeau.train.recipe import Recipe
+from edgeau.train.run import run_recipe
 
 from .options import (
     add_recipe_arguments,

@@ -8,8 +8,9 @@ import torch
 
 from edgeau.runtime.errors import InputError
 from edgeau.train.data import open_data
+from edgeau.train.members import make_models
 from edgeau.train.models.fan import Fan, FanConfig, load_fan_weights
-from edgeau.train.recipe import Recipe, make_models
+from edgeau.train.recipe import Recipe
 
 
 def filled(fan):
