@@ -42,8 +42,12 @@ adapted_home() { job "adapted-home-$1" distill "${taught[@]}" "${short[@]}" --la
 adapted_photos() { job "adapted-photos-$1" distill "${taught[@]}" "${short[@]}" --unlabelled "$LEARN" --unlabelled-batch 32 --seed "$1"; }
 plain() { job "plain-$1" train "${same[@]}" --seed "$1"; }
 assisted() { job "assisted-$1" train "${same[@]}" --assist "$LEARN" --assist-batch 32 --seed "$1"; }
+assisted_long() { for n in 500 1500; do job "assisted-$n-steps-$1" train "${same[@]}" --assist "$LEARN" --assist-batch 32 --steps $n --seed "$1"; done; }
 assisted_features() { job "assisted-features-$1" train "${same[@]}" --assist "$LEARN" --assist-batch 32 --assist-reads features --seed "$1"; }
 assisted_few() { for n in 100 300 1000; do few $n; job "assisted-$n-photos-$1" train "${same[@]}" --assist "$runs/photos-$n" --assist-batch 32 --seed "$1"; done; }
+# On more rendered faces of both kinds, with this teacher's answers.
+taught_on() { job "taught-on-$1" distill "${taught[@]}" --init shipped --data render:faces=ict+ict+builtin,seed=41 --val-data "$runs/data/val-ict" \
+  --val-data "$runs/data/val-builtin" --augment strong --neutral-unknown 0.5 --steps 600 --batch 64 --lr 0.001 --warmup 50 --eval-every 100 --seed "$1"; }
 
 # From nothing: a student of a fifth of the teacher's size, equal samples, a long schedule, strongly altered views.
 long=(--data "render:faces=ict+builtin,seed=31" --val-data "$runs/data/val-ict" --val-data "$runs/data/val-builtin"
