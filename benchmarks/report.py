@@ -55,7 +55,7 @@ def write_html(records: Sequence[Mapping[str, Any]], path: Path, extras: Extras 
         extras: what else to show.
 
     Raises:
-        MissingExtraError: jinja2 or matplotlib is not installed.
+        MissingExtraError: jinja2 is not installed.
     """
     speed, cost = (_table(records, names) for names in (SPEED_COLUMNS, COST_COLUMNS))
     page = (

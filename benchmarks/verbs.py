@@ -7,7 +7,7 @@ from edgeau.runtime.cli import Verb
 _COMMANDS = "edgeau.benchmarks.commands"
 
 VERBS = (
-    Verb("demo", f"{_COMMANDS}.demo", "bench", "the whole chain on what ships with edgeau", 5),
+    Verb("demo", f"{_COMMANDS}.demo", "demo", "the whole chain on what ships with edgeau", 5),
     Verb("bench", f"{_COMMANDS}.bench", "bench", "measure latency, size, memory, energy and accuracy", 80),
     Verb("bench claims", f"{_COMMANDS}.claims", "bench", "test the papers' efficiency claims", 81),
     Verb("bench peers", f"{_COMMANDS}.peers", "bench", "other runtimes and AU tools on the same work", 83),

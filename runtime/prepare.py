@@ -271,7 +271,8 @@ def _crop_recording(
                 rows.append(row)
                 crops.append(crop_face(upright[:, :, ::-1], faces[0].points_xy, crop))
                 break
-    return rows, crops, {row: reason for row, reason in reasons.items() if row not in set(rows)}
+    cropped = set(rows)
+    return rows, crops, {row: reason for row, reason in reasons.items() if row not in cropped}
 
 
 def _crop_shapes(crop: CropSpec) -> Tuple[Tuple[int, int], ...]:

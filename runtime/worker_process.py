@@ -6,7 +6,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
-from typing import Any, Callable, Iterable, Iterator, Sequence, Tuple, TypeVar
+from typing import Any, Callable, Iterable, Iterator, List, Sequence, Tuple, TypeVar
 
 from .errors import EdgeauError
 
@@ -38,11 +38,14 @@ def map_in_processes(
     context = multiprocessing.get_context("spawn")
     from concurrent.futures import ProcessPoolExecutor
 
-    with ProcessPoolExecutor(workers, context, begin, arguments) as pool:
-        with one_thread_each():  # the pool starts its processes when it gets work
-            futures = [pool.submit(work, item) for item in items]
+    futures: List[Any] = []
+    with ProcessPoolExecutor(workers, context, begin, arguments) as pool, _killed_workers():
         try:
-            yield from results_of(futures)
+            with one_thread_each():  # the pool starts its processes when it gets work
+                for item in items:
+                    futures.append(pool.submit(work, item))
+            for future in futures:
+                yield future.result()
         finally:
             for future in futures:
                 future.cancel()
@@ -50,13 +53,20 @@ def map_in_processes(
 
 def results_of(futures: Iterable[Any]) -> Iterator[Any]:
     """Results of a process pool's futures, in their order. Raises EdgeauError where a process was killed."""
+    with _killed_workers():
+        for future in futures:
+            yield future.result()
+
+
+@contextlib.contextmanager
+def _killed_workers() -> Iterator[None]:
     from concurrent.futures.process import BrokenProcessPool
 
     try:
-        for future in futures:
-            yield future.result()
+        yield
     except BrokenProcessPool as error:
-        raise EdgeauError("a process that shares the work was killed, perhaps because memory ran out") from error
+        why = "could not start or was killed, perhaps because memory ran out"
+        raise EdgeauError(f"a process that shares the work {why}") from error
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from typing import cast
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from edgeau.runtime.action_units import EXPRESSIONS
 from edgeau.runtime.errors import InputError
@@ -127,7 +128,8 @@ def _fit(head: nn.Linear, read: Tensor, expression: Tensor, class_weights: Tenso
     def closure() -> Tensor:
         optimizer.zero_grad()
         ridge = torch.stack([parameter.square().sum() for parameter in head.parameters()]).sum()
-        loss = expression_loss(head(read), expression, class_weights) + _RIDGE * ridge
+        # Not `expression_loss`, whose mean is over all processes: each fits alone, and may take other steps.
+        loss = functional.cross_entropy(head(read), expression, class_weights, reduction="none").mean() + _RIDGE * ridge
         torch.autograd.backward(loss)
         return loss
 

@@ -68,6 +68,19 @@ def discard_run(out: Path) -> None:
     shutil.rmtree(out, ignore_errors=True)
 
 
+def best_member(out: Path) -> Path:
+    """A run's best checkpoint: of several members the one with the highest mean F1 in validation.
+
+    Raises:
+        InputError: the folder has none.
+    """
+    members = sorted(out.glob("best-*.pt"))
+    if (out / "best.pt").is_file() or not members:
+        return out / "best.pt"
+    scores = [(load_checkpoint(file).provenance.get("metrics", {}).get("val") or {}).get("mean_f1") for file in members]
+    return max(zip(members, scores, strict=True), key=lambda pair: -1.0 if pair[1] is None else pair[1])[0]
+
+
 class RunFiles:
     """The checkpoints of a run's folder.
 

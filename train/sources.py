@@ -15,6 +15,7 @@ from edgeau.train.faces.stream import StreamOptions, is_stream, parse_stream
 
 from .batches import Batches, BatchOptions
 from .data import FaceData, Split, open_data, split_subjects
+from .provenance import used_subjects
 from .recipe import Recipe, crop_of
 from .rendered import RenderedBatches, stream_intensity
 from .unfold import open_init
@@ -66,10 +67,10 @@ def open_sources(recipe: Recipe) -> Sources:
         shared_subjects=recipe.shared_subjects,
     )  # fmt: skip
     if not recipe.val_data:
-        return Sources(data, split_of(recipe, data))
+        return Sources(data, split_of(recipe, data.subjects))
     val = open_data(recipe.val_data, recipe.aus or None, seed=recipe.seed, crop=crop).subjects
-    rest = split_subjects([name for name in data.subjects if name not in val], 0.0, recipe.test, recipe.seed)
-    return Sources(data, replace(rest, val=val))
+    rest = split_of(replace(recipe, val=0.0), [name for name in data.subjects if name not in val])
+    return Sources(data, replace(rest, val=(*rest.val, *val)))
 
 
 def _open_stream(recipe: Recipe) -> Sources:
@@ -90,8 +91,7 @@ def require_new_people(recipe: Recipe, split: Split) -> None:
     """Refuse initial weights that were trained on people of the test: the test would measure memory."""
     if recipe.init is None:
         return
-    used = open_init(recipe.init).provenance.get("subjects") or {}
-    seen = sorted({*used.get("train", ()), *used.get("val", ())} & set(split.test))
+    seen = sorted(filter(used_subjects(open_init(recipe.init).provenance), split.test))
     if seen:
         others = f" and {len(seen) - 1} others" if len(seen) > 1 else ""
         raise InputError(
@@ -100,18 +100,30 @@ def require_new_people(recipe: Recipe, split: Split) -> None:
         )  # fmt: skip
 
 
-def split_of(recipe: Recipe, data: FaceData) -> Split:
+def split_of(recipe: Recipe, subjects: Sequence[str]) -> Split:
     """Subjects to train on and to hold out. Raises InputError if no training subject is left."""
-    if recipe.split is not None and {*recipe.split.val, *recipe.split.test} & set(data.subjects):
-        return _narrowed(recipe.split, data.subjects)
-    if not recipe.held_out:
-        return split_subjects(data.subjects, recipe.val, recipe.test, recipe.seed)
-    unknown = sorted(set(recipe.held_out) - set(data.subjects))
-    present = tuple(s for s in recipe.held_out if s in data.subjects)
-    if not present:
-        raise InputError("held-out subjects", got=", ".join(unknown), expected="subjects of the data")
-    rest = split_subjects([s for s in data.subjects if s not in present], recipe.val, 0.0, recipe.seed)
-    return Split(rest.train, rest.val, present)
+    split = recipe.split
+    followed = split if split is not None and {*split.val, *split.test} & set(subjects) else None
+    if recipe.held_out:
+        return _held_out(recipe, subjects, () if followed is None else followed.val)
+    if followed is not None:
+        return _narrowed(followed, subjects)
+    return split_subjects(subjects, recipe.val, recipe.test, recipe.seed)
+
+
+def _held_out(recipe: Recipe, subjects: Sequence[str], val: Sequence[str]) -> Split:
+    """The recipe's own test subjects, and of the others those for validation that are named, if there are any."""
+    test = tuple(s for s in recipe.held_out if s in subjects)
+    if not test:
+        got = ", ".join(sorted(recipe.held_out))
+        raise InputError("held-out subjects", got=got, expected="subjects of the data")
+    rest = [s for s in subjects if s not in test]
+    chosen = tuple(s for s in rest if s in val)
+    train = tuple(s for s in rest if s not in chosen)
+    if chosen and train:
+        return Split(train, chosen, test)
+    parts = split_subjects(rest, recipe.val, 0.0, recipe.seed)
+    return Split(parts.train, parts.val, test)
 
 
 def _narrowed(split: Split, subjects: Sequence[str]) -> Split:

@@ -71,7 +71,7 @@ def checkpoint_of_package(folder: Path) -> Checkpoint:
         crop=manifest.crop,
         neutral=manifest.neutral,
         thresholds=manifest.thresholds,
-        provenance={"package": manifest.name, "fp32_sha256": variant.sha256},
+        provenance={"package": manifest.name, "fp32_sha256": variant.sha256, "subjects": made.get("subjects", {})},
     )
 
 

@@ -121,7 +121,10 @@ def _converse(host: str, ssh: Sequence[str], bundle: Path, archive: Path, report
     finally:
         _end(session)
         receiver.join(_PATIENCE_S)
-        session.stdout.close()
+        if receiver.is_alive():  # something that ssh started still holds the pipe
+            _kill(session)
+            receiver.join(_PATIENCE_S)
+            receiver.problem = receiver.problem or "its answer did not end"
     if receiver.problem is not None:
         raise EngineError(f"nothing was taken from {host}: {receiver.problem}")
     if code:
@@ -152,9 +155,16 @@ class _Receiver(threading.Thread):
                     file.write(part)
         except OSError as error:
             self.problem = f"it could not be written here ({error.strerror})"
+        except Exception as error:  # noqa: BLE001 - told to the thread that waits for this one
+            self.problem = f"it could not be taken ({type(error).__name__}: {error})"
         if self.problem is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._session.pid, signal.SIGKILL)  # with what ssh may have started
+            _kill(self._session)
+
+
+def _kill(session: Any) -> None:
+    """End a session with what ssh may have started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(session.pid, signal.SIGKILL)
 
 
 def _send(bundle: Path, pipe: IO[bytes]) -> None:

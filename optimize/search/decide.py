@@ -12,7 +12,7 @@ from edgeau.runtime.selection import Measurement, Selection
 from edgeau.runtime.statistics import ratio
 
 from .frames import FrameRace
-from .race import SAME_WITHIN, RaceResult
+from .race import MIN_ROUNDS, SAME_WITHIN, RaceResult
 from .runner import Runner
 
 
@@ -100,7 +100,9 @@ def _equals(frames: FrameRace, labels: Sequence[str], baseline: str) -> list[str
     costs, slow = frames.calls.costs, _slow_streams(frames, labels, baseline)
     able = [x for x in labels if x not in slow and ratio(costs[x], costs[baseline]) <= 1.0]
     best = min(able, key=lambda label: _median(costs[label]), default=baseline)
-    return [x for x in able if x == best or x in frames.calls.equals]
+    # After few rounds nothing is known to be equal, and the shortest median is the best guess.
+    equals = frames.calls.equals if frames.calls.rounds >= MIN_ROUNDS else ()
+    return [x for x in able if x == best or x in equals]
 
 
 def _slow_streams(frames: FrameRace, labels: Sequence[str], baseline: str) -> dict[str, str]:

@@ -19,7 +19,7 @@ from edgeau.runtime.analyzer import Analyzer
 from edgeau.runtime.choose import open_detector
 from edgeau.runtime.crop_set import CropSet, spread
 from edgeau.runtime.detection import Detector, FollowingDetector
-from edgeau.runtime.errors import EdgeauWarning, InputError, MissingExtraError
+from edgeau.runtime.errors import EdgeauError, EdgeauWarning
 
 from .options import Clock, Setup
 from .race import RaceResult, race
@@ -106,7 +106,7 @@ def find_scene(setup: Setup) -> Scene:
     """Put evaluation crops into a frame until the detector finds one face in it."""
     try:
         detector = _detector(setup, setup.baseline.backend)
-    except (InputError, MissingExtraError) as error:
+    except EdgeauError as error:
         return Scene(None, f"not measured: {error}")
     frame = face_in_frame(setup.crops, detector)
     if frame is None:
@@ -146,7 +146,9 @@ def race_frames(setup: Setup, scene: Scene, runners: Mapping[str, Runner], model
         return None
     labels = front_runners(runners, models, setup.baseline.label)
     backends = {runners[label].candidate.backend for label in labels}
-    detectors = {backend: _detector(setup, backend) for backend in backends}
+    detectors = _detectors_that_find(setup, backends, frame)
+    if detectors is None:
+        return None
     calls = {}
     for label in labels:
         detector = detectors[runners[label].candidate.backend]
@@ -175,6 +177,22 @@ def front_runners(runners: Mapping[str, Runner], models: RaceResult, baseline: s
             same_threads.append(label)
     some = {baseline, *(label for labels in chosen.values() for label in labels)}
     return [label for label in runners if label in some]
+
+
+def _detectors_that_find(setup: Setup, backends: set[str], frame_bgr: np.ndarray) -> dict[str, Detector] | None:
+    """A detector per backend; None where one can't be opened, or misses the face and so would look fast."""
+    detectors: dict[str, Detector] = {}
+    for backend in sorted(backends):
+        try:
+            detectors[backend] = _detector(setup, backend)
+            found = len(detectors[backend].detect(frame_bgr))
+        except EdgeauError as error:
+            setup.progress(f"whole frames are not measured: the detector on {backend}: {error}")
+            return None
+        if found != 1:
+            setup.progress(f"whole frames are not measured: the detector on {backend} finds {found} faces, not one")
+            return None
+    return detectors
 
 
 def _detector(setup: Setup, backend: str) -> Detector:

@@ -96,6 +96,7 @@ def _rank(result: RaceResult, live: Sequence[str], cost: str) -> None:
         if result.rounds < MIN_ROUNDS:
             if result.rounds >= _EARLY_ROUNDS and min(result.costs[name]) > _HOPELESS * max(best):
                 result.losers[name] = f"{middle:.2f} times the {cost} of {result.leader}"
+                continue
             result.ties[name] = "too few rounds to tell"
             result.equals.append(name)
             continue

@@ -55,14 +55,16 @@ class ProcessAnalyzer:
         self._arguments, self._most_videos = dict(arguments), most_videos
         self._numbers = itertools.count()
         self._closed = False
+        self._process: Any = None
         self._start()
         try:
             facts = self._receive()
-        except (EOFError, EdgeauError) as error:
+        except (EOFError, OSError) as error:
             self.close()
-            if isinstance(error, EdgeauError):
-                raise
             raise BackendError("a worker's process ended while it was started") from error
+        except BaseException:
+            self.close()
+            raise
         self.manifest, self.choice, self.detector = facts.manifest, facts.choice, facts
 
     def still(self, pictures: Sequence[EncodedPicture]) -> List[Answer]:
@@ -98,15 +100,25 @@ class ProcessAnalyzer:
         self.close()
 
     def _ask(self, verb: str, value: Any) -> Any:
+        if self._process is None:
+            self._restart()
         try:
             self._connection.send((verb, value))
             return self._receive()
         except (EOFError, OSError) as error:
+            self._end()
             if not self._closed:
-                self._end()
-                self._start()
-                self._receive()
+                self._restart()
             raise BackendError("a worker's process died; it was started again, so try once more") from error
+
+    def _restart(self) -> None:
+        """Raises BackendError where it can't be started; the next request tries again."""
+        try:
+            self._start()
+            self._receive()
+        except (EOFError, OSError) as error:
+            self._end()
+            raise BackendError("a worker's process died and can't be started again") from error
 
     def _receive(self) -> Any:
         value = self._connection.recv()
@@ -116,19 +128,28 @@ class ProcessAnalyzer:
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")  # a copy of this process would have half of its threads
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(
+        ours, theirs = context.Pipe()
+        process = context.Process(
             target=_run, args=(theirs, self._arguments, self._most_videos), name="edgeau worker", daemon=True
         )
-        self._process.start()
-        theirs.close()
+        try:
+            process.start()
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        self._connection, self._process = ours, process
 
     def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
         self._connection.close()
-        self._process.join(_END_S)
-        if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
+        process.join(_END_S)
+        if process.is_alive():
+            process.kill()
+            process.join()
 
 
 class ProcessVideo:

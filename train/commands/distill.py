@@ -53,6 +53,7 @@ from edgeau.train.prune import prune_checkpoint
 from edgeau.train.qat import QatOptions, QuantizationAware
 from edgeau.train.recipe import Recipe
 from edgeau.train.run import MakeObjective, run_recipe
+from edgeau.train.run_files import best_member
 from edgeau.train.unfold import open_init
 
 from .options import (
@@ -135,7 +136,7 @@ def _run_folds(args: argparse.Namespace) -> int:
         raise InputError(f"--folds with --teacher {args.teacher}", got=got, expected=expected)
 
     def train_fold(one: Recipe, world: World, resume: bool) -> dict[str, Any]:
-        file = None if args.peers else str(Path(args.teacher) / one.out.name / "best.pt")
+        file = None if args.peers else str(best_member(Path(args.teacher) / one.out.name))
         one, teacher, notes = _with_teacher(args, one, file)
         return _distil(args, _with_student(one, args, world), world, teacher, notes, resume=resume)
 

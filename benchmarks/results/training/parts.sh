@@ -27,8 +27,10 @@ job() {
 
 # few COUNT: the first photos of LEARN in a fixed random order.
 few() {
-  mkdir -p "$runs/photos-$1"
-  (echo file,expression; tail -n +2 "$LEARN/labels.csv" | sed "s|^|$LEARN/|" | shuf --random-source=<(yes) | head -n "$1") >"$runs/photos-$1/labels.csv"
+  local learn
+  learn=$(realpath "$LEARN") && mkdir -p "$runs/photos-$1"
+  (echo file,expression; tail -n +2 "$learn/labels.csv" | sed "s|^|$learn/|" | shuf --random-source=<(yes) | head -n "$1") >"$runs/photos-$1/part"
+  mv "$runs/photos-$1/part" "$runs/photos-$1/labels.csv"
 }
 
 # From the shipped student: as many steps of each, on faces of its own world.

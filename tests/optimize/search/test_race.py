@@ -50,6 +50,14 @@ def test_a_hopeless_runner_is_dropped_early():
     assert runners["slow"].runs < MIN_ROUNDS
 
 
+def test_a_hopeless_runner_is_not_an_equal():
+    runners, clock = _field({"slow": 10.0, "fast": 3.0})
+    result = race(runners, deadline=1e9, clock=clock, keep=["slow"])
+    assert result.settled
+    assert result.equals == ["fast"]
+    assert result.ties == {}
+
+
 def test_a_runner_in_keep_is_measured_to_the_end_even_if_it_loses():
     runners, clock = _field({"slow": 10.0, "a": 1.0, "b": 1.01})
     result = race(runners, deadline=1e9, clock=clock, keep=["slow"])

@@ -106,3 +106,19 @@ def test_a_server_of_processes_answers_pictures_sessions_crops_and_metrics(serve
         metrics = ask(port, "GET", "/metrics")[1]
         assert "edgeau_faces_total 5.0" in metrics
         assert 'edgeau_requests_total{status="400"} 2.0' in metrics
+
+
+def test_a_process_that_cannot_be_started_again_is_started_for_the_next_request(encoded, monkeypatch):
+    with ProcessAnalyzer(HAAR, most_videos=2) as analyzer:
+        expected = _values(analyzer.still([encoded])[0])
+        start = ProcessAnalyzer._start
+
+        def fail(self):
+            monkeypatch.setattr(ProcessAnalyzer, "_start", start)
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+
+        monkeypatch.setattr(ProcessAnalyzer, "_start", fail)
+        os.kill(analyzer._process.pid, signal.SIGKILL)
+        with pytest.raises(BackendError, match="can't be started again"):
+            analyzer.still([encoded])
+        assert _values(analyzer.still([encoded])[0]) == expected
