@@ -1,8 +1,8 @@
 """Time the chain from data to a device: synth, train, export, quantize, optimize, build and the report.
 
-Each step is timed at two or three sizes with small built-in models, in rounds of random order, in a process that has
-everything imported; so the figures are what the work takes, not the start. Shown are each command's time, the cost per
-image, training step or crop, and the factor by which time grows when images, batch or model double.
+Each step is timed with small built-in models, most at two or three sizes, in rounds of random order, in a process that
+has everything imported; so the figures are what the work takes, not the start. Shown are each command's time, the cost
+per image, training step or crop, and the factor by which time grows when images, batch or model double.
 
 A step that can't run here is named with its reason. After Ctrl-C what was timed until then is kept and marked.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import Any, Dict, Mapping, Tuple
 
@@ -45,14 +46,16 @@ class OpenVinoBackend(Backend):
             self.output_names = tuple(port.get_any_name() for port in model.outputs)
             single = _for_one(model)
             compiled = core.compile_model(model, "CPU", config)
-            compiled_for_one = compiled if single is None else core.compile_model(single, "CPU", config)
         except Exception as error:
             raise BackendError(f"OpenVINO can't load {file.path}: {_first_line(error)}") from error
         precision = str(compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name())
         if precision != options.inference_precision:
             raise BackendError(f"OpenVINO was asked for {options.inference_precision} and computes in {precision}")
         self._request = compiled.create_infer_request()
-        self._request_for_one = compiled_for_one.create_infer_request()
+        self._request_for_one = self._request
+        if single is not None:
+            with contextlib.suppress(RuntimeError):  # the graph of any batch does it too, a little slower
+                self._request_for_one = core.compile_model(single, "CPU", config).create_infer_request()
         self._lock = threading.Lock()
         self.input_shapes = {
             port.get_any_name(): tuple(d.get_length() for d in list(port.get_partial_shape())[1:])

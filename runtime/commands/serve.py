@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
             signal.signal(number, server.stop)
         choice = analyzers[0].choice
         kind = "processes" if args.processes else "workers"
-        note(f"{analyzers[0].manifest.name}: {choice.variant} on {choice.backend}, {kind}: {len(analyzers)}")
+        note(f"{analyzers[0].manifest.name}: {choice.reading}, {kind}: {len(analyzers)}")
         if not _is_loopback(args.host):
             note("listening beyond this machine, without authentication")
         host, port = server.address

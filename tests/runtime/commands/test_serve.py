@@ -63,7 +63,7 @@ import edgeau.runtime
 from fakes.serving import bright_analyzer
 def load(*_, **__):
     analyzer = bright_analyzer()
-    analyzer.choice = SimpleNamespace(variant="fp32", backend="fake")
+    analyzer.choice = SimpleNamespace(variant="fp32", backend="fake", reading="fp32 on fake")
     return analyzer
 edgeau.runtime.load = load
 from edgeau.runtime.cli import main
