@@ -32,7 +32,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Batch:
+class FaceBatch:
     """One call of a model on difference images.
 
     Attributes:
@@ -46,7 +46,7 @@ class Batch:
     probe_rows: Sequence[Optional[int]]
 
 
-def make_batch(subjects: Sequence[Subject]) -> Batch:
+def make_batch(subjects: Sequence[Subject]) -> FaceBatch:
     """Pair every crop with its neutral, and with itself where the reference wants to know how calm it is.
 
     Until a reference has an image, a crop is compared with itself anyway, so that its own row is the probe.
@@ -65,4 +65,4 @@ def make_batch(subjects: Sequence[Subject]) -> Batch:
             probe_rows.append(len(faces))
             faces.append(subject.crop)
             neutrals.append(subject.crop)
-    return Batch(np.stack(faces), np.stack(neutrals), probe_rows)
+    return FaceBatch(np.stack(faces), np.stack(neutrals), probe_rows)

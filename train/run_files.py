@@ -71,8 +71,7 @@ def discard_run(out: Path) -> None:
 def best_member(out: Path) -> Path:
     """A run's best checkpoint: of several members the one with the highest mean F1 in validation.
 
-    Raises:
-        InputError: the folder has none.
+    Where there is none, the path of the only one that a run of one member would have.
     """
     members = sorted(out.glob("best-*.pt"))
     if (out / "best.pt").is_file() or not members:

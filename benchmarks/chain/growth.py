@@ -32,7 +32,7 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Cost:
+class UnitCost:
     """What a step costs per unit of work.
 
     Attributes:
@@ -74,14 +74,14 @@ def spread(values: Values) -> Spread:
     return Spread(float(np.median(values)), float(np.min(values)), float(np.max(values)))
 
 
-def costs(times: Sequence[Times]) -> list[Cost]:
+def costs(times: Sequence[Times]) -> list[UnitCost]:
     """The cost per unit of each step that was timed at several sizes."""
     result = []
     for group in _groups(times):
         each, fixed = _each_s(group), _fixed_s(group)
         first = group[0].point
         if len(group) > 1:
-            result.append(Cost(first.step, first.model, first.batch, first.unit, spread(each), spread(fixed)))
+            result.append(UnitCost(first.step, first.model, first.batch, first.unit, spread(each), spread(fixed)))
     return result
 
 

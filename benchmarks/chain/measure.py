@@ -38,7 +38,7 @@ class Times:
 
 
 @dataclass(frozen=True)
-class Absent:
+class SkippedStep:
     """What could not be timed here, and why."""
 
     name: str
@@ -58,7 +58,7 @@ class Chain:
     """
 
     times: tuple[Times, ...]
-    absent: tuple[Absent, ...]
+    absent: tuple[SkippedStep, ...]
     macs: Mapping[str, int]
     yardstick_ms: tuple[float, ...]
     interrupted: bool
@@ -98,7 +98,7 @@ class _Bench:
     folder: Path
     process: subprocess.Popen[str]
     progress: Progress
-    absent: list[Absent] = field(default_factory=list)
+    absent: list[SkippedStep] = field(default_factory=list)
     yardstick_ms: list[float] = field(default_factory=list)
     _answers: dict[Point, list[dict[str, Any]]] = field(default_factory=dict)
 
@@ -122,7 +122,7 @@ class _Bench:
                     tried[point.step] = self._run(point)["error"]
                 reason = tried[point.step]
             if reason:
-                self.absent.append(Absent(point.name, reason))
+                self.absent.append(SkippedStep(point.name, reason))
             else:
                 ready.append(point)
         return ready

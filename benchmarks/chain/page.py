@@ -20,7 +20,7 @@ from edgeau.runtime.errors import InputError
 from edgeau.runtime.machine import read_machine
 from edgeau.runtime.machine_state import read_state
 
-from .growth import Cost, Growth, Spread, costs, growths
+from .growth import Growth, Spread, UnitCost, costs, growths
 from .measure import Chain
 from .steps import OPTIMIZE_LIMIT_S
 
@@ -106,7 +106,7 @@ def _time_row(name: str, wall_s: tuple[float, ...], cpu_s: tuple[float, ...]) ->
     }
 
 
-def _cost_row(cost: Cost) -> dict[str, str]:
+def _cost_row(cost: UnitCost) -> dict[str, str]:
     return {
         "step": cost.step,
         "model": cost.model or "-",

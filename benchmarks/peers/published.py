@@ -17,7 +17,7 @@ _RTX_RUN = "py-feat, docs/benchmarks/competitors/speed_3090_batch1.json"
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedSpeed:
     """Frames per second that somebody published.
 
     Attributes:
@@ -36,15 +36,15 @@ class Published:
 
 
 PUBLISHED = (
-    Published("py-feat, Detectorv2", 8.9, 1, f"{_SERVER}, CPU", _CPU_RUN),
-    Published("py-feat, Detectorv2", 17.6, 16, f"{_SERVER}, CPU", _CPU_RUN),
-    Published("py-feat, retinaface and xgb", 4.2, 1, f"{_SERVER}, CPU", _CPU_RUN),
-    Published("py-feat, retinaface and xgb", 10.3, 16, f"{_SERVER}, CPU", _CPU_RUN),
-    Published("py-feat, Detectorv2", 2.3, 1, f"{_MAC}, CPU", _MAC_RUN),
-    Published("py-feat, Detectorv2", 30.1, 1, f"{_MAC}, GPU", _MAC_RUN),
-    Published("py-feat, Detectorv2", 128.5, 16, f"{_MAC}, GPU", _MAC_RUN),
-    Published("py-feat, Detectorv2", 38.4, 1, _RTX, _RTX_RUN),
-    Published("py-feat, Detectorv2", 202.0, 16, _RTX, _RTX_RUN),
-    Published("OpenFace 3.0", 18.3, 1, _RTX, _RTX_RUN),
-    Published("LibreFace", 4.7, 1, _RTX, _RTX_RUN),
+    PublishedSpeed("py-feat, Detectorv2", 8.9, 1, f"{_SERVER}, CPU", _CPU_RUN),
+    PublishedSpeed("py-feat, Detectorv2", 17.6, 16, f"{_SERVER}, CPU", _CPU_RUN),
+    PublishedSpeed("py-feat, retinaface and xgb", 4.2, 1, f"{_SERVER}, CPU", _CPU_RUN),
+    PublishedSpeed("py-feat, retinaface and xgb", 10.3, 16, f"{_SERVER}, CPU", _CPU_RUN),
+    PublishedSpeed("py-feat, Detectorv2", 2.3, 1, f"{_MAC}, CPU", _MAC_RUN),
+    PublishedSpeed("py-feat, Detectorv2", 30.1, 1, f"{_MAC}, GPU", _MAC_RUN),
+    PublishedSpeed("py-feat, Detectorv2", 128.5, 16, f"{_MAC}, GPU", _MAC_RUN),
+    PublishedSpeed("py-feat, Detectorv2", 38.4, 1, _RTX, _RTX_RUN),
+    PublishedSpeed("py-feat, Detectorv2", 202.0, 16, _RTX, _RTX_RUN),
+    PublishedSpeed("OpenFace 3.0", 18.3, 1, _RTX, _RTX_RUN),
+    PublishedSpeed("LibreFace", 4.7, 1, _RTX, _RTX_RUN),
 )

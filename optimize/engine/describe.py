@@ -15,7 +15,7 @@ from .builder import BuiltEngine
 
 
 @dataclass(frozen=True)
-class Origin:
+class EngineOrigin:
     """What an engine was built from.
 
     Attributes:
@@ -43,7 +43,7 @@ def engine_name(machine: Machine, built: BuiltEngine, precision: str) -> str:
     return f"{slug_of(machine.model)}.trt{numbers}.{precision}.engine"
 
 
-def describe_engine(built: BuiltEngine, origin: Origin, machine: Machine) -> EngineSidecar:
+def make_sidecar(built: BuiltEngine, origin: EngineOrigin, machine: Machine) -> EngineSidecar:
     """The sidecar of an engine that was built now, on this machine."""
     return EngineSidecar(
         engine_sha256=hashlib.sha256(built.plan).hexdigest(),

@@ -30,7 +30,7 @@ from edgeau.runtime.yunet_graph import with_uint8_input
 
 from .builder import BuildOptions, BuiltEngine, build_engine
 from .capabilities import Capabilities, capabilities
-from .describe import Origin, describe_engine, engine_name
+from .describe import EngineOrigin, engine_name, make_sidecar
 from .library import BuildFailedError, load_tensorrt
 
 YUNET = "yunet.onnx"
@@ -177,7 +177,7 @@ def _store(
     machine: Machine,
     failures: Tuple[str, ...],
 ) -> Path:
-    origin = Origin(
+    origin = EngineOrigin(
         folder.resolve().parent.name,
         YUNET,
         rung.file.name,
@@ -188,7 +188,7 @@ def _store(
     )
     engine = folder / f"{stem_of(size)}.{engine_name(machine, built, rung.precision)}"
     write_bytes(engine, built.plan)
-    write_sidecar(engine, describe_engine(built, origin, machine))
+    write_sidecar(engine, make_sidecar(built, origin, machine))
     return engine
 
 

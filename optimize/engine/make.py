@@ -21,7 +21,7 @@ from edgeau.runtime.report import Report, silent
 
 from .builder import BuildOptions, BuiltEngine, build_engine
 from .capabilities import capabilities
-from .describe import Origin, describe_engine, engine_name
+from .describe import EngineOrigin, engine_name, make_sidecar
 from .job import Job, MakeOptions
 from .ladder import Climb, Rung, climb_down, rungs_from
 from .library import load_tensorrt
@@ -56,7 +56,7 @@ def make_engine(
     rungs, skipped = rungs_from(package, options.precision, capabilities(job.trt), fall_back=options.fall_back, dla=dla)
     evidence = gather_evidence(job) if options.parity else None
     climb = climb_down(rungs, lambda rung: _build(job, rung), report)
-    sidecar = describe_engine(climb.built, _origin(job, climb), job.machine)
+    sidecar = make_sidecar(climb.built, _origin(job, climb), job.machine)
     with workshop(package) as folder:
         plan = folder / engine_name(job.machine, climb.built, climb.rung.precision)
         plan.write_bytes(climb.built.plan)
@@ -79,9 +79,9 @@ def _build(job: Job, rung: Rung) -> BuiltEngine:
     return build_engine(job.package.read(rung.variant), options, trt=job.trt, report=job.report)
 
 
-def _origin(job: Job, climb: Climb) -> Origin:
+def _origin(job: Job, climb: Climb) -> EngineOrigin:
     rung = climb.rung
-    return Origin(
+    return EngineOrigin(
         job.package.manifest.name,
         rung.variant.name,
         Path(rung.variant.file).name,

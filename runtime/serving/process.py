@@ -59,11 +59,10 @@ class ProcessAnalyzer:
         self._start()
         try:
             facts = self._receive()
-        except (EOFError, OSError) as error:
+        except BaseException as error:
             self.close()
-            raise BackendError("a worker's process ended while it was started") from error
-        except BaseException:
-            self.close()
+            if isinstance(error, (EOFError, OSError)):
+                raise BackendError("a worker's process ended while it was started") from error
             raise
         self.manifest, self.choice, self.detector = facts.manifest, facts.choice, facts
 

@@ -22,7 +22,7 @@ from edgeau.benchmarks.provenance import provenance
 from edgeau.optimize.engine.bounds import check_engine
 from edgeau.optimize.engine.builder import BuilderSettings, BuildOptions, build_engine
 from edgeau.optimize.engine.capabilities import capabilities
-from edgeau.optimize.engine.describe import Origin, describe_engine
+from edgeau.optimize.engine.describe import EngineOrigin, make_sidecar
 from edgeau.optimize.engine.job import MakeOptions
 from edgeau.optimize.engine.library import load_tensorrt
 from edgeau.optimize.engine.make import make_engine
@@ -78,8 +78,8 @@ def unfinished_row(package: Package, file: Path, options: MakeOptions) -> dict[s
             plan = Path(folder) / "unfinished.engine"
             plan.write_bytes(built.plan)
             sha256 = sha256_file(file)
-            origin = Origin(package.path.name, "NNCF", file.name, sha256, "int8", "int8", options.builder.batch)
-            write_sidecar(plan, describe_engine(built, origin, read_machine()))
+            origin = EngineOrigin(package.path.name, "NNCF", file.name, sha256, "int8", "int8", options.builder.batch)
+            write_sidecar(plan, make_sidecar(built, origin, read_machine()))
             with open_backend("tensorrt", plan) as backend:
                 parity, angle = check_engine(backend, evidence, package.manifest, options.builder.batch)
     except EdgeauError as error:

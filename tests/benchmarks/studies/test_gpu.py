@@ -10,7 +10,7 @@ from fakes.tensorrt import plan_bytes
 
 from edgeau.benchmarks.studies.gpu import endurance, engines, plans
 from edgeau.optimize.engine.builder import BuiltEngine
-from edgeau.optimize.engine.describe import Origin, describe_engine
+from edgeau.optimize.engine.describe import EngineOrigin, make_sidecar
 from edgeau.runtime.backends import FakeBackend
 from edgeau.runtime.engine_check import preflight
 from edgeau.runtime.engine_file import write_sidecar
@@ -28,7 +28,7 @@ def plan(tmp_path):
     file = tmp_path / "net.engine"
     file.write_bytes(data)
     built = BuiltEngine(data, "10.3.0.1", "tensorrt", {"face": [8, 8, 3]}, 7, (), {}, (), 0.1)
-    write_sidecar(file, describe_engine(built, Origin("net", "fp32", "fp32.onnx", "0" * 64, "fp32", "fp32"), H200))
+    write_sidecar(file, make_sidecar(built, EngineOrigin("net", "fp32", "fp32.onnx", "0" * 64, "fp32", "fp32"), H200))
     return file
 
 
